@@ -1,0 +1,42 @@
+// FastVLM: image encoder, projector and decoder, under the names of LLaVA's checkpoints.
+#pragma once
+
+#include "fvlm/models/config.hpp"
+#include "fvlm/models/fastvithd.hpp"
+#include "fvlm/models/projector.hpp"
+#include "fvlm/models/qwen2.hpp"
+
+namespace fvlm {
+
+template <class B>
+struct FastVlm {
+  FastViTHD<B> vision;
+  Projector<B> projector;
+  Qwen2<B> decoder;
+
+  explicit FastVlm(const FastVlmConfig& config)
+      : vision(config.vision),
+        projector(config.vision.output_channels(), config.text.hidden_size),
+        decoder(config.text) {}
+
+  template <class V>
+  void visit(V& visitor) {
+    visitor("model.vision_tower.vision_tower.model", vision);
+    visitor("model.mm_projector", projector);
+    decoder.visit(visitor);
+  }
+
+  // pixels [n, S, S, 3] -> out [n * tokens, hidden]: embeddings for the image's place in a prompt.
+  template <class Observer = NoObserver>
+  void embed_images(B& backend, FeatureMap<const std::uint8_t> pixels,
+                    View<typename B::Element> out, const Observer& observe = {}) const {
+    const Arena::Scope scope(backend.arena());
+    const auto& config = vision.config();
+    const auto features = backend.arena().template matrix<typename B::Element>(
+        pixels.batch * config.tokens(), config.output_channels());
+    vision.encode(backend, pixels, features, observe);
+    projector.run(backend, features, out);
+  }
+};
+
+}  // namespace fvlm

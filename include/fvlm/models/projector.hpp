@@ -1,0 +1,38 @@
+// The projector "mlp2x_gelu": Linear, GELU, Linear from image features to decoder embeddings.
+#pragma once
+
+#include <cstdint>
+
+#include "fvlm/models/module.hpp"
+#include "fvlm/ops/backend.hpp"
+
+namespace fvlm {
+
+template <class B>
+class Projector {
+ public:
+  using E = typename B::Element;
+
+  Projector(std::int64_t features, std::int64_t hidden)
+      : in_({.in = features, .parts = {{"", hidden}}}), out_({.in = hidden, .parts = {{"", hidden}}}) {}
+
+  template <class V>
+  void visit(V& visitor) {
+    visitor("0", in_);
+    visitor("2", out_);
+  }
+
+  // features [tokens, 2 C] -> out [tokens, hidden].
+  void run(B& backend, View<const E> features, View<E> out) const {
+    const Arena::Scope scope(backend.arena());
+    const auto hidden = backend.arena().template matrix<E>(features.rows, in_.spec.out());
+    backend.linear(features, in_.weights, {.activation = Activation::kGelu}, hidden);
+    backend.linear(hidden, out_.weights, {}, out);
+  }
+
+ private:
+  Linear<B> in_;
+  Linear<B> out_;
+};
+
+}  // namespace fvlm

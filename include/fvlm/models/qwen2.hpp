@@ -1,0 +1,133 @@
+// The Qwen2 decoder: pre-norm layers of grouped-query attention with rotary positions (biases on
+// q, k and v only) and a SwiGLU feed-forward, over a paged KV cache.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fvlm/models/config.hpp"
+#include "fvlm/models/module.hpp"
+#include "fvlm/ops/backend.hpp"
+
+namespace fvlm {
+
+template <class B>
+class Qwen2Layer {
+ public:
+  using E = typename B::Element;
+
+  explicit Qwen2Layer(const Qwen2Config& c)
+      : input_norm_({.channels = c.hidden_size, .eps = c.rms_norm_eps}),
+        qkv_({.in = c.hidden_size,
+              .parts = {{"q_proj", c.hidden_size}, {"k_proj", c.kv_size()}, {"v_proj", c.kv_size()}},
+              .rows = Rows::kTokens}),
+        output_({.in = c.hidden_size, .parts = {{"", c.hidden_size}}, .bias = false, .rows = Rows::kTokens}),
+        mlp_norm_({.channels = c.hidden_size, .eps = c.rms_norm_eps}),
+        gate_up_({.in = c.hidden_size,
+                  .parts = {{"gate_proj", c.intermediate_size}, {"up_proj", c.intermediate_size}},
+                  .bias = false,
+                  .rows = Rows::kTokens}),
+        down_({.in = c.intermediate_size, .parts = {{"", c.hidden_size}}, .bias = false, .rows = Rows::kTokens}) {}
+
+  template <class V>
+  void visit(V& visitor) {
+    visitor("input_layernorm", input_norm_);
+    visitor("self_attn", qkv_);
+    visitor("self_attn.o_proj", output_);
+    visitor("post_attention_layernorm", mlp_norm_);
+    visitor("mlp", gate_up_);
+    visitor("mlp.down_proj", down_);
+  }
+
+  // x [rows, hidden] is the residual stream, changed in place.
+  void run(B& backend, const AttentionShape& shape, const DecoderBatch& batch, std::int64_t layer,
+           typename B::Cache& cache, View<E> x) const {
+    const Arena::Scope scope(backend.arena());
+    const auto query = backend.arena().template matrix<E>(x.rows, x.cols);
+    const auto mixed = backend.arena().template matrix<E>(x.rows, x.cols);
+    const auto hidden = backend.arena().template matrix<E>(x.rows, down_.spec.in);
+    backend.attention_input(x, input_norm_.weights, qkv_.weights, shape, batch, layer, cache, query);
+    backend.attention(query, shape, batch, layer, cache, mixed);
+    backend.linear(mixed, output_.weights, {.accumulate = true}, x);
+    backend.swiglu(x, mlp_norm_.weights, gate_up_.weights, hidden);
+    backend.linear(hidden, down_.weights, {.accumulate = true}, x);
+  }
+
+ private:
+  Norm<B> input_norm_;
+  Linear<B> qkv_;
+  Linear<B> output_;
+  Norm<B> mlp_norm_;
+  Linear<B> gate_up_;
+  Linear<B> down_;
+};
+
+template <class B>
+class Qwen2 {
+ public:
+  using E = typename B::Element;
+
+  explicit Qwen2(const Qwen2Config& config)
+      : config_(config),
+        shape_{config.heads, config.kv_heads, config.head_dim(), config.rope_theta},
+        embedding_({.in = config.hidden_size,
+                    .parts = {{"", config.vocab_size}},
+                    .bias = false,
+                    .rows = Rows::kTokens,
+                    .role = Role::kEmbedding}),
+        norm_({.channels = config.hidden_size, .eps = config.rms_norm_eps}) {
+    for (std::int64_t i = 0; i < config.layers; ++i) layers_.emplace_back(config);
+    if (!config.tie_word_embeddings) {
+      head_.emplace(LinearSpec{.in = config.hidden_size,
+                               .parts = {{"", config.vocab_size}},
+                               .bias = false,
+                               .rows = Rows::kTokens});
+    }
+  }
+
+  // Names as under "model." in the checkpoint; the head, if untied, is beside it.
+  template <class V>
+  void visit(V& visitor) {
+    visitor("model.embed_tokens", embedding_);
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      visitor("model.layers." + std::to_string(i), layers_[i]);
+    }
+    visitor("model.norm", norm_);
+    if (head_) visitor("lm_head", *head_);
+  }
+
+  // Rows of the embedding for `ids`: out [ids, hidden].
+  void embed(B& backend, std::span<const std::int32_t> ids, View<E> out) const {
+    backend.embed(ids, embedding_.weights, out);
+  }
+
+  // Runs all layers over the rows of a batch, x [rows, hidden], in place, and fills the cache.
+  void forward(B& backend, const DecoderBatch& batch, typename B::Cache& cache, View<E> x) const {
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      layers_[i].run(backend, shape_, batch, static_cast<std::int64_t>(i), cache, x);
+    }
+  }
+
+  // The logits of some rows after forward: x [rows, hidden] -> out [rows, vocab].
+  void logits(B& backend, View<const E> x, View<float> out) const {
+    backend.logits(x, norm_.weights, head_ ? head_->weights : embedding_.weights, out);
+  }
+
+  CacheShape cache_shape(std::int64_t pages) const {
+    return {config_.layers, pages, config_.kv_heads, config_.head_dim()};
+  }
+  const Qwen2Config& config() const { return config_; }
+
+ private:
+  Qwen2Config config_;
+  AttentionShape shape_;
+  Linear<B> embedding_;
+  std::vector<Qwen2Layer<B>> layers_;
+  Norm<B> norm_;
+  std::optional<Linear<B>> head_;  // absent: the embedding is the head
+};
+
+}  // namespace fvlm

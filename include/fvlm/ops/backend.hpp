@@ -1,0 +1,106 @@
+// The operations a backend supplies. They are fused as a fast backend wants them fused; what each
+// computes is written here once and the Ref backend is its plainest possible implementation.
+//
+// Types a backend defines
+//   Element                      type of an activation in memory
+//   Linear, Depthwise, Stem, Norm  its own form of the weights
+//   Cache                        storage of the KV cache: layers x pages
+// Shapes: View [rows, cols]; FeatureMap [batch, height, width, channels]. GELU is the erf form.
+// `out` never overlaps an input, except where "in place" is said.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <span>
+
+#include "fvlm/core/arena.hpp"
+#include "fvlm/core/view.hpp"
+#include "fvlm/ops/batch.hpp"
+#include "fvlm/ops/host_weights.hpp"
+#include "fvlm/ops/spec.hpp"
+
+namespace fvlm {
+
+enum class Activation : std::uint8_t { kNone, kGelu };
+
+// What happens to a matrix product on its way to memory.
+struct Epilogue {
+  Activation activation = Activation::kNone;
+  bool accumulate = false;  // out += result: out holds the residual
+};
+
+// Rotary position encoding: the halves (x1, x2) of a head become (x1 c - x2 s, x2 c + x1 s) with
+// the angle position * theta^(-i / (head_dim / 2)).
+struct AttentionShape {
+  std::int64_t heads = 0;
+  std::int64_t kv_heads = 0;
+  std::int64_t head_dim = 0;
+  double rope_theta = 1e6;
+};
+
+// The size of a KV cache.
+struct CacheShape {
+  std::int64_t layers = 0;
+  std::int64_t pages = 0;
+  std::int64_t kv_heads = 0;
+  std::int64_t head_dim = 0;
+
+  // Elements of the keys (or of the values) of one page in one layer.
+  std::int64_t page_elements() const { return kv_heads * head_dim * kPageTokens; }
+  // Elements of the whole cache, keys and values.
+  std::int64_t elements() const { return 2 * layers * pages * page_elements(); }
+};
+
+template <class B>
+concept Backend = requires(
+    B& backend, FeatureMap<const std::uint8_t> pixels, FeatureMap<typename B::Element> map,
+    View<typename B::Element> rows, View<float> logits, const typename B::Linear& linear,
+    const typename B::Depthwise& depthwise, const typename B::Stem& stem,
+    const typename B::Norm& norm, typename B::Cache& cache, const DecoderBatch& batch,
+    const AttentionShape& shape, std::span<const std::int32_t> ids, std::int64_t n) {
+  { backend.arena() } -> std::same_as<Arena&>;
+
+  // Weights: from the host's folded form to the backend's.
+  { backend.pack(LinearSpec{}, HostLinear{}) } -> std::same_as<typename B::Linear>;
+  { backend.pack(DepthwiseSpec{}, HostDepthwise{}) } -> std::same_as<typename B::Depthwise>;
+  { backend.pack(StemSpec{}, HostStem{}) } -> std::same_as<typename B::Stem>;
+  { backend.pack(NormSpec{}, HostNorm{}) } -> std::same_as<typename B::Norm>;
+
+  // Encoder -----------------------------------------------------------------------------------
+  // GELU(depthwise(GELU(conv3x3 stride 2(pixels)))): pixels [b, S, S, 3] -> out [b, S/4, S/4, c].
+  backend.stem(pixels, stem, depthwise, map);
+  // k x k filters, zero padding k/2, then the activation; out has in / stride positions a side.
+  backend.depthwise(map, depthwise, Activation::kGelu, map);
+  // out = epilogue(in W^T + b): in [rows, in], out [rows, out].
+  backend.linear(rows, linear, Epilogue{}, rows);
+  // out = in + fc2(GELU(fc1(depthwise(in)))): in, out [b, h, w, c].
+  backend.conv_ffn(map, depthwise, linear, linear, map);
+  // (x - mean) / sqrt(variance + eps) * weight + bias over each row.
+  backend.layer_norm(rows, norm, rows);
+  // softmax(q k^T / sqrt(head_dim)) v for each image and head. qkv [b * t, 3 c] holds q, k and v
+  // one after the other, heads side by side within each; n images; out [b * t, c].
+  backend.image_attention(rows, n, n, rows);  // (qkv, images, head_dim, out)
+  // GELU(in * sigmoid(expand(ReLU(reduce(mean of in over positions))))).
+  backend.squeeze_excite(map, linear, linear, map);  // (in, reduce, expand, out)
+
+  // Decoder -----------------------------------------------------------------------------------
+  // Rows of the embedding: out [ids, hidden].
+  backend.embed(ids, linear, rows);
+  // n = rms_norm(x); q, k, v = qkv(n); rotate q and k; write k and v to the cache; q [rows, heads *
+  // head_dim].
+  backend.attention_input(rows, norm, linear, shape, batch, n, cache, rows);
+  // Causal attention of q over the cache: query head h uses kv head h / (heads / kv_heads).
+  backend.attention(rows, shape, batch, n, cache, rows);
+  // SiLU(gate(n)) * up(n) with n = rms_norm(x) and gate, up stacked in one matrix:
+  // x [rows, hidden] -> out [rows, intermediate].
+  backend.swiglu(rows, norm, linear, rows);
+  // out = head(rms_norm(x)) as float32: x [rows, hidden] -> out [rows, vocab].
+  backend.logits(rows, norm, linear, logits);
+
+  // Cache -------------------------------------------------------------------------------------
+  { backend.make_cache(CacheShape{}) } -> std::same_as<typename B::Cache>;
+  // Copies a page (all layers): the start of a sequence that goes on in two ways.
+  backend.copy_page(cache, std::int32_t{}, std::int32_t{});  // (cache, from, to)
+};
+
+}  // namespace fvlm

@@ -1,0 +1,35 @@
+// A batch of decoder rows: pieces of several sequences, each with its place in the KV cache.
+// Prefill, decode steps of many sequences and the checking of drafted tokens are all this.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace fvlm {
+
+// Tokens per page of the KV cache.
+inline constexpr std::int64_t kPageTokens = 64;
+
+// Rows [first_row, first_row + rows) of the batch are the tokens at positions
+// [position, position + rows) of one sequence, whose earlier tokens are in the cache.
+struct Segment {
+  std::int64_t first_row = 0;
+  std::int64_t rows = 0;
+  std::int64_t position = 0;
+  std::span<const std::int32_t> pages;  // page i holds positions [64 i, 64 i + 64)
+};
+
+struct DecoderBatch {
+  std::vector<Segment> segments;
+
+  std::int64_t rows() const {
+    return segments.empty() ? 0 : segments.back().first_row + segments.back().rows;
+  }
+  // Appends the next `rows` rows of a sequence.
+  void add(std::int64_t rows_to_add, std::int64_t position, std::span<const std::int32_t> pages) {
+    segments.push_back({rows(), rows_to_add, position, pages});
+  }
+};
+
+}  // namespace fvlm

@@ -1,0 +1,54 @@
+// Folded weights on the host, on their way from a checkpoint into a backend's own form.
+// Matrices stay where the file is mapped and are converted row by row, so that loading a large
+// one needs no second copy; the small convolutions are folded completely.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fvlm/core/element.hpp"
+
+namespace fvlm {
+
+// The format a backend keeps a matrix in.
+enum class WeightFormat : std::uint8_t {
+  kF32,   // float32
+  kBF16,  // bfloat16: what the released checkpoints store, so nothing is lost for most tensors
+};
+
+struct HostLinear {
+  struct Block {  // `rows` stored rows of `in` elements each
+    DType dtype;
+    const std::byte* data;
+    std::int64_t rows;
+  };
+
+  std::int64_t out = 0;
+  std::int64_t in = 0;
+  std::vector<Block> blocks;
+  std::vector<double> row_scale;  // [out], or empty
+  std::vector<float> bias;        // [out], scaled already, or empty
+
+  // Writes row `r` of the folded matrix as float32 [in]. Safe to call from several threads.
+  void row(std::int64_t r, std::span<float> to) const;
+};
+
+struct HostDepthwise {
+  std::vector<float> weight;  // [kernel * kernel, out]: taps outermost, channels innermost
+  std::vector<float> bias;    // [out]
+};
+
+struct HostStem {
+  std::vector<float> weight;  // [3 * 3 * 3 (y, x, rgb), out], for pixels in 0..255
+  std::vector<float> bias;    // [out]
+};
+
+struct HostNorm {
+  std::vector<float> weight;  // [channels]
+  std::vector<float> bias;    // [channels], or empty
+};
+
+}  // namespace fvlm

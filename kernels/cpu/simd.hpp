@@ -1,0 +1,102 @@
+// Vector kernels of the CPU backend: single-threaded functions over ranges of rows. Each is written
+// once with Highway, compiled for every instruction set the compiler knows (AVX2, AVX-512, NEON,
+// ...) and chosen at run time. The Cpu backend gives each thread its range.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fvlm/core/buffer.hpp"
+#include "fvlm/core/element.hpp"
+#include "fvlm/core/view.hpp"
+#include "fvlm/ops/backend.hpp"
+
+namespace fvlm::simd {
+
+// Elementwise ------------------------------------------------------------------------------------
+// x[i] = x[i] * (1 + erf(x[i] / sqrt 2)) / 2; absolute error below 1e-6 * max(1, |x|).
+void gelu(float* x, std::int64_t count);
+// out[i] = gate[i] / (1 + exp(-gate[i])) * up[i].
+void swiglu(const float* gate, const float* up, float* out, std::int64_t count);
+// out[i] = GELU(x[i] * scale[i]).
+void gelu_scaled(const float* x, const float* scale, float* out, std::int64_t count);
+
+// Norms of one row, channels floats --------------------------------------------------------------
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* out,
+                std::int64_t channels);
+void rms_norm(const float* x, const float* weight, float eps, float* out, std::int64_t channels);
+
+// Convolutions -----------------------------------------------------------------------------------
+struct DepthwiseWeights {
+  DepthwiseSpec spec;
+  Buffer weight;  // [blocks of channels][multiplier][kernel * kernel][lanes]; see pack_depthwise
+  Buffer bias;
+};
+DepthwiseWeights pack_depthwise(const DepthwiseSpec& spec, const HostDepthwise& host);
+// Output rows [first, first + rows) of image `image`: out [rows, width / stride, out channels].
+void depthwise(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
+               Activation activation, std::int64_t first, std::int64_t rows, float* out);
+
+struct StemWeights {
+  std::int64_t channels = 0;
+  Buffer weight;
+  Buffer bias;
+};
+StemWeights pack_stem(const HostStem& host);
+// Rows of GELU(conv3x3 stride 2 (pixels)): out [rows, width / 2, channels].
+void stem(FeatureMap<const std::uint8_t> pixels, std::int64_t image, const StemWeights& weights,
+          std::int64_t first, std::int64_t rows, float* out);
+
+// Matrix-vector products -------------------------------------------------------------------------
+// Weight rows are padded with zeros to a multiple of kRowPadding elements and inputs as well, so
+// no kernel has a tail. The sum of each output is made in an order that does not depend on how
+// many inputs are multiplied at once: batching does not change a single bit.
+inline constexpr std::int64_t kRowPadding = 64;
+inline constexpr std::int64_t kMaxInputs = 8;
+
+struct MatVec {
+  const float* x = nullptr;     // [inputs, padded]
+  std::int64_t inputs = 0;      // 1..kMaxInputs
+  std::int64_t padded = 0;      // elements of a weight row, a multiple of kRowPadding
+  const float* bias = nullptr;  // by output, or null
+  float* out = nullptr;         // out[input * out_stride + output]
+  std::int64_t out_stride = 0;
+  bool accumulate = false;      // add to what out holds
+};
+// Outputs [first, last) of W x (+ bias): weight row o is at weight + o * padded.
+void matvec(const float* weight, const MatVec& m, std::int64_t first, std::int64_t last);
+void matvec(const BFloat16* weight, const MatVec& m, std::int64_t first, std::int64_t last);
+
+// count elements, a multiple of 16; exact.
+void to_float(const BFloat16* from, float* to, std::int64_t count);
+
+// Attention --------------------------------------------------------------------------------------
+inline constexpr std::int64_t kMaxQueries = 8;
+
+// Up to kMaxQueries queries that see the same first `keys` keys of one kv head.
+// Keys of a page are transposed, [head_dim][kPageTokens]; values are [kPageTokens][head_dim].
+struct AttentionBlock {
+  const float* const* key_pages = nullptr;
+  const float* const* value_pages = nullptr;
+  std::int64_t keys = 0;
+  std::int64_t head_dim = 0;  // a multiple of 4
+  float scale = 1;            // of the scores
+  const float* query = nullptr;  // query[i * query_stride + d]
+  std::int64_t query_stride = 0;
+  std::int64_t queries = 0;
+  float* scores = nullptr;  // scratch, [queries, keys rounded up to kPageTokens]
+  float* out = nullptr;     // out[i * out_stride + d]
+  std::int64_t out_stride = 0;
+};
+// out = softmax(scale q K^T) V. Keys beyond `keys` in the last page may hold anything, NaN too.
+void attention(const AttentionBlock& block);
+
+// Heads of `head_dim` floats side by side, rotated in place: the halves (x1, x2) of each become
+// (x1 c - x2 s, x2 c + x1 s) with cosine and sine [head_dim / 2].
+void rotate(float* heads, std::int64_t count, std::int64_t head_dim, const float* cosine,
+            const float* sine);
+
+// The instruction set in use, e.g. "AVX3_DL".
+const char* instruction_set();
+
+}  // namespace fvlm::simd

@@ -1,0 +1,92 @@
+// The Ref backend: every operation as its definition says, in float32 with double sums, one plain
+// loop after the other. It is the oracle for the fast backends; see ops/backend.hpp for contracts.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "fvlm/core/buffer.hpp"
+#include "fvlm/ops/backend.hpp"
+
+namespace fvlm {
+
+class Ref {
+ public:
+  using Element = float;
+
+  struct Linear {
+    std::int64_t out = 0;
+    std::int64_t in = 0;
+    std::vector<float> weight;  // [out, in]
+    std::vector<float> bias;    // [out], or empty
+  };
+  struct Depthwise {
+    DepthwiseSpec spec;
+    HostDepthwise host;
+  };
+  using Stem = HostStem;
+  struct Norm {
+    float eps = 0;
+    HostNorm host;
+  };
+  struct Cache {
+    CacheShape shape;
+    std::vector<float> keys;    // [layers, pages, kv_heads, kPageTokens, head_dim]
+    std::vector<float> values;  // likewise
+
+    // Offset of the head vector of one token.
+    std::size_t at(std::int64_t layer, std::int64_t page, std::int64_t head,
+                   std::int64_t token) const {
+      return static_cast<std::size_t>(
+          (((layer * shape.pages + page) * shape.kv_heads + head) * kPageTokens + token) *
+          shape.head_dim);
+    }
+  };
+
+  // Matrices are rounded to `format` and kept as float32.
+  Ref(WeightFormat format, std::size_t arena_bytes)
+      : format_(format), memory_(arena_bytes), arena_(memory_.as<std::byte>(), arena_bytes) {}
+
+  Arena& arena() { return arena_; }
+
+  Linear pack(const LinearSpec& spec, const HostLinear& host) const;
+  Depthwise pack(const DepthwiseSpec& spec, HostDepthwise host) const;
+  Stem pack(const StemSpec& spec, HostStem host) const;
+  Norm pack(const NormSpec& spec, HostNorm host) const;
+
+  void stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const Depthwise& depthwise,
+            FeatureMap<float> out);
+  void depthwise(FeatureMap<const float> in, const Depthwise& weights, Activation activation,
+                 FeatureMap<float> out) const;
+  void linear(View<const float> in, const Linear& weights, Epilogue epilogue,
+              View<float> out) const;
+  void conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
+                const Linear& fc2, FeatureMap<float> out);
+  void layer_norm(View<const float> in, const Norm& weights, View<float> out) const;
+  void image_attention(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
+                       View<float> out) const;
+  void squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const Linear& expand,
+                      FeatureMap<float> out) const;
+
+  void embed(std::span<const std::int32_t> ids, const Linear& table, View<float> out) const;
+  void attention_input(View<const float> x, const Norm& norm, const Linear& qkv,
+                       const AttentionShape& shape, const DecoderBatch& batch, std::int64_t layer,
+                       Cache& cache, View<float> query);
+  void attention(View<const float> query, const AttentionShape& shape, const DecoderBatch& batch,
+                 std::int64_t layer, const Cache& cache, View<float> out) const;
+  void swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out);
+  void logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out);
+
+  Cache make_cache(const CacheShape& shape) const;
+  void copy_page(Cache& cache, std::int32_t from, std::int32_t to) const;
+
+ private:
+  WeightFormat format_;
+  Buffer memory_;
+  Arena arena_;
+};
+
+static_assert(Backend<Ref>);
+
+}  // namespace fvlm

@@ -1,0 +1,122 @@
+// The engine: a model loaded once that answers any number of requests, several at a time.
+// This is the only face of the runtime that servers and programs need; it shows no tensors.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/image.hpp"
+
+namespace fvlm {
+
+enum class Device : std::uint8_t { kAuto, kCpu, kRef };
+enum class Precision : std::uint8_t { kAuto, kF32, kBF16 };
+
+struct EngineOptions {
+  std::filesystem::path model_path;  // a checkpoint folder
+  Device device = Device::kAuto;
+  Precision precision = Precision::kAuto;
+  int threads = 0;                    // 0: one for each core
+  std::int64_t context_tokens = 8192;  // longest prompt + answer; at most what the model was made for
+  std::function<void(double fraction)> on_progress;             // while loading, in 0..1
+  std::function<void(const std::string& message)> on_warning;  // while loading
+};
+
+// One turn of a conversation. Images come before the text, unless the text says where by as many
+// "<image>" as there are images.
+struct Turn {
+  enum class Role : std::uint8_t { kSystem, kUser, kAssistant };
+  Role role = Role::kUser;
+  std::string text;
+  std::vector<Image> images;
+};
+
+// How tokens are chosen; the meanings and their order of application are Hugging Face generate's:
+// repetition penalty, temperature, top-k, top-p.
+struct Sampling {
+  double temperature = 0.2;         // 0: always the most likely token
+  std::int64_t top_k = 50;          // 0: all tokens
+  double top_p = 1.0;               // in (0, 1]
+  double repetition_penalty = 1.0;  // 1: none
+  std::int64_t num_beams = 1;       // above 1: beam search
+  std::int64_t max_new_tokens = 256;
+  std::optional<std::uint64_t> seed;  // absent: a different one for each request
+
+  // What is wrong with these settings, in one line; empty if nothing is.
+  std::string problem() const;
+};
+
+struct Statistics {  // times in seconds
+  double preprocess_s = 0;  // padding and resizing
+  double encode_s = 0;      // image encoder and projector
+  double prefill_s = 0;     // decoder over the prompt
+  double ttft_s = 0;        // submission to first token
+  double decode_s = 0;      // first token to last
+  double total_s = 0;       // submission to end
+  std::int64_t prompt_tokens = 0;  // image positions included
+  std::int64_t cached_tokens = 0;  // of these, taken from earlier requests
+  std::int64_t new_tokens = 0;
+
+  double tokens_per_second() const {
+    return decode_s > 0 ? static_cast<double>(new_tokens - 1) / decode_s : 0;
+  }
+};
+
+enum class Outcome : std::uint8_t { kStop, kLength, kCancelled, kFailed };
+
+struct Result {
+  Outcome outcome = Outcome::kStop;
+  std::string text;
+  std::string error;  // of kFailed
+  std::vector<std::int32_t> tokens;
+  Statistics statistics;
+};
+
+struct Request {
+  std::vector<Turn> conversation;
+  Sampling sampling;
+  // Called on the engine's thread; they must not throw and should return at once.
+  std::function<void(std::string_view text)> on_text;  // whole UTF-8 characters, as they are made
+  std::function<void(const Result& result)> on_done;   // exactly once, last
+};
+
+using RequestId = std::uint64_t;
+
+struct EngineInfo {
+  std::string model;            // folder name
+  std::string device;           // e.g. "cpu (AVX3_DL, 2 threads)"
+  std::string precision;        // e.g. "bf16"
+  std::int64_t image_size = 0;  // pixels a side
+  std::int64_t image_tokens = 0;
+  std::int64_t context_tokens = 0;
+  std::int64_t weight_bytes = 0;
+  std::int64_t scratch_bytes = 0;
+  double load_s = 0;
+};
+
+class Engine {
+ public:
+  // Loads a checkpoint. Throws Error if files or settings are wrong.
+  static std::unique_ptr<Engine> load(const EngineOptions& options);
+
+  // Cancels what is running and waits for it.
+  virtual ~Engine() = default;
+
+  // Queues a request. Throws Error on this thread if it cannot be served: settings out of range,
+  // no user turn, a prompt longer than the context. Safe from any thread.
+  virtual RequestId submit(Request request) = 0;
+  // Ends a request soon with kCancelled; does nothing if it has ended. Safe from any thread.
+  virtual void cancel(RequestId id) = 0;
+  virtual const EngineInfo& info() const = 0;
+
+  // Submits and waits for the end.
+  Result run(Request request);
+};
+
+}  // namespace fvlm
