@@ -74,7 +74,7 @@ struct Result {
   Outcome outcome = Outcome::kStop;
   std::string text;
   std::string error;  // of kFailed
-  std::vector<std::int32_t> tokens;
+  std::vector<std::int32_t> tokens{};
   Statistics statistics;
 };
 

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 
+#include "fvlm/core/error.hpp"
 #include "fvlm/models/module.hpp"
 #include "fvlm/ops/host_weights.hpp"
 #include "fvlm/ops/spec.hpp"

@@ -69,6 +69,8 @@ void matvec(const BFloat16* weight, const MatVec& m, std::int64_t first, std::in
 
 // count elements, a multiple of 16; exact.
 void to_float(const BFloat16* from, float* to, std::int64_t count);
+// count elements, to nearest, ties to even.
+void to_bf16(const float* from, BFloat16* to, std::int64_t count);
 
 // Attention --------------------------------------------------------------------------------------
 inline constexpr std::int64_t kMaxQueries = 8;

@@ -55,9 +55,24 @@ void rotate(float* head, std::int64_t head_dim, std::int64_t position, double th
   }
 }
 
+// Scratch memory of one operation.
+class Scratch {
+ public:
+  Scratch(std::int64_t rows, std::int64_t cols)
+      : values_(static_cast<std::size_t>(rows * cols)), view_{values_.data(), rows, cols, cols} {}
+  operator View<float>() { return view_; }        // NOLINT: scratch is a matrix
+  operator View<const float>() { return view_; }  // NOLINT
+  float* row(std::int64_t r) { return view_.row(r); }
+  float* data() { return values_.data(); }
+
+ private:
+  std::vector<float> values_;
+  View<float> view_;
+};
+
 }  // namespace
 
-Ref::Linear Ref::pack(const LinearSpec&, const HostLinear& host) const {
+Ref::Linear Ref::pack(const LinearSpec&, const HostLinear& host) {
   Linear linear{host.out, host.in, std::vector<float>(static_cast<std::size_t>(host.out * host.in)),
                 host.bias};
   for (std::int64_t r = 0; r < host.out; ++r) {
@@ -67,6 +82,7 @@ Ref::Linear Ref::pack(const LinearSpec&, const HostLinear& host) const {
   if (format_ == WeightFormat::kBF16) {
     for (float& w : linear.weight) w = static_cast<float>(BFloat16(w));
   }
+  weight_bytes_ += static_cast<std::int64_t>(linear.weight.size() * sizeof(float));
   return linear;
 }
 
@@ -81,10 +97,10 @@ Ref::Norm Ref::pack(const NormSpec& spec, HostNorm host) const {
 }
 
 void Ref::stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const Depthwise& depthwise,
-               FeatureMap<float> out) {
-  const Arena::Scope scope(arena_);
+               FeatureMap<float> out) const {
   const auto channels = static_cast<std::int64_t>(conv.bias.size());
-  const auto half = arena_.feature_map<float>(pixels.batch, pixels.height / 2, pixels.width / 2, channels);
+  Scratch scratch(pixels.batch * pixels.positions() / 4, channels);
+  const FeatureMap<float> half{scratch.data(), pixels.batch, pixels.height / 2, pixels.width / 2, channels};
   for (std::int64_t b = 0; b < half.batch; ++b) {
     for (std::int64_t y = 0; y < half.height; ++y) {
       for (std::int64_t x = 0; x < half.width; ++x) {
@@ -146,12 +162,11 @@ void Ref::linear(View<const float> in, const Linear& weights, Epilogue epilogue,
 }
 
 void Ref::conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
-                   const Linear& fc2, FeatureMap<float> out) {
-  const Arena::Scope scope(arena_);
-  const auto mixed = arena_.feature_map<float>(in.batch, in.height, in.width, in.channels);
-  const auto hidden = arena_.matrix<float>(in.batch * in.positions(), fc1.out);
-  depthwise(in, conv, Activation::kNone, mixed);
-  linear(mixed.matrix(), fc1, {.activation = Activation::kGelu}, hidden);
+                   const Linear& fc2, FeatureMap<float> out) const {
+  Scratch mixed(in.batch * in.positions(), in.channels);
+  Scratch hidden(in.batch * in.positions(), fc1.out);
+  depthwise(in, conv, Activation::kNone, {mixed.data(), in.batch, in.height, in.width, in.channels});
+  linear(mixed, fc1, {.activation = Activation::kGelu}, hidden);
   std::copy_n(in.data, in.elements(), out.data);
   linear(hidden, fc2, {.accumulate = true}, out.matrix());
 }
@@ -235,10 +250,9 @@ void Ref::embed(std::span<const std::int32_t> ids, const Linear& table, View<flo
 
 void Ref::attention_input(View<const float> x, const Norm& norm, const Linear& qkv,
                           const AttentionShape& shape, const DecoderBatch& batch,
-                          std::int64_t layer, Cache& cache, View<float> query) {
-  const Arena::Scope scope(arena_);
-  const auto normed = arena_.matrix<float>(x.rows, x.cols);
-  const auto all = arena_.matrix<float>(x.rows, qkv.out);
+                          std::int64_t layer, Cache& cache, View<float> query) const {
+  Scratch normed(x.rows, x.cols);
+  Scratch all(x.rows, qkv.out);
   rms_norm(x, norm, normed);
   linear(normed, qkv, {}, all);
   const std::int64_t dim = shape.head_dim;
@@ -290,10 +304,9 @@ void Ref::attention(View<const float> query, const AttentionShape& shape,
   }
 }
 
-void Ref::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out) {
-  const Arena::Scope scope(arena_);
-  const auto normed = arena_.matrix<float>(x.rows, x.cols);
-  const auto both = arena_.matrix<float>(x.rows, gate_up.out);
+void Ref::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out) const {
+  Scratch normed(x.rows, x.cols);
+  Scratch both(x.rows, gate_up.out);
   rms_norm(x, norm, normed);
   linear(normed, gate_up, {}, both);
   for (std::int64_t r = 0; r < x.rows; ++r) {
@@ -304,9 +317,8 @@ void Ref::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, V
   }
 }
 
-void Ref::logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out) {
-  const Arena::Scope scope(arena_);
-  const auto normed = arena_.matrix<float>(x.rows, x.cols);
+void Ref::logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out) const {
+  Scratch normed(x.rows, x.cols);
   rms_norm(x, norm, normed);
   linear(normed, head, {}, out);
 }

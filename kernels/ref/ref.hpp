@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "fvlm/core/buffer.hpp"
@@ -45,24 +47,33 @@ class Ref {
   };
 
   // Matrices are rounded to `format` and kept as float32.
-  Ref(WeightFormat format, std::size_t arena_bytes)
-      : format_(format), memory_(arena_bytes), arena_(memory_.as<std::byte>(), arena_bytes) {}
+  explicit Ref(WeightFormat format) : format_(format) {}
+
+  // Gives the model its scratch memory.
+  void reserve(std::size_t bytes) {
+    memory_ = Buffer(bytes);
+    arena_ = Arena(memory_.as<std::byte>(), bytes);
+  }
 
   Arena& arena() { return arena_; }
 
-  Linear pack(const LinearSpec& spec, const HostLinear& host) const;
+  std::string description() const { return "ref"; }
+  // Bytes of all matrices packed so far.
+  std::int64_t weight_bytes() const { return weight_bytes_; }
+
+  Linear pack(const LinearSpec& spec, const HostLinear& host);
   Depthwise pack(const DepthwiseSpec& spec, HostDepthwise host) const;
   Stem pack(const StemSpec& spec, HostStem host) const;
   Norm pack(const NormSpec& spec, HostNorm host) const;
 
   void stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const Depthwise& depthwise,
-            FeatureMap<float> out);
+            FeatureMap<float> out) const;
   void depthwise(FeatureMap<const float> in, const Depthwise& weights, Activation activation,
                  FeatureMap<float> out) const;
   void linear(View<const float> in, const Linear& weights, Epilogue epilogue,
               View<float> out) const;
   void conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
-                const Linear& fc2, FeatureMap<float> out);
+                const Linear& fc2, FeatureMap<float> out) const;
   void layer_norm(View<const float> in, const Norm& weights, View<float> out) const;
   void image_attention(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
                        View<float> out) const;
@@ -72,17 +83,18 @@ class Ref {
   void embed(std::span<const std::int32_t> ids, const Linear& table, View<float> out) const;
   void attention_input(View<const float> x, const Norm& norm, const Linear& qkv,
                        const AttentionShape& shape, const DecoderBatch& batch, std::int64_t layer,
-                       Cache& cache, View<float> query);
+                       Cache& cache, View<float> query) const;
   void attention(View<const float> query, const AttentionShape& shape, const DecoderBatch& batch,
                  std::int64_t layer, const Cache& cache, View<float> out) const;
-  void swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out);
-  void logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out);
+  void swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out) const;
+  void logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out) const;
 
   Cache make_cache(const CacheShape& shape) const;
   void copy_page(Cache& cache, std::int32_t from, std::int32_t to) const;
 
  private:
   WeightFormat format_;
+  std::int64_t weight_bytes_ = 0;
   Buffer memory_;
   Arena arena_;
 };

@@ -194,10 +194,10 @@ class FastViTHD {
   }
 
   // pixels [batch, S, S, 3] in 0..255 -> out [batch * tokens, output_channels].
-  // The observer sees "stem", "stage0" ... and "conv_exp".
+  // The observer sees "stem", "stage0" ... and "conv_exp". Throws Stopped between blocks.
   template <class Observer = NoObserver>
   void encode(B& backend, FeatureMap<const std::uint8_t> pixels, View<E> out,
-              const Observer& observe = {}) const {
+              const std::stop_token& stop = {}, const Observer& observe = {}) const {
     const Arena::Scope scope(backend.arena());
     const std::int64_t batch = pixels.batch;
     const std::int64_t side = config_.image_size / 4;
@@ -217,8 +217,12 @@ class FastViTHD {
         backend.depthwise(x, stage.position_encoding->weights, Activation::kNone, spare);
         std::swap(x, spare);
       }
-      for (const auto& block : stage.mixers) block.run(backend, x, spare);
-      for (const auto& block : stage.attentions) block.run(backend, x, spare);
+      const auto run = [&](const auto& block) {
+        stop_if_requested(stop);
+        block.run(backend, x, spare);
+      };
+      std::for_each(stage.mixers.begin(), stage.mixers.end(), run);
+      std::for_each(stage.attentions.begin(), stage.attentions.end(), run);
       observe("stage" + std::to_string(i), x);
       if (stage.downsample) {
         const std::int64_t channels = config_.embed_dims[i + 1];

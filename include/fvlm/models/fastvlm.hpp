@@ -29,12 +29,13 @@ struct FastVlm {
   // pixels [n, S, S, 3] -> out [n * tokens, hidden]: embeddings for the image's place in a prompt.
   template <class Observer = NoObserver>
   void embed_images(B& backend, FeatureMap<const std::uint8_t> pixels,
-                    View<typename B::Element> out, const Observer& observe = {}) const {
+                    View<typename B::Element> out, const std::stop_token& stop = {},
+                    const Observer& observe = {}) const {
     const Arena::Scope scope(backend.arena());
     const auto& config = vision.config();
     const auto features = backend.arena().template matrix<typename B::Element>(
         pixels.batch * config.tokens(), config.output_channels());
-    vision.encode(backend, pixels, features, observe);
+    vision.encode(backend, pixels, features, stop, observe);
     projector.run(backend, features, out);
   }
 };

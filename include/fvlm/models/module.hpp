@@ -4,12 +4,21 @@
 #pragma once
 
 #include <cstddef>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "fvlm/ops/spec.hpp"
 
 namespace fvlm {
+
+// Thrown out of a pass through a model whose stop token was triggered.
+struct Stopped {};
+
+inline void stop_if_requested(const std::stop_token& stop) {
+  if (stop.stop_requested()) throw Stopped{};
+}
 
 template <class Spec, class Weights>
 struct Parameter {

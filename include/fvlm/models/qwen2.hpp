@@ -105,8 +105,11 @@ class Qwen2 {
   }
 
   // Runs all layers over the rows of a batch, x [rows, hidden], in place, and fills the cache.
-  void forward(B& backend, const DecoderBatch& batch, typename B::Cache& cache, View<E> x) const {
+  // Throws Stopped between layers.
+  void forward(B& backend, const DecoderBatch& batch, typename B::Cache& cache, View<E> x,
+               const std::stop_token& stop = {}) const {
     for (std::size_t i = 0; i < layers_.size(); ++i) {
+      stop_if_requested(stop);
       layers_[i].run(backend, shape_, batch, static_cast<std::int64_t>(i), cache, x);
     }
   }

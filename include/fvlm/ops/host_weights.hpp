@@ -28,9 +28,9 @@ struct HostLinear {
 
   std::int64_t out = 0;
   std::int64_t in = 0;
-  std::vector<Block> blocks;
-  std::vector<double> row_scale;  // [out], or empty
-  std::vector<float> bias;        // [out], scaled already, or empty
+  std::vector<Block> blocks{};
+  std::vector<double> row_scale{};  // [out], or empty
+  std::vector<float> bias{};      // [out], scaled already, or empty
 
   // Writes row `r` of the folded matrix as float32 [in]. Safe to call from several threads.
   void row(std::int64_t r, std::span<float> to) const;

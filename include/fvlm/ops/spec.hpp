@@ -44,10 +44,10 @@ struct LinearSpec {
   };
 
   std::int64_t in = 0;
-  std::vector<Part> parts;
+  std::vector<Part> parts{};
   bool bias = true;
   bool convolution = false;  // stored as [out, in, 1, 1]
-  std::string layer_scale;   // sibling [out, 1, 1] that scales the outputs; empty: none
+  std::string layer_scale{};  // sibling [out, 1, 1] that scales the outputs; empty: none
   Rows rows = Rows::kPositions;
   Role role = Role::kWeight;
 
@@ -64,8 +64,8 @@ struct DepthwiseSpec {
   std::int64_t multiplier = 1;
   std::int64_t kernel = 3;
   std::int64_t stride = 1;
-  std::string convolution;  // name of the stored convolution
-  std::string batch_norm;   // name of the batch norm behind it, which has the bias then
+  std::string convolution{};  // name of the stored convolution
+  std::string batch_norm{};   // name of the batch norm behind it, which has the bias then
 
   std::int64_t out() const { return in * multiplier; }
 };

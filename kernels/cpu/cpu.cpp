@@ -1,0 +1,265 @@
+// Packing of weights, the KV cache and the matrix products that encoder and decoder share.
+#include "kernels/cpu/cpu.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+
+namespace fvlm {
+namespace {
+
+std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
+}  // namespace
+
+Cpu::Cpu(const CpuOptions& options)
+    : format_(options.format),
+      bf16_products_(options.bf16_products.value_or(has_native_bf16())),
+      threads_(options.threads > 0 ? options.threads : omp_get_num_procs()),
+      workspaces_(static_cast<std::size_t>(threads_)) {}
+
+void Cpu::reserve(std::size_t bytes) {
+  memory_ = Buffer(bytes);
+  arena_ = Arena(memory_.as<std::byte>(), bytes);
+}
+
+std::string Cpu::description() const {
+  return fmt::format("cpu ({}, {} thread{})", simd::instruction_set(), threads_, threads_ == 1 ? "" : "s");
+}
+
+Cpu::ThreadWorkspace& Cpu::workspace() {
+  return workspaces_[static_cast<std::size_t>(omp_get_thread_num())];
+}
+
+// Weights ----------------------------------------------------------------------------------------
+
+Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
+  Linear linear{.out = host.out, .in = host.in, .rows = spec.rows, .format = format_, .weight = {}, .bias = host.bias};
+  const bool packed = spec.rows == Rows::kPositions;
+  if (packed && !bf16_products_) linear.format = WeightFormat::kF32;
+  const std::int64_t stride = packed ? host.in : round_up(host.in, simd::kRowPadding);
+  const bool bf16 = linear.format == WeightFormat::kBF16;
+  const std::size_t element = bf16 ? sizeof(BFloat16) : sizeof(float);
+  Buffer rows(static_cast<std::size_t>(host.out * stride) * element);
+#pragma omp parallel num_threads(threads_)
+  {
+    std::vector<float> row(static_cast<std::size_t>(stride));
+#pragma omp for
+    for (std::int64_t r = 0; r < host.out; ++r) {
+      host.row(r, std::span(row).first(static_cast<std::size_t>(host.in)));
+      if (bf16) {
+        std::transform(row.begin(), row.end(), rows.as<BFloat16>() + r * stride, [](float w) { return BFloat16(w); });
+      } else {
+        std::copy(row.begin(), row.end(), rows.as<float>() + r * stride);
+      }
+    }
+  }
+  if (packed) {
+    linear.weight = Buffer(packed_bytes(host.in, host.out, bf16));
+    pack_weights(host.in, host.out, bf16, rows.as<std::byte>(), linear.weight.as<std::byte>());
+  } else {
+    linear.weight = std::move(rows);
+    linear.stride = stride;
+  }
+  weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes());
+  return linear;
+}
+
+Cpu::Depthwise Cpu::pack(const DepthwiseSpec& spec, const HostDepthwise& host) {
+  Depthwise packed = simd::pack_depthwise(spec, host);
+  weight_bytes_ += static_cast<std::int64_t>(packed.weight.bytes());
+  return packed;
+}
+
+Cpu::Stem Cpu::pack(const StemSpec&, const HostStem& host) {
+  Stem packed = simd::pack_stem(host);
+  weight_bytes_ += static_cast<std::int64_t>(packed.weight.bytes());
+  return packed;
+}
+
+Cpu::Norm Cpu::pack(const NormSpec& spec, HostNorm host) {
+  return {static_cast<float>(spec.eps), std::move(host)};
+}
+
+// Products ---------------------------------------------------------------------------------------
+
+void Cpu::multiply_packed(View<const float> in, const Linear& weights, Epilogue epilogue,
+                          View<float> out) {
+  MatMulShape shape{.rows = in.rows,
+                    .in = weights.in,
+                    .out = weights.out,
+                    .in_stride = in.stride,
+                    .out_stride = out.stride,
+                    .bf16 = multiplies_bf16(weights),
+                    .bias = !weights.bias.empty(),
+                    .gelu = epilogue.activation == Activation::kGelu,
+                    .accumulate = epilogue.accumulate};
+  const void* input = in.data;
+  if (shape.bf16) {
+    auto* narrow = workspace().narrow.get<BFloat16>(in.rows * in.cols);
+    for (std::int64_t r = 0; r < in.rows; ++r) simd::to_bf16(in.row(r), narrow + r * in.cols, in.cols);
+    input = narrow;
+    shape.in_stride = in.cols;
+  }
+  matmuls_->get(shape).run(input, weights.weight.as<std::byte>(), weights.bias_data(), out.data);
+}
+
+void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const WeightRows& some,
+                        bool accumulate, View<float> out) {
+  const std::int64_t blocks = some.second == 0 ? 1 : 2;
+  MatMulShape shape{.rows = in.rows,
+                    .in = weights.in,
+                    .out = blocks * some.count,
+                    .in_stride = in.stride,
+                    .weight_stride = weights.stride,
+                    .out_stride = out.stride,
+                    .bf16 = multiplies_bf16(weights),
+                    .bias = !weights.bias.empty(),
+                    .accumulate = accumulate};
+  const float* bias = weights.bias.empty() ? nullptr : weights.bias.data() + some.first;
+  const auto multiply = [&](const void* rows, float* to) {
+    const void* input = shape.bf16 ? static_cast<const void*>(in.narrow) : in.wide;
+    matmuls_->get(shape).run(input, rows, bias, to);
+  };
+  const bool widen = weights.format == WeightFormat::kBF16 && !shape.bf16;
+  if (widen) {
+    // Both blocks side by side in this thread's cache, as one matrix.
+    auto* wide = workspace().weights.get<float>(shape.out * weights.stride);
+    const auto* rows = weights.weight.as<BFloat16>();
+    const std::int64_t size = some.count * weights.stride;
+    simd::to_float(rows + some.first * weights.stride, wide, size);
+    if (blocks == 2) simd::to_float(rows + some.second * weights.stride, wide + size, size);
+    multiply(wide, out.data);
+    return;
+  }
+  shape.out = some.count;
+  const auto element = static_cast<std::int64_t>(weights.format == WeightFormat::kBF16 ? sizeof(BFloat16) : sizeof(float));
+  const auto row = [&](std::int64_t r) { return weights.weight.as<std::byte>() + r * weights.stride * element; };
+  multiply(row(some.first), out.data);
+  if (blocks == 2) multiply(row(some.second), out.data + some.count);
+}
+
+template <class Work>
+void Cpu::for_weight_blocks(const Linear& weights, std::int64_t count, const Work& work) {
+  constexpr std::int64_t kBlockBytes = 512 * 1024;
+  constexpr std::int64_t kGranule = 16;
+  const auto row_bytes = weights.stride * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t share = round_up((count + threads_ - 1) / threads_, kGranule);
+  const std::int64_t block = std::clamp(kBlockBytes / row_bytes / kGranule * kGranule, kGranule, share);
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+  for (std::int64_t first = 0; first < count; first += block) {
+    work(first, std::min(block, count - first));
+  }
+}
+
+Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Linear& weights) {
+  TokenRows rows{.rows = x.rows, .stride = weights.stride};
+  if (norm == nullptr && x.cols == weights.stride && x.stride == weights.stride) {
+    rows.wide = x.data;
+  } else {
+    auto* wide = token_rows_.get<float>(x.rows * weights.stride);
+    for (std::int64_t r = 0; r < x.rows; ++r) {
+      float* to = wide + r * weights.stride;
+      if (norm != nullptr) {
+        simd::rms_norm(x.row(r), norm->host.weight.data(), norm->eps, to, x.cols);
+      } else {
+        std::copy_n(x.row(r), x.cols, to);
+      }
+      std::fill(to + x.cols, to + weights.stride, 0.0F);
+    }
+    rows.wide = wide;
+  }
+  if (multiplies_bf16(weights) && x.rows > kMatVecRows) {
+    auto* narrow = narrow_rows_.get<BFloat16>(x.rows * weights.stride);
+    simd::to_bf16(rows.wide, narrow, x.rows * weights.stride);
+    rows.narrow = narrow;
+  }
+  return rows;
+}
+
+void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumulate, View<float> out) {
+  if (in.rows > kMatVecRows) {
+    for_weight_blocks(weights, weights.out, [&](std::int64_t first, std::int64_t count) {
+      multiply_rows(in, weights, {.first = first, .count = count}, accumulate,
+                    {out.data + first, out.rows, count, out.stride});
+    });
+    return;
+  }
+  // The weights stream once past as many inputs as the kernel takes; each thread has one piece of
+  // consecutive rows, which the memory likes best.
+  const std::int64_t share = (weights.out + threads_ - 1) / threads_;
+#pragma omp parallel num_threads(threads_)
+  {
+    const std::int64_t first = std::min(share * omp_get_thread_num(), weights.out);
+    const std::int64_t last = std::min(first + share, weights.out);
+    for (std::int64_t r = 0; r < in.rows; r += simd::kMaxInputs) {
+      const simd::MatVec m{.x = in.wide + r * in.stride,
+                           .inputs = std::min(simd::kMaxInputs, in.rows - r),
+                           .padded = weights.stride,
+                           .bias = weights.bias_data(),
+                           .out = out.row(r),
+                           .out_stride = out.stride,
+                           .accumulate = accumulate};
+      if (weights.format == WeightFormat::kBF16) {
+        simd::matvec(weights.weight.as<BFloat16>(), m, first, last);
+      } else {
+        simd::matvec(weights.weight.as<float>(), m, first, last);
+      }
+    }
+  }
+}
+
+void Cpu::linear(View<const float> in, const Linear& weights, Epilogue epilogue, View<float> out) {
+  if (weights.rows == Rows::kTokens) {
+    token_linear(token_rows(in, nullptr, weights), weights, epilogue.accumulate, out);
+    if (epilogue.activation == Activation::kGelu) simd::gelu(out.data, out.rows * out.cols);
+    return;
+  }
+  constexpr std::int64_t kBand = 256;
+  const std::int64_t band = std::clamp(round_up((in.rows + threads_ - 1) / threads_, 16), std::int64_t{1}, kBand);
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+  for (std::int64_t first = 0; first < in.rows; first += band) {
+    const std::int64_t rows = std::min(band, in.rows - first);
+    multiply_packed(in.slice_rows(first, rows), weights, epilogue, out.slice_rows(first, rows));
+  }
+}
+
+// Decoder: SwiGLU multiplies blocks of gate rows together with the same rows of up.
+void Cpu::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out) {
+  const TokenRows in = token_rows(x, &norm, gate_up);
+  const std::int64_t width = out.cols;
+  if (x.rows <= kMatVecRows) {
+    const View<float> both{products_.get<float>(x.rows * 2 * width), x.rows, 2 * width, 2 * width};
+    token_linear(in, gate_up, false, both);
+    for (std::int64_t r = 0; r < x.rows; ++r) simd::swiglu(both.row(r), both.row(r) + width, out.row(r), width);
+    return;
+  }
+  for_weight_blocks(gate_up, width, [&](std::int64_t first, std::int64_t count) {
+    const View<float> both{workspace().result.get<float>(x.rows * 2 * count), x.rows, 2 * count, 2 * count};
+    multiply_rows(in, gate_up, {.first = first, .count = count, .second = width + first}, false, both);
+    for (std::int64_t r = 0; r < x.rows; ++r) {
+      simd::swiglu(both.row(r), both.row(r) + count, out.row(r) + first, count);
+    }
+  });
+}
+
+void Cpu::logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out) {
+  token_linear(token_rows(x, &norm, head), head, false, out);
+}
+
+// Cache ------------------------------------------------------------------------------------------
+
+Cpu::Cache Cpu::make_cache(const CacheShape& shape) const {
+  return {shape, Buffer(static_cast<std::size_t>(shape.elements()) * sizeof(float))};
+}
+
+void Cpu::copy_page(Cache& cache, std::int32_t from, std::int32_t to) const {
+  const std::int64_t elements = 2 * cache.shape.layers * cache.shape.page_elements();
+  std::copy_n(cache.keys(0, from, 0), elements, cache.keys(0, to, 0));
+}
+
+}  // namespace fvlm

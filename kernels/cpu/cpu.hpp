@@ -1,0 +1,184 @@
+// The Cpu backend: oneDNN for matrix products, our own vector kernels (simd.hpp) for the rest,
+// OpenMP for threads. Activations are float32; matrices are float32 or bfloat16.
+//
+// Two layouts of a matrix, by what it is used for:
+//   positions  packed for oneDNN. In bf16 on a processor that multiplies bf16 itself; else float32,
+//              which such processors multiply several times faster than they can emulate bf16.
+//   tokens     rows, padded with zeros, in the chosen format: read once per decode step by our
+//              matrix-vector kernel. For the many rows of a prefill, oneDNN multiplies blocks of
+//              rows, widened to float32 on the way unless bf16 is native.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fvlm/core/buffer.hpp"
+#include "fvlm/ops/backend.hpp"
+#include "kernels/cpu/matmul.hpp"
+#include "kernels/cpu/simd.hpp"
+
+namespace fvlm {
+
+struct CpuOptions {
+  WeightFormat format = WeightFormat::kBF16;
+  int threads = 0;  // 0: one for each core
+  // Multiply in bf16 where the format is bf16. Absent: if the processor does so itself.
+  std::optional<bool> bf16_products{};
+};
+
+class Cpu {
+ public:
+  using Element = float;
+
+  struct Linear {
+    std::int64_t out = 0;
+    std::int64_t in = 0;
+    Rows rows = Rows::kPositions;
+    WeightFormat format = WeightFormat::kF32;
+    std::int64_t stride = 0;  // elements of a padded row; 0: packed for oneDNN
+    Buffer weight;
+    std::vector<float> bias;  // [out], or empty
+
+    const float* bias_data() const { return bias.empty() ? nullptr : bias.data(); }
+  };
+  using Depthwise = simd::DepthwiseWeights;
+  using Stem = simd::StemWeights;
+  struct Norm {
+    float eps = 0;
+    HostNorm host;
+  };
+  // For each page and layer: the keys of each kv head transposed, [head_dim][kPageTokens], then the
+  // values of each, [kPageTokens][head_dim].
+  struct Cache {
+    CacheShape shape;
+    Buffer memory;
+
+    float* keys(std::int64_t layer, std::int64_t page, std::int64_t head) const {
+      return memory.as<float>() + (page * shape.layers + layer) * 2 * shape.page_elements() +
+             head * shape.head_dim * kPageTokens;
+    }
+    float* values(std::int64_t layer, std::int64_t page, std::int64_t head) const {
+      return keys(layer, page, head) + shape.page_elements();
+    }
+  };
+
+  explicit Cpu(const CpuOptions& options = {});
+
+  Arena& arena() { return arena_; }
+  // Gives the model its scratch memory.
+  void reserve(std::size_t bytes);
+  // "cpu (AVX3_DL, 2 threads)"
+  std::string description() const;
+  // Bytes of all weights packed so far.
+  std::int64_t weight_bytes() const { return weight_bytes_; }
+
+  Linear pack(const LinearSpec& spec, const HostLinear& host);
+  Depthwise pack(const DepthwiseSpec& spec, const HostDepthwise& host);
+  Stem pack(const StemSpec& spec, const HostStem& host);
+  Norm pack(const NormSpec& spec, HostNorm host);
+
+  void stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const Depthwise& depthwise,
+            FeatureMap<float> out);
+  void depthwise(FeatureMap<const float> in, const Depthwise& weights, Activation activation,
+                 FeatureMap<float> out);
+  void linear(View<const float> in, const Linear& weights, Epilogue epilogue, View<float> out);
+  void conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
+                const Linear& fc2, FeatureMap<float> out);
+  void layer_norm(View<const float> in, const Norm& weights, View<float> out);
+  void image_attention(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
+                       View<float> out);
+  void squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const Linear& expand,
+                      FeatureMap<float> out);
+
+  void embed(std::span<const std::int32_t> ids, const Linear& table, View<float> out);
+  void attention_input(View<const float> x, const Norm& norm, const Linear& qkv,
+                       const AttentionShape& shape, const DecoderBatch& batch, std::int64_t layer,
+                       Cache& cache, View<float> query);
+  void attention(View<const float> query, const AttentionShape& shape, const DecoderBatch& batch,
+                 std::int64_t layer, const Cache& cache, View<float> out);
+  void swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out);
+  void logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out);
+
+  Cache make_cache(const CacheShape& shape) const;
+  void copy_page(Cache& cache, std::int32_t from, std::int32_t to) const;
+
+ private:
+  // Scratch memory that grows to the largest size asked for.
+  class Workspace {
+   public:
+    template <class T>
+    T* get(std::int64_t count) {
+      const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
+      if (buffer_.bytes() < bytes) buffer_ = Buffer(bytes);
+      return buffer_.as<T>();
+    }
+
+   private:
+    Buffer buffer_;
+  };
+  // Inputs up to which a matrix of rows is multiplied by our own kernel, which reads it once for
+  // every simd::kMaxInputs of them; above, oneDNN's blocking wins.
+  static constexpr std::int64_t kMatVecRows = 16;
+
+  struct ThreadWorkspace {
+    Workspace mixed, narrow, hidden, weights, result, scores, pages;
+  };
+  // Input rows of a product, as the matrix-vector kernel and as oneDNN want them.
+  struct TokenRows {
+    const float* wide = nullptr;        // [rows, stride]
+    const BFloat16* narrow = nullptr;   // the same in bf16, if products are in bf16
+    std::int64_t rows = 0;
+    std::int64_t stride = 0;
+  };
+  // Some rows of a matrix: [first, first + count), and as many from `second` on if that is not 0.
+  struct WeightRows {
+    std::int64_t first = 0;
+    std::int64_t count = 0;
+    std::int64_t second = 0;
+  };
+
+  ThreadWorkspace& workspace();
+  bool multiplies_bf16(const Linear& weights) const {
+    return bf16_products_ && weights.format == WeightFormat::kBF16;
+  }
+
+  // On the calling thread: out = epilogue(in W^T + b) for a packed matrix.
+  void multiply_packed(View<const float> in, const Linear& weights, Epilogue epilogue, View<float> out);
+  // On the calling thread: the products of all inputs with some rows, out [rows, count or 2 count].
+  void multiply_rows(const TokenRows& in, const Linear& weights, const WeightRows& some,
+                     bool accumulate, View<float> out);
+  // out = in W^T + b (+ out) for a matrix of rows: decode and prefill.
+  void token_linear(const TokenRows& in, const Linear& weights, bool accumulate, View<float> out);
+  // Calls work(first, count) for blocks of the outputs [0, count) of about one cache's size.
+  template <class Work>
+  void for_weight_blocks(const Linear& weights, std::int64_t count, const Work& work);
+
+  // Copies of x (perhaps after an RMS norm), padded to the weights' stride.
+  TokenRows token_rows(View<const float> x, const Norm* norm, const Linear& weights);
+  // Cosines [head_dim / 2] and sines [head_dim / 2] of a position.
+  const float* rotation(std::int64_t position, std::int64_t head_dim) const {
+    return rotations_.data() + position * head_dim;
+  }
+  void prepare_rotations(const AttentionShape& shape, std::int64_t positions);
+
+  WeightFormat format_;
+  bool bf16_products_;
+  int threads_;
+  std::int64_t weight_bytes_ = 0;
+  Buffer memory_;
+  Arena arena_;
+  std::unique_ptr<MatMulCache> matmuls_ = std::make_unique<MatMulCache>();
+  std::vector<ThreadWorkspace> workspaces_;
+  Workspace token_rows_;
+  Workspace narrow_rows_;
+  Workspace products_;
+  std::vector<float> rotations_;
+};
+
+static_assert(Backend<Cpu>);
+
+}  // namespace fvlm

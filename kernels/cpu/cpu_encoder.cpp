@@ -1,0 +1,158 @@
+// The encoder's operations. Each thread takes bands of image rows through a whole operation, so
+// that what lies between its steps (the 4x wider hidden layer above all) stays in its cache.
+#include <omp.h>
+
+#include <algorithm>
+
+#include "kernels/cpu/cpu.hpp"
+
+namespace fvlm {
+namespace {
+
+// Positions of a band: their hidden layer fits in a core's second-level cache, and the weights,
+// which stream by once for each band, are used often enough.
+constexpr std::int64_t kBandPositions = 256;
+
+// Rows of an image in a band, so that every thread gets at least one band.
+std::int64_t band_rows(FeatureMap<const float> map, int threads) {
+  const std::int64_t share = (map.batch * map.height + threads - 1) / threads;
+  return std::clamp(kBandPositions / map.width, std::int64_t{1}, std::min(share, map.height));
+}
+
+// Calls work(image, first row, rows) for bands of a map of this height, on all threads.
+template <class Work>
+void for_bands(std::int64_t images, std::int64_t height, std::int64_t band, int threads, const Work& work) {
+  const std::int64_t bands = (height + band - 1) / band;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+  for (std::int64_t i = 0; i < images * bands; ++i) {
+    const std::int64_t first = i % bands * band;
+    work(i / bands, first, std::min(band, height - first));
+  }
+}
+
+}  // namespace
+
+// The first convolution's rows are made a few at a time, just ahead of the depthwise one's need.
+void Cpu::stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const Depthwise& depthwise,
+               FeatureMap<float> out) {
+  const std::int64_t half_height = pixels.height / 2;
+  const std::int64_t half_width = pixels.width / 2;
+  for_bands(out.batch, out.height, 8, threads_, [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
+    // Output row y needs rows 2y - 1 .. 2y + 1 of the half-size map. The band's part of that map
+    // is treated as an image of its own, whose missing edge rows are the padding.
+    const std::int64_t top = std::max<std::int64_t>(2 * first - 1, 0);
+    const std::int64_t bottom = std::min(2 * (first + rows), half_height);
+    const std::int64_t row_size = half_width * conv.channels;
+    auto* half = workspace().mixed.get<float>((bottom - top + 1) * row_size);
+    // A band that does not begin the image has one row above its first window's centre; a row of
+    // padding in front keeps the windows' parity.
+    const bool shifted = top % 2 != 0;
+    if (shifted) std::fill_n(half, row_size, 0.0F);
+    simd::stem(pixels, image, conv, top, bottom - top, half + (shifted ? row_size : 0));
+    const std::int64_t height = bottom - top + (shifted ? 1 : 0);
+    const FeatureMap<const float> part{half, 1, height, half_width, conv.channels};
+    simd::depthwise(part, 0, depthwise, Activation::kGelu, shifted ? 1 : 0, rows, out.row(image, first));
+  });
+}
+
+void Cpu::depthwise(FeatureMap<const float> in, const Depthwise& weights, Activation activation,
+                    FeatureMap<float> out) {
+  for_bands(out.batch, out.height, band_rows(out, threads_), threads_,
+            [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
+              simd::depthwise(in, image, weights, activation, first, rows, out.row(image, first));
+            });
+}
+
+void Cpu::conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
+                   const Linear& fc2, FeatureMap<float> out) {
+  for_bands(in.batch, in.height, band_rows(in, threads_), threads_,
+            [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
+              const std::int64_t positions = rows * in.width;
+              ThreadWorkspace& work = workspace();
+              const View<float> mixed{work.mixed.get<float>(positions * in.channels), positions, in.channels, in.channels};
+              const View<float> hidden{work.hidden.get<float>(positions * fc1.out), positions, fc1.out, fc1.out};
+              const View<float> result{out.row(image, first), positions, in.channels, in.channels};
+              simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
+              multiply_packed(mixed, fc1, {.activation = Activation::kGelu}, hidden);
+              std::copy_n(in.row(image, first), positions * in.channels, result.data);
+              multiply_packed(hidden, fc2, {.accumulate = true}, result);
+            });
+}
+
+void Cpu::layer_norm(View<const float> in, const Norm& norm, View<float> out) {
+#pragma omp parallel for num_threads(threads_)
+  for (std::int64_t r = 0; r < in.rows; ++r) {
+    simd::layer_norm(in.row(r), norm.host.weight.data(), norm.host.bias.data(), norm.eps, out.row(r), in.cols);
+  }
+}
+
+void Cpu::image_attention(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
+                          View<float> out) {
+  const std::int64_t tokens = qkv.rows / images;
+  const std::int64_t heads = out.cols / head_dim;
+  const std::int64_t pages = (tokens + kPageTokens - 1) / kPageTokens;
+  const std::int64_t page_size = head_dim * kPageTokens;
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+  for (std::int64_t task = 0; task < images * heads; ++task) {
+    const std::int64_t first = task / heads * tokens;
+    const std::int64_t column = task % heads * head_dim;
+    ThreadWorkspace& work = workspace();
+    // Keys and values of this head in pages, as the decoder's cache has them.
+    auto* keys = work.pages.get<float>(2 * pages * page_size);
+    auto* values = keys + pages * page_size;
+    std::vector<const float*> key_pages;
+    std::vector<const float*> value_pages;
+    for (std::int64_t page = 0; page < pages; ++page) {
+      key_pages.push_back(keys + page * page_size);
+      value_pages.push_back(values + page * page_size);
+    }
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      const float* key = qkv.row(first + t) + out.cols + column;
+      float* to = keys + t / kPageTokens * page_size + t % kPageTokens;
+      for (std::int64_t d = 0; d < head_dim; ++d) to[d * kPageTokens] = key[d];
+      std::copy_n(key + out.cols, head_dim, values + t * head_dim);
+    }
+    for (std::int64_t t = 0; t < tokens; t += simd::kMaxQueries) {
+      simd::attention({.key_pages = key_pages.data(),
+                       .value_pages = value_pages.data(),
+                       .keys = tokens,
+                       .head_dim = head_dim,
+                       .scale = 1 / std::sqrt(static_cast<float>(head_dim)),
+                       .query = qkv.row(first + t) + column,
+                       .query_stride = qkv.stride,
+                       .queries = std::min(simd::kMaxQueries, tokens - t),
+                       .scores = work.scores.get<float>(simd::kMaxQueries * pages * kPageTokens),
+                       .out = out.row(first + t) + column,
+                       .out_stride = out.stride});
+    }
+  }
+}
+
+void Cpu::squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const Linear& expand,
+                         FeatureMap<float> out) {
+  const Arena::Scope scope(arena_);
+  std::vector<float> mean(static_cast<std::size_t>(in.batch * in.channels));
+  std::vector<float> squeezed(static_cast<std::size_t>(in.batch * reduce.out));
+  const View<float> means{mean.data(), in.batch, in.channels, in.channels};
+  const View<float> gates = means;
+  const View<float> middle{squeezed.data(), in.batch, reduce.out, reduce.out};
+  const auto x = in.matrix();
+#pragma omp parallel for num_threads(threads_)
+  for (std::int64_t b = 0; b < in.batch; ++b) {
+    for (std::int64_t p = 0; p < in.positions(); ++p) {
+      const float* row = x.row(b * in.positions() + p);
+      for (std::int64_t c = 0; c < in.channels; ++c) means.row(b)[c] += row[c];
+    }
+    for (std::int64_t c = 0; c < in.channels; ++c) means.row(b)[c] /= static_cast<float>(in.positions());
+  }
+  linear(means, reduce, {}, middle);
+  for (float& v : squeezed) v = std::max(v, 0.0F);
+  linear(middle, expand, {}, gates);
+  for (float& v : mean) v = 1 / (1 + std::exp(-v));
+#pragma omp parallel for num_threads(threads_)
+  for (std::int64_t r = 0; r < x.rows; ++r) {
+    simd::gelu_scaled(x.row(r), gates.row(r / in.positions()), out.matrix().row(r), in.channels);
+  }
+}
+
+}  // namespace fvlm

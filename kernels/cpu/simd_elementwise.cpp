@@ -1,0 +1,97 @@
+// Vector kernels that treat elements one by one: activations, bfloat16 to float32, rotation.
+#include "kernels/cpu/simd.hpp"
+#include "kernels/cpu/simd_targets.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/simd_elementwise.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/cpu/simd_math-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace fvlm::simd {
+namespace HWY_NAMESPACE {
+
+void gelu_of(float* x, std::int64_t count) {
+  for_each_vector(count, [&](std::int64_t i, auto part) FVLM_LAMBDA {
+    part.store(gelu(part.load(x + i)), x + i);
+  });
+}
+
+void gelu_scaled_of(const float* x, const float* scale, float* out, std::int64_t count) {
+  for_each_vector(count, [&](std::int64_t i, auto part) FVLM_LAMBDA {
+    part.store(gelu(hn::Mul(part.load(x + i), part.load(scale + i))), out + i);
+  });
+}
+
+void swiglu_of(const float* gate, const float* up, float* out, std::int64_t count) {
+  const V one = broadcast(1.0F);
+  for_each_vector(count, [&](std::int64_t i, auto part) FVLM_LAMBDA {
+    const V g = part.load(gate + i);
+    // Where e^-g would overflow, the quotient is as good as zero at e^88 already.
+    const V e = exp(hn::Min(broadcast(88.0F), hn::Neg(g)));
+    part.store(hn::Mul(hn::Div(g, hn::Add(one, e)), part.load(up + i)), out + i);
+  });
+}
+
+void bfloat16_to_float(const BFloat16* from, float* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += kLanes) store(load(from + i), to + i);
+}
+
+void rotate_heads(float* heads, std::int64_t count, std::int64_t head_dim, const float* cosine,
+                  const float* sine) {
+  const std::int64_t half = head_dim / 2;
+  for (std::int64_t h = 0; h < count; ++h) {
+    float* first = heads + h * head_dim;
+    float* second = first + half;
+    for_each_vector(half, [&](std::int64_t i, auto part) FVLM_LAMBDA {
+      const V c = part.load(cosine + i);
+      const V s = part.load(sine + i);
+      const V x1 = part.load(first + i);
+      const V x2 = part.load(second + i);
+      part.store(hn::NegMulAdd(x2, s, hn::Mul(x1, c)), first + i);
+      part.store(hn::MulAdd(x1, s, hn::Mul(x2, c)), second + i);
+    });
+  }
+}
+
+const char* target_name() { return hwy::TargetName(HWY_TARGET); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace fvlm::simd
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fvlm::simd {
+
+HWY_EXPORT(gelu_of);
+HWY_EXPORT(gelu_scaled_of);
+HWY_EXPORT(swiglu_of);
+HWY_EXPORT(bfloat16_to_float);
+HWY_EXPORT(rotate_heads);
+HWY_EXPORT(target_name);
+
+void gelu(float* x, std::int64_t count) { HWY_DYNAMIC_DISPATCH(gelu_of)(x, count); }
+
+void gelu_scaled(const float* x, const float* scale, float* out, std::int64_t count) {
+  HWY_DYNAMIC_DISPATCH(gelu_scaled_of)(x, scale, out, count);
+}
+
+void swiglu(const float* gate, const float* up, float* out, std::int64_t count) {
+  HWY_DYNAMIC_DISPATCH(swiglu_of)(gate, up, out, count);
+}
+
+void to_float(const BFloat16* from, float* to, std::int64_t count) {
+  HWY_DYNAMIC_DISPATCH(bfloat16_to_float)(from, to, count);
+}
+
+void rotate(float* heads, std::int64_t count, std::int64_t head_dim, const float* cosine,
+            const float* sine) {
+  HWY_DYNAMIC_DISPATCH(rotate_heads)(heads, count, head_dim, cosine, sine);
+}
+
+const char* instruction_set() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
+
+}  // namespace fvlm::simd
+#endif  // HWY_ONCE

@@ -1,0 +1,97 @@
+// Products of one weight matrix with one to eight vectors. With one the time is that of reading the
+// weights from memory; with more, each weight row is still read once.
+//
+// A tile is some outputs x all inputs, one vector accumulator for each pair. An accumulator runs
+// along the whole row and its lanes are added at the end, whatever the tile: that is the order of
+// the sum, and it is the same for any number of inputs. bfloat16 weights are widened, which is
+// exact; inputs stay float32.
+#include "kernels/cpu/simd.hpp"
+#include "kernels/cpu/simd_targets.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/simd_matvec.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+
+#include "kernels/cpu/simd_math-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace fvlm::simd {
+namespace HWY_NAMESPACE {
+
+// Outputs [output, output + kOutputs) of all kInputs inputs; `row` is the weight row of the first.
+template <int kInputs, int kOutputs, class Weight>
+HWY_INLINE void matvec_tile(const Weight* row, const MatVec& m, std::int64_t output) {
+  V sums[kOutputs][kInputs];
+  unroll<kOutputs>([&](auto o) FVLM_LAMBDA {
+    unroll<kInputs>([&](auto i) FVLM_LAMBDA { sums[o][i] = zero(); });
+  });
+  for (std::int64_t k = 0; k < m.padded; k += kLanes) {
+    V x[kInputs];
+    unroll<kInputs>([&](auto i) FVLM_LAMBDA { x[i] = load(m.x + i * m.padded + k); });
+    unroll<kOutputs>([&](auto o) FVLM_LAMBDA {
+      const V w = load(row + o * m.padded + k);
+      unroll<kInputs>([&](auto i) FVLM_LAMBDA { sums[o][i] = hn::MulAdd(w, x[i], sums[o][i]); });
+    });
+  }
+  for (std::int64_t i = 0; i < kInputs; ++i) {
+    for (std::int64_t o = 0; o < kOutputs; ++o) {
+      float& out = m.out[i * m.out_stride + output + o];
+      float value = sum_of_lanes(sums[o][i]);
+      if (m.bias != nullptr) value += m.bias[output + o];
+      out = m.accumulate ? out + value : value;
+    }
+  }
+}
+
+template <int kInputs, class Weight>
+void matvec_inputs(const Weight* weight, const MatVec& m, std::int64_t first, std::int64_t last) {
+  // Half of the registers accumulate; never more than four rows, so that their streams are few.
+  constexpr int kOutputs = std::clamp(kRegisters / 2 / kInputs, 1, 4);
+  std::int64_t output = first;
+  for (; output + kOutputs <= last; output += kOutputs) {
+    matvec_tile<kInputs, kOutputs>(weight + output * m.padded, m, output);
+  }
+  for (; output < last; ++output) {
+    matvec_tile<kInputs, 1>(weight + output * m.padded, m, output);
+  }
+}
+
+template <class Weight>
+void matvec_of(const Weight* weight, const MatVec& m, std::int64_t first, std::int64_t last) {
+  unroll<kMaxInputs>([&](auto i) FVLM_LAMBDA {
+    if (m.inputs == i + 1) matvec_inputs<i + 1>(weight, m, first, last);
+  });
+}
+
+void matvec_float(const float* weight, const MatVec& m, std::int64_t first, std::int64_t last) {
+  matvec_of(weight, m, first, last);
+}
+
+void matvec_bfloat16(const BFloat16* weight, const MatVec& m, std::int64_t first,
+                     std::int64_t last) {
+  matvec_of(weight, m, first, last);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace fvlm::simd
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fvlm::simd {
+
+HWY_EXPORT(matvec_float);
+HWY_EXPORT(matvec_bfloat16);
+
+void matvec(const float* weight, const MatVec& m, std::int64_t first, std::int64_t last) {
+  HWY_DYNAMIC_DISPATCH(matvec_float)(weight, m, first, last);
+}
+
+void matvec(const BFloat16* weight, const MatVec& m, std::int64_t first, std::int64_t last) {
+  HWY_DYNAMIC_DISPATCH(matvec_bfloat16)(weight, m, first, last);
+}
+
+}  // namespace fvlm::simd
+#endif  // HWY_ONCE

@@ -1,0 +1,254 @@
+// config.json: which keys mean what, and which combinations make sense.
+#include "runtime/config_file.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+#include "runtime/config_object.hpp"
+#include "runtime/json_file.hpp"
+
+namespace fvlm {
+namespace {
+
+constexpr std::int64_t kMaxImageSize = 8192;
+constexpr std::size_t kMaxStages = 8;
+constexpr std::string_view kTowerKey = "mm_vision_tower";
+
+struct MixerName {
+  std::string_view name;
+  TokenMixer mixer;
+};
+constexpr MixerName kMixerNames[] = {{"repmixer", TokenMixer::kRepMixer},
+                                     {"attention", TokenMixer::kAttention}};
+
+std::vector<TokenMixer> read_mixers(const ConfigObject& vision) {
+  std::vector<TokenMixer> mixers;
+  for (const std::string& name : vision.texts("token_mixers")) {
+    const auto* found = std::ranges::find(kMixerNames, name, &MixerName::name);
+    if (found == std::ranges::end(kMixerNames)) {
+      vision.fail("token_mixers", fmt::format("unknown token mixer {}, expected \"repmixer\" or "
+                                              "\"attention\"",
+                                              in_quotes(name)));
+    }
+    mixers.push_back(found->mixer);
+  }
+  return mixers;
+}
+
+// "mobileclip_l_1024" -> 1024.
+std::int64_t image_size_of_tower(const ConfigObject& config) {
+  constexpr std::string_view kName = "mobileclip_l_";
+  const std::string tower = config.text(kTowerKey);
+  const std::size_t at = tower.rfind(kName);
+  std::int64_t size = 0;
+  if (at != std::string::npos) {
+    const char* const end = tower.data() + tower.size();
+    const auto parsed = std::from_chars(tower.data() + at + kName.size(), end, size);
+    if (parsed.ec != std::errc{} || parsed.ptr != end) size = 0;
+  }
+  if (size < 1) {
+    config.fail(kTowerKey, fmt::format("expected \"mobileclip_l_\" and the image size, found {}",
+                                       in_quotes(tower)));
+  }
+  return size;
+}
+
+// The stem halves the image twice, and every stage but the first once more.
+void check_image_size(const FastViTHDConfig& vision, const ConfigObject& where,
+                      std::string_view key) {
+  const std::int64_t step = std::int64_t{4} << (vision.layers.size() - 1);
+  if (vision.image_size % step != 0 || vision.image_size > kMaxImageSize) {
+    where.fail(key, fmt::format("image size {}, expected a multiple of {} up to {}",
+                                vision.image_size, step, kMaxImageSize));
+  }
+}
+
+// `where` is the object that gave the sizes, for messages.
+void check_stages(const FastViTHDConfig& vision, const ConfigObject& where) {
+  const std::size_t stages = vision.layers.size();
+  if (stages < 1 || stages > kMaxStages) {
+    where.fail("layers", fmt::format("{} stages, expected 1 to {}", stages, kMaxStages));
+  }
+  if (vision.embed_dims.size() != stages) {
+    where.fail("embed_dims",
+               fmt::format("{} stages, but \"layers\" has {}", vision.embed_dims.size(), stages));
+  }
+  if (vision.token_mixers.size() != stages) {
+    where.fail("token_mixers",
+               fmt::format("{} stages, but \"layers\" has {}", vision.token_mixers.size(), stages));
+  }
+  for (std::size_t i = 0; i < stages; ++i) {
+    const std::int64_t channels = vision.embed_dims[i];
+    // The 7x7 convolution between stages has one group for each channel that enters.
+    if (i > 0 && channels % vision.embed_dims[i - 1] != 0) {
+      where.fail("embed_dims",
+                 fmt::format("{} is not a multiple of {}, the channels of the stage before",
+                             channels, vision.embed_dims[i - 1]));
+    }
+    if (vision.token_mixers[i] == TokenMixer::kAttention && channels % vision.head_dim != 0) {
+      where.fail("head_dim",
+                 fmt::format("{} does not divide {}, the channels of attention stage {}",
+                             vision.head_dim, channels, i));
+    }
+  }
+  if (vision.se_ratio > 1 || vision.se_ratio * static_cast<double>(vision.output_channels()) < 1) {
+    where.fail("se_ratio", fmt::format("{} of {} channels, expected at least 1 and at most all",
+                                       vision.se_ratio, vision.output_channels()));
+  }
+}
+
+FastViTHDConfig read_vision(const ConfigObject& config, TensorLayout layout) {
+  FastViTHDConfig vision;
+  const auto given = config.object("vision_config");
+  const bool has_image_size = given && given->has("image_size");
+  if (layout == TensorLayout::kLlava && !has_image_size) {
+    vision.image_size = image_size_of_tower(config);
+  }
+  if (given) {
+    given->expect("architecture", "fastvit_mci3");  // timm's name for FastViTHD
+    vision.image_size = given->size_or("image_size", vision.image_size);
+    if (given->has("layers")) vision.layers = given->sizes("layers");
+    if (given->has("embed_dims")) vision.embed_dims = given->sizes("embed_dims");
+    if (given->has("token_mixers")) vision.token_mixers = read_mixers(*given);
+    vision.mlp_ratio = given->size_or("mlp_ratio", vision.mlp_ratio);
+    vision.head_dim = given->size_or("head_dim", vision.head_dim);
+    vision.cls_ratio = given->size_or("cls_ratio", vision.cls_ratio);
+    vision.se_ratio = given->positive_or("se_ratio", vision.se_ratio);
+  }
+  const ConfigObject& where = given ? *given : config;
+  check_stages(vision, where);
+  check_image_size(vision, has_image_size ? *given : config,
+                   has_image_size ? "image_size" : kTowerKey);
+  if (layout == TensorLayout::kHuggingFace &&
+      vision.token_mixers != FastViTHDConfig{}.token_mixers) {
+    where.fail("token_mixers", "the fast_vlm layout has names only for FastViTHD's five stages");
+  }
+  return vision;
+}
+
+// Transformers 5 keeps the base in "rope_parameters", earlier ones beside the other keys.
+double read_rope_theta(const ConfigObject& text) {
+  double theta = text.positive_or("rope_theta", Qwen2Config{}.rope_theta);
+  for (const std::string_view key : {"rope_parameters", "rope_scaling"}) {
+    if (const auto rope = text.object(key)) {
+      if (!rope->has("rope_type") && !rope->has("type")) text.fail(key, "no \"rope_type\" in it");
+      rope->expect("rope_type", "default");
+      rope->expect("type", "default");
+      theta = rope->positive_or("rope_theta", theta);
+    }
+  }
+  return theta;
+}
+
+void check_text(const Qwen2Config& text, const ConfigObject& where) {
+  if (text.hidden_size % text.heads != 0) {
+    where.fail("num_attention_heads",
+               fmt::format("{} does not divide \"hidden_size\" {}", text.heads, text.hidden_size));
+  }
+  if (text.heads % text.kv_heads != 0) {
+    where.fail("num_key_value_heads", fmt::format("{} does not divide \"num_attention_heads\" {}",
+                                                  text.kv_heads, text.heads));
+  }
+  if (text.head_dim() % 2 != 0) {
+    where.fail("num_attention_heads",
+               fmt::format("heads of {} channels, but rotary positions need an even number",
+                           text.head_dim()));
+  }
+}
+
+// `outer` has the keys that Transformers keeps beside "text_config"; LLaVA's form has only one
+// level, and both are the same object.
+Qwen2Config read_text(const ConfigObject& text, const ConfigObject& outer) {
+  Qwen2Config config;
+  config.hidden_size = text.size("hidden_size");
+  config.layers = text.size("num_hidden_layers");
+  config.heads = text.size("num_attention_heads");
+  config.kv_heads = text.size("num_key_value_heads");
+  config.intermediate_size = text.size("intermediate_size");
+  config.vocab_size = text.size("vocab_size");
+  config.rms_norm_eps = text.positive("rms_norm_eps");
+  config.rope_theta = read_rope_theta(text);
+  config.max_positions = text.size("max_position_embeddings");
+  const auto tied = text.boolean("tie_word_embeddings");
+  config.tie_word_embeddings = tied ? *tied : outer.boolean("tie_word_embeddings").value_or(false);
+  text.expect("hidden_act", "silu");
+  text.expect("use_sliding_window", false);
+  check_text(config, text);
+  return config;
+}
+
+void add_end_tokens(Qwen2Config& text, const ConfigObject& config) {
+  for (const std::int32_t id : config.token_ids("eos_token_id", text.vocab_size)) {
+    if (std::ranges::find(text.eos_tokens, id) == text.eos_tokens.end()) {
+      text.eos_tokens.push_back(id);
+    }
+  }
+}
+
+TensorLayout read_layout(const ConfigObject& config) {
+  const std::string type = config.text("model_type");
+  if (type == "llava_qwen2") return TensorLayout::kLlava;
+  if (type == "fast_vlm") return TensorLayout::kHuggingFace;
+  config.fail("model_type",
+              fmt::format("expected \"llava_qwen2\" or \"fast_vlm\", found {}", in_quotes(type)));
+}
+
+// Settings of either form that this library implements in one way only.
+void check_settings(const ConfigObject& config, const FastViTHDConfig& vision) {
+  config.expect("mm_projector_type", "mlp2x_gelu");
+  config.expect("mm_use_im_start_end", false);
+  config.expect("mm_hidden_size", vision.output_channels());
+  config.expect("projector_hidden_act", "gelu");
+  config.expect("multimodal_projector_bias", true);
+  config.expect("vision_feature_layer", -1);
+  config.expect("vision_feature_select_strategy", "full");
+}
+
+// "models/FastVLM-0.5B/" -> "FastVLM-0.5B".
+std::string folder_name(const std::filesystem::path& folder) {
+  const auto path = std::filesystem::absolute(folder).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+}  // namespace
+
+FastVlmConfig read_config(const std::filesystem::path& folder) {
+  std::error_code unreadable;
+  const auto status = std::filesystem::status(folder, unreadable);
+  if (!std::filesystem::exists(status)) {
+    throw Error("{}: no such folder", folder.string());
+  }
+  if (!std::filesystem::is_directory(status)) {
+    throw Error("{}: expected a checkpoint folder, found a file", folder.string());
+  }
+  const auto path = folder / "config.json";
+  const nlohmann::json json = read_json_object(path);
+  const ConfigObject config(path.string(), json);
+
+  FastVlmConfig result;
+  result.name = folder_name(folder);
+  result.layout = read_layout(config);
+  result.vision = read_vision(config, result.layout);
+  const auto nested = config.object("text_config");
+  if (result.layout == TensorLayout::kHuggingFace && !nested) {
+    throw Error("{}: missing key \"text_config\"", path.string());
+  }
+  const ConfigObject& text = result.layout == TensorLayout::kHuggingFace ? *nested : config;
+  result.text = read_text(text, config);
+  check_settings(config, result.vision);
+
+  add_end_tokens(result.text, text);
+  add_end_tokens(result.text, config);
+  const auto generation = folder / "generation_config.json";
+  if (std::filesystem::exists(generation, unreadable)) {
+    const nlohmann::json generation_json = read_json_object(generation);
+    add_end_tokens(result.text, ConfigObject(generation.string(), generation_json));
+  }
+  return result;
+}
+
+}  // namespace fvlm

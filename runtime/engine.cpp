@@ -1,0 +1,77 @@
+// Puts an engine together: checkpoint, tokenizer, backend.
+#include "runtime/engine.hpp"
+
+#include <cstring>
+#include <future>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+#include "runtime/engine_core.hpp"
+#include "runtime/with_backend.hpp"
+
+namespace fvlm {
+namespace {
+
+template <class B>
+std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoint& checkpoint,
+                                    B backend) {
+  const auto start = std::chrono::steady_clock::now();
+  const LoadProgress progress = [&](std::int64_t done, std::int64_t total) {
+    if (options.on_progress) options.on_progress(static_cast<double>(done) / static_cast<double>(total));
+  };
+  auto tokenizer = std::async(std::launch::async, [&] { return Tokenizer::load(options.model_path); });
+  auto loaded = std::make_unique<LoadedModel<B>>(checkpoint, std::move(backend), progress, options.on_warning);
+  const FastVlmConfig& config = loaded->config;
+  EngineInfo info;
+  info.model = config.name;
+  info.device = loaded->backend.description();
+  info.precision = weight_format(options.precision) == WeightFormat::kF32 ? "f32" : "bf16";
+  info.image_size = config.vision.image_size;
+  info.image_tokens = config.vision.tokens();
+  info.context_tokens = std::min(options.context_tokens, config.text.max_positions);
+  info.scratch_bytes = static_cast<std::int64_t>(scratch_bytes(config));
+  info.weight_bytes = loaded->backend.weight_bytes();
+  Tokenizer ready = tokenizer.get();
+  if (ready.size() > config.text.vocab_size) {
+    throw Error("{}: the tokenizer has {} tokens, the model's embedding {}", options.model_path.string(),
+                ready.size(), config.text.vocab_size);
+  }
+  info.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return std::make_unique<EngineCore<B>>(std::move(loaded), std::move(ready), std::move(info));
+}
+
+}  // namespace
+
+std::uint64_t hash_of(const std::vector<std::uint8_t>& bytes) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  std::size_t i = 0;
+  const auto mix = [&hash](std::uint64_t word) { hash = (hash ^ word) * 0x100000001b3U; };
+  for (; i + 8 <= bytes.size(); i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + i, 8);
+    mix(word);
+    hash ^= hash >> 29;
+  }
+  for (; i < bytes.size(); ++i) mix(bytes[i]);
+  return hash;
+}
+
+std::unique_ptr<Engine> Engine::load(const EngineOptions& options) {
+  const Checkpoint checkpoint = Checkpoint::open(options.model_path);
+  return with_backend(options.device, options.precision, options.threads, [&](auto backend) {
+    return make_engine(options, checkpoint, std::move(backend));
+  });
+}
+
+Result Engine::run(Request request) {
+  std::promise<Result> promise;
+  auto future = promise.get_future();
+  request.on_done = [&promise, done = std::move(request.on_done)](const Result& result) {
+    if (done) done(result);
+    promise.set_value(result);
+  };
+  submit(std::move(request));
+  return future.get();
+}
+
+}  // namespace fvlm

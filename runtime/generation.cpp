@@ -1,0 +1,134 @@
+#include "runtime/generation.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/prompt.hpp"
+
+namespace fvlm {
+namespace {
+
+bool contains(std::span<const std::int32_t> tokens, std::int32_t token) {
+  return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
+}
+
+std::span<float> row(View<float> logits, std::int64_t r) {
+  return {logits.row(r), static_cast<std::size_t>(logits.cols)};
+}
+
+// Score of a finished beam: the mean log probability of its tokens (the end token counts).
+double mean_score(double score, std::size_t tokens) {
+  return score / static_cast<double>(std::max<std::size_t>(tokens, 1));
+}
+
+}  // namespace
+
+std::vector<PromptSpan> prompt_spans(std::span<const std::int32_t> ids, std::int64_t image_tokens) {
+  std::vector<PromptSpan> spans;
+  std::int64_t images = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const std::int64_t position = spans.empty() ? 0 : spans.back().end();
+    if (ids[i] == kImageToken) {
+      spans.push_back({static_cast<std::int64_t>(i), images++, position, image_tokens});
+    } else if (!spans.empty() && spans.back().image < 0) {
+      ++spans.back().rows;
+    } else {
+      spans.push_back({static_cast<std::int64_t>(i), -1, position, 1});
+    }
+  }
+  return spans;
+}
+
+Generation::Generation(RequestId request_id, Request r, std::vector<std::int32_t> prompt_ids,
+                       std::uint64_t seed)
+    : id(request_id), request(std::move(r)), ids(std::move(prompt_ids)), sampler_(request.sampling, seed) {}
+
+void Generation::advance(View<float> logits, std::span<const std::int32_t> eos, const Fork& fork) {
+  if (request.sampling.num_beams > 1) {
+    advance_beams(logits, eos, fork);
+  } else {
+    advance_single(row(logits, 0), eos);
+  }
+  if (statistics.new_tokens++ == 0) first_token = Clock::now();
+  if (!outcome && statistics.new_tokens >= max_new_tokens) end(Outcome::kLength);
+}
+
+void Generation::advance_single(std::span<float> logits, std::span<const std::int32_t> eos) {
+  Hypothesis& only = hypotheses.front();
+  std::vector<std::int32_t> history = ids;
+  history.insert(history.end(), only.tokens.begin(), only.tokens.end());
+  const std::int32_t token = sampler_.sample(logits, history);
+  if (contains(eos, token)) return end(Outcome::kStop);
+  only.tokens.push_back(token);
+}
+
+// Of all continuations of all beams the best are kept; those that end go to finished_. Ends when
+// no running beam can still beat the worst of enough finished ones.
+void Generation::advance_beams(View<float> logits, std::span<const std::int32_t> eos,
+                               const Fork& fork) {
+  struct Continuation {
+    std::size_t parent;
+    std::int32_t token;
+    double score;
+  };
+  const auto beams = static_cast<std::size_t>(request.sampling.num_beams);
+  std::vector<Continuation> all;
+  for (std::size_t h = 0; h < hypotheses.size(); ++h) {
+    std::vector<std::int32_t> history = ids;
+    history.insert(history.end(), hypotheses[h].tokens.begin(), hypotheses[h].tokens.end());
+    for (const auto& c : sampler_.candidates(row(logits, static_cast<std::int64_t>(h)), history, 2 * beams)) {
+      all.push_back({h, c.token, hypotheses[h].score + c.log_probability});
+    }
+  }
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+  if (all.size() > 2 * beams) all.resize(2 * beams);
+
+  std::vector<Hypothesis> next;
+  for (std::size_t rank = 0; rank < all.size() && next.size() < beams; ++rank) {
+    const Continuation& c = all[rank];
+    const Hypothesis& parent = hypotheses[c.parent];
+    if (contains(eos, c.token)) {
+      if (rank < beams) finished_.push_back({parent.tokens, mean_score(c.score, parent.tokens.size() + 1)});
+      continue;
+    }
+    auto tokens = parent.tokens;
+    tokens.push_back(c.token);
+    next.push_back({fork(parent.sequence, parent.sequence.length()), std::move(tokens), c.score});
+  }
+  hypotheses = std::move(next);
+
+  std::stable_sort(finished_.begin(), finished_.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+  if (finished_.size() > beams) finished_.resize(beams);
+  const bool enough = finished_.size() == beams &&
+                      (hypotheses.empty() || finished_.back().score >= mean_score(hypotheses[0].score, hypotheses[0].tokens.size()));
+  if (enough || hypotheses.empty()) end(Outcome::kStop);
+}
+
+void Generation::end(Outcome how) {
+  outcome = how;
+  if (request.sampling.num_beams <= 1) {
+    if (!hypotheses.empty()) answer = hypotheses.front().tokens;
+    return;
+  }
+  for (const Hypothesis& h : hypotheses) {
+    finished_.push_back({h.tokens, mean_score(h.score, h.tokens.size())});
+  }
+  const auto best = std::max_element(finished_.begin(), finished_.end(),
+                                     [](const auto& a, const auto& b) { return a.score < b.score; });
+  if (best != finished_.end()) answer = best->tokens;
+}
+
+Result Generation::take_result() {
+  const auto now = Clock::now();
+  const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
+  statistics.total_s = seconds(now - submitted);
+  if (statistics.new_tokens > 0) {
+    statistics.ttft_s = seconds(first_token - submitted);
+    statistics.decode_s = seconds(now - first_token);
+  }
+  Result result{.outcome = *outcome, .text = std::move(text), .error = std::move(error), .statistics = statistics};
+  result.tokens = std::move(answer);
+  return result;
+}
+
+}  // namespace fvlm

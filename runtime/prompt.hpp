@@ -1,0 +1,21 @@
+// From a conversation to the decoder's input: the qwen_2 template, with images in their places.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "runtime/engine.hpp"
+#include "runtime/tokenizer.hpp"
+
+namespace fvlm {
+
+// Stands for all positions of one image among token ids (LLaVA's IMAGE_TOKEN_INDEX).
+inline constexpr std::int32_t kImageToken = -200;
+
+// Token ids, with kImageToken once for each image. Throws Error if the last turn is not the user's
+// or "<image>" in a text and its images do not match.
+std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
+                                      const std::vector<Turn>& conversation);
+
+}  // namespace fvlm

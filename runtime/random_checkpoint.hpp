@@ -1,0 +1,28 @@
+// Checkpoints of random weights in the released layout and sizes, for tests, benchmarks and trials
+// where Apple's weights are not at hand. The text they make is noise; the work is the real one.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace fvlm {
+
+struct RandomCheckpointOptions {
+  std::string size;  // one of model_sizes()
+  std::uint64_t seed = 0;
+  std::filesystem::path output;     // a folder, made if it is not there
+  std::filesystem::path tokenizer;  // folder with vocab.json and merges.txt; empty: single bytes
+  std::function<void(double fraction)> on_progress;
+};
+
+// The names of the sizes: "0.5b", "1.5b", "7b" as released, and "tiny" for tests.
+std::vector<std::string> model_sizes();
+
+// Writes config.json, the tokenizer's files and safetensors in bf16, in several shards if large.
+// The same options give the same bytes. Throws Error for an unknown size and unwritable files.
+void write_random_checkpoint(const RandomCheckpointOptions& options);
+
+}  // namespace fvlm

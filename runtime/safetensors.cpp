@@ -1,0 +1,259 @@
+// The safetensors reader. A header entry is trusted only after every check below.
+#include "runtime/safetensors.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+#include "runtime/json_file.hpp"
+
+namespace fvlm {
+
+using nlohmann::json;
+
+static_assert(std::endian::native == std::endian::little,
+              "safetensors data is little-endian and is used where it lies");
+
+namespace {
+
+constexpr std::size_t kLengthBytes = sizeof(std::uint64_t);
+
+constexpr DType kDTypes[] = {DType::kF64, DType::kF32, DType::kF16, DType::kBF16, DType::kI64,
+                             DType::kI32, DType::kI16, DType::kI8,  DType::kU8,   DType::kBool};
+
+// The header's text and the bytes after it.
+struct Sections {
+  std::string_view header;
+  std::span<const std::byte> data;
+};
+
+Sections split(const MappedFile& file) {
+  const auto bytes = file.bytes();
+  const std::string path = file.path().string();
+  if (bytes.size() < kLengthBytes) {
+    throw Error("{}: not a safetensors file: {} bytes, expected at least {}", path, bytes.size(),
+                kLengthBytes);
+  }
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), kLengthBytes);
+  const auto rest = bytes.subspan(kLengthBytes);
+  if (length > kMaxSafetensorsHeader) {
+    throw Error("{}: not a safetensors file: header of {} bytes, expected at most {}", path, length,
+                kMaxSafetensorsHeader);
+  }
+  if (length > rest.size()) {
+    throw Error("{}: the file is cut short: header of {} bytes, but only {} follow", path, length,
+                rest.size());
+  }
+  const auto header = rest.first(static_cast<std::size_t>(length));
+  return {{reinterpret_cast<const char*>(header.data()), header.size()},
+          rest.subspan(header.size())};
+}
+
+std::map<std::string, std::string> read_metadata(const json& object, const std::string& source) {
+  if (!object.is_object()) {
+    throw Error("{}: \"{}\": expected an object, found {}", source, kSafetensorsMetadataKey,
+                object.type_name());
+  }
+  std::map<std::string, std::string> metadata;
+  for (const auto& [key, value] : object.items()) {
+    if (!value.is_string()) {
+      throw Error("{}: \"{}\": {}: expected a string, found {}", source, kSafetensorsMetadataKey,
+                  in_quotes(key), value.type_name());
+    }
+    metadata.emplace(key, value.get<std::string>());
+  }
+  return metadata;
+}
+
+// One entry of the header: {"dtype": ..., "shape": ..., "data_offsets": ...}.
+class Entry {
+ public:
+  Entry(const std::string& path, const std::string& name, const json& value)
+      : what_(fmt::format("{}: tensor {}", path, in_quotes(name))), value_(value) {
+    constexpr std::size_t kKeys = 3;
+    if (!value.is_object() || value.size() != kKeys || !value.contains("dtype") ||
+        !value.contains("shape") || !value.contains("data_offsets")) {
+      throw Error("{}: expected an object of \"dtype\", \"shape\" and \"data_offsets\"", what_);
+    }
+  }
+
+  DType dtype() const {
+    const json& name = value_["dtype"];
+    if (!name.is_string()) throw Error("{}: \"dtype\" is not a string", what_);
+    const auto& text = name.get_ref<const std::string&>();
+    const auto* found = std::ranges::find(kDTypes, std::string_view(text), name_of);
+    if (found == std::ranges::end(kDTypes)) {
+      throw Error("{}: unknown dtype {}, expected F32, F16 or BF16", what_, in_quotes(text));
+    }
+    return *found;
+  }
+
+  std::vector<std::int64_t> shape() const {
+    const json& sizes = value_["shape"];
+    if (!sizes.is_array()) throw Error("{}: \"shape\" is not an array", what_);
+    std::vector<std::int64_t> shape;
+    for (const json& size : sizes) shape.push_back(static_cast<std::int64_t>(natural(size)));
+    return shape;
+  }
+
+  // [begin, end) in the data section.
+  std::pair<std::uint64_t, std::uint64_t> range(DType type,
+                                                std::span<const std::int64_t> shape) const {
+    const json& offsets = value_["data_offsets"];
+    if (!offsets.is_array() || offsets.size() != 2) {
+      throw Error("{}: \"data_offsets\" is not an array of two numbers", what_);
+    }
+    const std::uint64_t begin = natural(offsets[0]);
+    const std::uint64_t end = natural(offsets[1]);
+    if (end < begin)
+      throw Error("{}: its data ends at {}, before it begins at {}", what_, end, begin);
+    const auto expected = checked_tensor_bytes(type, shape);
+    if (!expected || *expected != end - begin) {
+      throw Error("{}: shape [{}] of {} needs {} bytes, found {}", what_, fmt::join(shape, ", "),
+                  name_of(type), expected ? std::to_string(*expected) : "too many", end - begin);
+    }
+    return {begin, end};
+  }
+
+ private:
+  std::uint64_t natural(const json& number) const {
+    constexpr std::uint64_t kMax = std::numeric_limits<std::int64_t>::max();
+    if (!number.is_number_unsigned() || number.get<std::uint64_t>() > kMax) {
+      throw Error("{}: expected sizes and offsets that are whole numbers, found {}", what_,
+                  in_quotes(number.dump(-1, ' ', true)));
+    }
+    return number.get<std::uint64_t>();
+  }
+
+  std::string what_;
+  const json& value_;
+};
+
+struct Placed {
+  TensorView tensor;
+  std::uint64_t begin;
+  std::uint64_t end;
+};
+
+// The ranges, sorted, must follow one another from 0 to the end of the file.
+void check_tiling(const std::vector<Placed>& sorted, std::uint64_t data_bytes,
+                  const std::string& path) {
+  std::uint64_t at = 0;
+  for (const Placed& placed : sorted) {
+    if (placed.begin != at) {
+      throw Error("{}: tensor {}: its data begins at {}, {} at {}", path,
+                  in_quotes(placed.tensor.name), placed.begin,
+                  placed.begin < at ? "inside another tensor that ends" : "after a gap that starts",
+                  at);
+    }
+    if (placed.end > data_bytes) {
+      throw Error("{}: the file is cut short: tensor {} ends at {} of {} bytes of data", path,
+                  in_quotes(placed.tensor.name), placed.end, data_bytes);
+    }
+    at = placed.end;
+  }
+  if (at != data_bytes) {
+    throw Error("{}: {} bytes of data, but its tensors end at {}", path, data_bytes, at);
+  }
+}
+
+template <class Stored>
+void convert(const std::byte* data, std::span<float> out) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    Stored value;
+    std::memcpy(&value, data + i * sizeof(Stored), sizeof(Stored));
+    out[i] = static_cast<float>(value);
+  }
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> checked_tensor_bytes(DType dtype,
+                                                  std::span<const std::int64_t> shape) {
+  std::int64_t bytes = static_cast<std::int64_t>(size_of(dtype));
+  // A product with a zero in it is zero, but its other factors are still checked.
+  for (const std::int64_t size : shape) {
+    if (size < 0 || __builtin_mul_overflow(bytes, std::max<std::int64_t>(size, 1), &bytes)) {
+      return std::nullopt;
+    }
+  }
+  if (std::ranges::find(shape, 0) != shape.end()) return 0;
+  return static_cast<std::uint64_t>(bytes);
+}
+
+SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
+  return SafetensorsFile(path);
+}
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
+    : file_(std::make_unique<const MappedFile>(path)) {
+  const std::string file = path.string();
+  const Sections sections = split(*file_);
+  const json header = parse_json_object(sections.header, file + ": header");
+
+  std::vector<Placed> placed;
+  placed.reserve(header.size());
+  for (const auto& [name, value] : header.items()) {
+    if (name == kSafetensorsMetadataKey) {
+      metadata_ = read_metadata(value, file);
+      continue;
+    }
+    const Entry entry(file, name, value);
+    TensorView tensor{name, entry.dtype(), entry.shape(), {}, file};
+    const auto [begin, end] = entry.range(tensor.dtype, tensor.shape);
+    placed.push_back({std::move(tensor), begin, end});
+  }
+  std::ranges::sort(placed, {}, [](const Placed& p) { return std::pair(p.begin, p.end); });
+  check_tiling(placed, sections.data.size(), file);
+
+  tensors_.reserve(placed.size());  // by_name_ points into it
+  for (Placed& p : placed) {
+    p.tensor.data = sections.data.subspan(p.begin, p.end - p.begin);
+    const TensorView& tensor = tensors_.emplace_back(std::move(p.tensor));
+    by_name_.emplace(tensor.name, &tensor);
+  }
+}
+
+const TensorView* SafetensorsFile::find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+bool is_floating_point(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
+         dtype == DType::kF64;
+}
+
+void convert_to_float(DType dtype, const std::byte* data, std::span<float> out) {
+  switch (dtype) {
+    case DType::kF32:
+      return convert<float>(data, out);
+    case DType::kF16:
+      return convert<Float16>(data, out);
+    case DType::kBF16:
+      return convert<BFloat16>(data, out);
+    case DType::kF64:
+      return convert<double>(data, out);
+    default:
+      throw Error("expected floating-point numbers, found {}", name_of(dtype));
+  }
+}
+
+void copy_as_float(const TensorView& tensor, std::span<float> out) {
+  if (!is_floating_point(tensor.dtype)) {
+    throw Error("{}: tensor {}: expected floating-point numbers, found {}", tensor.file,
+                in_quotes(tensor.name), name_of(tensor.dtype));
+  }
+  if (out.size() != static_cast<std::size_t>(tensor.elements())) {
+    throw Error("{}: tensor {}: {} elements do not fit a buffer of {}", tensor.file,
+                in_quotes(tensor.name), tensor.elements(), out.size());
+  }
+  convert_to_float(tensor.dtype, tensor.data.data(), out);
+}
+
+}  // namespace fvlm

@@ -1,0 +1,78 @@
+// Reads .safetensors files: 8 bytes with the header's length (little-endian), a JSON header
+// {name: {"dtype", "shape", "data_offsets": [begin, end]}}, then the tensors' bytes.
+//
+// The data is mapped, not copied. Everything the header says is checked before any of it is used:
+// its size, its JSON, that each range has the size its shape and type need, and that the ranges
+// cover the rest of the file exactly, without gap or overlap.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "fvlm/core/element.hpp"
+#include "runtime/mapped_file.hpp"
+
+namespace fvlm {
+
+// One stored tensor. `data` lies in the mapped file, in C order, little-endian, and is aligned to
+// nothing: files may begin a tensor at any byte.
+struct TensorView {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> data;
+  std::string file;  // its path, for messages
+
+  std::int64_t elements() const { return static_cast<std::int64_t>(data.size() / size_of(dtype)); }
+};
+
+class SafetensorsFile {
+ public:
+  // Throws Error if the file breaks any rule of the format.
+  static SafetensorsFile open(const std::filesystem::path& path);
+
+  // nullptr if there is no such tensor.
+  const TensorView* find(std::string_view name) const;
+  // In the order of their bytes in the file.
+  const std::vector<TensorView>& tensors() const { return tensors_; }
+  // The header's "__metadata__"; empty if it has none.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const MappedFile& file() const { return *file_; }
+
+ private:
+  explicit SafetensorsFile(const std::filesystem::path& path);
+
+  std::unique_ptr<const MappedFile> file_;
+  std::vector<TensorView> tensors_;
+  std::unordered_map<std::string_view, const TensorView*> by_name_;
+  std::map<std::string, std::string> metadata_;
+};
+
+// The longest header that is accepted, in bytes; the format's own limit.
+inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
+// The header's key that is not a tensor.
+inline constexpr std::string_view kSafetensorsMetadataKey = "__metadata__";
+
+// Bytes of a tensor; nullopt if a size is negative or the product leaves 63 bits.
+std::optional<std::uint64_t> checked_tensor_bytes(DType dtype, std::span<const std::int64_t> shape);
+
+// Whether the model can use it: F32, F16, BF16 or F64.
+bool is_floating_point(DType dtype);
+
+// Converts elements of a floating-point type to float (F64 is rounded), from any address.
+// Throws Error for other types.
+void convert_to_float(DType dtype, const std::byte* data, std::span<float> out);
+
+// The same for a whole tensor, whose number of elements `out` must have; errors name it.
+void copy_as_float(const TensorView& tensor, std::span<float> out);
+
+}  // namespace fvlm

@@ -1,0 +1,121 @@
+#include "runtime/sampler.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+
+namespace fvlm {
+namespace {
+
+// Weights that are not numbers must not upset the order of the tokens.
+void replace_nan(std::span<float> logits) {
+  for (float& logit : logits) {
+    if (std::isnan(logit)) logit = std::numeric_limits<float>::lowest();
+  }
+}
+
+// Divides positive logits of tokens seen before by the penalty and multiplies negative ones
+// (Keskar et al., "CTRL", 2019).
+void penalise(std::span<float> logits, std::span<const std::int32_t> history, double penalty) {
+  if (penalty == 1.0) return;
+  for (const std::int32_t token : std::set(history.begin(), history.end())) {
+    if (token < 0 || static_cast<std::size_t>(token) >= logits.size()) continue;
+    float& logit = logits[static_cast<std::size_t>(token)];
+    logit = static_cast<float>(logit > 0 ? logit / penalty : logit * penalty);
+  }
+}
+
+}  // namespace
+
+std::string Sampling::problem() const {
+  if (!(temperature >= 0) || !std::isfinite(temperature)) {
+    return fmt::format("temperature is {}, it must be 0 or more", temperature);
+  }
+  if (top_k < 0) return fmt::format("top_k is {}, it must be 0 (all tokens) or more", top_k);
+  if (!(top_p > 0 && top_p <= 1)) return fmt::format("top_p is {}, it must be above 0 and at most 1", top_p);
+  if (!(repetition_penalty > 0) || !std::isfinite(repetition_penalty)) {
+    return fmt::format("repetition_penalty is {}, it must be above 0", repetition_penalty);
+  }
+  if (num_beams < 1 || num_beams > 64) return fmt::format("num_beams is {}, it must be from 1 to 64", num_beams);
+  if (max_new_tokens < 1) return fmt::format("max_new_tokens is {}, it must be 1 or more", max_new_tokens);
+  return {};
+}
+
+std::vector<Sampler::Candidate> Sampler::distribution(std::span<float> logits,
+                                                      std::span<const std::int32_t> history) const {
+  replace_nan(logits);
+  penalise(logits, history, sampling_.repetition_penalty);
+  std::vector<std::int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto likelier = [&](std::int32_t a, std::int32_t b) {
+    const float x = logits[static_cast<std::size_t>(a)];
+    const float y = logits[static_cast<std::size_t>(b)];
+    return x != y ? x > y : a < b;
+  };
+  std::size_t kept = logits.size();
+  const bool filter = sampling_.temperature > 0;
+  if (filter && sampling_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(sampling_.top_k));
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(), likelier);
+
+  const double temperature = filter ? sampling_.temperature : 1.0;
+  const double largest = logits[static_cast<std::size_t>(order[0])];
+  std::vector<Candidate> kept_tokens;
+  double sum = 0;
+  for (std::size_t i = 0; i < kept; ++i) {
+    const double score = (logits[static_cast<std::size_t>(order[i])] - largest) / temperature;
+    kept_tokens.push_back({order[i], score});
+    sum += std::exp(score);
+  }
+  if (filter && sampling_.top_p < 1) {
+    // The smallest set of likeliest tokens whose probabilities reach top_p.
+    double reached = 0;
+    std::size_t n = 0;
+    while (n < kept_tokens.size() && reached < sampling_.top_p * sum) {
+      reached += std::exp(kept_tokens[n++].log_probability);
+    }
+    kept_tokens.resize(std::max<std::size_t>(n, 1));
+    sum = reached;
+  }
+  const double log_sum = std::log(sum);
+  for (Candidate& c : kept_tokens) c.log_probability -= log_sum;
+  return kept_tokens;
+}
+
+std::int32_t Sampler::sample(std::span<float> logits, std::span<const std::int32_t> history) {
+  if (sampling_.temperature == 0) {
+    penalise(logits, history, sampling_.repetition_penalty);
+    return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  }
+  const auto tokens = distribution(logits, history);
+  double draw = std::uniform_real_distribution<double>(0, 1)(random_);
+  for (const Candidate& c : tokens) {
+    draw -= std::exp(c.log_probability);
+    if (draw < 0) return c.token;
+  }
+  return tokens.back().token;
+}
+
+std::vector<Sampler::Candidate> Sampler::candidates(std::span<float> logits,
+                                                    std::span<const std::int32_t> history,
+                                                    std::size_t count) {
+  auto tokens = distribution(logits, history);
+  if (sampling_.temperature > 0) {
+    // The largest of log p + Gumbel noise are a draw without replacement (Vieira, 2014).
+    std::vector<std::pair<double, Candidate>> noisy;
+    for (const Candidate& c : tokens) {
+      const double uniform = std::uniform_real_distribution<double>(1e-300, 1)(random_);
+      noisy.emplace_back(c.log_probability - std::log(-std::log(uniform)), c);
+    }
+    std::sort(noisy.begin(), noisy.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::transform(noisy.begin(), noisy.end(), tokens.begin(), [](const auto& n) { return n.second; });
+  }
+  if (tokens.size() > count) tokens.resize(count);
+  return tokens;
+}
+
+}  // namespace fvlm

@@ -1,0 +1,41 @@
+// Chooses the next token from logits. The order of the steps is that of Hugging Face generate:
+// repetition penalty, temperature, top-k, top-p, draw.
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "runtime/engine.hpp"
+
+namespace fvlm {
+
+class Sampler {
+ public:
+  Sampler(const Sampling& sampling, std::uint64_t seed) : sampling_(sampling), random_(seed) {}
+
+  // The next token. `logits` [vocab] are changed; `history` is every token so far, whose logits
+  // the repetition penalty lowers.
+  std::int32_t sample(std::span<float> logits, std::span<const std::int32_t> history);
+
+  // For beam search: log probabilities of the tokens after penalty, temperature and filters, and
+  // the `count` continuations to consider: the likeliest, or drawn without replacement if the
+  // temperature is not 0.
+  struct Candidate {
+    std::int32_t token;
+    double log_probability;
+  };
+  std::vector<Candidate> candidates(std::span<float> logits,
+                                    std::span<const std::int32_t> history, std::size_t count);
+
+ private:
+  // Tokens that may be chosen, most likely first, with their log probabilities.
+  std::vector<Candidate> distribution(std::span<float> logits,
+                                      std::span<const std::int32_t> history) const;
+
+  Sampling sampling_;
+  std::mt19937_64 random_;
+};
+
+}  // namespace fvlm

@@ -1,0 +1,95 @@
+// See tokenizer.hpp.
+#include "runtime/tokenizer.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+#include "runtime/pre_split.hpp"
+#include "runtime/unicode.hpp"
+#include "runtime/utf8_stream.hpp"
+
+namespace fvlm {
+namespace {
+
+// Normalisation can triple a text and positions in a word have 32 bits.
+constexpr std::size_t kMaxTextBytes = std::size_t{1} << 30;
+
+}  // namespace
+
+Tokenizer Tokenizer::load(const std::filesystem::path& folder) {
+  return Tokenizer(read_vocabulary(folder));
+}
+
+Tokenizer::Tokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {
+  auto& added = vocabulary_.added;
+  std::sort(added.begin(), added.end(),
+            [](const AddedToken& a, const AddedToken& b) { return a.text.size() > b.text.size(); });
+  for (const AddedToken& token : added) {
+    const char first = token.text.front();
+    if (first_bytes_.find(first) == std::string::npos) first_bytes_ += first;
+  }
+}
+
+std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
+  if (text.size() > kMaxTextBytes) {
+    throw Error("text of {} bytes to tokenise, expected at most {}", text.size(), kMaxTextBytes);
+  }
+  std::vector<std::int32_t> ids;
+  BytePairEncoder encoder(vocabulary_.byte_tokens, vocabulary_.merges);
+  const auto encode_plain = [&](std::string_view plain) {
+    const std::string normalised = to_nfc(plain);
+    for (std::string_view rest = normalised; !rest.empty();) {
+      const std::size_t length = first_piece_length(rest);
+      encoder.encode(rest.substr(0, length), ids);
+      rest.remove_prefix(length);
+    }
+  };
+  std::size_t position = 0;
+  while (const auto match = find_added_token(text, position)) {
+    encode_plain(text.substr(position, match->position - position));
+    ids.push_back(match->token->id);
+    position = match->position + match->token->text.size();
+  }
+  encode_plain(text.substr(position));
+  return ids;
+}
+
+std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool keep_special) const {
+  std::string bytes;
+  for (const std::int32_t id : ids) {
+    if (keep_special || !is_special(id)) bytes += token_bytes(id);
+  }
+  Utf8Stream stream;
+  const std::string text = stream.push(bytes);
+  return text + stream.finish();
+}
+
+std::string_view Tokenizer::token_bytes(std::int32_t id) const {
+  if (id < 0 || id >= size()) return {};
+  return vocabulary_.tokens[static_cast<std::size_t>(id)];
+}
+
+std::optional<std::int32_t> Tokenizer::special_token(std::string_view text) const {
+  for (const AddedToken& token : vocabulary_.added) {
+    if (token.text == text) return token.id;
+  }
+  return std::nullopt;
+}
+
+bool Tokenizer::is_special(std::int32_t id) const {
+  return std::any_of(vocabulary_.added.begin(), vocabulary_.added.end(),
+                     [id](const AddedToken& token) { return token.id == id && token.special; });
+}
+
+std::optional<Tokenizer::Match> Tokenizer::find_added_token(std::string_view text,
+                                                            std::size_t position) const {
+  for (; (position = text.find_first_of(first_bytes_, position)) != text.npos; ++position) {
+    for (const AddedToken& token : vocabulary_.added) {
+      if (text.substr(position).starts_with(token.text)) return Match{position, &token};
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace fvlm

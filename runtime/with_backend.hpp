@@ -1,0 +1,24 @@
+// Chooses the backend for a device and a precision in one place, and calls work(backend) with it.
+#pragma once
+
+#include <utility>
+
+#include "kernels/cpu/cpu.hpp"
+#include "kernels/ref/ref.hpp"
+#include "runtime/engine.hpp"
+
+namespace fvlm {
+
+// bf16 unless float32 is asked for: it is what the released weights are stored in.
+inline WeightFormat weight_format(Precision precision) {
+  return precision == Precision::kF32 ? WeightFormat::kF32 : WeightFormat::kBF16;
+}
+
+template <class Work>
+auto with_backend(Device device, Precision precision, int threads, const Work& work) {
+  const WeightFormat format = weight_format(precision);
+  if (device == Device::kRef) return work(Ref(format));
+  return work(Cpu({.format = format, .threads = threads}));
+}
+
+}  // namespace fvlm

@@ -1,0 +1,25 @@
+// What an answer cost: as a table for people and as JSON for programs.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "runtime/engine.hpp"
+
+namespace fvlm {
+
+// The most physical memory this process has held at once, mapped files included; 0 if unknown.
+std::int64_t peak_memory_bytes();
+
+// Aligned lines of stage, time and rate. `decode_images_s`: time to read the pictures' files, if
+// there were any.
+std::string statistics_table(const EngineInfo& info, const Statistics& statistics,
+                             std::optional<double> decode_images_s);
+
+// The answer, what made it, and the same statistics.
+nlohmann::ordered_json answer_json(const EngineInfo& info, const Result& result,
+                                   double decode_images_s);
+
+}  // namespace fvlm

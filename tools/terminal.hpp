@@ -1,0 +1,70 @@
+// The terminal's side of the programs: messages and a progress line on standard error, standard
+// output that reports what went wrong, and Ctrl-C as something a program can wait for.
+#pragma once
+
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <string_view>
+
+namespace fvlm {
+
+// Opens /dev/null for each standard descriptor that the caller closed, so that no file opened later
+// takes its place. To be called first. Writing to a standard output that was closed still fails.
+void open_standard_descriptors();
+
+// Prints "fastvlm: MESSAGE" on standard error, in one line whatever the message holds.
+void print_notice(std::string_view message);
+
+// Writes all of `text` to standard output. Throws Error if that fails, e.g. on a full disk.
+void write_output(std::string_view text);
+// Writes as much as fits without waiting, removes it from `text`. Throws as write_output does.
+void write_some_output(std::string& text);
+
+// "LABEL  42 %" on standard error, for work that turns out to take longer than a second: short work
+// stays silent. Redrawn in place on a terminal and erased at the end; elsewhere printed once.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string label);
+  ~ProgressLine() { erase(); }
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+
+  void update(double fraction);  // in 0..1
+  void erase();                  // makes room for another message; the next update draws again
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::string label_;
+  bool on_terminal_;
+  bool visible_ = false;
+  Clock::time_point next_draw_;
+};
+
+// While one exists, SIGINT and SIGTERM do not end the process: the first is kept for `signal` and
+// ends `wait_for_event`; a second ends the process at once. One at a time.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+  // The signal that came, or 0.
+  int signal() const;
+
+ private:
+  struct sigaction previous_interrupt_ = {};
+  struct sigaction previous_terminate_ = {};
+};
+
+// Ends a wait_for_event, current or next. Safe from any thread and from signal handlers.
+void notify_event();
+
+// Waits, up to `timeout` (negative: forever), for notify_event, a signal under an InterruptGuard,
+// or, if `output_pending`, for room in standard output. Returns whether output can be written.
+// May return early without any of these. For one thread.
+bool wait_for_event(bool output_pending, std::chrono::milliseconds timeout);
+
+}  // namespace fvlm
