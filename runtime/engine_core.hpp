@@ -60,6 +60,9 @@ class EngineCore final : public Engine {
 
   RequestId submit(Request request) override {
     if (const std::string problem = request.sampling.problem(); !problem.empty()) throw Error("{}", problem);
+    for (const Turn& turn : request.conversation) {
+      for (const Image& image : turn.images) check(image);
+    }
     auto ids = make_prompt(tokenizer_, request.conversation);
     const RequestId id = next_id_++;
     const std::uint64_t seed = request.sampling.seed.value_or(std::random_device{}() + id);
@@ -91,6 +94,14 @@ class EngineCore final : public Engine {
 
   std::int64_t image_tokens() const { return loaded_->config.vision.tokens(); }
 
+  // Whoever made the image by hand learns here, not from a read beyond its end.
+  static void check(const Image& image) {
+    if (image.width < 1 || image.height < 1 || std::ssize(image.rgb) != image.width * image.height * 3) {
+      throw Error("an image says it has {}x{} pixels of 3 bytes each, but has {} bytes", image.width,
+                  image.height, image.rgb.size());
+    }
+  }
+
   // Checks that a request fits into the context and the cache, and says how much it may take.
   void measure(Generation& g) const {
     g.spans = prompt_spans(g.ids, image_tokens());
@@ -102,8 +113,10 @@ class EngineCore final : public Engine {
     }
     g.statistics.prompt_tokens = positions;
     g.max_new_tokens = std::min(g.request.sampling.max_new_tokens, info_.context_tokens - positions);
+    // Tokens that begin and end inside a page; a beam's successors exist for a moment beside it.
     const auto pages = [](std::int64_t tokens) { return tokens / kPageTokens + 2; };
-    g.reserved_pages = pages(positions) + g.request.sampling.num_beams * pages(g.max_new_tokens);
+    const std::int64_t beams = g.request.sampling.num_beams;
+    g.reserved_pages = pages(positions) + beams * (pages(g.max_new_tokens) + (beams > 1 ? 1 : 0));
     if (g.reserved_pages > pool_pages_) {
       throw Error("{} beams of up to {} tokens need {} pages of the KV cache, which has {}; ask for fewer",
                   g.request.sampling.num_beams, g.max_new_tokens, g.reserved_pages, pool_pages_);
@@ -125,6 +138,7 @@ class EngineCore final : public Engine {
         guarded(*g, [&] { prefill(*g); });
         break;
       }
+      end_cancelled();
       decode_step();
       retire();
     }
@@ -146,6 +160,13 @@ class EngineCore final : public Engine {
       running_.push_back(std::move(g));
     }
     std::erase(waiting_, nullptr);
+  }
+
+  // Whichever stage a request is in, and whatever stands before it, a cancelled one goes no further.
+  void end_cancelled() {
+    for (const GenerationPtr& g : running_) {
+      if (!g->outcome && g->stop.stop_requested()) g->end(Outcome::kCancelled);
+    }
   }
 
   // Runs a part of one generation's work; what goes wrong ends that generation only.
@@ -189,13 +210,13 @@ class EngineCore final : public Engine {
     }
     g.statistics.preprocess_s = since(start);
 
+    make_room(1);  // before the search: what it drops must not be what is found
     const PrefixCache::Match match = prefixes_.find(g.keys);
     // The last position must run for its logits, and images are taken whole or not at all.
     std::int64_t length = std::min(match.length, std::ssize(g.keys) - 1);
     for (const PromptSpan& span : g.spans) {
       if (span.image >= 0 && length > span.position && length < span.end()) length = span.position;
     }
-    make_room(1);
     g.hypotheses.push_back({length > 0 ? fork(*match.sequence, length) : Sequence(pool_), {}, 0});
     g.prefilled = length;
     g.statistics.cached_tokens = length;
@@ -272,8 +293,6 @@ class EngineCore final : public Engine {
     };
     for (const GenerationPtr& g : running_) {
       if (!decodes(*g)) continue;
-      guarded(*g, [] {});
-      if (g->outcome) continue;
       const std::int64_t more = std::ssize(g->hypotheses);
       if (rows + more > kMaxDecodeRows) flush();
       group.push_back(g.get());
@@ -350,7 +369,7 @@ class EngineCore final : public Engine {
   }
 
   void keep(Generation& g) {
-    if (!g.prefill_done() || g.hypotheses.empty()) return;
+    if (g.outcome == Outcome::kFailed || !g.prefill_done() || g.hypotheses.empty()) return;
     Hypothesis& first = g.hypotheses.front();
     for (const std::int32_t token : first.tokens) g.keys.push_back(static_cast<std::uint64_t>(token));
     g.keys.resize(static_cast<std::size_t>(first.sequence.length()));

@@ -121,7 +121,8 @@ std::vector<std::uint8_t> resize_rows(const Image& image, const RowFilter& filte
   return resized;
 }
 
-// Resizes the columns of `rows`, [.., row_bytes], into columns of `out`, [size, out_row_bytes].
+// Resizes the columns of `rows`, [.., row_bytes] of which `used_bytes` hold pixels, into columns of
+// `out`, [size, out_row_bytes].
 void resize_columns(const std::vector<std::uint8_t>& rows, std::int64_t row_bytes,
                     std::int64_t used_bytes, const Axis& axis, std::uint8_t* out,
                     std::int64_t out_row_bytes) {
@@ -154,7 +155,7 @@ void pad_and_resize(const Image& image, std::int64_t size, std::span<std::uint8_
   const std::int64_t left = (side - image.width) / 2;
   const std::int64_t top = (side - image.height) / 2;
   std::fill(out.begin(), out.end(), std::uint8_t{0});
-  if (side == size) {  // Pillow copies then, too
+  if (side == size) {  // Resizing would give the same: at whole distances weights are 0, or 1 at 0.
     for (std::int64_t y = 0; y < image.height; ++y) {
       std::copy_n(image.rgb.data() + y * image.width * 3, image.width * 3,
                   out.data() + ((top + y) * size + left) * 3);

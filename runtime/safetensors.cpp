@@ -162,15 +162,6 @@ void check_tiling(const std::vector<Placed>& sorted, std::uint64_t data_bytes,
   }
 }
 
-template <class Stored>
-void convert(const std::byte* data, std::span<float> out) {
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    Stored value;
-    std::memcpy(&value, data + i * sizeof(Stored), sizeof(Stored));
-    out[i] = static_cast<float>(value);
-  }
-}
-
 }  // namespace
 
 std::optional<std::uint64_t> checked_tensor_bytes(DType dtype,
@@ -222,26 +213,6 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
 const TensorView* SafetensorsFile::find(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : found->second;
-}
-
-bool is_floating_point(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
-         dtype == DType::kF64;
-}
-
-void convert_to_float(DType dtype, const std::byte* data, std::span<float> out) {
-  switch (dtype) {
-    case DType::kF32:
-      return convert<float>(data, out);
-    case DType::kF16:
-      return convert<Float16>(data, out);
-    case DType::kBF16:
-      return convert<BFloat16>(data, out);
-    case DType::kF64:
-      return convert<double>(data, out);
-    default:
-      throw Error("expected floating-point numbers, found {}", name_of(dtype));
-  }
 }
 
 void copy_as_float(const TensorView& tensor, std::span<float> out) {

@@ -18,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "fvlm/core/convert.hpp"
 #include "fvlm/core/element.hpp"
 #include "runtime/mapped_file.hpp"
 
@@ -65,14 +66,8 @@ inline constexpr std::string_view kSafetensorsMetadataKey = "__metadata__";
 // Bytes of a tensor; nullopt if a size is negative or the product leaves 63 bits.
 std::optional<std::uint64_t> checked_tensor_bytes(DType dtype, std::span<const std::int64_t> shape);
 
-// Whether the model can use it: F32, F16, BF16 or F64.
-bool is_floating_point(DType dtype);
-
-// Converts elements of a floating-point type to float (F64 is rounded), from any address.
-// Throws Error for other types.
-void convert_to_float(DType dtype, const std::byte* data, std::span<float> out);
-
-// The same for a whole tensor, whose number of elements `out` must have; errors name it.
+// Converts a tensor to float (F64 is rounded); `out` must have its number of elements. Throws Error
+// naming the tensor if it does not hold floating-point numbers.
 void copy_as_float(const TensorView& tensor, std::span<float> out);
 
 }  // namespace fvlm

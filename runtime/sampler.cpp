@@ -12,10 +12,11 @@
 namespace fvlm {
 namespace {
 
-// Weights that are not numbers must not upset the order of the tokens.
-void replace_nan(std::span<float> logits) {
+// Logits that are infinite or not numbers must upset neither the order of the tokens nor sums.
+void make_finite(std::span<float> logits) {
+  using Limits = std::numeric_limits<float>;
   for (float& logit : logits) {
-    if (std::isnan(logit)) logit = std::numeric_limits<float>::lowest();
+    logit = std::isnan(logit) ? Limits::lowest() : std::clamp(logit, Limits::lowest(), Limits::max());
   }
 }
 
@@ -48,8 +49,8 @@ std::string Sampling::problem() const {
 
 std::vector<Sampler::Candidate> Sampler::distribution(std::span<float> logits,
                                                       std::span<const std::int32_t> history) const {
-  replace_nan(logits);
   penalise(logits, history, sampling_.repetition_penalty);
+  make_finite(logits);
   std::vector<std::int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   const auto likelier = [&](std::int32_t a, std::int32_t b) {
@@ -89,6 +90,7 @@ std::vector<Sampler::Candidate> Sampler::distribution(std::span<float> logits,
 std::int32_t Sampler::sample(std::span<float> logits, std::span<const std::int32_t> history) {
   if (sampling_.temperature == 0) {
     penalise(logits, history, sampling_.repetition_penalty);
+    make_finite(logits);
     return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   }
   const auto tokens = distribution(logits, history);

@@ -52,8 +52,8 @@ class TokenIndex {
       if (tokens[id].empty()) continue;
       const auto [entry, is_new] = ids_.emplace(tokens[id], static_cast<std::int32_t>(id));
       if (!is_new) {
-        throw Error("{}: token {} occurs twice, with ids {} and {}", file,
-                    in_quotes(tokens[id]), entry->second, id);
+        throw Error("{}: token {} occurs twice, with ids {} and {}", file, in_quotes(tokens[id]),
+                    entry->second, id);
       }
     }
   }

@@ -18,23 +18,6 @@ std::vector<float> read(const Checkpoint& checkpoint, const StoredTensor& stored
 
 }  // namespace
 
-void HostLinear::row(std::int64_t r, std::span<float> to) const {
-  std::int64_t first = 0;
-  for (const Block& block : blocks) {
-    if (r - first >= block.rows) {
-      first += block.rows;
-      continue;
-    }
-    const std::size_t row_bytes = static_cast<std::size_t>(in) * size_of(block.dtype);
-    const std::byte* data = block.data + static_cast<std::size_t>(r - first) * row_bytes;
-    convert_to_float(block.dtype, data, to);
-    if (row_scale.empty()) return;
-    const double scale = row_scale[static_cast<std::size_t>(r)];
-    for (float& w : to) w = static_cast<float>(w * scale);
-    return;
-  }
-}
-
 HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const LinearSpec& spec) {
   HostLinear host{.out = spec.out(), .in = spec.in};
   if (!spec.layer_scale.empty()) {
@@ -48,6 +31,10 @@ HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const Lin
       host.bias.insert(host.bias.end(), bias.begin(), bias.end());
     } else {
       const TensorView& tensor = checkpoint.require(stored.name, stored.shape);
+      if (!is_floating_point(tensor.dtype)) {
+        throw Error("{}: tensor \"{}\": expected floating-point numbers, found {}", tensor.file, tensor.name,
+                    name_of(tensor.dtype));
+      }
       host.blocks.push_back({tensor.dtype, tensor.data.data(), stored.shape[0]});
     }
   }

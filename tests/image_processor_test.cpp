@@ -6,12 +6,15 @@
 #include "runtime/image_processor.hpp"
 
 #include <gtest/gtest.h>
-#include <hwy/highway.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <vector>
+
+// Says which instruction sets Highway compiles for, so it comes first.
+#include "kernels/cpu/simd_targets.hpp"
+
+#include <hwy/highway.h>
 
 namespace fvlm {
 namespace {
@@ -63,7 +66,7 @@ constexpr Case kCases[] = {
 // Every instruction set this machine has, and the plain code.
 TEST(PadAndResize, EqualsPillowOnEveryTarget) {
   std::vector<std::int64_t> targets;
-  for (std::int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
+  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
     targets.push_back(left & -left);
   }
   for (const std::int64_t target : targets) {

@@ -1,4 +1,213 @@
+// fastvlm bench: the stages of an answer, each timed and held against what this machine can do,
+// which is measured first in the same run. Fractions say how near the limit a stage comes:
+//   encoder   arithmetic done / time / best matrix product
+//   decode    bytes of weights read / time / best reading of memory
+// The limit of TTFT is the arithmetic of encoder and prefill at the best matrix product's speed.
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/limits.hpp"
+#include "runtime/image_processor.hpp"
+#include "runtime/loaded_model.hpp"
+#include "runtime/model_work.hpp"
+#include "runtime/page_pool.hpp"
+#include "runtime/with_backend.hpp"
 #include "tools/command.hpp"
+#include "tools/options.hpp"
+#include "tools/report.hpp"
+
 namespace fvlm {
-Command add_bench(CLI::App& program) { return {program.add_subcommand("bench", "placeholder"), [] { return kExitError; }}; }
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kTextTokens = 24;   // of a short prompt, around the image
+constexpr std::int64_t kDecodeSteps = 32;  // of each run
+
+struct Options {
+  EngineOptions engine;
+  int runs = 5;
+  bool json = false;
+};
+
+// Seconds of all runs of one stage.
+struct Times {
+  std::vector<double> seconds;
+
+  template <class Work>
+  void add(const Work& work) {
+    const auto start = Clock::now();
+    work();
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  double quantile(double q) const {
+    std::vector<double> sorted = seconds;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[static_cast<std::size_t>(q * static_cast<double>(sorted.size() - 1))];
+  }
+  double median() const { return quantile(0.5); }
+  // "1.234 s (1.201 .. 1.310)"
+  std::string text() const { return fmt::format("{:8.4f} s  ({:.4f} .. {:.4f})", median(), quantile(0), quantile(1)); }
+};
+
+// A picture as a phone takes it, 12 megapixels; its content does not matter.
+Image large_image() {
+  Image image{4000, 3000, std::vector<std::uint8_t>(4000 * 3000 * 3)};
+  for (std::size_t i = 0; i < image.rgb.size(); ++i) image.rgb[i] = static_cast<std::uint8_t>(i * 2654435761U >> 24);
+  return image;
 }
+
+struct Measured {
+  std::string model, device;
+  double load_s = 0;
+  std::int64_t weight_bytes = 0;
+  Times preprocess, encoder, prefill, ttft, decode;
+  ModelWork work;
+};
+
+template <class B>
+Measured measure(const Options& options, const Checkpoint& checkpoint, B backend_to_use) {
+  Measured m;
+  const auto start = Clock::now();
+  LoadedModel<B> loaded(checkpoint, std::move(backend_to_use), {}, {});
+  m.load_s = std::chrono::duration<double>(Clock::now() - start).count();
+  B& backend = loaded.backend;
+  const FastVlmConfig& config = loaded.config;
+  m.model = config.name;
+  m.device = backend.description();
+  m.weight_bytes = backend.weight_bytes();
+  m.work = model_work(config, config.vision.tokens() + kTextTokens,
+                      weight_format(options.engine.precision) == WeightFormat::kF32 ? 4 : 2);
+
+  const std::int64_t image_tokens = config.vision.tokens();
+  const std::int64_t rows = image_tokens + kTextTokens;
+  const std::int64_t side = config.vision.image_size;
+  const std::int64_t hidden = config.text.hidden_size;
+  const std::int64_t pages = (rows + kDecodeSteps) / kPageTokens + 1;
+  std::vector<std::int32_t> page_list(static_cast<std::size_t>(pages));
+  std::iota(page_list.begin(), page_list.end(), 0);
+  auto cache = backend.make_cache(loaded.model.decoder.cache_shape(pages));
+  const Image image = large_image();
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side * side * 3));
+  const std::vector<std::int32_t> text(static_cast<std::size_t>(kTextTokens), 1);
+
+  Arena& arena = backend.arena();
+  const auto x = arena.template matrix<float>(rows, hidden);
+  const auto logits = arena.template matrix<float>(1, config.text.vocab_size);
+  const auto preprocess = [&] { pad_and_resize(image, side, pixels); };
+  const auto encode = [&] {
+    loaded.model.embed_images(backend, {pixels.data(), 1, side, side, 3}, x.slice_rows(0, image_tokens));
+  };
+  const auto decode = [&](std::int64_t count, std::int64_t position, View<float> input) {
+    DecoderBatch batch;
+    batch.add(count, position, page_list);
+    loaded.model.decoder.forward(backend, batch, cache, input);
+    loaded.model.decoder.logits(backend, input.slice_rows(count - 1, 1), logits);
+  };
+  const auto prefill = [&] {
+    loaded.model.decoder.embed(backend, text, x.slice_rows(image_tokens, kTextTokens));
+    decode(rows, 0, x);
+  };
+  for (int run = -1; run < options.runs; ++run) {
+    if (run == 0) m.preprocess = m.encoder = m.prefill = m.ttft = m.decode = {};  // the first one warms up
+    m.preprocess.add(preprocess);
+    m.encoder.add(encode);
+    m.prefill.add(prefill);
+    m.ttft.add([&] {
+      preprocess();
+      encode();
+      prefill();
+    });
+    m.decode.add([&] {
+      for (std::int64_t step = 0; step < kDecodeSteps; ++step) {
+        const auto token = x.slice_rows(0, 1);
+        loaded.model.decoder.embed(backend, std::span(text).first(1), token);
+        decode(1, rows + step, token);
+      }
+    });
+  }
+  return m;
+}
+
+int bench(const Options& options) {
+  const int threads = options.engine.threads > 0 ? options.engine.threads : omp_get_num_procs();
+  const CpuLimits limits = measure_cpu_limits(threads);
+  const double matmul = std::max(limits.f32_flops, limits.bf16_flops);
+  const Checkpoint checkpoint = Checkpoint::open(options.engine.model_path);
+  const Measured m = with_backend(options.engine.device, options.engine.precision, options.engine.threads,
+                                  [&](auto backend) { return measure(options, checkpoint, std::move(backend)); });
+
+  const std::int64_t rows = checkpoint.config().vision.tokens() + kTextTokens;
+  const double step_s = m.decode.median() / kDecodeSteps;
+  const double encoder_fraction = m.work.encoder.flops / m.encoder.median() / matmul;
+  const double prefill_fraction = m.work.prefill.flops / m.prefill.median() / matmul;
+  const double decode_fraction = m.work.decode.weight_bytes / step_s / limits.read_bandwidth;
+  const double ttft_limit_s = (m.work.encoder.flops + m.work.prefill.flops) / matmul;
+  const std::int64_t peak = peak_memory_bytes();
+  if (options.json) {
+    const nlohmann::json report = {
+        {"model", m.model},
+        {"device", m.device},
+        {"precision", weight_format(options.engine.precision) == WeightFormat::kF32 ? "f32" : "bf16"},
+        {"threads", threads},
+        {"runs", options.runs},
+        {"limits",
+         {{"matmul_flops", matmul},
+          {"matmul_f32_flops", limits.f32_flops},
+          {"matmul_bf16_flops", limits.bf16_flops},
+          {"read_bandwidth", limits.read_bandwidth},
+          {"ttft_s", ttft_limit_s}}},
+        {"load_s", m.load_s},
+        {"preprocess_s", m.preprocess.median()},
+        {"encoder_s", m.encoder.median()},
+        {"encoder_fraction", encoder_fraction},
+        {"prefill_tok_s", static_cast<double>(rows) / m.prefill.median()},
+        {"prefill_fraction", prefill_fraction},
+        {"ttft_s", m.ttft.median()},
+        {"decode_tok_s", 1 / step_s},
+        {"decode_fraction", decode_fraction},
+        {"peak_rss_bytes", peak},
+        {"weights_bytes", m.weight_bytes}};
+    fmt::print("{}\n", report.dump(2));
+    return kExitSuccess;
+  }
+  fmt::print("{} on {}, {} runs: median (fastest .. slowest)\n", m.model, m.device, options.runs);
+  fmt::print("limits      f32 product {:.3f} TFLOP/s, bf16 product {:.3f} TFLOP/s, reading {:.1f} GB/s\n",
+             limits.f32_flops / 1e12, limits.bf16_flops / 1e12, limits.read_bandwidth / 1e9);
+  fmt::print("load        {:8.4f} s\n", m.load_s);
+  fmt::print("preprocess  {}  of 12 megapixels\n", m.preprocess.text());
+  fmt::print("encoder     {}  {:.0f} GFLOP, {:.0f} % of the product's speed\n", m.encoder.text(),
+             m.work.encoder.flops / 1e9, 100 * encoder_fraction);
+  fmt::print("prefill     {}  {} tokens, {:.0f} tok/s, {:.0f} % of the product's speed\n", m.prefill.text(), rows,
+             static_cast<double>(rows) / m.prefill.median(), 100 * prefill_fraction);
+  fmt::print("first token {}  limit {:.3f} s\n", m.ttft.text(), ttft_limit_s);
+  fmt::print("decode      {}  {} tokens, {:.1f} tok/s, {:.0f} % of the reading speed\n", m.decode.text(), kDecodeSteps,
+             1 / step_s, 100 * decode_fraction);
+  fmt::print("memory      {:.0f} MB of weights, {:.0f} MB at the peak\n", static_cast<double>(m.weight_bytes) / 1e6,
+             static_cast<double>(peak) / 1e6);
+  return kExitSuccess;
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& program) {
+  CLI::App* parser = program.add_subcommand("bench", "Measure the stages against this machine's limits");
+  const auto options = std::make_shared<Options>();
+  add_model_flags(*parser, options->engine);
+  parser->add_option("--runs", options->runs, "Runs of each stage, after one to warm up [5]")
+      ->check(CLI::Range(1, 1000))
+      ->option_text("N");
+  parser->add_flag("--json", options->json, "Print one JSON object");
+  return {parser, [options] { return bench(*options); }};
+}
+
+}  // namespace fvlm

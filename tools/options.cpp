@@ -70,6 +70,9 @@ void add_sampling_flags(CLI::App& parser, Sampling& sampling) {
   parser
       .add_option_function<std::uint64_t>("--seed", set_seed,
                                           "Makes the random choices repeatable [a new one]")
+      ->check([](const std::string& value) {  // CLI11 would let a minus sign wrap around
+        return value.starts_with('-') ? value + " is negative" : "";
+      })
       ->option_text("S");
   // Flags of predict.py must not fail here, so this one exists, with the one value that applies.
   parser

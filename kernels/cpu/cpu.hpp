@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fvlm/core/buffer.hpp"
@@ -176,7 +177,8 @@ class Cpu {
   Workspace token_rows_;
   Workspace narrow_rows_;
   Workspace products_;
-  std::vector<float> rotations_;
+  std::vector<float> rotations_;  // by position, for the head dim and theta of rotation_base_
+  std::pair<std::int64_t, double> rotation_base_;
 };
 
 static_assert(Backend<Cpu>);

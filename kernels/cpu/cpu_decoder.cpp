@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "kernels/cpu/cpu.hpp"
 
@@ -23,6 +24,10 @@ void Cpu::embed(std::span<const std::int32_t> ids, const Linear& table, View<flo
 }
 
 void Cpu::prepare_rotations(const AttentionShape& shape, std::int64_t positions) {
+  if (rotation_base_ != std::pair(shape.head_dim, shape.rope_theta)) {
+    rotation_base_ = {shape.head_dim, shape.rope_theta};
+    rotations_.clear();
+  }
   const std::int64_t half = shape.head_dim / 2;
   for (std::int64_t p = std::ssize(rotations_) / shape.head_dim; p < positions; ++p) {
     std::vector<float> sines;

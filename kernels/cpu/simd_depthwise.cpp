@@ -41,19 +41,6 @@ struct DepthwiseTile {
   float* out;            // of the first output
 };
 
-template <int kMultiplier, class Part>
-HWY_INLINE void store_filters(const V* sums, float* out, Part part) {
-  if constexpr (kMultiplier == 1) {
-    part.store(sums[0], out);
-  } else if constexpr (std::is_same_v<Part, Full>) {
-    hn::StoreInterleaved2(sums[0], sums[1], D(), out);
-  } else {
-    float both[2 * kLanes];
-    hn::StoreInterleaved2(sums[0], sums[1], D(), both);
-    std::copy_n(both, 2 * part.count(), out);
-  }
-}
-
 template <int kKernel, int kStride, int kMultiplier, int kOutputs, class Part>
 HWY_INLINE void depthwise_tile(const DepthwiseTile& tile, Part part) {
   V sums[kOutputs][kMultiplier];
@@ -83,13 +70,26 @@ HWY_INLINE void depthwise_tile(const DepthwiseTile& tile, Part part) {
     weight += kKernel * kMultiplier * kBlock;
     row += tile.width * tile.channels;
   }
+  // Through memory: a loop that is not unrolled may index it, which keeps the code small.
+  float results[kOutputs][kMultiplier][kLanes];
   unroll<kOutputs>([&](auto o) FVLM_LAMBDA {
-    if (o >= tile.outputs) return;
-    if (tile.activation == Activation::kGelu) {
-      unroll<kMultiplier>([&](auto m) FVLM_LAMBDA { sums[o][m] = gelu(sums[o][m]); });
-    }
-    store_filters<kMultiplier>(sums[o], tile.out + o * tile.channels * kMultiplier, part);
+    unroll<kMultiplier>([&](auto m) FVLM_LAMBDA { store(sums[o][m], results[o][m]); });
   });
+  const std::int64_t outputs = std::min<std::int64_t>(kOutputs, tile.outputs);
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    float* out = tile.out + o * tile.channels * kMultiplier;
+    const auto result = [&](std::int64_t m) FVLM_LAMBDA {
+      const V sum = load(results[o][m]);
+      return tile.activation == Activation::kGelu ? gelu(sum) : sum;
+    };
+    if constexpr (kMultiplier == 1) {
+      part.store(result(0), out);
+    } else {  // the two filters of a channel are neighbours
+      float both[2 * kLanes];
+      hn::StoreInterleaved2(result(0), result(1), D(), both);
+      std::copy_n(both, 2 * part.count(), out);
+    }
+  }
 }
 
 template <int kKernel, int kStride, int kMultiplier>

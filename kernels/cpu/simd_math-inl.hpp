@@ -70,12 +70,12 @@ class Some {
 
   std::int64_t count() const { return elements_; }
 #if HWY_MEM_OPS_MIGHT_FAULT  // a masked load may read the whole vector
-  HWY_INLINE V load(const float* p) const {
+  HWY_NOINLINE V load(const float* p) const {
     float all[kLanes] = {};
     for (std::int64_t i = 0; i < elements_; ++i) all[i] = p[i];
     return HWY_NAMESPACE::load(all);
   }
-  HWY_INLINE void store(V v, float* p) const {
+  HWY_NOINLINE void store(V v, float* p) const {
     float all[kLanes];
     HWY_NAMESPACE::store(v, all);
     for (std::int64_t i = 0; i < elements_; ++i) p[i] = all[i];
@@ -100,7 +100,9 @@ template <class Body>
 HWY_INLINE void for_each_vector(std::int64_t count, const Body& body) {
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) body(i, Full{});
-  if (i < count) body(i, Some{count - i});
+  if constexpr (kLanes > 1) {
+    if (i < count) body(i, Some(count - i));
+  }
 }
 
 template <int i>

@@ -44,7 +44,7 @@ void load_patch(FeatureMap<const std::uint8_t> pixels, std::int64_t image, std::
   }
 }
 
-// Up to kPositions positions of kVectors vectors of channels, of which `channels` exist.
+// The first `positions` of the tile and the first `channels` of its channels, out of all of them.
 HWY_INLINE void stem_tile(const float (&patch)[kTaps][kPatchWidth], const float* weight,
                           const float* bias, std::int64_t positions, std::int64_t channels,
                           float* out, std::int64_t out_stride) {
@@ -62,19 +62,16 @@ HWY_INLINE void stem_tile(const float (&patch)[kTaps][kPatchWidth], const float*
       });
     }
   }
+  // Through memory: a loop that is not unrolled may index it, which keeps the code small.
+  float results[kPositions][kVectors * kLanes];
   unroll<kPositions>([&](auto p) FVLM_LAMBDA {
-    if (p >= positions) return;
-    unroll<kVectors>([&](auto v) FVLM_LAMBDA {
-      const V value = gelu(sums[p][v]);
-      float* to = out + p * out_stride + v * kLanes;
-      const std::int64_t left = channels - v * kLanes;
-      if (left >= kLanes) {
-        store(value, to);
-      } else if (left > 0) {
-        Some(left).store(value, to);
-      }
-    });
+    unroll<kVectors>([&](auto v) FVLM_LAMBDA { store(sums[p][v], results[p] + v * kLanes); });
   });
+  for (std::int64_t p = 0; p < positions; ++p) {
+    for_each_vector(channels, [&](std::int64_t c, auto part) FVLM_LAMBDA {
+      part.store(gelu(load(results[p] + c)), out + p * out_stride + c);
+    });
+  }
 }
 
 void stem_rows(FeatureMap<const std::uint8_t> pixels, std::int64_t image,
@@ -90,7 +87,8 @@ void stem_rows(FeatureMap<const std::uint8_t> pixels, std::int64_t image,
         const std::int64_t block = c / kBlock * kBlock;
         const std::int64_t lane = c % kBlock;
         stem_tile(patch, weights.weight.as<float>() + block * kTaps * kRowInputs + lane,
-                  weights.bias.as<float>() + c, positions, channels - c, out + c, channels);
+                  weights.bias.as<float>() + c, positions,
+                  std::min(channels - c, kVectors * kLanes), out + c, channels);
       }
       out += positions * channels;
     }

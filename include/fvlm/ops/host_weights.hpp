@@ -6,9 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
+#include "fvlm/core/convert.hpp"
 #include "fvlm/core/element.hpp"
 
 namespace fvlm {
@@ -33,7 +33,20 @@ struct HostLinear {
   std::vector<float> bias{};      // [out], scaled already, or empty
 
   // Writes row `r` of the folded matrix as float32 [in]. Safe to call from several threads.
-  void row(std::int64_t r, std::span<float> to) const;
+  void row(std::int64_t r, std::span<float> to) const {
+    std::int64_t first = 0;
+    for (const Block& block : blocks) {
+      if (r - first < block.rows) {
+        const std::size_t row_bytes = static_cast<std::size_t>(in) * size_of(block.dtype);
+        convert_to_float(block.dtype, block.data + static_cast<std::size_t>(r - first) * row_bytes, to);
+        break;
+      }
+      first += block.rows;
+    }
+    if (row_scale.empty()) return;
+    const double scale = row_scale[static_cast<std::size_t>(r)];
+    for (float& w : to) w = static_cast<float>(w * scale);
+  }
 };
 
 struct HostDepthwise {

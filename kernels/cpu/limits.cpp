@@ -1,0 +1,90 @@
+#include "kernels/cpu/limits.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "fvlm/core/buffer.hpp"
+#include "fvlm/core/element.hpp"
+#include "kernels/cpu/matmul.hpp"
+
+namespace fvlm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The shortest of several runs: what the machine can do, not what its neighbours let it.
+template <class Work>
+double best_seconds(int runs, const Work& work) {
+  double best = 1e9;
+  for (int i = 0; i < runs; ++i) {
+    const auto start = Clock::now();
+    work();
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return best;
+}
+
+// Every thread multiplies matrices of its own: no thread waits for another.
+double matmul_flops(int threads, bool bf16) {
+  constexpr std::int64_t kRows = 512;
+  constexpr std::int64_t kSize = 2048;
+  MatMulCache cache;
+  const MatMul& product = cache.get({.rows = kRows, .in = kSize, .out = kSize, .in_stride = kSize, .out_stride = kSize, .bf16 = bf16});
+  // Ordinary numbers, in either type: zeros are multiplied faster than real data on some machines.
+  const auto fill = [&](const Buffer& buffer) {
+    if (bf16) {
+      auto* values = buffer.as<BFloat16>();
+      for (std::size_t i = 0; i < buffer.bytes() / sizeof(BFloat16); ++i) values[i] = BFloat16(static_cast<float>(i % 37) / 16 - 1);
+    } else {
+      auto* values = buffer.as<float>();
+      for (std::size_t i = 0; i < buffer.bytes() / sizeof(float); ++i) values[i] = static_cast<float>(i % 37) / 16 - 1;
+    }
+  };
+  const std::size_t element = bf16 ? sizeof(BFloat16) : sizeof(float);
+  std::vector<Buffer> in(static_cast<std::size_t>(threads));
+  std::vector<Buffer> out(static_cast<std::size_t>(threads));
+  const Buffer weights(packed_bytes(kSize, kSize, bf16));
+  fill(weights);
+  for (std::size_t t = 0; t < in.size(); ++t) {
+    in[t] = Buffer(kRows * kSize * element);
+    out[t] = Buffer(kRows * kSize * sizeof(float));
+    fill(in[t]);
+  }
+  const double seconds = best_seconds(6, [&] {
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int t = 0; t < threads; ++t) {
+      const auto i = static_cast<std::size_t>(t);
+      for (int repeat = 0; repeat < 4; ++repeat) {
+        product.run(in[i].as<std::byte>(), weights.as<std::byte>(), nullptr, out[i].as<std::byte>());
+      }
+    }
+  });
+  return 4.0 * threads * 2 * kRows * kSize * kSize / seconds;
+}
+
+double read_bandwidth(int threads) {
+  constexpr std::int64_t kWords = std::int64_t{1} << 27;  // 1 GiB: beyond any cache
+  const Buffer memory(kWords * sizeof(std::uint64_t));
+  auto* words = memory.as<std::uint64_t>();
+#pragma omp parallel for num_threads(threads)
+  for (std::int64_t i = 0; i < kWords; ++i) words[i] = static_cast<std::uint64_t>(i);
+  std::uint64_t sum = 0;
+  const double seconds = best_seconds(6, [&] {
+#pragma omp parallel for num_threads(threads) reduction(+ : sum)
+    for (std::int64_t i = 0; i < kWords; ++i) sum += words[i];
+  });
+  volatile std::uint64_t keep = sum;  // the sum is wanted by nobody but must be made
+  static_cast<void>(keep);
+  return static_cast<double>(memory.bytes()) / seconds;
+}
+
+}  // namespace
+
+CpuLimits measure_cpu_limits(int threads) {
+  return {matmul_flops(threads, false), matmul_flops(threads, true), read_bandwidth(threads)};
+}
+
+}  // namespace fvlm

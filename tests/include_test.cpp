@@ -1,0 +1,91 @@
+// The layers of the project and who may include whom: arrows point one way. See CONTRIBUTING.md.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace fvlm {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What files of a layer may include of our own, beside their own layer.
+const std::map<std::string, std::set<std::string>> kMayInclude = {
+    {"include/fvlm/core", {}},
+    {"include/fvlm/ops", {"include/fvlm/core"}},
+    {"include/fvlm/models", {"include/fvlm/core", "include/fvlm/ops"}},
+    {"kernels/ref", {"include/fvlm/core", "include/fvlm/ops"}},
+    {"kernels/cpu", {"include/fvlm/core", "include/fvlm/ops"}},
+    {"kernels/cuda", {"include/fvlm/core", "include/fvlm/ops"}},
+    {"kernels/plan", {"include/fvlm/core", "include/fvlm/ops"}},
+    {"runtime", {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/ref", "kernels/cpu", "kernels/cuda", "kernels/plan"}},
+    {"net", {"runtime/engine.hpp"}},
+    {"capture", {"net/messages.hpp"}},
+};
+
+// The layer of a file, by the longest folder that is one; empty for tools, bench and tests, which
+// may include anything.
+std::string layer_of(const std::string& file) {
+  std::string best;
+  for (const auto& [layer, allowed] : kMayInclude) {
+    if (file.starts_with(layer + "/") && layer.size() > best.size()) best = layer;
+  }
+  return best;
+}
+
+bool may_include(const std::string& layer, const std::string& file) {
+  const auto& allowed = kMayInclude.at(layer);
+  return layer_of(file) == layer || allowed.contains(file) || allowed.contains(layer_of(file));
+}
+
+// Our own headers a file includes, as paths from the top of the project.
+std::vector<std::string> includes_of(const fs::path& path) {
+  static const std::regex kInclude(R"re(^\s*#\s*include\s*"([^"]+)")re");
+  std::vector<std::string> found;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    std::smatch match;
+    if (!std::regex_search(line, match, kInclude)) continue;
+    const std::string name = match[1];
+    found.push_back(name.starts_with("fvlm/") ? "include/" + name : name);
+  }
+  return found;
+}
+
+TEST(Includes, PointOneWay) {
+  const fs::path top = FVLM_SOURCE;
+  int files = 0;
+  for (const char* folder : {"include", "kernels", "runtime", "net", "capture"}) {
+    if (!fs::exists(top / folder)) continue;
+    for (const auto& entry : fs::recursive_directory_iterator(top / folder)) {
+      const std::string extension = entry.path().extension();
+      if (extension != ".hpp" && extension != ".cpp" && extension != ".cu" && extension != ".cuh") continue;
+      const std::string file = fs::relative(entry.path(), top);
+      const std::string layer = layer_of(file);
+      ASSERT_FALSE(layer.empty()) << file << " belongs to no layer";
+      for (const std::string& included : includes_of(entry.path())) {
+        EXPECT_TRUE(fs::exists(top / included)) << file << " includes " << included << ", which is not there";
+        EXPECT_TRUE(may_include(layer, included)) << file << " must not include " << included;
+      }
+      ++files;
+    }
+  }
+  EXPECT_GT(files, 50);
+}
+
+TEST(Includes, WrongArrowsAreSeen) {
+  EXPECT_FALSE(may_include("include/fvlm/core", "include/fvlm/ops/spec.hpp"));
+  EXPECT_FALSE(may_include("kernels/cpu", "runtime/engine.hpp"));
+  EXPECT_FALSE(may_include("kernels/cpu", "kernels/ref/ref.hpp"));
+  EXPECT_FALSE(may_include("net", "runtime/tokenizer.hpp"));
+  EXPECT_TRUE(may_include("net", "runtime/engine.hpp"));
+  EXPECT_TRUE(may_include("runtime", "kernels/plan/plan.hpp"));
+}
+
+}  // namespace
+}  // namespace fvlm
