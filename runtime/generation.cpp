@@ -62,14 +62,16 @@ void Generation::advance_single(std::span<float> logits, std::span<const std::in
   only.tokens.push_back(token);
 }
 
-// Of all continuations of all beams the best are kept; those that end go to finished_. Ends when
-// no running beam can still beat the worst of enough finished ones.
+// Of the continuations of all beams twice as many as needed are taken (the likeliest, or drawn
+// ones), and the best of these are kept; those that end go to finished_. Ends when no running beam
+// can still beat the worst of enough finished ones.
 void Generation::advance_beams(View<float> logits, std::span<const std::int32_t> eos,
                                const Fork& fork) {
   struct Continuation {
     std::size_t parent;
     std::int32_t token;
     double score;
+    double noise;
   };
   const auto beams = static_cast<std::size_t>(request.sampling.num_beams);
   std::vector<Continuation> all;
@@ -77,11 +79,12 @@ void Generation::advance_beams(View<float> logits, std::span<const std::int32_t>
     std::vector<std::int32_t> history = ids;
     history.insert(history.end(), hypotheses[h].tokens.begin(), hypotheses[h].tokens.end());
     for (const auto& c : sampler_.candidates(row(logits, static_cast<std::int64_t>(h)), history, 2 * beams)) {
-      all.push_back({h, c.token, hypotheses[h].score + c.log_probability});
+      all.push_back({h, c.token, hypotheses[h].score + c.log_probability, c.noise});
     }
   }
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.score + a.noise > b.score + b.noise; });
   if (all.size() > 2 * beams) all.resize(2 * beams);
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
 
   std::vector<Hypothesis> next;
   for (std::size_t rank = 0; rank < all.size() && next.size() < beams; ++rank) {

@@ -69,7 +69,7 @@ std::vector<Sampler::Candidate> Sampler::distribution(std::span<float> logits,
   double sum = 0;
   for (std::size_t i = 0; i < kept; ++i) {
     const double score = (logits[static_cast<std::size_t>(order[i])] - largest) / temperature;
-    kept_tokens.push_back({order[i], score});
+    kept_tokens.push_back({.token = order[i], .log_probability = score});
     sum += std::exp(score);
   }
   if (filter && sampling_.top_p < 1) {
@@ -108,13 +108,11 @@ std::vector<Sampler::Candidate> Sampler::candidates(std::span<float> logits,
   auto tokens = distribution(logits, history);
   if (sampling_.temperature > 0) {
     // The largest of log p + Gumbel noise are a draw without replacement (Vieira, 2014).
-    std::vector<std::pair<double, Candidate>> noisy;
-    for (const Candidate& c : tokens) {
-      const double uniform = std::uniform_real_distribution<double>(1e-300, 1)(random_);
-      noisy.emplace_back(c.log_probability - std::log(-std::log(uniform)), c);
-    }
-    std::sort(noisy.begin(), noisy.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-    std::transform(noisy.begin(), noisy.end(), tokens.begin(), [](const auto& n) { return n.second; });
+    std::uniform_real_distribution<double> uniform(1e-300, 1);
+    for (Candidate& c : tokens) c.noise = -std::log(-std::log(uniform(random_)));
+    std::sort(tokens.begin(), tokens.end(), [](const Candidate& a, const Candidate& b) {
+      return a.log_probability + a.noise > b.log_probability + b.noise;
+    });
   }
   if (tokens.size() > count) tokens.resize(count);
   return tokens;

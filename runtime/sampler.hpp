@@ -19,12 +19,14 @@ class Sampler {
   // the repetition penalty lowers.
   std::int32_t sample(std::span<float> logits, std::span<const std::int32_t> history);
 
-  // For beam search: log probabilities of the tokens after penalty, temperature and filters, and
+  // For beam search: log probabilities of the tokens after penalty, temperature and filters, of
   // the `count` continuations to consider: the likeliest, or drawn without replacement if the
-  // temperature is not 0.
+  // temperature is not 0. Those with the largest score + noise among the candidates of several
+  // beams are then a draw from all of them.
   struct Candidate {
     std::int32_t token;
     double log_probability;
+    double noise = 0;
   };
   std::vector<Candidate> candidates(std::span<float> logits,
                                     std::span<const std::int32_t> history, std::size_t count);

@@ -2,6 +2,7 @@
 #include "runtime/weights.hpp"
 
 #include <cmath>
+#include <cstring>
 #include <span>
 
 #include "fvlm/core/element.hpp"
@@ -94,6 +95,20 @@ HostNorm fold(const Checkpoint& checkpoint, const std::string& path, const NormS
   const auto stored = stored_tensors(path, spec);
   return {read(checkpoint, stored[0]),
           spec.bias ? read(checkpoint, stored[1]) : std::vector<float>{}};
+}
+
+void warn_about_head(const Checkpoint& checkpoint, const WarningSink& warn) {
+  if (!checkpoint.config().text.tie_word_embeddings) return;
+  const TensorView* embedding = checkpoint.find("model.embed_tokens.weight");
+  const TensorView* head = checkpoint.find("lm_head.weight");
+  if (embedding == nullptr || head == nullptr) return;
+  if (embedding->data.size() != head->data.size() ||
+      std::memcmp(embedding->data.data(), head->data.data(), head->data.size()) != 0) {
+    warn(fmt::format("{}: \"lm_head.weight\" differs from \"model.embed_tokens.weight\", which is used in its place; "
+                     "if the answers are wrong, set \"tie_word_embeddings\" to false in config.json",
+                     head->file));
+  }
+  checkpoint.release(*head);
 }
 
 std::int64_t count_non_finite(const TensorView& tensor) {

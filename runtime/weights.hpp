@@ -89,12 +89,17 @@ void WeightLoader<B>::warn_about_values(const TensorView& tensor) const {
   }
 }
 
+// Warns if the embedding serves as the head, as config.json says, but the file has another head:
+// the flag is known to be wrong in some releases.
+void warn_about_head(const Checkpoint& checkpoint, const WarningSink& warn);
+
 // Loads every parameter of `model`. The checkpoint's pages are given back as they are used.
 template <class B, class Model>
 void load_weights(const Checkpoint& checkpoint, B& backend, Model& model, LoadProgress progress,
                   WarningSink warn) {
   StoredBytes size(checkpoint);  // also finds a missing tensor before any work is done
   model.visit(size);
+  if (warn) warn_about_head(checkpoint, warn);
   WeightLoader<B> loader(checkpoint, backend, size.bytes, std::move(progress), std::move(warn));
   model.visit(loader);
 }

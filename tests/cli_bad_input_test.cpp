@@ -16,7 +16,7 @@ const std::filesystem::path kImages = std::filesystem::path(FVLM_TEST_DATA) / "i
 Exit describe(const std::string& checkpoint, const std::filesystem::path& image,
               const std::string& prompt = "?") {
   return run_program({"describe", "--model-path", checkpoint, "--image-file", image.string(),
-                      "--prompt", prompt, "--max_new_tokens", "2"});
+                      "--prompt", prompt, "--max_new_tokens", "2", "--threads", "1"});
 }
 
 class BadCheckpoint : public ::testing::Test {

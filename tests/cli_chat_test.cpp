@@ -15,7 +15,7 @@ const std::string kImage = (kGoldenTiny / "images" / "small.png").string();
 class ChatTest : public ::testing::Test {
  protected:
   Arguments chat(const std::string& max_new_tokens) const {
-    return {"chat", "--model-path",     checkpoint_.path(), "--temperature",
+    return {"chat", "--model-path",     checkpoint_.path(), "--threads", "1", "--temperature",
             "0",    "--max_new_tokens", max_new_tokens};
   }
   Exit piped(const std::string& lines) const { return run_program(chat("5"), lines); }

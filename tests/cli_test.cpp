@@ -21,7 +21,9 @@ using nlohmann::json;
 const std::string kCheckpoint = (kGoldenTiny / "checkpoint").string();
 const std::string kImage = (kGoldenTiny / "images" / "small.png").string();
 
-const Arguments kDescribe = {"describe", "--model-path", kCheckpoint, "--image-file", kImage};
+// One thread: on a busy machine, several would mostly wait for one another.
+const Arguments kDescribe = {"describe", "--model-path", kCheckpoint, "--image-file",
+                             kImage,     "--threads",    "1"};
 const Arguments kGreedy = {"--temperature", "0", "--max_new_tokens", "20"};
 
 json describe_json(const Arguments& flags) {
@@ -173,7 +175,7 @@ TEST(StandardOutput, ThatCannotBeWrittenIsAnError) {
 TEST(StandardOutput, ThatNobodyReadsAnyMoreEndsTheProgramQuietly) {
   const EndlessCheckpoint endless;
   Program program({"describe", "--model-path", endless.path(), "--image-file", kImage,
-                   "--temperature", "0", "--max_new_tokens", "100000"});
+                   "--temperature", "0", "--max_new_tokens", "100000", "--threads", "1"});
   EXPECT_TRUE(program.await_output());
   program.stop_reading();
   const Exit exit = program.finish();
@@ -187,7 +189,7 @@ class Interruption : public ::testing::Test {
 
   Arguments endless(const Arguments& flags = {}) const {
     return with({"describe", "--model-path", endless_.path(), "--image-file", kImage,
-                 "--temperature", "0", "--max_new_tokens", "100000"},
+                 "--temperature", "0", "--max_new_tokens", "100000", "--threads", "1"},
                 flags);
   }
 

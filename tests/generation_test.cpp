@@ -39,6 +39,13 @@ Logits scrambled(const Ids& tokens, std::uint64_t seed) {
   return logits;
 }
 
+// The same, but never ends.
+Logits endless(const Ids& tokens, std::uint64_t seed) {
+  Logits logits = scrambled(tokens, seed);
+  logits[kEos] = -100;
+  return logits;
+}
+
 Model from_probabilities(std::map<Ids, std::vector<double>> table) {
   return [table = std::move(table)](const Ids& tokens) {
     Logits logits;
@@ -281,12 +288,8 @@ TEST(BeamSearch, StopsWhenNothingCanBecomeBetter) {
 
 TEST(BeamSearch, BeamsReadTheirOwnCacheAcrossPages) {
   for (const std::int64_t prompt : {1, 63, 64, 65}) {
-    // Never ends by itself; the rehearsal compares each beam's pages with its tokens at every step.
-    const Model model = [](const Ids& tokens) {
-      Logits logits = scrambled(tokens, 3);
-      logits[kEos] = -100;
-      return logits;
-    };
+    // The rehearsal compares each beam's pages with its tokens at every step.
+    const Model model = [](const Ids& tokens) { return endless(tokens, 3); };
     Rehearsal run(model, beams(4, 150), prompt);
     const Result result = run.finish();
     EXPECT_EQ(result.tokens.size(), 150U);
@@ -295,7 +298,7 @@ TEST(BeamSearch, BeamsReadTheirOwnCacheAcrossPages) {
 }
 
 TEST(BeamSearch, DrawnBeamsFollowTheSeed) {
-  const Model model = [](const Ids& tokens) { return scrambled(tokens, 9); };
+  const Model model = [](const Ids& tokens) { return endless(tokens, 9); };
   const auto drawn = [&](std::uint64_t seed) {
     Sampling sampling = beams(3, 20);
     sampling.temperature = 1;

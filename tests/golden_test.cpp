@@ -88,14 +88,16 @@ TEST_P(GoldenTest, BFloat16IsNear) {
   EXPECT_LT(relative_error(golden.got("logits"), values(golden.expected, name("logits")), kVocabulary), 4e-2);
 }
 
+std::string name_of_case(const testing::TestParamInfo<Parameters>& tested) {
+  const auto& [shape, picture, device] = tested.param;
+  return shape + "_" + picture + (device == Device::kRef ? "_ref" : "_cpu");
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, GoldenTest,
     testing::Combine(testing::Values("tiny", "gqa7"), testing::Values("wide", "tall", "small", "exact"),
                      testing::Values(Device::kRef, Device::kCpu)),
-    [](const testing::TestParamInfo<Parameters>& info) {
-      const auto& [shape, picture, device] = info.param;
-      return shape + "_" + picture + (device == Device::kRef ? "_ref" : "_cpu");
-    });
+    name_of_case);
 
 }  // namespace
 }  // namespace fvlm

@@ -17,6 +17,7 @@ namespace {
 using Ids = std::vector<std::int32_t>;
 using Logits = std::vector<float>;
 
+constexpr int kDraws = 40000;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
@@ -42,13 +43,13 @@ std::int32_t once(const Sampling& sampling, Logits logits, const Ids& history = 
 // How often each token comes in many draws.
 std::vector<double> frequencies(const Sampling& sampling, const Logits& logits,
                                 const Ids& history = {}) {
-  constexpr int kDraws = 40000;
   Sampler sampler(sampling, 11);
   std::vector<double> counts(logits.size());
   for (int i = 0; i < kDraws; ++i) {
     Logits copy = logits;
-    counts[static_cast<std::size_t>(sampler.sample(copy, history))] += 1.0 / kDraws;
+    ++counts[static_cast<std::size_t>(sampler.sample(copy, history))];
   }
+  for (double& count : counts) count /= kDraws;
   return counts;
 }
 
@@ -57,7 +58,7 @@ void expect_near(const std::vector<double>& found, const std::vector<double>& pr
   ASSERT_EQ(found.size(), probabilities.size());
   for (std::size_t i = 0; i < found.size(); ++i) {
     const double p = probabilities[i];
-    EXPECT_NEAR(found[i], p, 5 * std::sqrt(p * (1 - p) / 40000)) << "token " << i;
+    EXPECT_NEAR(found[i], p, 5 * std::sqrt(p * (1 - p) / kDraws)) << "token " << i;
   }
 }
 
@@ -201,7 +202,6 @@ TEST(SamplerCandidates, AreTheLikeliestWithTheirLogProbabilities) {
 
 TEST(SamplerCandidates, AreDrawnWithoutReplacement) {
   const std::vector<double> p = {0.1, 0.5, 0.15, 0.25};
-  constexpr int kDraws = 40000;
   Sampler sampler(plain(), 3);
   std::vector<double> first(4);
   std::vector<double> second(4);

@@ -24,16 +24,25 @@ namespace HWY_NAMESPACE {
 // Outputs [output, output + kOutputs) of all kInputs inputs; `row` is the weight row of the first.
 template <int kInputs, int kOutputs, class Weight>
 HWY_INLINE void matvec_tile(const Weight* row, const MatVec& m, std::int64_t output) {
+  constexpr std::int64_t kLine = 64 / sizeof(Weight);  // elements of a cache line
   V sums[kOutputs][kInputs];
   unroll<kOutputs>([&](auto o) FVLM_LAMBDA {
     unroll<kInputs>([&](auto i) FVLM_LAMBDA { sums[o][i] = zero(); });
   });
-  for (std::int64_t k = 0; k < m.padded; k += kLanes) {
-    V x[kInputs];
-    unroll<kInputs>([&](auto i) FVLM_LAMBDA { x[i] = load(m.x + i * m.padded + k); });
+  for (std::int64_t line = 0; line < m.padded; line += kLine) {
+    // The next tile's rows, into the second cache: processors follow a stream of addresses, but
+    // not beyond the end of a row of ordinary length. After the last row this does nothing.
     unroll<kOutputs>([&](auto o) FVLM_LAMBDA {
-      const V w = load(row + o * m.padded + k);
-      unroll<kInputs>([&](auto i) FVLM_LAMBDA { sums[o][i] = hn::MulAdd(w, x[i], sums[o][i]); });
+      __builtin_prefetch(row + (kOutputs + o) * m.padded + line, 0, 2);
+    });
+    unroll<kLine / kLanes>([&](auto part) FVLM_LAMBDA {
+      const std::int64_t k = line + part * kLanes;
+      V w[kOutputs];
+      unroll<kOutputs>([&](auto o) FVLM_LAMBDA { w[o] = load(row + o * m.padded + k); });
+      unroll<kInputs>([&](auto i) FVLM_LAMBDA {
+        const V x = load(m.x + i * m.padded + k);
+        unroll<kOutputs>([&](auto o) FVLM_LAMBDA { sums[o][i] = hn::MulAdd(w[o], x, sums[o][i]); });
+      });
     });
   }
   for (std::int64_t i = 0; i < kInputs; ++i) {
@@ -48,8 +57,8 @@ HWY_INLINE void matvec_tile(const Weight* row, const MatVec& m, std::int64_t out
 
 template <int kInputs, class Weight>
 void matvec_inputs(const Weight* weight, const MatVec& m, std::int64_t first, std::int64_t last) {
-  // Half of the registers accumulate; never more than four rows, so that their streams are few.
-  constexpr int kOutputs = std::clamp(kRegisters / 2 / kInputs, 1, 4);
+  // At most three quarters of the registers accumulate. Four rows hide the latency of an FMA.
+  constexpr int kOutputs = std::clamp(kRegisters * 3 / 4 / kInputs, 1, 4);
   std::int64_t output = first;
   for (; output + kOutputs <= last; output += kOutputs) {
     matvec_tile<kInputs, kOutputs>(weight + output * m.padded, m, output);

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Installs what fastvlm is built from (third_party/README.md says what each is for) on Debian 12,
+# Ubuntu 24.04 and later. Does nothing, and needs no network, if everything is there already.
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build pkg-config
+  libdnnl-dev libhwy-dev
+  libfmt-dev nlohmann-json3-dev libcli11-dev
+  libjpeg-dev libpng-dev libwebp-dev libutf8proc-dev
+  libgtest-dev libbenchmark-dev
+)
+
+fail() {
+  echo "tools/install_packages.sh: $*" >&2
+  exit 1
+}
+
+if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
+  echo "This is not a Debian or Ubuntu system. If the build misses something, install what" >&2
+  echo "corresponds to: ${packages[*]}" >&2
+  exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2> /dev/null || true)
+  [[ $status == installed ]] || missing+=("$package")
+done
+if [[ ${#missing[@]} -eq 0 ]]; then
+  echo "All ${#packages[@]} packages are installed."
+  exit 0
+fi
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then
+  command -v sudo > /dev/null ||
+    fail "these packages are missing and installing them needs root or sudo: ${missing[*]}"
+  as_root=(sudo)
+fi
+
+echo "Installing ${missing[*]}"
+# DEBIAN_FRONTEND goes through env, because sudo does not pass variables on.
+apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
+"${apt_get[@]}" update || fail "apt-get update failed; is the network there?"
+"${apt_get[@]}" install --yes --no-install-recommends "${missing[@]}" > /dev/null ||
+  fail "apt-get could not install: ${missing[*]}"
