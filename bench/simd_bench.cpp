@@ -58,8 +58,7 @@ void depthwise(benchmark::State& state) {
                            .convolution = "",
                            .batch_norm = ""};
   const std::int64_t taps = spec.kernel * spec.kernel;
-  const auto weights =
-      simd::pack_depthwise(spec, {random(taps * spec.out()), random(spec.out())});
+  const auto weights = simd::pack_depthwise(spec, {random(taps * spec.out()), random(spec.out())});
   const Floats input(side * side * spec.in);
   const FeatureMap<const float> in{input.data(), 1, side, side, spec.in};
   const std::int64_t out_side = side / spec.stride;

@@ -168,6 +168,8 @@ TEST(Describe, StatisticsGoToStandardError) {
 TEST(StandardOutput, ThatCannotBeWrittenIsAnError) {
   Program full(with(kDescribe, kGreedy), Program::Input::kPipe, Program::Output::kFullDisk);
   expect_refusal(full.finish(), {"standard output", "No space left"});
+  Program help({"--help"}, Program::Input::kPipe, Program::Output::kFullDisk);
+  expect_refusal(help.finish(), {"standard output", "No space left"});
   Program closed(with(kDescribe, kGreedy), Program::Input::kPipe, Program::Output::kClosed);
   expect_refusal(closed.finish(), {"standard output"});
 }

@@ -37,7 +37,9 @@ std::vector<float> random(std::int64_t count, unsigned seed, float size = 1) {
   return values;
 }
 
-double gelu(double x) { return 0.5 * x * (1 + std::erf(x / std::numbers::sqrt2)); }
+double gelu(double x) {
+  return 0.5 * x * (1 + std::erf(x / std::numbers::sqrt2));
+}
 
 void expect_near(const std::vector<float>& found, const std::vector<double>& expected,
                  double tolerance) {
@@ -79,8 +81,8 @@ TEST_P(Simd, GeluIsAccurateEverywhere) {
 }
 
 TEST_P(Simd, GeluOfLargeAndSpecialValues) {
-  std::vector<float> x = {-1e6F, 1e6F, -5.25F, 5.25F, 0, -0.0F, kNaN,
-                          std::numeric_limits<float>::infinity()};
+  std::vector<float> x = {-1e6F, 1e6F,  -5.25F, 5.25F,
+                          0,     -0.0F, kNaN,   std::numeric_limits<float>::infinity()};
   simd::gelu(x.data(), std::ssize(x));
   EXPECT_EQ(x[0], 0);
   EXPECT_EQ(x[1], 1e6F);
@@ -140,7 +142,11 @@ TEST_P(Simd, WidensEveryBfloat16Exactly) {
 
 TEST_P(Simd, RoundsToBfloat16) {
   std::vector<float> from = random(1000, 20);
-  const std::vector<float> special = {0, -0.0F, kNaN, std::numeric_limits<float>::infinity(), std::bit_cast<float>(0x3f808000U),
+  const std::vector<float> special = {0,
+                                      -0.0F,
+                                      kNaN,
+                                      std::numeric_limits<float>::infinity(),
+                                      std::bit_cast<float>(0x3f808000U),
                                       std::bit_cast<float>(0x3f818000U),
                                       std::bit_cast<float>(0x7f800001U)};
   from.insert(from.end(), special.begin(), special.end());
@@ -163,8 +169,9 @@ TEST_P(Simd, Rotates) {
     std::vector<double> expected(x.size());
     for (std::size_t i = 0; i < x.size(); ++i) {
       const std::size_t k = i % (2 * half);
-      expected[i] = k < half ? double{x[i]} * cosine[k] - double{x[i + half]} * sine[k]
-                             : double{x[i]} * cosine[k - half] + double{x[i - half]} * sine[k - half];
+      expected[i] = k < half
+                        ? double{x[i]} * cosine[k] - double{x[i + half]} * sine[k]
+                        : double{x[i]} * cosine[k - half] + double{x[i - half]} * sine[k - half];
     }
     std::vector<float> found(x);
     simd::rotate(found.data(), heads, dim, cosine.data(), sine.data());
@@ -223,8 +230,8 @@ void check_depthwise(const DepthwiseSpec& spec, const DepthwiseCase& shape, Acti
   const std::int64_t width = shape.width / spec.stride;
   const auto weights = simd::pack_depthwise(spec, host);
   const std::int64_t image = 1;
-  for (const auto& [first, rows] : {std::pair<std::int64_t, std::int64_t>{0, height},
-                                    {height / 2, height - height / 2}}) {
+  for (const auto& [first, rows] :
+       {std::pair<std::int64_t, std::int64_t>{0, height}, {height / 2, height - height / 2}}) {
     std::vector<double> expected;
     for (std::int64_t y = first; y < first + rows; ++y) {
       for (std::int64_t x = 0; x < width; ++x) {
@@ -251,9 +258,14 @@ TEST_P(Simd, Depthwise) {
   for (const std::int64_t kernel : {3, 7}) {
     for (const std::int64_t stride : {1, 2}) {
       for (const std::int64_t multiplier : {1, 2}) {
-        for (const DepthwiseCase shape :
-             {DepthwiseCase{2, 2, 1}, {4, 6, 20}, {8, 8, 12}, {6, 34, 24}, {10, 18, 48},
-              {4, 32, 33}, {2, 64, 16}, {64, 4, 5}}) {
+        for (const DepthwiseCase shape : {DepthwiseCase{2, 2, 1},
+                                          {4, 6, 20},
+                                          {8, 8, 12},
+                                          {6, 34, 24},
+                                          {10, 18, 48},
+                                          {4, 32, 33},
+                                          {2, 64, 16},
+                                          {64, 4, 5}}) {
           const DepthwiseSpec spec{.in = shape.channels,
                                    .multiplier = multiplier,
                                    .kernel = kernel,
@@ -270,8 +282,12 @@ TEST_P(Simd, Depthwise) {
 
 TEST_P(Simd, DepthwiseOfOddSizes) {
   for (const std::int64_t kernel : {3, 7}) {
-    const DepthwiseSpec spec{
-        .in = 19, .multiplier = 1, .kernel = kernel, .stride = 1, .convolution = "", .batch_norm = ""};
+    const DepthwiseSpec spec{.in = 19,
+                             .multiplier = 1,
+                             .kernel = kernel,
+                             .stride = 1,
+                             .convolution = "",
+                             .batch_norm = ""};
     check_depthwise(spec, {1, 1, 19}, Activation::kNone);
     check_depthwise(spec, {5, 17, 19}, Activation::kNone);
     check_depthwise(spec, {9, 33, 19}, Activation::kGelu);
@@ -388,15 +404,20 @@ void check_matvec() {
                             .accumulate = false};
         simd::matvec(weight.data(), single, 0, 3);
         simd::matvec(weight.data(), single, 3, rows);
-        ASSERT_EQ(std::memcmp(alone.data(), out.data() + i * stride, alone.size() * sizeof(float)), 0)
+        ASSERT_EQ(std::memcmp(alone.data(), out.data() + i * stride, alone.size() * sizeof(float)),
+                  0)
             << "input " << i << " of " << inputs;
       }
     }
   }
 }
 
-TEST_P(Simd, MatvecFloat) { check_matvec<float>(); }
-TEST_P(Simd, MatvecBfloat16) { check_matvec<BFloat16>(); }
+TEST_P(Simd, MatvecFloat) {
+  check_matvec<float>();
+}
+TEST_P(Simd, MatvecBfloat16) {
+  check_matvec<BFloat16>();
+}
 
 // Attention --------------------------------------------------------------------------------------
 
@@ -413,7 +434,8 @@ struct Pages {
               k[static_cast<std::size_t>(t * head_dim + d)];
         }
       }
-      auto& value_page = storage.emplace_back(static_cast<std::size_t>(kPageTokens * head_dim), kNaN);
+      auto& value_page =
+          storage.emplace_back(static_cast<std::size_t>(kPageTokens * head_dim), kNaN);
       std::copy(v.begin() + begin * head_dim,
                 v.begin() + std::min(keys, begin + kPageTokens) * head_dim, value_page.begin());
     }
@@ -434,8 +456,8 @@ std::vector<double> plain_attention(const Pages& pages, std::int64_t keys, std::
   for (std::int64_t t = 0; t < keys; ++t) {
     double score = 0;
     for (std::int64_t d = 0; d < head_dim; ++d) {
-      score += double{query[d]} * pages.key_pages[static_cast<std::size_t>(
-                                      t / kPageTokens)][d * kPageTokens + t % kPageTokens];
+      score += double{query[d]} * pages.key_pages[static_cast<std::size_t>(t / kPageTokens)]
+                                                 [d * kPageTokens + t % kPageTokens];
     }
     weights.push_back(score * scale);
   }

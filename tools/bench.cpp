@@ -141,6 +141,7 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
 int bench(const Options& options) {
   const int threads = options.engine.threads > 0 ? options.engine.threads : omp_get_num_procs();
   const CpuLimits limits = measure_cpu_limits(threads);
+  reset_peak_memory();  // what follows is the model's
   const double matmul = std::max(limits.f32_flops, limits.bf16_flops);
   const Checkpoint checkpoint = Checkpoint::open(options.engine.model_path);
   const Measured m = with_backend(options.engine.device, options.engine.precision, options.engine.threads,

@@ -6,7 +6,6 @@
 
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -67,11 +66,11 @@ class Chat {
 
 int Chat::run() {
   if (interactive_) {
-    fmt::print(stderr, "{}, {}, {}. /help lists the commands.\n", engine_.info().model,
-               engine_.info().device, engine_.info().precision);
+    print_error_text(fmt::format("{}, {}, {}. /help lists the commands.\n", engine_.info().model,
+                                 engine_.info().device, engine_.info().precision));
   }
   while (true) {
-    if (interactive_) fmt::print(stderr, "> ");
+    if (interactive_) print_error_text("> ");
     std::string line;
     if (!std::getline(std::cin, line)) break;
     try {
@@ -81,7 +80,7 @@ int Chat::run() {
       print_notice(error.what());
     }
   }
-  if (interactive_) fmt::print(stderr, "\n");  // after the Ctrl-D
+  if (interactive_) print_error_text("\n");  // after the Ctrl-D
   return kExitSuccess;
 }
 
@@ -96,13 +95,13 @@ std::optional<int> Chat::handle_command(const std::string& line) {
   const std::string argument = space == std::string::npos ? "" : line.substr(space + 1);
   if (name == "/quit") return kExitSuccess;
   if (name == "/help") {
-    fmt::print(stderr, "{}", kHelp);
+    print_error_text(kHelp);
   } else if (name == "/clear") {
     conversation_.clear();
     images_.clear();
   } else if (name == "/stats") {
     if (!last_) throw Error("/stats: there is no answer yet");
-    fmt::print(stderr, "{}", statistics_table(engine_.info(), *last_, std::nullopt));
+    print_error_text(statistics_table(engine_.info(), *last_, std::nullopt));
   } else if (name == "/image") {
     if (argument.empty()) throw Error("/image: expected the name of a file");
     images_.push_back(load_image(argument));

@@ -1,9 +1,6 @@
 // fastvlm describe: one prompt about one or more pictures, answered once. The flags are those of
 // FastVLM's predict.py, so that its users need to learn nothing.
-#include <fmt/format.h>
-
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -52,8 +49,7 @@ int describe(const Options& options) {
         "\n");
   }
   if (options.stats) {
-    fmt::print(stderr, "{}",
-               statistics_table(engine->info(), answer.result.statistics, decode_images_s));
+    print_error_text(statistics_table(engine->info(), answer.result.statistics, decode_images_s));
   }
   return answer.signal == 0 ? kExitSuccess : kExitSignal + answer.signal;
 }

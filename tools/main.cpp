@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <new>
@@ -44,8 +46,7 @@ std::string usage_problem(const CLI::App& program, const CLI::ParseError& error)
 
 int run(int argc, char** argv) {
   CLI::App program(
-      "FastVLM: a vision-language model that describes images and answers questions "
-      "about them.",
+      "FastVLM: a vision-language model that describes pictures and answers questions about them.",
       "fastvlm");
   program.formatter(std::make_shared<HelpFormatter>());
   program.set_version_flag("--version", "fastvlm " FVLM_VERSION, "Print the version and exit");
@@ -61,7 +62,7 @@ int run(int argc, char** argv) {
   };
   for (const fvlm::Command& command : commands) command.parser->group("Commands");
   if (argc < 2) {
-    fmt::print(stderr, "{}", program.help());
+    fvlm::print_error_text(program.help());
     return fvlm::kExitError;
   }
   try {
@@ -85,7 +86,9 @@ int main(int argc, char** argv) {
   // A reader that goes away ends this program without a word, whatever our parent made of SIGPIPE.
   std::signal(SIGPIPE, SIG_DFL);
   try {
-    return run(argc, argv);
+    const int exit_code = run(argc, argv);
+    if (std::fflush(stdout) != 0) throw fvlm::Error("standard output: {}", std::strerror(errno));
+    return exit_code;
   } catch (const std::bad_alloc&) {
     fvlm::print_notice("out of memory");
   } catch (const std::exception& error) {

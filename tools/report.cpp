@@ -39,6 +39,10 @@ std::int64_t peak_memory_bytes() {
   return 0;
 }
 
+void reset_peak_memory() {
+  std::ofstream("/proc/self/clear_refs") << 5;  // proc(5): resets the peak resident set size
+}
+
 std::string statistics_table(const EngineInfo& info, const Statistics& statistics,
                              std::optional<double> decode_images_s) {
   const auto rate = [](std::int64_t tokens, double tokens_per_second) {

@@ -13,6 +13,9 @@ namespace fvlm {
 // The most physical memory this process has held at once, mapped files included; 0 if unknown.
 std::int64_t peak_memory_bytes();
 
+// Makes peak_memory_bytes start from what is held now.
+void reset_peak_memory();
+
 // Aligned lines of stage, time and rate. `decode_images_s`: time to read the pictures' files, if
 // there were any.
 std::string statistics_table(const EngineInfo& info, const Statistics& statistics,

@@ -78,11 +78,16 @@ void open_standard_descriptors() {
   }
 }
 
+// Not fmt::print, which throws when it cannot write.
+void print_error_text(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
 void print_notice(std::string_view message) {
   std::string line = fmt::format("fastvlm: {}", message);
   std::replace_if(
       line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  fmt::print(stderr, "{}\n", line);
+  print_error_text(line + "\n");
 }
 
 void write_output(std::string_view text) {
@@ -107,20 +112,18 @@ void ProgressLine::update(double fraction) {
   const Clock::time_point now = Clock::now();
   if (now < next_draw_) return;
   if (on_terminal_) {
-    fmt::print(stderr, "\r{}  {:3.0f} %", label_, 100 * fraction);
-    std::fflush(stderr);
+    print_error_text(fmt::format("\r{}  {:3.0f} %", label_, 100 * fraction));
     visible_ = true;
     next_draw_ = now + kRedrawInterval;
   } else {
-    fmt::print(stderr, "{} ...\n", label_);
+    print_error_text(label_ + " ...\n");
     next_draw_ = Clock::time_point::max();
   }
 }
 
 void ProgressLine::erase() {
   if (!visible_) return;
-  fmt::print(stderr, "\r\x1b[K");  // to the first column; clear the line
-  std::fflush(stderr);
+  print_error_text("\r\x1b[K");  // to the first column; clear the line
   visible_ = false;
 }
 

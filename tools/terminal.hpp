@@ -13,6 +13,8 @@ namespace fvlm {
 // takes its place. To be called first. Writing to a standard output that was closed still fails.
 void open_standard_descriptors();
 
+// Prints on standard error. That it cannot be written is no reason to stop.
+void print_error_text(std::string_view text);
 // Prints "fastvlm: MESSAGE" on standard error, in one line whatever the message holds.
 void print_notice(std::string_view message);
 

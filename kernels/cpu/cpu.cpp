@@ -189,13 +189,13 @@ void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumula
     });
     return;
   }
-  // The weights stream once past as many inputs as the kernel takes; each thread has one piece of
-  // consecutive rows, which the memory likes best.
-  const std::int64_t share = (weights.out + threads_ - 1) / threads_;
-#pragma omp parallel num_threads(threads_)
-  {
-    const std::int64_t first = std::min(share * omp_get_thread_num(), weights.out);
-    const std::int64_t last = std::min(first + share, weights.out);
+  // The weights stream once past as many inputs as the kernel takes. Several pieces for each thread:
+  // one that another program holds up leaves the rest of its work to the others.
+  constexpr std::int64_t kPieces = 8;
+  const std::int64_t piece = std::max<std::int64_t>(round_up(weights.out / (kPieces * threads_), 16), 16);
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+  for (std::int64_t first = 0; first < weights.out; first += piece) {
+    const std::int64_t last = std::min(first + piece, weights.out);
     for (std::int64_t r = 0; r < in.rows; r += simd::kMaxInputs) {
       const simd::MatVec m{.x = in.wide + r * in.stride,
                            .inputs = std::min(simd::kMaxInputs, in.rows - r),

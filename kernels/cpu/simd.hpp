@@ -1,6 +1,7 @@
 // Vector kernels of the CPU backend: single-threaded functions over ranges of rows. Each is written
-// once with Highway, compiled for every instruction set the compiler knows (AVX2, AVX-512, NEON,
-// ...) and chosen at run time. The Cpu backend gives each thread its range.
+// once with Highway, compiled for several instruction sets (AVX-512, AVX2, NEON, ...: see
+// simd_targets.hpp) and chosen at run time. The Cpu backend gives each thread its range.
+// Arithmetic is float32; what is not a number in an input that counts stays so in the output.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +15,7 @@
 namespace fvlm::simd {
 
 // Elementwise ------------------------------------------------------------------------------------
-// x[i] = x[i] * (1 + erf(x[i] / sqrt 2)) / 2; absolute error below 1e-6 * max(1, |x|).
+// x[i] = x[i] * (1 + erf(x[i] / sqrt 2)) / 2; absolute error below 5e-7 * max(1, |x|).
 void gelu(float* x, std::int64_t count);
 // out[i] = gate[i] / (1 + exp(-gate[i])) * up[i].
 void swiglu(const float* gate, const float* up, float* out, std::int64_t count);
@@ -29,11 +30,13 @@ void rms_norm(const float* x, const float* weight, float eps, float* out, std::i
 // Convolutions -----------------------------------------------------------------------------------
 struct DepthwiseWeights {
   DepthwiseSpec spec;
-  Buffer weight;  // [blocks of channels][multiplier][kernel * kernel][lanes]; see pack_depthwise
+  Buffer weight;  // in blocks of channels: see simd_depthwise.cpp
   Buffer bias;
 };
+// Throws Error unless the kernel is 3 or 7, the stride 1 or 2, and the multiplier 1 or 2.
 DepthwiseWeights pack_depthwise(const DepthwiseSpec& spec, const HostDepthwise& host);
 // Output rows [first, first + rows) of image `image`: out [rows, width / stride, out channels].
+// Zero padding of kernel / 2; with stride 2 the width is even.
 void depthwise(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
                Activation activation, std::int64_t first, std::int64_t rows, float* out);
 
@@ -43,7 +46,8 @@ struct StemWeights {
   Buffer bias;
 };
 StemWeights pack_stem(const HostStem& host);
-// Rows of GELU(conv3x3 stride 2 (pixels)): out [rows, width / 2, channels].
+// Output rows [first, first + rows) of GELU(conv3x3 stride 2 (pixels)) of image `image`, with zero
+// padding of 1: out [rows, width / 2, channels].
 void stem(FeatureMap<const std::uint8_t> pixels, std::int64_t image, const StemWeights& weights,
           std::int64_t first, std::int64_t rows, float* out);
 

@@ -45,7 +45,8 @@ void score_tile(const AttentionBlock& a, std::int64_t first) {
     });
     for (std::int64_t d = 0; d < a.head_dim; ++d) {
       V k[kVectors];
-      unroll<kVectors>([&](auto v) FVLM_LAMBDA { k[v] = load(keys + d * kPageTokens + v * kLanes); });
+      unroll<kVectors>([&](auto v)
+                           FVLM_LAMBDA { k[v] = load(keys + d * kPageTokens + v * kLanes); });
       unroll<kQueries>([&](auto q) FVLM_LAMBDA {
         const V x = broadcast(query[q * a.query_stride + d]);
         unroll<kVectors>([&](auto v) FVLM_LAMBDA { sums[q][v] = hn::MulAdd(x, k[v], sums[q][v]); });
@@ -100,9 +101,8 @@ HWY_INLINE void value_tile(const AttentionBlock& a, std::int64_t first, std::int
   unroll<kQueries>([&](auto q) FVLM_LAMBDA {
     float* out = a.out + (first + q) * a.out_stride + d;
     const V reciprocal = broadcast(reciprocals[q]);
-    unroll<kVectors>([&](auto v) FVLM_LAMBDA {
-      part.store(hn::Mul(sums[q][v], reciprocal), out + v * kLanes);
-    });
+    unroll<kVectors>(
+        [&](auto v) FVLM_LAMBDA { part.store(hn::Mul(sums[q][v], reciprocal), out + v * kLanes); });
   });
 }
 
@@ -144,7 +144,9 @@ namespace fvlm::simd {
 
 HWY_EXPORT(attention_of);
 
-void attention(const AttentionBlock& block) { HWY_DYNAMIC_DISPATCH(attention_of)(block); }
+void attention(const AttentionBlock& block) {
+  HWY_DYNAMIC_DISPATCH(attention_of)(block);
+}
 
 }  // namespace fvlm::simd
 #endif  // HWY_ONCE

@@ -3,7 +3,8 @@
 // One vector of channels at a time; a tile of positions along an output row is kept in registers.
 // For each row of the filter its weights are in registers too, and each input that is loaded is
 // used for every output of the tile it belongs to, up to `kernel` times. The order is output row,
-// vector of channels, tile: the rows a filter sees stay in the second cache.
+// tile, vector of channels: memory is read along whole rows, and the rows a filter sees stay in the
+// second cache.
 //
 // Weights are packed in blocks of 16 channels, [channels / 16][kernel * kernel][multiplier][16], so
 // that a vector of any width finds all of its taps on neighbouring cache lines. Bias: [channels /
@@ -25,9 +26,9 @@ HWY_BEFORE_NAMESPACE();
 namespace fvlm::simd {
 namespace HWY_NAMESPACE {
 
-inline constexpr std::int64_t kBlock = 16;
+inline constexpr std::int64_t kBlock = 16;  // channels
 
-// What one tile reads and writes, all at the vector's first channel.
+// What one tile reads and writes; pointers are to the vector's first channel.
 struct DepthwiseTile {
   std::int64_t width;     // of the input
   std::int64_t channels;  // of the input
@@ -61,9 +62,8 @@ HWY_INLINE void depthwise_tile(const DepthwiseTile& tile, Part part) {
       unroll<kOutputs>([&](auto o) FVLM_LAMBDA {
         constexpr int kTap = i - o * kStride;
         if constexpr (kTap >= 0 && kTap < kKernel) {
-          unroll<kMultiplier>([&](auto m) FVLM_LAMBDA {
-            sums[o][m] = hn::MulAdd(x, taps[kTap][m], sums[o][m]);
-          });
+          unroll<kMultiplier>(
+              [&](auto m) FVLM_LAMBDA { sums[o][m] = hn::MulAdd(x, taps[kTap][m], sums[o][m]); });
         }
       });
     });
@@ -71,7 +71,7 @@ HWY_INLINE void depthwise_tile(const DepthwiseTile& tile, Part part) {
     row += tile.width * tile.channels;
   }
   // Through memory: a loop that is not unrolled may index it, which keeps the code small.
-  float results[kOutputs][kMultiplier][kLanes];
+  alignas(64) float results[kOutputs][kMultiplier][kLanes];
   unroll<kOutputs>([&](auto o) FVLM_LAMBDA {
     unroll<kMultiplier>([&](auto m) FVLM_LAMBDA { store(sums[o][m], results[o][m]); });
   });
@@ -131,13 +131,12 @@ void depthwise_rows(FeatureMap<const float> in, std::int64_t image, const Depthw
 
 void depthwise_of(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
                   Activation activation, std::int64_t first, std::int64_t rows, float* out) {
-  const auto [kernel, stride, multiplier] =
-      std::tuple(weights.spec.kernel, weights.spec.stride, weights.spec.multiplier);
+  const DepthwiseSpec& spec = weights.spec;
   unroll<8>([&](auto i) FVLM_LAMBDA {
     constexpr int kKernel = i & 1 ? 7 : 3;
     constexpr int kStride = i & 2 ? 2 : 1;
     constexpr int kMultiplier = i & 4 ? 2 : 1;
-    if (kernel == kKernel && stride == kStride && multiplier == kMultiplier) {
+    if (spec.kernel == kKernel && spec.stride == kStride && spec.multiplier == kMultiplier) {
       depthwise_rows<kKernel, kStride, kMultiplier>(in, image, weights, activation, first, rows,
                                                     out);
     }
@@ -156,11 +155,12 @@ HWY_EXPORT(depthwise_of);
 DepthwiseWeights pack_depthwise(const DepthwiseSpec& spec, const HostDepthwise& host) {
   if ((spec.kernel != 3 && spec.kernel != 7) || spec.stride < 1 || spec.stride > 2 ||
       spec.multiplier < 1 || spec.multiplier > 2) {
-    throw Error("depthwise convolution {}: kernel {}, stride {}, {} filters a channel; supported "
-                "are kernels 3 and 7, strides 1 and 2, and 1 or 2 filters",
-                spec.convolution, spec.kernel, spec.stride, spec.multiplier);
+    throw Error(
+        "depthwise convolution {}: kernel {}, stride {}, {} filters a channel; supported "
+        "are kernels 3 and 7, strides 1 and 2, and 1 or 2 filters",
+        spec.convolution, spec.kernel, spec.stride, spec.multiplier);
   }
-  constexpr std::int64_t kBlock = 16;
+  using HWY_NAMESPACE::kBlock;
   const std::int64_t taps = spec.kernel * spec.kernel;
   const std::int64_t padded = (spec.in + kBlock - 1) / kBlock * kBlock * spec.multiplier;
   DepthwiseWeights packed;

@@ -14,9 +14,8 @@ namespace fvlm::simd {
 namespace HWY_NAMESPACE {
 
 void gelu_of(float* x, std::int64_t count) {
-  for_each_vector(count, [&](std::int64_t i, auto part) FVLM_LAMBDA {
-    part.store(gelu(part.load(x + i)), x + i);
-  });
+  for_each_vector(count, [&](std::int64_t i, auto part)
+                             FVLM_LAMBDA { part.store(gelu(part.load(x + i)), x + i); });
 }
 
 void gelu_scaled_of(const float* x, const float* scale, float* out, std::int64_t count) {
@@ -56,7 +55,9 @@ void rotate_heads(float* heads, std::int64_t count, std::int64_t head_dim, const
   }
 }
 
-const char* target_name() { return hwy::TargetName(HWY_TARGET); }
+const char* target_name() {
+  return hwy::TargetName(HWY_TARGET);
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace fvlm::simd
@@ -72,7 +73,9 @@ HWY_EXPORT(bfloat16_to_float);
 HWY_EXPORT(rotate_heads);
 HWY_EXPORT(target_name);
 
-void gelu(float* x, std::int64_t count) { HWY_DYNAMIC_DISPATCH(gelu_of)(x, count); }
+void gelu(float* x, std::int64_t count) {
+  HWY_DYNAMIC_DISPATCH(gelu_of)(x, count);
+}
 
 void gelu_scaled(const float* x, const float* scale, float* out, std::int64_t count) {
   HWY_DYNAMIC_DISPATCH(gelu_scaled_of)(x, scale, out, count);
@@ -91,7 +94,9 @@ void rotate(float* heads, std::int64_t count, std::int64_t head_dim, const float
   HWY_DYNAMIC_DISPATCH(rotate_heads)(heads, count, head_dim, cosine, sine);
 }
 
-const char* instruction_set() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
+const char* instruction_set() {
+  return HWY_DYNAMIC_DISPATCH(target_name)();
+}
 
 }  // namespace fvlm::simd
 #endif  // HWY_ONCE

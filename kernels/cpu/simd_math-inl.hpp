@@ -18,7 +18,7 @@
 // Attributes of every lambda in a kernel: the instruction set, which Clang does not pass on to it,
 // and inlining, without which vectors that it captures would live in memory.
 #ifndef FVLM_LAMBDA
-#define FVLM_LAMBDA HWY_ATTR __attribute__((always_inline))
+#define FVLM_LAMBDA HWY_ATTR __attribute__((always_inline, no_sanitize("undefined")))
 #endif
 
 #include <cstddef>
@@ -41,7 +41,9 @@ inline constexpr std::int64_t kLanes = static_cast<std::int64_t>(hn::MaxLanes(D(
 // Vector registers: decides the size of register tiles.
 inline constexpr int kRegisters = (kLanes == 16 || HWY_ARCH_ARM_A64) ? 32 : 16;
 
-HWY_INLINE V load(const float* p) { return hn::LoadU(D(), p); }
+HWY_INLINE V load(const float* p) {
+  return hn::LoadU(D(), p);
+}
 // Widens bfloat16, exactly: its bits are the upper half of a float.
 HWY_INLINE V load(const BFloat16* p) {
   const hn::RebindToUnsigned<D> wide;
@@ -49,11 +51,21 @@ HWY_INLINE V load(const BFloat16* p) {
   const auto bits = hn::LoadU(narrow, reinterpret_cast<const std::uint16_t*>(p));
   return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(wide, bits)));
 }
-HWY_INLINE void store(V v, float* p) { hn::StoreU(v, D(), p); }
-HWY_INLINE V broadcast(float value) { return hn::Set(D(), value); }
-HWY_INLINE V zero() { return hn::Zero(D()); }
-HWY_INLINE float sum_of_lanes(V v) { return hn::GetLane(hn::SumOfLanes(D(), v)); }
-HWY_INLINE float max_of_lanes(V v) { return hn::GetLane(hn::MaxOfLanes(D(), v)); }
+HWY_INLINE void store(V v, float* p) {
+  hn::StoreU(v, D(), p);
+}
+HWY_INLINE V broadcast(float value) {
+  return hn::Set(D(), value);
+}
+HWY_INLINE V zero() {
+  return hn::Zero(D());
+}
+HWY_INLINE float sum_of_lanes(V v) {
+  return hn::GetLane(hn::SumOfLanes(D(), v));
+}
+HWY_INLINE float max_of_lanes(V v) {
+  return hn::GetLane(hn::MaxOfLanes(D(), v));
+}
 
 // All elements of a vector are in memory.
 struct Full {
@@ -81,11 +93,17 @@ class Some {
     for (std::int64_t i = 0; i < elements_; ++i) p[i] = all[i];
   }
 #else
-  HWY_INLINE V load(const float* p) const { return hn::MaskedLoad(mask(), D(), p); }
-  HWY_INLINE void store(V v, float* p) const { hn::BlendedStore(v, mask(), D(), p); }
+  HWY_INLINE V load(const float* p) const {
+    return hn::MaskedLoad(mask(), D(), p);
+  }
+  HWY_INLINE void store(V v, float* p) const {
+    hn::BlendedStore(v, mask(), D(), p);
+  }
 #endif
   // v, with `other` in the lanes that are not in memory.
-  HWY_INLINE V select(V v, V other) const { return hn::IfThenElse(mask(), v, other); }
+  HWY_INLINE V select(V v, V other) const {
+    return hn::IfThenElse(mask(), v, other);
+  }
 
  private:
   HWY_INLINE hn::Mask<D> mask() const {
@@ -108,13 +126,14 @@ HWY_INLINE void for_each_vector(std::int64_t count, const Body& body) {
 template <int i>
 using Index = std::integral_constant<int, i>;
 
-// body(Index<0>), ..., body(Index<count - 1>): unrolled for certain, which is what keeps an array of
-// vectors in registers.
+// body(Index<0>), ..., body(Index<count - 1>): unrolled for certain, which is what keeps an array
+// of vectors in registers.
 template <int count, class Body>
 HWY_INLINE void unroll(const Body& body) {
   [&]<int... i>(std::integer_sequence<int, i...>) FVLM_LAMBDA {
     (body(Index<i>{}), ...);
-  }(std::make_integer_sequence<int, count>{});
+  }
+  (std::make_integer_sequence<int, count>{});
 }
 
 // e^x, relative error below 3e-7, for x up to 88.3; smaller x than -87 count as -87 (1.6e-38).
@@ -140,23 +159,22 @@ HWY_INLINE V exp(V x) {
 }
 
 // x (1 + erf(x / sqrt 2)) / 2, absolute error below 5e-7 max(1, |x|).
-// erf(x / sqrt 2) / 2 = x p(u) for |x| <= 5.25 with u = 2 (x / 5.25)^2 - 1, which keeps the terms of
-// p of one size. p was fitted by us: degree 12, the least largest error of GELU / max(1, |x|), 3.2e-7
-// (reweighted least squares at Chebyshev points, in double). It passes 1/2 just before 5.25 and is
-// cut there: GELU(x) is exactly x above and exactly 0 below -5.25.
+// erf(x / sqrt 2) / 2 = x p(u) for |x| <= 5.25 with u = 2 (x / 5.25)^2 - 1, which keeps the terms
+// of p of one size. p was fitted by us: degree 12, the least largest error of GELU / max(1,
+// |x|), 3.2e-7 (reweighted least squares at Chebyshev points, in double). It passes 1/2 just
+// before 5.25 and is cut there: GELU(x) is exactly x above and exactly 0 below -5.25.
 HWY_INLINE V gelu(V x) {
-  constexpr float kCoefficients[] = {0.134659305F,   -0.0671256855F, 0.0496487394F, -0.0397989303F,
-                                     0.0319977589F,  -0.0247248355F, 0.0186549667F, -0.0139812361F,
-                                     0.00834372267F, -0.00323039107F, 0.00260201283F,
-                                     -0.00298917317F, 0.0011818863F};
+  constexpr float kCoefficients[] = {
+      0.134659305F,   -0.0671256855F,  0.0496487394F,  -0.0397989303F, 0.0319977589F,
+      -0.0247248355F, 0.0186549667F,   -0.0139812361F, 0.00834372267F, -0.00323039107F,
+      0.00260201283F, -0.00298917317F, 0.0011818863F};
   constexpr int kDegree = 12;
   constexpr float kEnd = 5.25F;
   const V bounded = hn::Min(hn::Max(x, broadcast(-kEnd)), broadcast(kEnd));
   const V u = hn::MulAdd(hn::Mul(bounded, bounded), broadcast(2 / (kEnd * kEnd)), broadcast(-1.0F));
   V p = broadcast(kCoefficients[kDegree]);
-  unroll<kDegree>([&](auto i) FVLM_LAMBDA {
-    p = hn::MulAdd(p, u, broadcast(kCoefficients[kDegree - 1 - i]));
-  });
+  unroll<kDegree>(
+      [&](auto i) FVLM_LAMBDA { p = hn::MulAdd(p, u, broadcast(kCoefficients[kDegree - 1 - i])); });
   const V half = broadcast(0.5F);
   const V half_erf = hn::Min(hn::Max(hn::Mul(bounded, p), hn::Neg(half)), half);
   return hn::Mul(x, hn::Add(half, half_erf));

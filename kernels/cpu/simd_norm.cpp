@@ -1,5 +1,5 @@
-// Layer norm and RMS norm of one row. A row fits the first cache, so the mean, the variance around it
-// and the result are three plain passes: no cancellation, and no slower than memory.
+// Layer norm and RMS norm of one row. A row fits the first cache, so the mean, the variance around
+// it and the result are three plain passes: no cancellation, and no slower than memory.
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/simd_targets.hpp"
 
@@ -20,9 +20,8 @@ void layer_norm_row(const float* x, const float* weight, const float* bias, floa
                     std::int64_t channels) {
   const auto count = static_cast<float>(channels);
   V sum = zero();
-  for_each_vector(channels, [&](std::int64_t i, auto part) FVLM_LAMBDA {
-    sum = hn::Add(sum, part.load(x + i));
-  });
+  for_each_vector(channels, [&](std::int64_t i, auto part)
+                                FVLM_LAMBDA { sum = hn::Add(sum, part.load(x + i)); });
   // The sum's rounding moves the mean a little; what is left of it after subtracting says how much.
   const V rough_mean = broadcast(sum_of_lanes(sum) / count);
   V rest = zero();

@@ -63,7 +63,7 @@ HWY_INLINE void stem_tile(const float (&patch)[kTaps][kPatchWidth], const float*
     }
   }
   // Through memory: a loop that is not unrolled may index it, which keeps the code small.
-  float results[kPositions][kVectors * kLanes];
+  alignas(64) float results[kPositions][kVectors * kLanes];
   unroll<kPositions>([&](auto p) FVLM_LAMBDA {
     unroll<kVectors>([&](auto v) FVLM_LAMBDA { store(sums[p][v], results[p] + v * kLanes); });
   });
@@ -105,8 +105,8 @@ namespace fvlm::simd {
 HWY_EXPORT(stem_rows);
 
 StemWeights pack_stem(const HostStem& host) {
-  constexpr std::int64_t kInputs = 27;
-  constexpr std::int64_t kBlock = 32;
+  using HWY_NAMESPACE::kBlock;
+  constexpr std::int64_t kInputs = 27;  // of a position: y, x, rgb
   StemWeights packed;
   packed.channels = static_cast<std::int64_t>(host.bias.size());
   const std::int64_t padded = (packed.channels + kBlock - 1) / kBlock * kBlock;
