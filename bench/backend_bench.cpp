@@ -1,5 +1,5 @@
-// The Cpu backend's operations at the shapes of FastVLM 0.5B, all cores. GFLOP/s and GB/s are of the
-// operation as the Trace backend counts it; hold them against `fastvlm bench`'s limits.
+// The Cpu backend's operations at the shapes of FastVLM 0.5B, all cores. GFLOP/s and GB/s are of
+// the operation as the Trace backend counts it; hold them against `fastvlm bench`'s limits.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -37,7 +37,8 @@ Cpu::Depthwise depthwise(std::int64_t channels) {
 void report(benchmark::State& state, double flops, double weight_bytes) {
   const auto runs = static_cast<double>(state.iterations());
   state.counters["GFLOP/s"] = benchmark::Counter(flops * runs / 1e9, benchmark::Counter::kIsRate);
-  state.counters["weights GB/s"] = benchmark::Counter(weight_bytes * runs / 1e9, benchmark::Counter::kIsRate);
+  state.counters["weights GB/s"] =
+      benchmark::Counter(weight_bytes * runs / 1e9, benchmark::Counter::kIsRate);
 }
 
 // Arguments: positions a side, channels.
@@ -50,12 +51,20 @@ void conv_ffn(benchmark::State& state) {
   std::vector<float> x = numbers(side * side * channels);
   std::vector<float> y(x.size());
   for (auto _ : state) {
-    cpu().conv_ffn({x.data(), 1, side, side, channels}, conv, fc1, fc2, {y.data(), 1, side, side, channels});
+    cpu().conv_ffn({x.data(), 1, side, side, channels}, conv, fc1, fc2,
+                   {y.data(), 1, side, side, channels});
   }
   const auto size = static_cast<double>(side * side * channels);
-  report(state, size * (98 + 16 * static_cast<double>(channels)), 32 * static_cast<double>(channels * channels));
+  report(state, size * (98 + 16 * static_cast<double>(channels)),
+         32 * static_cast<double>(channels * channels));
 }
-BENCHMARK(conv_ffn)->Args({256, 96})->Args({128, 192})->Args({64, 384})->Args({32, 768})->Args({16, 1536})->UseRealTime();
+BENCHMARK(conv_ffn)
+    ->Args({256, 96})
+    ->Args({128, 192})
+    ->Args({64, 384})
+    ->Args({32, 768})
+    ->Args({16, 1536})
+    ->UseRealTime();
 
 void image_attention(benchmark::State& state) {
   const std::int64_t tokens = state.range(0);
@@ -63,7 +72,8 @@ void image_attention(benchmark::State& state) {
   std::vector<float> qkv = numbers(tokens * 3 * channels);
   std::vector<float> out(static_cast<std::size_t>(tokens * channels));
   for (auto _ : state) {
-    cpu().image_attention({qkv.data(), tokens, 3 * channels, 3 * channels}, 1, 32, {out.data(), tokens, channels, channels});
+    cpu().image_attention({qkv.data(), tokens, 3 * channels, 3 * channels}, 1, 32,
+                          {out.data(), tokens, channels, channels});
   }
   report(state, 4.0 * static_cast<double>(tokens * tokens * channels), 0);
 }
@@ -77,7 +87,8 @@ void token_linear(benchmark::State& state) {
   const Cpu::Linear weights = linear(in, out, Rows::kTokens);
   std::vector<float> x = numbers(rows * in);
   std::vector<float> y(static_cast<std::size_t>(rows * out));
-  for (auto _ : state) cpu().linear({x.data(), rows, in, in}, weights, {}, {y.data(), rows, out, out});
+  for (auto _ : state)
+    cpu().linear({x.data(), rows, in, in}, weights, {}, {y.data(), rows, out, out});
   const auto size = static_cast<double>(in * out);
   report(state, 2 * static_cast<double>(rows) * size, 2 * size);
 }

@@ -17,10 +17,13 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
                                     B backend) {
   const auto start = std::chrono::steady_clock::now();
   const LoadProgress progress = [&](std::int64_t done, std::int64_t total) {
-    if (options.on_progress) options.on_progress(static_cast<double>(done) / static_cast<double>(total));
+    if (options.on_progress)
+      options.on_progress(static_cast<double>(done) / static_cast<double>(total));
   };
-  auto tokenizer = std::async(std::launch::async, [&] { return Tokenizer::load(options.model_path); });
-  auto loaded = std::make_unique<LoadedModel<B>>(checkpoint, std::move(backend), progress, options.on_warning);
+  auto tokenizer =
+      std::async(std::launch::async, [&] { return Tokenizer::load(options.model_path); });
+  auto loaded = std::make_unique<LoadedModel<B>>(checkpoint, std::move(backend), progress,
+                                                 options.on_warning);
   const FastVlmConfig& config = loaded->config;
   EngineInfo info;
   info.model = config.name;
@@ -33,8 +36,8 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   info.weight_bytes = loaded->backend.weight_bytes();
   Tokenizer ready = tokenizer.get();
   if (ready.size() > config.text.vocab_size) {
-    throw Error("{}: the tokenizer has {} tokens, the model's embedding {}", options.model_path.string(),
-                ready.size(), config.text.vocab_size);
+    throw Error("{}: the tokenizer has {} tokens, the model's embedding {}",
+                options.model_path.string(), ready.size(), config.text.vocab_size);
   }
   info.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return std::make_unique<EngineCore<B>>(std::move(loaded), std::move(ready), std::move(info));

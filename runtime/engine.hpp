@@ -22,9 +22,10 @@ struct EngineOptions {
   std::filesystem::path model_path;  // a checkpoint folder
   Device device = Device::kAuto;
   Precision precision = Precision::kAuto;
-  int threads = 0;                    // 0: one for each core
-  std::int64_t context_tokens = 8192;  // longest prompt + answer; at most what the model was made for
-  std::function<void(double fraction)> on_progress;             // while loading, in 0..1
+  int threads = 0;  // 0: one for each core
+  std::int64_t context_tokens =
+      8192;  // longest prompt + answer; at most what the model was made for
+  std::function<void(double fraction)> on_progress;            // while loading, in 0..1
   std::function<void(const std::string& message)> on_warning;  // while loading
 };
 
@@ -52,13 +53,13 @@ struct Sampling {
   std::string problem() const;
 };
 
-struct Statistics {  // times in seconds
-  double preprocess_s = 0;  // padding and resizing
-  double encode_s = 0;      // image encoder and projector
-  double prefill_s = 0;     // decoder over the prompt
-  double ttft_s = 0;        // submission to first token
-  double decode_s = 0;      // first token to last
-  double total_s = 0;       // submission to end
+struct Statistics {                // times in seconds
+  double preprocess_s = 0;         // padding and resizing
+  double encode_s = 0;             // image encoder and projector
+  double prefill_s = 0;            // decoder over the prompt
+  double ttft_s = 0;               // submission to first token
+  double decode_s = 0;             // first token to last
+  double total_s = 0;              // submission to end
   std::int64_t prompt_tokens = 0;  // image positions included
   std::int64_t cached_tokens = 0;  // of these, taken from earlier requests
   std::int64_t new_tokens = 0;

@@ -59,7 +59,8 @@ class EngineCore final : public Engine {
   }
 
   RequestId submit(Request request) override {
-    if (const std::string problem = request.sampling.problem(); !problem.empty()) throw Error("{}", problem);
+    if (const std::string problem = request.sampling.problem(); !problem.empty())
+      throw Error("{}", problem);
     for (const Turn& turn : request.conversation) {
       for (const Image& image : turn.images) check(image);
     }
@@ -96,9 +97,10 @@ class EngineCore final : public Engine {
 
   // Whoever made the image by hand learns here, not from a read beyond its end.
   static void check(const Image& image) {
-    if (image.width < 1 || image.height < 1 || std::ssize(image.rgb) != image.width * image.height * 3) {
-      throw Error("an image says it has {}x{} pixels of 3 bytes each, but has {} bytes", image.width,
-                  image.height, image.rgb.size());
+    if (image.width < 1 || image.height < 1 ||
+        std::ssize(image.rgb) != image.width * image.height * 3) {
+      throw Error("an image says it has {}x{} pixels of 3 bytes each, but has {} bytes",
+                  image.width, image.height, image.rgb.size());
     }
   }
 
@@ -107,19 +109,22 @@ class EngineCore final : public Engine {
     g.spans = prompt_spans(g.ids, image_tokens());
     const std::int64_t positions = g.spans.back().end();
     if (positions >= info_.context_tokens) {
-      throw Error("the prompt is {} tokens long ({} images of {} each), the context holds {}; shorten it",
-                  positions, std::count(g.ids.begin(), g.ids.end(), kImageToken), image_tokens(),
-                  info_.context_tokens);
+      throw Error(
+          "the prompt is {} tokens long ({} images of {} each), the context holds {}; shorten it",
+          positions, std::count(g.ids.begin(), g.ids.end(), kImageToken), image_tokens(),
+          info_.context_tokens);
     }
     g.statistics.prompt_tokens = positions;
-    g.max_new_tokens = std::min(g.request.sampling.max_new_tokens, info_.context_tokens - positions);
+    g.max_new_tokens =
+        std::min(g.request.sampling.max_new_tokens, info_.context_tokens - positions);
     // Tokens that begin and end inside a page; a beam's successors exist for a moment beside it.
     const auto pages = [](std::int64_t tokens) { return tokens / kPageTokens + 2; };
     const std::int64_t beams = g.request.sampling.num_beams;
     g.reserved_pages = pages(positions) + beams * (pages(g.max_new_tokens) + (beams > 1 ? 1 : 0));
     if (g.reserved_pages > pool_pages_) {
-      throw Error("{} beams of up to {} tokens need {} pages of the KV cache, which has {}; ask for fewer",
-                  g.request.sampling.num_beams, g.max_new_tokens, g.reserved_pages, pool_pages_);
+      throw Error(
+          "{} beams of up to {} tokens need {} pages of the KV cache, which has {}; ask for fewer",
+          g.request.sampling.num_beams, g.max_new_tokens, g.reserved_pages, pool_pages_);
     }
   }
 
@@ -162,7 +167,8 @@ class EngineCore final : public Engine {
     std::erase(waiting_, nullptr);
   }
 
-  // Whichever stage a request is in, and whatever stands before it, a cancelled one goes no further.
+  // Whichever stage a request is in, and whatever stands before it, a cancelled one goes no
+  // further.
   void end_cancelled() {
     for (const GenerationPtr& g : running_) {
       if (!g->outcome && g->stop.stop_requested()) g->end(Outcome::kCancelled);
@@ -203,9 +209,10 @@ class EngineCore final : public Engine {
     g.request.conversation.clear();
     for (const PromptSpan& span : g.spans) {
       for (std::int64_t i = 0; i < span.rows; ++i) {
-        g.keys.push_back(span.image < 0
-                             ? static_cast<std::uint64_t>(g.ids[static_cast<std::size_t>(span.first_id + i)])
-                             : image_key(g.images[static_cast<std::size_t>(span.image)].hash, i));
+        g.keys.push_back(
+            span.image < 0
+                ? static_cast<std::uint64_t>(g.ids[static_cast<std::size_t>(span.first_id + i)])
+                : image_key(g.images[static_cast<std::size_t>(span.image)].hash, i));
       }
     }
     g.statistics.preprocess_s = since(start);
@@ -241,7 +248,8 @@ class EngineCore final : public Engine {
       if (span.image >= 0) {
         if (rows + span.rows > limit) break;
         const auto& pixels = g.images[static_cast<std::size_t>(span.image)].pixels;
-        model.embed_images(backend, {pixels.data(), 1, side, side, 3}, all.slice_rows(rows, span.rows), stop);
+        model.embed_images(backend, {pixels.data(), 1, side, side, 3},
+                           all.slice_rows(rows, span.rows), stop);
         rows += span.rows;
       } else {
         const std::int64_t count = std::min(span.rows - done, limit - rows);
@@ -265,7 +273,8 @@ class EngineCore final : public Engine {
     model.decoder.forward(backend, batch, cache_, x, stop);
     g.prefilled += rows;
     if (g.prefill_done()) {
-      const auto logits = backend.arena().template matrix<float>(1, loaded_->config.text.vocab_size);
+      const auto logits =
+          backend.arena().template matrix<float>(1, loaded_->config.text.vocab_size);
       model.decoder.logits(backend, x.slice_rows(rows - 1, 1), logits);
       choose(g, logits);
     }
@@ -274,9 +283,7 @@ class EngineCore final : public Engine {
 
   // Decode -------------------------------------------------------------------------------------
 
-  bool decodes(const Generation& g) const {
-    return !g.outcome && g.prefill_done();
-  }
+  bool decodes(const Generation& g) const { return !g.outcome && g.prefill_done(); }
 
   // One token more for every hypothesis of every generation that has its prompt behind it.
   void decode_step() {
@@ -356,7 +363,8 @@ class EngineCore final : public Engine {
         continue;
       }
       if (g.request.sampling.num_beams > 1) {
-        for (const std::int32_t token : g.answer) say(g, g.utf8.push(tokenizer_.token_bytes(token)));
+        for (const std::int32_t token : g.answer)
+          say(g, g.utf8.push(tokenizer_.token_bytes(token)));
       }
       say(g, g.utf8.finish());
       keep(g);
@@ -371,7 +379,8 @@ class EngineCore final : public Engine {
   void keep(Generation& g) {
     if (g.outcome == Outcome::kFailed || !g.prefill_done() || g.hypotheses.empty()) return;
     Hypothesis& first = g.hypotheses.front();
-    for (const std::int32_t token : first.tokens) g.keys.push_back(static_cast<std::uint64_t>(token));
+    for (const std::int32_t token : first.tokens)
+      g.keys.push_back(static_cast<std::uint64_t>(token));
     g.keys.resize(static_cast<std::size_t>(first.sequence.length()));
     prefixes_.insert(std::move(g.keys), std::move(first.sequence));
   }
@@ -419,7 +428,8 @@ class EngineCore final : public Engine {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<GenerationPtr> waiting_;
-  std::vector<std::pair<RequestId, std::stop_source>> stops_;  // of all requests that have not ended
+  std::vector<std::pair<RequestId, std::stop_source>>
+      stops_;  // of all requests that have not ended
   bool closing_ = false;
 
   std::atomic<RequestId> next_id_ = 1;

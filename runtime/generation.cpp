@@ -41,7 +41,10 @@ std::vector<PromptSpan> prompt_spans(std::span<const std::int32_t> ids, std::int
 
 Generation::Generation(RequestId request_id, Request r, std::vector<std::int32_t> prompt_ids,
                        std::uint64_t seed)
-    : id(request_id), request(std::move(r)), ids(std::move(prompt_ids)), sampler_(request.sampling, seed) {}
+    : id(request_id),
+      request(std::move(r)),
+      ids(std::move(prompt_ids)),
+      sampler_(request.sampling, seed) {}
 
 void Generation::advance(View<float> logits, std::span<const std::int32_t> eos, const Fork& fork) {
   if (request.sampling.num_beams > 1) {
@@ -78,20 +81,25 @@ void Generation::advance_beams(View<float> logits, std::span<const std::int32_t>
   for (std::size_t h = 0; h < hypotheses.size(); ++h) {
     std::vector<std::int32_t> history = ids;
     history.insert(history.end(), hypotheses[h].tokens.begin(), hypotheses[h].tokens.end());
-    for (const auto& c : sampler_.candidates(row(logits, static_cast<std::int64_t>(h)), history, 2 * beams)) {
+    for (const auto& c :
+         sampler_.candidates(row(logits, static_cast<std::int64_t>(h)), history, 2 * beams)) {
       all.push_back({h, c.token, hypotheses[h].score + c.log_probability, c.noise});
     }
   }
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.score + a.noise > b.score + b.noise; });
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return a.score + a.noise > b.score + b.noise;
+  });
   if (all.size() > 2 * beams) all.resize(2 * beams);
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.score > b.score; });
 
   std::vector<Hypothesis> next;
   for (std::size_t rank = 0; rank < all.size() && next.size() < beams; ++rank) {
     const Continuation& c = all[rank];
     const Hypothesis& parent = hypotheses[c.parent];
     if (contains(eos, c.token)) {
-      if (rank < beams) finished_.push_back({parent.tokens, mean_score(c.score, parent.tokens.size() + 1)});
+      if (rank < beams)
+        finished_.push_back({parent.tokens, mean_score(c.score, parent.tokens.size() + 1)});
       continue;
     }
     auto tokens = parent.tokens;
@@ -100,10 +108,13 @@ void Generation::advance_beams(View<float> logits, std::span<const std::int32_t>
   }
   hypotheses = std::move(next);
 
-  std::stable_sort(finished_.begin(), finished_.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+  std::stable_sort(finished_.begin(), finished_.end(),
+                   [](const auto& a, const auto& b) { return a.score > b.score; });
   if (finished_.size() > beams) finished_.resize(beams);
-  const bool enough = finished_.size() == beams &&
-                      (hypotheses.empty() || finished_.back().score >= mean_score(hypotheses[0].score, hypotheses[0].tokens.size()));
+  const bool enough =
+      finished_.size() == beams &&
+      (hypotheses.empty() ||
+       finished_.back().score >= mean_score(hypotheses[0].score, hypotheses[0].tokens.size()));
   if (enough || hypotheses.empty()) end(Outcome::kStop);
 }
 
@@ -116,20 +127,26 @@ void Generation::end(Outcome how) {
   for (const Hypothesis& h : hypotheses) {
     finished_.push_back({h.tokens, mean_score(h.score, h.tokens.size())});
   }
-  const auto best = std::max_element(finished_.begin(), finished_.end(),
-                                     [](const auto& a, const auto& b) { return a.score < b.score; });
+  const auto best =
+      std::max_element(finished_.begin(), finished_.end(),
+                       [](const auto& a, const auto& b) { return a.score < b.score; });
   if (best != finished_.end()) answer = best->tokens;
 }
 
 Result Generation::take_result() {
   const auto now = Clock::now();
-  const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
+  const auto seconds = [](auto duration) {
+    return std::chrono::duration<double>(duration).count();
+  };
   statistics.total_s = seconds(now - submitted);
   if (statistics.new_tokens > 0) {
     statistics.ttft_s = seconds(first_token - submitted);
     statistics.decode_s = seconds(now - first_token);
   }
-  Result result{.outcome = *outcome, .text = std::move(text), .error = std::move(error), .statistics = statistics};
+  Result result{.outcome = *outcome,
+                .text = std::move(text),
+                .error = std::move(error),
+                .statistics = statistics};
   result.tokens = std::move(answer);
   return result;
 }

@@ -31,9 +31,9 @@ using PositionKeys = std::vector<std::uint64_t>;
 
 // Consecutive rows of the prompt: tokens, or the positions of one image.
 struct PromptSpan {
-  std::int64_t first_id;   // index into Generation::ids
-  std::int64_t image;      // index into Generation::images, or -1
-  std::int64_t position;   // of its first row
+  std::int64_t first_id;  // index into Generation::ids
+  std::int64_t image;     // index into Generation::images, or -1
+  std::int64_t position;  // of its first row
   std::int64_t rows;
 
   std::int64_t end() const { return position + rows; }
@@ -52,7 +52,8 @@ struct Generation {
   // Makes a copy of a sequence's first `tokens` tokens.
   using Fork = std::function<Sequence(const Sequence&, std::int64_t tokens)>;
 
-  Generation(RequestId request_id, Request r, std::vector<std::int32_t> prompt_ids, std::uint64_t seed);
+  Generation(RequestId request_id, Request r, std::vector<std::int32_t> prompt_ids,
+             std::uint64_t seed);
 
   // Chooses the next tokens from the logits of each hypothesis, [hypotheses, vocab] (after prefill
   // there is one), or ends the generation. `eos` are the tokens that end an answer.
@@ -71,19 +72,19 @@ struct Generation {
   std::vector<std::int32_t> ids;  // the prompt, kImageToken once for each image
   std::vector<PreparedImage> images;
   std::vector<PromptSpan> spans;
-  PositionKeys keys;                 // one for each position of the prompt
-  std::int64_t prefilled = 0;        // positions of the prompt that are in the cache
-  std::int64_t max_new_tokens = 0;   // as the context allows
-  std::int64_t reserved_pages = 0;   // the most it can hold
+  PositionKeys keys;                // one for each position of the prompt
+  std::int64_t prefilled = 0;       // positions of the prompt that are in the cache
+  std::int64_t max_new_tokens = 0;  // as the context allows
+  std::int64_t reserved_pages = 0;  // the most it can hold
   std::vector<Hypothesis> hypotheses;
-  std::optional<Outcome> outcome;    // once it has ended
+  std::optional<Outcome> outcome;  // once it has ended
   std::string error;
   Statistics statistics;
   Clock::time_point submitted = Clock::now();
   Clock::time_point first_token;
   Utf8Stream utf8;
-  std::string text;                   // of the answer so far; beams have it at the end
-  std::vector<std::int32_t> answer;   // its tokens, at the end
+  std::string text;                  // of the answer so far; beams have it at the end
+  std::vector<std::int32_t> answer;  // its tokens, at the end
 
  private:
   void advance_single(std::span<float> logits, std::span<const std::int32_t> eos);

@@ -56,7 +56,8 @@ struct LoadedModel {
   FastVlm<B> model;
 
   // Loads all weights of `checkpoint`; see load_weights.
-  LoadedModel(const Checkpoint& checkpoint, B b, const LoadProgress& progress, const WarningSink& warn)
+  LoadedModel(const Checkpoint& checkpoint, B b, const LoadProgress& progress,
+              const WarningSink& warn)
       : config(checkpoint.config()), backend(std::move(b)), model(config) {
     load_weights(checkpoint, backend, model, progress, warn);
     backend.reserve(scratch_bytes(config));

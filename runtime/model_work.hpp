@@ -17,7 +17,8 @@ struct ModelWork {
 };
 
 // `weight_bytes`: bytes of one stored weight.
-inline ModelWork model_work(const FastVlmConfig& config, std::int64_t prompt_rows, double weight_bytes) {
+inline ModelWork model_work(const FastVlmConfig& config, std::int64_t prompt_rows,
+                            double weight_bytes) {
   const auto traced = [&](const auto& pass) {
     Trace trace(weight_bytes);
     FastVlm<Trace> model(config);
@@ -34,15 +35,17 @@ inline ModelWork model_work(const FastVlmConfig& config, std::int64_t prompt_row
       batch.add(rows, position, {});
       const View<float> x{nullptr, rows, hidden, hidden};
       model.decoder.forward(trace, batch, cache, x);
-      model.decoder.logits(trace, x.slice_rows(rows - 1, 1), {nullptr, 1, config.text.vocab_size, config.text.vocab_size});
+      model.decoder.logits(trace, x.slice_rows(rows - 1, 1),
+                           {nullptr, 1, config.text.vocab_size, config.text.vocab_size});
     });
   };
-  return {traced([&](Trace& trace, FastVlm<Trace>& model) {
-            const std::int64_t side = config.vision.image_size;
-            const std::int64_t tokens = config.vision.tokens();
-            model.embed_images(trace, {nullptr, 1, side, side, 3}, {nullptr, tokens, hidden, hidden});
-          }),
-          decoder_pass(prompt_rows, 0), decoder_pass(1, prompt_rows)};
+  return {
+      traced([&](Trace& trace, FastVlm<Trace>& model) {
+        const std::int64_t side = config.vision.image_size;
+        const std::int64_t tokens = config.vision.tokens();
+        model.embed_images(trace, {nullptr, 1, side, side, 3}, {nullptr, tokens, hidden, hidden});
+      }),
+      decoder_pass(prompt_rows, 0), decoder_pass(1, prompt_rows)};
 }
 
 }  // namespace fvlm

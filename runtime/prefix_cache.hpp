@@ -23,7 +23,8 @@ class PrefixCache {
     Match best;
     auto found = entries_.end();
     for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
-      const auto mismatch = std::mismatch(keys.begin(), keys.end(), entry->keys.begin(), entry->keys.end());
+      const auto mismatch =
+          std::mismatch(keys.begin(), keys.end(), entry->keys.begin(), entry->keys.end());
       const auto length = static_cast<std::int64_t>(mismatch.first - keys.begin());
       if (length > best.length) {
         best = {&entry->sequence, length};

@@ -12,7 +12,8 @@ constexpr std::string_view kDefaultSystem = "You are a helpful assistant.";
 
 std::size_t count_places(std::string_view text) {
   std::size_t count = 0;
-  for (auto at = text.find(kImagePlace); at != text.npos; at = text.find(kImagePlace, at + 1)) ++count;
+  for (auto at = text.find(kImagePlace); at != text.npos; at = text.find(kImagePlace, at + 1))
+    ++count;
   return count;
 }
 
@@ -37,16 +38,22 @@ std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
   }
   std::string text;  // since the last image
   const auto add = [&](Turn::Role role, std::string_view content) {
-    text.append("<|im_start|>").append(name_of(role)).append("\n").append(content).append("<|im_end|>\n");
+    text.append("<|im_start|>")
+        .append(name_of(role))
+        .append("\n")
+        .append(content)
+        .append("<|im_end|>\n");
   };
   if (conversation.front().role != Turn::Role::kSystem) add(Turn::Role::kSystem, kDefaultSystem);
   for (const Turn& turn : conversation) {
     std::string content = turn.text;
     const std::size_t places = count_places(content);
     if (places == 0) {
-      for (std::size_t i = 0; i < turn.images.size(); ++i) content.insert(0, std::string(kImagePlace) + "\n");
+      for (std::size_t i = 0; i < turn.images.size(); ++i)
+        content.insert(0, std::string(kImagePlace) + "\n");
     } else if (places != turn.images.size()) {
-      throw Error("a turn has {} \"<image>\" in its text but {} images", places, turn.images.size());
+      throw Error("a turn has {} \"<image>\" in its text but {} images", places,
+                  turn.images.size());
     }
     add(turn.role, content);
   }

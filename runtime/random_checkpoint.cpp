@@ -34,8 +34,16 @@ const std::vector<ModelSize>& sizes() {
       {"0.5b", 896, 24, 14, 2, 4864, 151936, true, {}, 151643},
       {"1.5b", 1536, 28, 12, 2, 8960, 151936, true, {}, 151643},
       {"7b", 3584, 28, 28, 4, 18944, 152064, false, {}, 151643},
-      {"tiny", 64, 3, 4, 2, 160, 1024, true,
-       {.image_size = 256, .layers = {1, 2, 2, 1, 1}, .embed_dims = {16, 32, 64, 128, 256}}, 997},
+      {"tiny",
+       64,
+       3,
+       4,
+       2,
+       160,
+       1024,
+       true,
+       {.image_size = 256, .layers = {1, 2, 2, 1, 1}, .embed_dims = {16, 32, 64, 128, 256}},
+       997},
   };
   return all;
 }
@@ -105,7 +113,8 @@ constexpr std::size_t kPlaces = 1 << 16;
 Table uniform(double low, double high) {
   Table table(kPlaces);
   for (std::size_t i = 0; i < kPlaces; ++i) {
-    table[i] = BFloat16(static_cast<float>(low + (high - low) * (static_cast<double>(i) + 0.5) / kPlaces));
+    table[i] =
+        BFloat16(static_cast<float>(low + (high - low) * (static_cast<double>(i) + 0.5) / kPlaces));
   }
   return table;
 }
@@ -184,7 +193,8 @@ void write_byte_tokenizer(const fs::path& folder) {
   unsigned next = 0x100;
   const auto utf8 = [](unsigned c) {
     return c < 0x80 ? std::string(1, static_cast<char>(c))
-                    : std::string{static_cast<char>(0xc0 | (c >> 6)), static_cast<char>(0x80 | (c & 0x3f))};
+                    : std::string{static_cast<char>(0xc0 | (c >> 6)),
+                                  static_cast<char>(0x80 | (c & 0x3f))};
   };
   for (unsigned byte = 0; byte < 256; ++byte) {
     const bool printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte != 0xad);
@@ -248,7 +258,8 @@ std::vector<std::vector<StoredTensor>> shards_of(std::vector<StoredTensor> tenso
   return shards;
 }
 
-void write_tensor(SafetensorsWriter& writer, const Table& table, std::uint64_t seed, std::int64_t elements) {
+void write_tensor(SafetensorsWriter& writer, const Table& table, std::uint64_t seed,
+                  std::int64_t elements) {
   constexpr std::int64_t kPiece = 1 << 20;
   std::vector<BFloat16> piece(static_cast<std::size_t>(std::min(kPiece, elements)));
   for (std::int64_t first = 0; first < elements; first += kPiece) {
@@ -273,8 +284,10 @@ std::vector<std::string> model_sizes() {
 }
 
 void write_random_checkpoint(const RandomCheckpointOptions& options) {
-  const auto size = std::find_if(sizes().begin(), sizes().end(), [&](const auto& s) { return s.name == options.size; });
-  if (size == sizes().end()) throw Error("unknown size \"{}\"; there are {}", options.size, fmt::join(model_sizes(), ", "));
+  const auto size = std::find_if(sizes().begin(), sizes().end(),
+                                 [&](const auto& s) { return s.name == options.size; });
+  if (size == sizes().end())
+    throw Error("unknown size \"{}\"; there are {}", options.size, fmt::join(model_sizes(), ", "));
   std::error_code error;
   fs::create_directories(options.output, error);
   if (error) throw Error("{}: cannot be made: {}", options.output.string(), error.message());
@@ -293,8 +306,9 @@ void write_random_checkpoint(const RandomCheckpointOptions& options) {
   const auto shards = shards_of(std::move(list.tensors));
   std::map<std::pair<Role, std::int64_t>, Table> tables;
   for (std::size_t s = 0; s < shards.size(); ++s) {
-    const std::string name = shards.size() == 1 ? "model.safetensors"
-                                                : fmt::format("model-{:05}-of-{:05}.safetensors", s + 1, shards.size());
+    const std::string name =
+        shards.size() == 1 ? "model.safetensors"
+                           : fmt::format("model-{:05}-of-{:05}.safetensors", s + 1, shards.size());
     std::vector<TensorHeader> headers;
     for (const StoredTensor& t : shards[s]) {
       headers.push_back({t.name, DType::kBF16, t.shape});
@@ -302,9 +316,11 @@ void write_random_checkpoint(const RandomCheckpointOptions& options) {
     }
     SafetensorsWriter writer(options.output / name, std::move(headers));
     for (const StoredTensor& t : shards[s]) {
-      if (options.on_progress) options.on_progress(static_cast<double>(done) / static_cast<double>(total));
+      if (options.on_progress)
+        options.on_progress(static_cast<double>(done) / static_cast<double>(total));
       const bool tied_head = size->tied && t.name == "lm_head.weight";
-      const std::string_view source = tied_head ? "model.embed_tokens.weight" : std::string_view(t.name);
+      const std::string_view source =
+          tied_head ? "model.embed_tokens.weight" : std::string_view(t.name);
       const std::int64_t elements = elements_of(t);
       Table& table = tables[{t.role, elements / t.shape[0]}];
       if (table.empty()) table = distribution(t);
@@ -314,8 +330,10 @@ void write_random_checkpoint(const RandomCheckpointOptions& options) {
     writer.finish();
   }
   if (shards.size() > 1) {
-    write_text(options.output / "model.safetensors.index.json",
-               nlohmann::json{{"metadata", {{"total_size", 2 * total}}}, {"weight_map", weight_map}}.dump(2));
+    write_text(
+        options.output / "model.safetensors.index.json",
+        nlohmann::json{{"metadata", {{"total_size", 2 * total}}}, {"weight_map", weight_map}}.dump(
+            2));
   }
   write_text(options.output / "config.json", config_json(*size).dump(2));
   write_tokenizer(options, *size);

@@ -16,7 +16,8 @@ namespace {
 void make_finite(std::span<float> logits) {
   using Limits = std::numeric_limits<float>;
   for (float& logit : logits) {
-    logit = std::isnan(logit) ? Limits::lowest() : std::clamp(logit, Limits::lowest(), Limits::max());
+    logit =
+        std::isnan(logit) ? Limits::lowest() : std::clamp(logit, Limits::lowest(), Limits::max());
   }
 }
 
@@ -38,12 +39,15 @@ std::string Sampling::problem() const {
     return fmt::format("temperature is {}, it must be 0 or more", temperature);
   }
   if (top_k < 0) return fmt::format("top_k is {}, it must be 0 (all tokens) or more", top_k);
-  if (!(top_p > 0 && top_p <= 1)) return fmt::format("top_p is {}, it must be above 0 and at most 1", top_p);
+  if (!(top_p > 0 && top_p <= 1))
+    return fmt::format("top_p is {}, it must be above 0 and at most 1", top_p);
   if (!(repetition_penalty > 0) || !std::isfinite(repetition_penalty)) {
     return fmt::format("repetition_penalty is {}, it must be above 0", repetition_penalty);
   }
-  if (num_beams < 1 || num_beams > 64) return fmt::format("num_beams is {}, it must be from 1 to 64", num_beams);
-  if (max_new_tokens < 1) return fmt::format("max_new_tokens is {}, it must be 1 or more", max_new_tokens);
+  if (num_beams < 1 || num_beams > 64)
+    return fmt::format("num_beams is {}, it must be from 1 to 64", num_beams);
+  if (max_new_tokens < 1)
+    return fmt::format("max_new_tokens is {}, it must be 1 or more", max_new_tokens);
   return {};
 }
 
@@ -60,8 +64,10 @@ std::vector<Sampler::Candidate> Sampler::distribution(std::span<float> logits,
   };
   std::size_t kept = logits.size();
   const bool filter = sampling_.temperature > 0;
-  if (filter && sampling_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(sampling_.top_k));
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(), likelier);
+  if (filter && sampling_.top_k > 0)
+    kept = std::min(kept, static_cast<std::size_t>(sampling_.top_k));
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(),
+                    likelier);
 
   const double temperature = filter ? sampling_.temperature : 1.0;
   const double largest = logits[static_cast<std::size_t>(order[0])];
@@ -91,7 +97,8 @@ std::int32_t Sampler::sample(std::span<float> logits, std::span<const std::int32
   if (sampling_.temperature == 0) {
     penalise(logits, history, sampling_.repetition_penalty);
     make_finite(logits);
-    return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) -
+                                     logits.begin());
   }
   const auto tokens = distribution(logits, history);
   double draw = std::uniform_real_distribution<double>(0, 1)(random_);

@@ -28,8 +28,8 @@ class Sampler {
     double log_probability;
     double noise = 0;
   };
-  std::vector<Candidate> candidates(std::span<float> logits,
-                                    std::span<const std::int32_t> history, std::size_t count);
+  std::vector<Candidate> candidates(std::span<float> logits, std::span<const std::int32_t> history,
+                                    std::size_t count);
 
  private:
   // Tokens that may be chosen, most likely first, with their log probabilities.

@@ -20,7 +20,8 @@ TracedTensor channels_first(std::string name, FeatureMap<const float> map) {
   tensor.values.resize(static_cast<std::size_t>(map.elements()));
   for (std::int64_t p = 0; p < map.positions(); ++p) {
     for (std::int64_t c = 0; c < map.channels; ++c) {
-      tensor.values[static_cast<std::size_t>(c * map.positions() + p)] = map.data[p * map.channels + c];
+      tensor.values[static_cast<std::size_t>(c * map.positions() + p)] =
+          map.data[p * map.channels + c];
     }
   }
   return tensor;
@@ -49,12 +50,15 @@ std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& che
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side * side * 3));
   pad_and_resize(image, side, pixels);
   std::vector<float> scaled(pixels.size());
-  std::transform(pixels.begin(), pixels.end(), scaled.begin(), [](std::uint8_t p) { return static_cast<float>(p) / 255.0F; });
+  std::transform(pixels.begin(), pixels.end(), scaled.begin(),
+                 [](std::uint8_t p) { return static_cast<float>(p) / 255.0F; });
   traced.push_back(channels_first("pixels", {scaled.data(), 1, side, side, 3}));
 
-  const std::int64_t rows = prompt_spans(options.prompt_ids, loaded.config.vision.tokens()).back().end();
+  const std::int64_t rows =
+      prompt_spans(options.prompt_ids, loaded.config.vision.tokens()).back().end();
   if (rows > max_prefill_rows(loaded.config)) {
-    throw Error("the prompt has {} positions, a trace can have {}", rows, max_prefill_rows(loaded.config));
+    throw Error("the prompt has {} positions, a trace can have {}", rows,
+                max_prefill_rows(loaded.config));
   }
   const std::int64_t pages = (rows + options.max_new_tokens) / kPageTokens + 1;
   PagePool pool(pages);
@@ -85,9 +89,11 @@ std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& che
       const auto part = x.slice_rows(span.position, span.rows);
       if (span.image < 0) {
         const auto ids = std::span(options.prompt_ids)
-                             .subspan(static_cast<std::size_t>(span.first_id), static_cast<std::size_t>(span.rows));
+                             .subspan(static_cast<std::size_t>(span.first_id),
+                                      static_cast<std::size_t>(span.rows));
         for (const std::int32_t id : ids) {
-          if (id < 0 || id >= vocabulary) throw Error("prompt id {} is outside the vocabulary of {}", id, vocabulary);
+          if (id < 0 || id >= vocabulary)
+            throw Error("prompt id {} is outside the vocabulary of {}", id, vocabulary);
         }
         model.decoder.embed(backend, ids, part);
         continue;
@@ -95,14 +101,16 @@ std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& che
       model.embed_images(backend, {pixels.data(), 1, side, side, 3}, part, {},
                          [&](std::string_view name, FeatureMap<float> map) {
                            traced.push_back(channels_first(std::string(name), map));
-                           if (name == "conv_exp") traced.push_back(copy_of("features", map.matrix()));
+                           if (name == "conv_exp")
+                             traced.push_back(copy_of("features", map.matrix()));
                          });
       traced.push_back(copy_of("embeddings", part));
     }
     next = step(x);
   }
   const auto ends = [&](std::int32_t token) {
-    return std::find(text.eos_tokens.begin(), text.eos_tokens.end(), token) != text.eos_tokens.end();
+    return std::find(text.eos_tokens.begin(), text.eos_tokens.end(), token) !=
+           text.eos_tokens.end();
   };
   while (!ends(next)) {
     tokens.push_back(next);

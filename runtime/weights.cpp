@@ -33,8 +33,8 @@ HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const Lin
     } else {
       const TensorView& tensor = checkpoint.require(stored.name, stored.shape);
       if (!is_floating_point(tensor.dtype)) {
-        throw Error("{}: tensor \"{}\": expected floating-point numbers, found {}", tensor.file, tensor.name,
-                    name_of(tensor.dtype));
+        throw Error("{}: tensor \"{}\": expected floating-point numbers, found {}", tensor.file,
+                    tensor.name, name_of(tensor.dtype));
       }
       host.blocks.push_back({tensor.dtype, tensor.data.data(), stored.shape[0]});
     }
@@ -56,7 +56,8 @@ HostDepthwise fold(const Checkpoint& checkpoint, const std::string& path,
   const auto weight = read(checkpoint, stored[0]);  // [out, 1, k, k]
   const auto out = static_cast<std::size_t>(spec.out());
   const auto taps = static_cast<std::size_t>(spec.kernel * spec.kernel);
-  HostDepthwise host{std::vector<float>(taps * out), read(checkpoint, stored[spec.batch_norm.empty() ? 1 : 2])};
+  HostDepthwise host{std::vector<float>(taps * out),
+                     read(checkpoint, stored[spec.batch_norm.empty() ? 1 : 2])};
   std::vector<double> scale(out, 1.0);
   if (!spec.batch_norm.empty()) {
     const auto gain = read(checkpoint, stored[1]);
@@ -104,9 +105,11 @@ void warn_about_head(const Checkpoint& checkpoint, const WarningSink& warn) {
   if (embedding == nullptr || head == nullptr) return;
   if (embedding->data.size() != head->data.size() ||
       std::memcmp(embedding->data.data(), head->data.data(), head->data.size()) != 0) {
-    warn(fmt::format("{}: \"lm_head.weight\" differs from \"model.embed_tokens.weight\", which is used in its place; "
-                     "if the answers are wrong, set \"tie_word_embeddings\" to false in config.json",
-                     head->file));
+    warn(
+        fmt::format("{}: \"lm_head.weight\" differs from \"model.embed_tokens.weight\", which is "
+                    "used in its place; "
+                    "if the answers are wrong, set \"tie_word_embeddings\" to false in config.json",
+                    head->file));
   }
   checkpoint.release(*head);
 }

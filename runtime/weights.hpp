@@ -18,7 +18,8 @@ namespace fvlm {
 // Reads and folds the tensors of one parameter at `path`. Throws Error if one is missing or has
 // another shape, naming the file and the tensor.
 HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const LinearSpec& spec);
-HostDepthwise fold(const Checkpoint& checkpoint, const std::string& path, const DepthwiseSpec& spec);
+HostDepthwise fold(const Checkpoint& checkpoint, const std::string& path,
+                   const DepthwiseSpec& spec);
 HostStem fold(const Checkpoint& checkpoint, const std::string& path, const StemSpec& spec);
 HostNorm fold(const Checkpoint& checkpoint, const std::string& path, const NormSpec& spec);
 
@@ -84,8 +85,10 @@ std::int64_t count_non_finite(const TensorView& tensor);
 template <class B>
 void WeightLoader<B>::warn_about_values(const TensorView& tensor) const {
   if (const std::int64_t bad = count_non_finite(tensor); bad > 0) {
-    warn_(fmt::format("{}: tensor \"{}\": {} of {} values are infinite or not a number; the text will be meaningless",
-                      tensor.file, tensor.name, bad, tensor.elements()));
+    warn_(
+        fmt::format("{}: tensor \"{}\": {} of {} values are infinite or not a number; the text "
+                    "will be meaningless",
+                    tensor.file, tensor.name, bad, tensor.elements()));
   }
 }
 

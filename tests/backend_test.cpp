@@ -35,14 +35,17 @@ class BackendTest : public testing::TestWithParam<Mode> {
 
   // A host matrix whose values live as long as the test.
   HostLinear host_linear(const LinearSpec& spec) {
-    auto& weight = kept_.emplace_back(random(spec.out() * spec.in, 1 / std::sqrt(static_cast<float>(spec.in))));
+    auto& weight = kept_.emplace_back(
+        random(spec.out() * spec.in, 1 / std::sqrt(static_cast<float>(spec.in))));
     HostLinear host{.out = spec.out(), .in = spec.in};
-    host.blocks.push_back({DType::kF32, reinterpret_cast<const std::byte*>(weight.data()), spec.out()});
+    host.blocks.push_back(
+        {DType::kF32, reinterpret_cast<const std::byte*>(weight.data()), spec.out()});
     if (spec.bias) host.bias = random(spec.out());
     return host;
   }
   HostDepthwise host_depthwise(const DepthwiseSpec& spec) {
-    return {random(spec.kernel * spec.kernel * spec.out(), 1 / static_cast<float>(spec.kernel)), random(spec.out())};
+    return {random(spec.kernel * spec.kernel * spec.out(), 1 / static_cast<float>(spec.kernel)),
+            random(spec.out())};
   }
   HostNorm host_norm(const NormSpec& spec) {
     return {random(spec.channels), spec.bias ? random(spec.channels) : std::vector<float>{}};
@@ -60,7 +63,8 @@ class BackendTest : public testing::TestWithParam<Mode> {
 
   // The oracle with the matrices as the Cpu backend rounds them.
   Ref& oracle(Rows rows) {
-    const bool rounded = GetParam().format == WeightFormat::kBF16 && (rows == Rows::kTokens || GetParam().bf16_products);
+    const bool rounded = GetParam().format == WeightFormat::kBF16 &&
+                         (rows == Rows::kTokens || GetParam().bf16_products);
     return rounded ? ref_bf16_ : ref_;
   }
 
@@ -89,17 +93,25 @@ std::vector<float> filled(std::int64_t count, float value = std::nanf("")) {
   return std::vector<float>(static_cast<std::size_t>(count), value);
 }
 
-FeatureMap<float> map(std::vector<float>& values, std::int64_t batch, std::int64_t side, std::int64_t width) {
+FeatureMap<float> map(std::vector<float>& values, std::int64_t batch, std::int64_t side,
+                      std::int64_t width) {
   return {values.data(), batch, side, width, std::ssize(values) / (batch * side * width)};
 }
 
 TEST_P(BackendTest, Linear) {
   for (const Rows kind : {Rows::kPositions, Rows::kTokens}) {
-    for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{
-             {1, 7, 5}, {3, 48, 12}, {9, 64, 130}, {16, 100, 33}, {17, 304, 448}, {257, 33, 70}, {700, 96, 384}}) {
+    for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{{1, 7, 5},
+                                                                                {3, 48, 12},
+                                                                                {9, 64, 130},
+                                                                                {16, 100, 33},
+                                                                                {17, 304, 448},
+                                                                                {257, 33, 70},
+                                                                                {700, 96, 384}}) {
       for (const bool bias : {true, false}) {
-        for (const Epilogue epilogue : {Epilogue{}, Epilogue{.activation = Activation::kGelu}, Epilogue{.accumulate = true}}) {
-          SCOPED_TRACE(fmt::format("{}x{}x{} {}", rows, in, out, kind == Rows::kTokens ? "tokens" : "positions"));
+        for (const Epilogue epilogue : {Epilogue{}, Epilogue{.activation = Activation::kGelu},
+                                        Epilogue{.accumulate = true}}) {
+          SCOPED_TRACE(fmt::format("{}x{}x{} {}", rows, in, out,
+                                   kind == Rows::kTokens ? "tokens" : "positions"));
           const auto [plain, fast] = both_linear(in, out, kind, bias);
           std::vector<float> x = random(rows * in);
           std::vector<float> want = random(rows * out);
@@ -126,9 +138,10 @@ TEST_P(BackendTest, BatchingChangesNoBit) {
 }
 
 TEST_P(BackendTest, Depthwise) {
-  for (const DepthwiseSpec& spec : {DepthwiseSpec{.in = 12, .kernel = 3}, DepthwiseSpec{.in = 33, .kernel = 7},
-                                   DepthwiseSpec{.in = 16, .multiplier = 2, .kernel = 7, .stride = 2},
-                                   DepthwiseSpec{.in = 5, .multiplier = 2, .kernel = 3}}) {
+  for (const DepthwiseSpec& spec :
+       {DepthwiseSpec{.in = 12, .kernel = 3}, DepthwiseSpec{.in = 33, .kernel = 7},
+        DepthwiseSpec{.in = 16, .multiplier = 2, .kernel = 7, .stride = 2},
+        DepthwiseSpec{.in = 5, .multiplier = 2, .kernel = 3}}) {
     for (const Activation activation : {Activation::kNone, Activation::kGelu}) {
       const auto [plain, fast] = both(spec, host_depthwise(spec));
       std::vector<float> x = random(2 * 14 * 10 * spec.in);
@@ -147,19 +160,23 @@ TEST_P(BackendTest, Stem) {
   constexpr std::int64_t kChannels = 20;
   const StemSpec conv{kChannels};
   const DepthwiseSpec spec{.in = kChannels, .kernel = 3, .stride = 2};
-  const auto [plain_conv, fast_conv] = both(conv, HostStem{random(27 * kChannels, 0.01F), random(kChannels)});
+  const auto [plain_conv, fast_conv] =
+      both(conv, HostStem{random(27 * kChannels, 0.01F), random(kChannels)});
   const auto [plain, fast] = both(spec, host_depthwise(spec));
   std::vector<std::uint8_t> pixels(2 * kSide * kSide * 3);
   for (auto& p : pixels) p = static_cast<std::uint8_t>(random_());
   std::vector<float> want = filled(2 * kSide * kSide / 16 * kChannels);
   std::vector<float> got = want;
-  ref_.stem({pixels.data(), 2, kSide, kSide, 3}, plain_conv, plain, map(want, 2, kSide / 4, kSide / 4));
-  cpu_.stem({pixels.data(), 2, kSide, kSide, 3}, fast_conv, fast, map(got, 2, kSide / 4, kSide / 4));
+  ref_.stem({pixels.data(), 2, kSide, kSide, 3}, plain_conv, plain,
+            map(want, 2, kSide / 4, kSide / 4));
+  cpu_.stem({pixels.data(), 2, kSide, kSide, 3}, fast_conv, fast,
+            map(got, 2, kSide / 4, kSide / 4));
   expect_near(got, want);
 }
 
 TEST_P(BackendTest, ConvFfn) {
-  for (const auto& [side, width, channels] : std::vector<std::array<std::int64_t, 3>>{{5, 9, 12}, {16, 16, 48}, {40, 64, 20}, {1, 300, 16}}) {
+  for (const auto& [side, width, channels] : std::vector<std::array<std::int64_t, 3>>{
+           {5, 9, 12}, {16, 16, 48}, {40, 64, 20}, {1, 300, 16}}) {
     const DepthwiseSpec spec{.in = channels, .kernel = 7};
     const auto [plain_conv, fast_conv] = both(spec, host_depthwise(spec));
     const auto [plain1, fast1] = both_linear(channels, 4 * channels, Rows::kPositions);
@@ -187,7 +204,8 @@ TEST_P(BackendTest, LayerNorm) {
 }
 
 TEST_P(BackendTest, ImageAttention) {
-  for (const auto& [tokens, heads, dim] : std::vector<std::array<std::int64_t, 3>>{{1, 1, 32}, {9, 3, 32}, {64, 2, 16}, {150, 2, 32}}) {
+  for (const auto& [tokens, heads, dim] : std::vector<std::array<std::int64_t, 3>>{
+           {1, 1, 32}, {9, 3, 32}, {64, 2, 16}, {150, 2, 32}}) {
     std::vector<float> qkv = random(2 * tokens * 3 * heads * dim, 2);
     std::vector<float> want = filled(2 * tokens * heads * dim);
     std::vector<float> got = want;
@@ -238,12 +256,14 @@ TEST_P(BackendTest, SwigluAndLogits) {
 
 // Prompts and single tokens of sequences of unequal lengths, over scattered pages, in one batch.
 TEST_P(BackendTest, AttentionOverThePagedCache) {
-  for (const AttentionShape shape : {AttentionShape{4, 2, 16}, AttentionShape{7, 1, 64}, AttentionShape{10, 1, 32}, AttentionShape{2, 2, 128}}) {
+  for (const AttentionShape shape : {AttentionShape{4, 2, 16}, AttentionShape{7, 1, 64},
+                                     AttentionShape{10, 1, 32}, AttentionShape{2, 2, 128}}) {
     const std::int64_t hidden = shape.heads * shape.head_dim;
     const std::int64_t layers = 2;
     const NormSpec norm{.channels = hidden, .eps = 1e-6};
     const auto [plain_norm, fast_norm] = both(norm, host_norm(norm));
-    const auto [plain, fast] = both_linear(hidden, hidden + 2 * shape.kv_heads * shape.head_dim, Rows::kTokens);
+    const auto [plain, fast] =
+        both_linear(hidden, hidden + 2 * shape.kv_heads * shape.head_dim, Rows::kTokens);
     const CacheShape size{layers, 9, shape.kv_heads, shape.head_dim};
     auto plain_cache = ref_.make_cache(size);
     auto fast_cache = cpu_.make_cache(size);
@@ -251,7 +271,8 @@ TEST_P(BackendTest, AttentionOverThePagedCache) {
     const std::vector<std::int32_t> b = {5};
     const std::vector<std::int32_t> c = {0, 8};
     // (rows, position) of the three sequences in each pass.
-    for (const auto& pass : std::vector<std::array<std::int64_t, 6>>{{130, 0, 1, 0, 63, 0}, {1, 130, 1, 1, 2, 63}, {1, 131, 20, 2, 1, 65}}) {
+    for (const auto& pass : std::vector<std::array<std::int64_t, 6>>{
+             {130, 0, 1, 0, 63, 0}, {1, 130, 1, 1, 2, 63}, {1, 131, 20, 2, 1, 65}}) {
       DecoderBatch batch;
       batch.add(pass[0], pass[1], a);
       batch.add(pass[2], pass[3], b);
@@ -262,11 +283,15 @@ TEST_P(BackendTest, AttentionOverThePagedCache) {
         std::vector<float> got_query = want_query;
         std::vector<float> want = want_query;
         std::vector<float> got = want_query;
-        ref_.attention_input(view(x, batch.rows()), plain_norm, plain, shape, batch, layer, plain_cache, view(want_query, batch.rows()));
-        cpu_.attention_input(view(x, batch.rows()), fast_norm, fast, shape, batch, layer, fast_cache, view(got_query, batch.rows()));
+        ref_.attention_input(view(x, batch.rows()), plain_norm, plain, shape, batch, layer,
+                             plain_cache, view(want_query, batch.rows()));
+        cpu_.attention_input(view(x, batch.rows()), fast_norm, fast, shape, batch, layer,
+                             fast_cache, view(got_query, batch.rows()));
         expect_near(got_query, want_query);
-        ref_.attention(view(want_query, batch.rows()), shape, batch, layer, plain_cache, view(want, batch.rows()));
-        cpu_.attention(view(got_query, batch.rows()), shape, batch, layer, fast_cache, view(got, batch.rows()));
+        ref_.attention(view(want_query, batch.rows()), shape, batch, layer, plain_cache,
+                       view(want, batch.rows()));
+        cpu_.attention(view(got_query, batch.rows()), shape, batch, layer, fast_cache,
+                       view(got, batch.rows()));
         expect_near(got, want);
       }
     }

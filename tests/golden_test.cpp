@@ -56,12 +56,19 @@ class GoldenTest : public testing::TestWithParam<Parameters> {
     const auto& [shape, picture, device] = GetParam();
     const fs::path folder = fs::path(FVLM_TEST_DATA) / "golden" / shape;
     SafetensorsFile expected = SafetensorsFile::open(folder / "expected.safetensors");
-    TraceOptions options{.model_path = folder / "checkpoint", .prompt_ids = {}, .max_new_tokens = 24, .device = device, .precision = precision};
-    for (const float id : values(expected, picture + ".prompt_ids")) options.prompt_ids.push_back(static_cast<std::int32_t>(id));
+    TraceOptions options{.model_path = folder / "checkpoint",
+                         .prompt_ids = {},
+                         .max_new_tokens = 24,
+                         .device = device,
+                         .precision = precision};
+    for (const float id : values(expected, picture + ".prompt_ids"))
+      options.prompt_ids.push_back(static_cast<std::int32_t>(id));
     auto traced = trace_run(options, load_image(folder / "images" / (picture + ".png")));
     return {std::move(expected), std::move(traced)};
   }
-  std::string name(const std::string& tensor) const { return std::get<1>(GetParam()) + "." + tensor; }
+  std::string name(const std::string& tensor) const {
+    return std::get<1>(GetParam()) + "." + tensor;
+  }
 };
 
 TEST_P(GoldenTest, Float32EqualsTheReference) {
@@ -69,7 +76,8 @@ TEST_P(GoldenTest, Float32EqualsTheReference) {
   EXPECT_EQ(golden.got("pixels"), values(golden.expected, name("pixels")));
   EXPECT_EQ(golden.got("tokens"), values(golden.expected, name("tokens")));
   int compared = 0;
-  for (const char* tensor : {"stem", "stage0", "stage1", "stage2", "stage3", "stage4", "conv_exp", "features", "embeddings", "logits"}) {
+  for (const char* tensor : {"stem", "stage0", "stage1", "stage2", "stage3", "stage4", "conv_exp",
+                             "features", "embeddings", "logits"}) {
     const auto want = values(golden.expected, name(tensor));
     if (want.empty()) continue;  // stages are recorded for one picture only
     const auto& got = golden.got(tensor);
@@ -85,7 +93,9 @@ TEST_P(GoldenTest, BFloat16IsNear) {
   const auto features = values(golden.expected, name("features"));
   EXPECT_LT(relative_error(golden.got("features"), features, features.size()), 2e-2);
   constexpr std::size_t kVocabulary = 1024;  // the first step's logits, before paths can part
-  EXPECT_LT(relative_error(golden.got("logits"), values(golden.expected, name("logits")), kVocabulary), 4e-2);
+  EXPECT_LT(
+      relative_error(golden.got("logits"), values(golden.expected, name("logits")), kVocabulary),
+      4e-2);
 }
 
 std::string name_of_case(const testing::TestParamInfo<Parameters>& tested) {
@@ -93,11 +103,11 @@ std::string name_of_case(const testing::TestParamInfo<Parameters>& tested) {
   return shape + "_" + picture + (device == Device::kRef ? "_ref" : "_cpu");
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, GoldenTest,
-    testing::Combine(testing::Values("tiny", "gqa7"), testing::Values("wide", "tall", "small", "exact"),
-                     testing::Values(Device::kRef, Device::kCpu)),
-    name_of_case);
+INSTANTIATE_TEST_SUITE_P(All, GoldenTest,
+                         testing::Combine(testing::Values("tiny", "gqa7"),
+                                          testing::Values("wide", "tall", "small", "exact"),
+                                          testing::Values(Device::kRef, Device::kCpu)),
+                         name_of_case);
 
 }  // namespace
 }  // namespace fvlm

@@ -23,7 +23,9 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"kernels/cpu", {"include/fvlm/core", "include/fvlm/ops"}},
     {"kernels/cuda", {"include/fvlm/core", "include/fvlm/ops"}},
     {"kernels/plan", {"include/fvlm/core", "include/fvlm/ops"}},
-    {"runtime", {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/ref", "kernels/cpu", "kernels/cuda", "kernels/plan"}},
+    {"runtime",
+     {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/ref", "kernels/cpu",
+      "kernels/cuda", "kernels/plan"}},
     {"net", {"runtime/engine.hpp"}},
     {"capture", {"net/messages.hpp"}},
 };
@@ -64,12 +66,14 @@ TEST(Includes, PointOneWay) {
     if (!fs::exists(top / folder)) continue;
     for (const auto& entry : fs::recursive_directory_iterator(top / folder)) {
       const std::string extension = entry.path().extension();
-      if (extension != ".hpp" && extension != ".cpp" && extension != ".cu" && extension != ".cuh") continue;
+      if (extension != ".hpp" && extension != ".cpp" && extension != ".cu" && extension != ".cuh")
+        continue;
       const std::string file = fs::relative(entry.path(), top);
       const std::string layer = layer_of(file);
       ASSERT_FALSE(layer.empty()) << file << " belongs to no layer";
       for (const std::string& included : includes_of(entry.path())) {
-        EXPECT_TRUE(fs::exists(top / included)) << file << " includes " << included << ", which is not there";
+        EXPECT_TRUE(fs::exists(top / included))
+            << file << " includes " << included << ", which is not there";
         EXPECT_TRUE(may_include(layer, included)) << file << " must not include " << included;
       }
       ++files;

@@ -25,15 +25,18 @@ std::string bytes_of(const std::filesystem::path& path) {
 
 TEST(RandomCheckpoint, HoldsEveryTensorOfTheModel) {
   const TemporaryFolder folder;
-  write_random_checkpoint({.size = "tiny", .seed = 3, .output = folder.path(), .tokenizer = {}, .on_progress = {}});
+  write_random_checkpoint(
+      {.size = "tiny", .seed = 3, .output = folder.path(), .tokenizer = {}, .on_progress = {}});
   const Checkpoint checkpoint = Checkpoint::open(folder.path());
   FastVlm<Plan> model(checkpoint.config());
   StoredBytes size(checkpoint);
   model.visit(size);  // throws for a tensor that is missing or has another shape
   EXPECT_GT(size.bytes, 2'000'000);
-  for (const TensorView* tensor : checkpoint.tensors()) EXPECT_EQ(count_non_finite(*tensor), 0) << tensor->name;
+  for (const TensorView* tensor : checkpoint.tensors())
+    EXPECT_EQ(count_non_finite(*tensor), 0) << tensor->name;
   // Tied, and stored all the same, as the released ones are.
-  EXPECT_TRUE(std::ranges::equal(checkpoint.find("lm_head.weight")->data, checkpoint.find("model.embed_tokens.weight")->data));
+  EXPECT_TRUE(std::ranges::equal(checkpoint.find("lm_head.weight")->data,
+                                 checkpoint.find("model.embed_tokens.weight")->data));
   const Tokenizer tokenizer = Tokenizer::load(folder.path());
   EXPECT_EQ(tokenizer.decode(tokenizer.encode("héllo<|im_end|>")), "héllo<|im_end|>");
 }
@@ -41,7 +44,11 @@ TEST(RandomCheckpoint, HoldsEveryTensorOfTheModel) {
 TEST(RandomCheckpoint, DependsOnTheSeedAlone) {
   const TemporaryFolder folder;
   for (const auto& [name, seed] : {std::pair("a", 1U), std::pair("b", 1U), std::pair("c", 2U)}) {
-    write_random_checkpoint({.size = "tiny", .seed = seed, .output = folder / name, .tokenizer = {}, .on_progress = {}});
+    write_random_checkpoint({.size = "tiny",
+                             .seed = seed,
+                             .output = folder / name,
+                             .tokenizer = {},
+                             .on_progress = {}});
   }
   EXPECT_EQ(bytes_of(folder / "a/model.safetensors"), bytes_of(folder / "b/model.safetensors"));
   EXPECT_NE(bytes_of(folder / "a/model.safetensors"), bytes_of(folder / "c/model.safetensors"));
@@ -55,11 +62,13 @@ TEST(RandomCheckpoint, CutsALargerVocabulary) {
                            .on_progress = {}});
   const Tokenizer tokenizer = Tokenizer::load(folder.path());
   EXPECT_EQ(tokenizer.size(), 1000);
-  EXPECT_EQ(tokenizer.encode("the").size(), 1U);
+  EXPECT_EQ(tokenizer.encode("in").size(), 1U);
 }
 
 TEST(RandomCheckpoint, RefusesUnknownSizes) {
-  EXPECT_THROW(write_random_checkpoint({.size = "2b", .output = "/nowhere", .tokenizer = {}, .on_progress = {}}), Error);
+  EXPECT_THROW(write_random_checkpoint(
+                   {.size = "2b", .output = "/nowhere", .tokenizer = {}, .on_progress = {}}),
+               Error);
 }
 
 }  // namespace

@@ -56,13 +56,16 @@ struct Times {
   }
   double median() const { return quantile(0.5); }
   // "1.234 s (1.201 .. 1.310)"
-  std::string text() const { return fmt::format("{:8.4f} s  ({:.4f} .. {:.4f})", median(), quantile(0), quantile(1)); }
+  std::string text() const {
+    return fmt::format("{:8.4f} s  ({:.4f} .. {:.4f})", median(), quantile(0), quantile(1));
+  }
 };
 
 // A picture as a phone takes it, 12 megapixels; its content does not matter.
 Image large_image() {
   Image image{4000, 3000, std::vector<std::uint8_t>(4000 * 3000 * 3)};
-  for (std::size_t i = 0; i < image.rgb.size(); ++i) image.rgb[i] = static_cast<std::uint8_t>(i * 2654435761U >> 24);
+  for (std::size_t i = 0; i < image.rgb.size(); ++i)
+    image.rgb[i] = static_cast<std::uint8_t>(i * 2654435761U >> 24);
   return image;
 }
 
@@ -105,7 +108,8 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
   const auto logits = arena.template matrix<float>(1, config.text.vocab_size);
   const auto preprocess = [&] { pad_and_resize(image, side, pixels); };
   const auto encode = [&] {
-    loaded.model.embed_images(backend, {pixels.data(), 1, side, side, 3}, x.slice_rows(0, image_tokens));
+    loaded.model.embed_images(backend, {pixels.data(), 1, side, side, 3},
+                              x.slice_rows(0, image_tokens));
   };
   const auto decode = [&](std::int64_t count, std::int64_t position, View<float> input) {
     DecoderBatch batch;
@@ -118,7 +122,8 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
     decode(rows, 0, x);
   };
   for (int run = -1; run < options.runs; ++run) {
-    if (run == 0) m.preprocess = m.encoder = m.prefill = m.ttft = m.decode = {};  // the first one warms up
+    if (run == 0)
+      m.preprocess = m.encoder = m.prefill = m.ttft = m.decode = {};  // the first one warms up
     m.preprocess.add(preprocess);
     m.encoder.add(encode);
     m.prefill.add(prefill);
@@ -144,8 +149,9 @@ int bench(const Options& options) {
   reset_peak_memory();  // what follows is the model's
   const double matmul = std::max(limits.f32_flops, limits.bf16_flops);
   const Checkpoint checkpoint = Checkpoint::open(options.engine.model_path);
-  const Measured m = with_backend(options.engine.device, options.engine.precision, options.engine.threads,
-                                  [&](auto backend) { return measure(options, checkpoint, std::move(backend)); });
+  const Measured m =
+      with_backend(options.engine.device, options.engine.precision, options.engine.threads,
+                   [&](auto backend) { return measure(options, checkpoint, std::move(backend)); });
 
   const std::int64_t rows = checkpoint.config().vision.tokens() + kTextTokens;
   const double step_s = m.decode.median() / kDecodeSteps;
@@ -158,7 +164,8 @@ int bench(const Options& options) {
     const nlohmann::json report = {
         {"model", m.model},
         {"device", m.device},
-        {"precision", weight_format(options.engine.precision) == WeightFormat::kF32 ? "f32" : "bf16"},
+        {"precision",
+         weight_format(options.engine.precision) == WeightFormat::kF32 ? "f32" : "bf16"},
         {"threads", threads},
         {"runs", options.runs},
         {"limits",
@@ -182,26 +189,29 @@ int bench(const Options& options) {
     return kExitSuccess;
   }
   fmt::print("{} on {}, {} runs: median (fastest .. slowest)\n", m.model, m.device, options.runs);
-  fmt::print("limits      f32 product {:.3f} TFLOP/s, bf16 product {:.3f} TFLOP/s, reading {:.1f} GB/s\n",
-             limits.f32_flops / 1e12, limits.bf16_flops / 1e12, limits.read_bandwidth / 1e9);
+  fmt::print(
+      "limits      f32 product {:.3f} TFLOP/s, bf16 product {:.3f} TFLOP/s, reading {:.1f} GB/s\n",
+      limits.f32_flops / 1e12, limits.bf16_flops / 1e12, limits.read_bandwidth / 1e9);
   fmt::print("load        {:8.4f} s\n", m.load_s);
   fmt::print("preprocess  {}  of 12 megapixels\n", m.preprocess.text());
   fmt::print("encoder     {}  {:.0f} GFLOP, {:.0f} % of the product's speed\n", m.encoder.text(),
              m.work.encoder.flops / 1e9, 100 * encoder_fraction);
-  fmt::print("prefill     {}  {} tokens, {:.0f} tok/s, {:.0f} % of the product's speed\n", m.prefill.text(), rows,
-             static_cast<double>(rows) / m.prefill.median(), 100 * prefill_fraction);
+  fmt::print("prefill     {}  {} tokens, {:.0f} tok/s, {:.0f} % of the product's speed\n",
+             m.prefill.text(), rows, static_cast<double>(rows) / m.prefill.median(),
+             100 * prefill_fraction);
   fmt::print("first token {}  limit {:.3f} s\n", m.ttft.text(), ttft_limit_s);
-  fmt::print("decode      {}  {} tokens, {:.1f} tok/s, {:.0f} % of the reading speed\n", m.decode.text(), kDecodeSteps,
-             1 / step_s, 100 * decode_fraction);
-  fmt::print("memory      {:.0f} MB of weights, {:.0f} MB at the peak\n", static_cast<double>(m.weight_bytes) / 1e6,
-             static_cast<double>(peak) / 1e6);
+  fmt::print("decode      {}  {} tokens, {:.1f} tok/s, {:.0f} % of the reading speed\n",
+             m.decode.text(), kDecodeSteps, 1 / step_s, 100 * decode_fraction);
+  fmt::print("memory      {:.0f} MB of weights, {:.0f} MB at the peak\n",
+             static_cast<double>(m.weight_bytes) / 1e6, static_cast<double>(peak) / 1e6);
   return kExitSuccess;
 }
 
 }  // namespace
 
 Command add_bench(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand("bench", "Measure the stages against this machine's limits");
+  CLI::App* parser =
+      program.add_subcommand("bench", "Measure the stages against this machine's limits");
   const auto options = std::make_shared<Options>();
   add_model_flags(*parser, options->engine);
   parser->add_option("--runs", options->runs, "Runs of each stage, after one to warm up [5]")

@@ -1,5 +1,5 @@
-// fastvlm info: the tree of modules with the shapes a checkpoint stores, and what the model costs in
-// memory and arithmetic. Both come from the model's own description: nothing is loaded.
+// fastvlm info: the tree of modules with the shapes a checkpoint stores, and what the model costs
+// in memory and arithmetic. Both come from the model's own description: nothing is loaded.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -52,7 +52,8 @@ class TreeBuilder : public Visitor<TreeBuilder> {
   std::vector<std::string> names;
 
  private:
-  void add(const std::string& path, const std::string& shape, std::int64_t parameters, std::int64_t bytes) {
+  void add(const std::string& path, const std::string& shape, std::int64_t parameters,
+           std::int64_t bytes) {
     Node* node = &root;
     for (std::size_t from = 0; from <= path.size();) {
       const std::size_t dot = std::min(path.find('.', from), path.size());
@@ -77,7 +78,8 @@ class TreeBuilder : public Visitor<TreeBuilder> {
   const Checkpoint& checkpoint_;
 };
 
-void print_line(const std::string& label, const std::string& shape, std::int64_t parameters, std::int64_t bytes) {
+void print_line(const std::string& label, const std::string& shape, std::int64_t parameters,
+                std::int64_t bytes) {
   fmt::print("{:<52}{:>12.3f} M {:>10.2f} MB  {}\n", label, static_cast<double>(parameters) / 1e6,
              static_cast<double>(bytes) / 1e6, shape);
 }
@@ -85,7 +87,8 @@ void print_line(const std::string& label, const std::string& shape, std::int64_t
 void print_children(const Node& node, int depth, int indent);
 
 // A node and what is below; an only child goes on the same line as its parent.
-void print_node(const Node& node, const std::string& name, std::int64_t times, int depth, int indent) {
+void print_node(const Node& node, const std::string& name, std::int64_t times, int depth,
+                int indent) {
   const Node* last = &node;
   std::string label = std::string(static_cast<std::size_t>(2 * indent), ' ') + name;
   while (last->children.size() == 1) {
@@ -103,12 +106,13 @@ void print_children(const Node& node, int depth, int indent) {
     const Node& child = node.children[i];
     std::size_t end = i + 1;
     const std::string signature = child.signature();
-    while (is_number(child.name) && end < node.children.size() && is_number(node.children[end].name) &&
-           node.children[end].signature() == signature) {
+    while (is_number(child.name) && end < node.children.size() &&
+           is_number(node.children[end].name) && node.children[end].signature() == signature) {
       ++end;
     }
     const std::string name = end == i + 1 ? child.name
-                                          : fmt::format("{}..{} ({} alike)", child.name, node.children[end - 1].name, end - i);
+                                          : fmt::format("{}..{} ({} alike)", child.name,
+                                                        node.children[end - 1].name, end - i);
     print_node(child, name, static_cast<std::int64_t>(end - i), depth, indent);
     i = end;
   }
@@ -120,11 +124,13 @@ void print_work(const FastVlmConfig& config) {
   const std::int64_t rows = config.vision.tokens() + kPrompt;
   const ModelWork costs = model_work(config, rows, 2);
   const auto print = [](const std::string& name, const Operation& work) {
-    fmt::print("{:<34}{:>10.2f} GFLOP  {:>8.3f} GB of weights  {:>8.3f} GB of activations\n", name, work.flops / 1e9,
-               work.weight_bytes / 1e9, work.activation_bytes / 1e9);
+    fmt::print("{:<34}{:>10.2f} GFLOP  {:>8.3f} GB of weights  {:>8.3f} GB of activations\n", name,
+               work.flops / 1e9, work.weight_bytes / 1e9, work.activation_bytes / 1e9);
   };
   fmt::print("\nWork, with weights in bf16 and activations in f32\n");
-  print(fmt::format("image {0}x{0} -> {1} tokens", config.vision.image_size, config.vision.tokens()), costs.encoder);
+  print(
+      fmt::format("image {0}x{0} -> {1} tokens", config.vision.image_size, config.vision.tokens()),
+      costs.encoder);
   print(fmt::format("prefill of {} tokens", rows), costs.prefill);
   print(fmt::format("decode step at {}", rows), costs.decode);
   const CacheShape page{config.text.layers, 1, config.text.kv_heads, config.text.head_dim()};
@@ -139,15 +145,18 @@ int info(const std::string& folder, int depth) {
   FastVlm<Plan> model(config);
   TreeBuilder tree(checkpoint);
   model.visit(tree);
-  fmt::print("{}: {} layout, image {}, hidden {}, {} layers, {} heads, {} kv heads, vocabulary {}\n\n", config.name,
-             config.layout == TensorLayout::kLlava ? "LLaVA" : "Hugging Face", config.vision.image_size,
-             config.text.hidden_size, config.text.layers, config.text.heads, config.text.kv_heads, config.text.vocab_size);
+  fmt::print(
+      "{}: {} layout, image {}, hidden {}, {} layers, {} heads, {} kv heads, vocabulary {}\n\n",
+      config.name, config.layout == TensorLayout::kLlava ? "LLaVA" : "Hugging Face",
+      config.vision.image_size, config.text.hidden_size, config.text.layers, config.text.heads,
+      config.text.kv_heads, config.text.vocab_size);
   print_children(tree.root, depth, 0);
   print_line("total", "", tree.root.parameters, tree.root.bytes);
   const auto unused = checkpoint.tensors_besides(tree.names);
   if (!unused.empty()) {
     fmt::print("\nNot used by the model: {} tensors", unused.size());
-    for (std::size_t i = 0; i < std::min<std::size_t>(unused.size(), 5); ++i) fmt::print("{} {}", i == 0 ? ":" : ",", unused[i]->name);
+    for (std::size_t i = 0; i < std::min<std::size_t>(unused.size(), 5); ++i)
+      fmt::print("{} {}", i == 0 ? ":" : ",", unused[i]->name);
     fmt::print("{}\n", unused.size() > 5 ? ", ..." : "");
   }
   print_work(config);
@@ -157,11 +166,16 @@ int info(const std::string& folder, int depth) {
 }  // namespace
 
 Command add_info(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand("info", "Show a checkpoint's modules, memory and arithmetic");
+  CLI::App* parser =
+      program.add_subcommand("info", "Show a checkpoint's modules, memory and arithmetic");
   const auto folder = std::make_shared<std::string>();
   const auto depth = std::make_shared<int>(-1);
-  parser->add_option("--model-path", *folder, "A checkpoint folder")->required()->option_text("DIR (required)");
-  parser->add_option("--depth", *depth, "Levels of the tree to show [all]")->check(CLI::PositiveNumber)->option_text("N");
+  parser->add_option("--model-path", *folder, "A checkpoint folder")
+      ->required()
+      ->option_text("DIR (required)");
+  parser->add_option("--depth", *depth, "Levels of the tree to show [all]")
+      ->check(CLI::PositiveNumber)
+      ->option_text("N");
   return {parser, [folder, depth] { return info(*folder, *depth); }};
 }
 

@@ -11,16 +11,20 @@
 namespace fvlm {
 
 Command add_make_checkpoint(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand("make-checkpoint", "Write a checkpoint of random weights");
+  CLI::App* parser =
+      program.add_subcommand("make-checkpoint", "Write a checkpoint of random weights");
   const auto options = std::make_shared<RandomCheckpointOptions>();
   parser->add_option("--size", options->size, fmt::format("{}", fmt::join(model_sizes(), ", ")))
       ->required()
       ->check(CLI::IsMember(model_sizes()))
       ->option_text("SIZE (required)");
   parser->add_option("--seed", options->seed, "Another seed, other weights [0]")->option_text("N");
-  parser->add_option("--output", options->output, "The folder to write")->required()->option_text("DIR (required)");
-  parser->add_option("--tokenizer", options->tokenizer,
-                     "Folder with the vocab.json and merges.txt to use; without it tokens are bytes")
+  parser->add_option("--output", options->output, "The folder to write")
+      ->required()
+      ->option_text("DIR (required)");
+  parser
+      ->add_option("--tokenizer", options->tokenizer,
+                   "Folder with the vocab.json and merges.txt to use; without it tokens are bytes")
       ->option_text("DIR");
   return {parser, [options] {
             ProgressLine progress("writing " + options->output.string());

@@ -46,12 +46,16 @@ Command add_trace(CLI::App& program) {
   CLI::App* parser = program.add_subcommand("trace", "Write what a model computes to a file");
   const auto options = std::make_shared<Options>();
   add_model_flags(*parser, options->engine);
-  parser->add_option("--image-file", options->image_file, "The picture")->required()->option_text("FILE (required)");
+  parser->add_option("--image-file", options->image_file, "The picture")
+      ->required()
+      ->option_text("FILE (required)");
   parser->add_option("--prompt-ids", options->prompt_ids, "Token ids; -200 stands for the picture")
       ->required()
       ->delimiter(',')
       ->option_text("ID,ID,... (required)");
-  parser->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens, "Steps of greedy decoding [1]")
+  parser
+      ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
+                   "Steps of greedy decoding [1]")
       ->check(CLI::PositiveNumber)
       ->option_text("N");
   parser->add_option("--output", options->output, "The safetensors file to write")

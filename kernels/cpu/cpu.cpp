@@ -12,7 +12,9 @@
 namespace fvlm {
 namespace {
 
-std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+std::int64_t round_up(std::int64_t n, std::int64_t to) {
+  return (n + to - 1) / to * to;
+}
 
 }  // namespace
 
@@ -28,7 +30,8 @@ void Cpu::reserve(std::size_t bytes) {
 }
 
 std::string Cpu::description() const {
-  return fmt::format("cpu ({}, {} thread{})", simd::instruction_set(), threads_, threads_ == 1 ? "" : "s");
+  return fmt::format("cpu ({}, {} thread{})", simd::instruction_set(), threads_,
+                     threads_ == 1 ? "" : "s");
 }
 
 Cpu::ThreadWorkspace& Cpu::workspace() {
@@ -38,7 +41,12 @@ Cpu::ThreadWorkspace& Cpu::workspace() {
 // Weights ----------------------------------------------------------------------------------------
 
 Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
-  Linear linear{.out = host.out, .in = host.in, .rows = spec.rows, .format = format_, .weight = {}, .bias = host.bias};
+  Linear linear{.out = host.out,
+                .in = host.in,
+                .rows = spec.rows,
+                .format = format_,
+                .weight = {},
+                .bias = host.bias};
   const bool packed = spec.rows == Rows::kPositions;
   if (packed && !bf16_products_) linear.format = WeightFormat::kF32;
   const std::int64_t stride = packed ? host.in : round_up(host.in, simd::kRowPadding);
@@ -52,7 +60,8 @@ Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
     for (std::int64_t r = 0; r < host.out; ++r) {
       host.row(r, std::span(row).first(static_cast<std::size_t>(host.in)));
       if (bf16) {
-        std::transform(row.begin(), row.end(), rows.as<BFloat16>() + r * stride, [](float w) { return BFloat16(w); });
+        std::transform(row.begin(), row.end(), rows.as<BFloat16>() + r * stride,
+                       [](float w) { return BFloat16(w); });
       } else {
         std::copy(row.begin(), row.end(), rows.as<float>() + r * stride);
       }
@@ -101,7 +110,8 @@ void Cpu::multiply_packed(View<const float> in, const Linear& weights, Epilogue 
   const void* input = in.data;
   if (shape.bf16) {
     auto* narrow = workspace().narrow.get<BFloat16>(in.rows * in.cols);
-    for (std::int64_t r = 0; r < in.rows; ++r) simd::to_bf16(in.row(r), narrow + r * in.cols, in.cols);
+    for (std::int64_t r = 0; r < in.rows; ++r)
+      simd::to_bf16(in.row(r), narrow + r * in.cols, in.cols);
     input = narrow;
     shape.in_stride = in.cols;
   }
@@ -137,8 +147,11 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
     return;
   }
   shape.out = some.count;
-  const auto element = static_cast<std::int64_t>(weights.format == WeightFormat::kBF16 ? sizeof(BFloat16) : sizeof(float));
-  const auto row = [&](std::int64_t r) { return weights.weight.as<std::byte>() + r * weights.stride * element; };
+  const auto element = static_cast<std::int64_t>(
+      weights.format == WeightFormat::kBF16 ? sizeof(BFloat16) : sizeof(float));
+  const auto row = [&](std::int64_t r) {
+    return weights.weight.as<std::byte>() + r * weights.stride * element;
+  };
   multiply(row(some.first), out.data);
   if (blocks == 2) multiply(row(some.second), out.data + some.count);
 }
@@ -149,7 +162,8 @@ void Cpu::for_weight_blocks(const Linear& weights, std::int64_t count, const Wor
   constexpr std::int64_t kGranule = 16;
   const auto row_bytes = weights.stride * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t share = round_up((count + threads_ - 1) / threads_, kGranule);
-  const std::int64_t block = std::clamp(kBlockBytes / row_bytes / kGranule * kGranule, kGranule, share);
+  const std::int64_t block =
+      std::clamp(kBlockBytes / row_bytes / kGranule * kGranule, kGranule, share);
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t first = 0; first < count; first += block) {
     work(first, std::min(block, count - first));
@@ -181,7 +195,8 @@ Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Line
   return rows;
 }
 
-void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumulate, View<float> out) {
+void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumulate,
+                       View<float> out) {
   if (in.rows > kMatVecRows) {
     for_weight_blocks(weights, weights.out, [&](std::int64_t first, std::int64_t count) {
       multiply_rows(in, weights, {.first = first, .count = count}, accumulate,
@@ -189,10 +204,11 @@ void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumula
     });
     return;
   }
-  // The weights stream once past as many inputs as the kernel takes. Several pieces for each thread:
-  // one that another program holds up leaves the rest of its work to the others.
+  // The weights stream once past as many inputs as the kernel takes. Several pieces for each
+  // thread: one that another program holds up leaves the rest of its work to the others.
   constexpr std::int64_t kPieces = 8;
-  const std::int64_t piece = std::max<std::int64_t>(round_up(weights.out / (kPieces * threads_), 16), 16);
+  const std::int64_t piece =
+      std::max<std::int64_t>(round_up(weights.out / (kPieces * threads_), 16), 16);
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t first = 0; first < weights.out; first += piece) {
     const std::int64_t last = std::min(first + piece, weights.out);
@@ -220,7 +236,8 @@ void Cpu::linear(View<const float> in, const Linear& weights, Epilogue epilogue,
     return;
   }
   constexpr std::int64_t kBand = 256;
-  const std::int64_t band = std::clamp(round_up((in.rows + threads_ - 1) / threads_, 16), std::int64_t{1}, kBand);
+  const std::int64_t band =
+      std::clamp(round_up((in.rows + threads_ - 1) / threads_, 16), std::int64_t{1}, kBand);
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t first = 0; first < in.rows; first += band) {
     const std::int64_t rows = std::min(band, in.rows - first);
@@ -235,12 +252,15 @@ void Cpu::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, V
   if (x.rows <= kMatVecRows) {
     const View<float> both{products_.get<float>(x.rows * 2 * width), x.rows, 2 * width, 2 * width};
     token_linear(in, gate_up, false, both);
-    for (std::int64_t r = 0; r < x.rows; ++r) simd::swiglu(both.row(r), both.row(r) + width, out.row(r), width);
+    for (std::int64_t r = 0; r < x.rows; ++r)
+      simd::swiglu(both.row(r), both.row(r) + width, out.row(r), width);
     return;
   }
   for_weight_blocks(gate_up, width, [&](std::int64_t first, std::int64_t count) {
-    const View<float> both{workspace().result.get<float>(x.rows * 2 * count), x.rows, 2 * count, 2 * count};
-    multiply_rows(in, gate_up, {.first = first, .count = count, .second = width + first}, false, both);
+    const View<float> both{workspace().result.get<float>(x.rows * 2 * count), x.rows, 2 * count,
+                           2 * count};
+    multiply_rows(in, gate_up, {.first = first, .count = count, .second = width + first}, false,
+                  both);
     for (std::int64_t r = 0; r < x.rows; ++r) {
       simd::swiglu(both.row(r), both.row(r) + count, out.row(r) + first, count);
     }

@@ -130,8 +130,8 @@ class Cpu {
   };
   // Input rows of a product, as the matrix-vector kernel and as oneDNN want them.
   struct TokenRows {
-    const float* wide = nullptr;        // [rows, stride]
-    const BFloat16* narrow = nullptr;   // the same in bf16, if products are in bf16
+    const float* wide = nullptr;       // [rows, stride]
+    const BFloat16* narrow = nullptr;  // the same in bf16, if products are in bf16
     std::int64_t rows = 0;
     std::int64_t stride = 0;
   };
@@ -148,7 +148,8 @@ class Cpu {
   }
 
   // On the calling thread: out = epilogue(in W^T + b) for a packed matrix.
-  void multiply_packed(View<const float> in, const Linear& weights, Epilogue epilogue, View<float> out);
+  void multiply_packed(View<const float> in, const Linear& weights, Epilogue epilogue,
+                       View<float> out);
   // On the calling thread: the products of all inputs with some rows, out [rows, count or 2 count].
   void multiply_rows(const TokenRows& in, const Linear& weights, const WeightRows& some,
                      bool accumulate, View<float> out);

@@ -32,8 +32,9 @@ void Cpu::prepare_rotations(const AttentionShape& shape, std::int64_t positions)
   for (std::int64_t p = std::ssize(rotations_) / shape.head_dim; p < positions; ++p) {
     std::vector<float> sines;
     for (std::int64_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(p) *
-                           std::pow(shape.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
+      const double angle =
+          static_cast<double>(p) *
+          std::pow(shape.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
       rotations_.push_back(static_cast<float>(std::cos(angle)));
       sines.push_back(static_cast<float>(std::sin(angle)));
     }
@@ -70,9 +71,8 @@ void Cpu::attention_input(View<const float> x, const Norm& norm, const Linear& q
 }
 
 // The query heads of one token that share a kv head see the same keys: one block of queries.
-void Cpu::attention(View<const float> query, const AttentionShape& shape,
-                    const DecoderBatch& batch, std::int64_t layer, const Cache& cache,
-                    View<float> out) {
+void Cpu::attention(View<const float> query, const AttentionShape& shape, const DecoderBatch& batch,
+                    std::int64_t layer, const Cache& cache, View<float> out) {
   const std::int64_t dim = shape.head_dim;
   const std::int64_t group = shape.heads / shape.kv_heads;
   for (const Segment& segment : batch.segments) {

@@ -21,7 +21,8 @@ std::int64_t band_rows(FeatureMap<const float> map, int threads) {
 
 // Calls work(image, first row, rows) for bands of a map of this height, on all threads.
 template <class Work>
-void for_bands(std::int64_t images, std::int64_t height, std::int64_t band, int threads, const Work& work) {
+void for_bands(std::int64_t images, std::int64_t height, std::int64_t band, int threads,
+               const Work& work) {
   const std::int64_t bands = (height + band - 1) / band;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
   for (std::int64_t i = 0; i < images * bands; ++i) {
@@ -37,22 +38,25 @@ void Cpu::stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const De
                FeatureMap<float> out) {
   const std::int64_t half_height = pixels.height / 2;
   const std::int64_t half_width = pixels.width / 2;
-  for_bands(out.batch, out.height, 8, threads_, [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
-    // Output row y needs rows 2y - 1 .. 2y + 1 of the half-size map. The band's part of that map
-    // is treated as an image of its own, whose missing edge rows are the padding.
-    const std::int64_t top = std::max<std::int64_t>(2 * first - 1, 0);
-    const std::int64_t bottom = std::min(2 * (first + rows), half_height);
-    const std::int64_t row_size = half_width * conv.channels;
-    auto* half = workspace().mixed.get<float>((bottom - top + 1) * row_size);
-    // A band that does not begin the image has one row above its first window's centre; a row of
-    // padding in front keeps the windows' parity.
-    const bool shifted = top % 2 != 0;
-    if (shifted) std::fill_n(half, row_size, 0.0F);
-    simd::stem(pixels, image, conv, top, bottom - top, half + (shifted ? row_size : 0));
-    const std::int64_t height = bottom - top + (shifted ? 1 : 0);
-    const FeatureMap<const float> part{half, 1, height, half_width, conv.channels};
-    simd::depthwise(part, 0, depthwise, Activation::kGelu, shifted ? 1 : 0, rows, out.row(image, first));
-  });
+  for_bands(out.batch, out.height, 8, threads_,
+            [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
+              // Output row y needs rows 2y - 1 .. 2y + 1 of the half-size map. The band's part of
+              // that map is treated as an image of its own, whose missing edge rows are the
+              // padding.
+              const std::int64_t top = std::max<std::int64_t>(2 * first - 1, 0);
+              const std::int64_t bottom = std::min(2 * (first + rows), half_height);
+              const std::int64_t row_size = half_width * conv.channels;
+              auto* half = workspace().mixed.get<float>((bottom - top + 1) * row_size);
+              // A band that does not begin the image has one row above its first window's centre; a
+              // row of padding in front keeps the windows' parity.
+              const bool shifted = top % 2 != 0;
+              if (shifted) std::fill_n(half, row_size, 0.0F);
+              simd::stem(pixels, image, conv, top, bottom - top, half + (shifted ? row_size : 0));
+              const std::int64_t height = bottom - top + (shifted ? 1 : 0);
+              const FeatureMap<const float> part{half, 1, height, half_width, conv.channels};
+              simd::depthwise(part, 0, depthwise, Activation::kGelu, shifted ? 1 : 0, rows,
+                              out.row(image, first));
+            });
 }
 
 void Cpu::depthwise(FeatureMap<const float> in, const Depthwise& weights, Activation activation,
@@ -69,8 +73,10 @@ void Cpu::conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Line
             [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
               const std::int64_t positions = rows * in.width;
               ThreadWorkspace& work = workspace();
-              const View<float> mixed{work.mixed.get<float>(positions * in.channels), positions, in.channels, in.channels};
-              const View<float> hidden{work.hidden.get<float>(positions * fc1.out), positions, fc1.out, fc1.out};
+              const View<float> mixed{work.mixed.get<float>(positions * in.channels), positions,
+                                      in.channels, in.channels};
+              const View<float> hidden{work.hidden.get<float>(positions * fc1.out), positions,
+                                       fc1.out, fc1.out};
               const View<float> result{out.row(image, first), positions, in.channels, in.channels};
               simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
               multiply_packed(mixed, fc1, {.activation = Activation::kGelu}, hidden);
@@ -82,7 +88,8 @@ void Cpu::conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Line
 void Cpu::layer_norm(View<const float> in, const Norm& norm, View<float> out) {
 #pragma omp parallel for num_threads(threads_)
   for (std::int64_t r = 0; r < in.rows; ++r) {
-    simd::layer_norm(in.row(r), norm.host.weight.data(), norm.host.bias.data(), norm.eps, out.row(r), in.cols);
+    simd::layer_norm(in.row(r), norm.host.weight.data(), norm.host.bias.data(), norm.eps,
+                     out.row(r), in.cols);
   }
 }
 
@@ -143,7 +150,8 @@ void Cpu::squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const
       const float* row = x.row(b * in.positions() + p);
       for (std::int64_t c = 0; c < in.channels; ++c) means.row(b)[c] += row[c];
     }
-    for (std::int64_t c = 0; c < in.channels; ++c) means.row(b)[c] /= static_cast<float>(in.positions());
+    for (std::int64_t c = 0; c < in.channels; ++c)
+      means.row(b)[c] /= static_cast<float>(in.positions());
   }
   linear(means, reduce, {}, middle);
   for (float& v : squeezed) v = std::max(v, 0.0F);

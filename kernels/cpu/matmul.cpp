@@ -57,7 +57,13 @@ dnnl::matmul::primitive_desc describe(const MatMulShape& s, const memory::desc& 
 }
 
 memory::desc packed_weights(std::int64_t in, std::int64_t out, bool bf16) {
-  const MatMulShape typical{.rows = kTypicalRows, .in = in, .out = out, .in_stride = in, .out_stride = out, .bf16 = bf16, .bias = true};
+  const MatMulShape typical{.rows = kTypicalRows,
+                            .in = in,
+                            .out = out,
+                            .in_stride = in,
+                            .out_stride = out,
+                            .bf16 = bf16,
+                            .bias = true};
   const memory::desc any({in, out}, type(bf16), memory::format_tag::any);
   return describe(typical, any).weights_desc();
 }
@@ -77,17 +83,21 @@ class OneThread {
 class OneDnnMatMul final : public MatMul {
  public:
   explicit OneDnnMatMul(const MatMulShape& shape)
-      : description_(describe(shape, shape.weight_stride == 0 ? packed_weights(shape.in, shape.out, shape.bf16)
-                                                              : stored_weights(shape))),
+      : description_(describe(shape, shape.weight_stride == 0
+                                         ? packed_weights(shape.in, shape.out, shape.bf16)
+                                         : stored_weights(shape))),
         bias_(bias_vector(shape)),
         primitive_(description_) {}
 
   void run(const void* in, const void* weights, const float* bias, void* out) const override {
     thread_local dnnl::stream stream(engine());
-    const auto wrap = [](const memory::desc& d, const void* p) { return memory(d, engine(), const_cast<void*>(p)); };
-    std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(description_.src_desc(), in)},
-                                              {DNNL_ARG_WEIGHTS, wrap(description_.weights_desc(), weights)},
-                                              {DNNL_ARG_DST, wrap(description_.dst_desc(), out)}};
+    const auto wrap = [](const memory::desc& d, const void* p) {
+      return memory(d, engine(), const_cast<void*>(p));
+    };
+    std::unordered_map<int, memory> arguments{
+        {DNNL_ARG_SRC, wrap(description_.src_desc(), in)},
+        {DNNL_ARG_WEIGHTS, wrap(description_.weights_desc(), weights)},
+        {DNNL_ARG_DST, wrap(description_.dst_desc(), out)}};
     if (bias != nullptr) {
       arguments.emplace(DNNL_ARG_BIAS, wrap(bias_, bias));
     }
@@ -136,8 +146,8 @@ const MatMul& MatMulCache::get(const MatMulShape& shape) {
     try {
       compiled = std::make_unique<const OneDnnMatMul>(shape);
     } catch (const dnnl::error& e) {
-      throw Error("oneDNN cannot multiply {}x{} by {}x{}{}: {}", shape.rows, shape.in, shape.in, shape.out,
-                  shape.bf16 ? " in bf16" : "", e.what());
+      throw Error("oneDNN cannot multiply {}x{} by {}x{}{}: {}", shape.rows, shape.in, shape.in,
+                  shape.out, shape.bf16 ? " in bf16" : "", e.what());
     }
   }
   return *compiled;

@@ -65,7 +65,7 @@ struct MatVec {
   const float* bias = nullptr;  // by output, or null
   float* out = nullptr;         // out[input * out_stride + output]
   std::int64_t out_stride = 0;
-  bool accumulate = false;      // add to what out holds
+  bool accumulate = false;  // add to what out holds
 };
 // Outputs [first, last) of W x (+ bias): weight row o is at weight + o * padded.
 void matvec(const float* weight, const MatVec& m, std::int64_t first, std::int64_t last);
@@ -85,8 +85,8 @@ struct AttentionBlock {
   const float* const* key_pages = nullptr;
   const float* const* value_pages = nullptr;
   std::int64_t keys = 0;
-  std::int64_t head_dim = 0;  // a multiple of 4
-  float scale = 1;            // of the scores
+  std::int64_t head_dim = 0;     // a multiple of 4
+  float scale = 1;               // of the scores
   const float* query = nullptr;  // query[i * query_stride + d]
   std::int64_t query_stride = 0;
   std::int64_t queries = 0;

@@ -8,7 +8,7 @@
 // The sets beyond AVX3 add nothing these kernels use, and SSSE3 is older than any machine of
 // interest: without them compiling takes half the time. SVE vectors cannot be in arrays, which
 // the register tiles are.
-#define HWY_DISABLED_TARGETS \
+#define HWY_DISABLED_TARGETS                                                      \
   ((HWY_AVX3 - 1) | HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | \
    FVLM_LEFT_OUT_FOR_SANITIZERS)
 

@@ -82,7 +82,8 @@ class WithoutData {
   void depthwise(FeatureMap<const float> in, const Depthwise& weights, Activation,
                  FeatureMap<float> out) {
     assert(out.channels == weights.spec.out() && in.channels == weights.spec.in);
-    sink_({"depthwise", depthwise_flops(weights, out), 0, bytes(in.matrix()) + bytes(out.matrix())});
+    sink_(
+        {"depthwise", depthwise_flops(weights, out), 0, bytes(in.matrix()) + bytes(out.matrix())});
   }
   void linear(View<const float> in, const Linear& weights, Epilogue, View<float> out) {
     product("linear", in, weights, out);

@@ -14,9 +14,9 @@ float gelu(float x) {
 }
 
 double dot(std::span<const float> a, std::span<const float> b) {
-  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0,
-                            [](double x, double y) { return x + y; },
-                            [](float x, float y) { return double{x} * double{y}; });
+  return std::inner_product(
+      a.begin(), a.end(), b.begin(), 0.0, [](double x, double y) { return x + y; },
+      [](float x, float y) { return double{x} * double{y}; });
 }
 
 std::span<const float> as_span(View<const float> view, std::int64_t row) {
@@ -76,8 +76,9 @@ Ref::Linear Ref::pack(const LinearSpec&, const HostLinear& host) {
   Linear linear{host.out, host.in, std::vector<float>(static_cast<std::size_t>(host.out * host.in)),
                 host.bias};
   for (std::int64_t r = 0; r < host.out; ++r) {
-    host.row(r, std::span(linear.weight).subspan(static_cast<std::size_t>(r * host.in),
-                                                 static_cast<std::size_t>(host.in)));
+    host.row(
+        r, std::span(linear.weight)
+               .subspan(static_cast<std::size_t>(r * host.in), static_cast<std::size_t>(host.in)));
   }
   if (format_ == WeightFormat::kBF16) {
     for (float& w : linear.weight) w = static_cast<float>(BFloat16(w));
@@ -90,7 +91,9 @@ Ref::Depthwise Ref::pack(const DepthwiseSpec& spec, HostDepthwise host) const {
   return {spec, std::move(host)};
 }
 
-Ref::Stem Ref::pack(const StemSpec&, HostStem host) const { return host; }
+Ref::Stem Ref::pack(const StemSpec&, HostStem host) const {
+  return host;
+}
 
 Ref::Norm Ref::pack(const NormSpec& spec, HostNorm host) const {
   return {static_cast<float>(spec.eps), std::move(host)};
@@ -100,7 +103,8 @@ void Ref::stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const De
                FeatureMap<float> out) const {
   const auto channels = static_cast<std::int64_t>(conv.bias.size());
   Scratch scratch(pixels.batch * pixels.positions() / 4, channels);
-  const FeatureMap<float> half{scratch.data(), pixels.batch, pixels.height / 2, pixels.width / 2, channels};
+  const FeatureMap<float> half{scratch.data(), pixels.batch, pixels.height / 2, pixels.width / 2,
+                               channels};
   for (std::int64_t b = 0; b < half.batch; ++b) {
     for (std::int64_t y = 0; y < half.height; ++y) {
       for (std::int64_t x = 0; x < half.width; ++x) {
@@ -139,7 +143,8 @@ void Ref::depthwise(FeatureMap<const float> in, const Depthwise& weights, Activa
                    in.row(b, iy)[ix * in.channels + c / spec.multiplier];
           }
           const auto value = static_cast<float>(sum);
-          out.row(b, y)[x * out.channels + c] = activation == Activation::kGelu ? gelu(value) : value;
+          out.row(b, y)[x * out.channels + c] =
+              activation == Activation::kGelu ? gelu(value) : value;
         }
       }
     }
@@ -165,7 +170,8 @@ void Ref::conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Line
                    const Linear& fc2, FeatureMap<float> out) const {
   Scratch mixed(in.batch * in.positions(), in.channels);
   Scratch hidden(in.batch * in.positions(), fc1.out);
-  depthwise(in, conv, Activation::kNone, {mixed.data(), in.batch, in.height, in.width, in.channels});
+  depthwise(in, conv, Activation::kNone,
+            {mixed.data(), in.batch, in.height, in.width, in.channels});
   linear(mixed, fc1, {.activation = Activation::kGelu}, hidden);
   std::copy_n(in.data, in.elements(), out.data);
   linear(hidden, fc2, {.accumulate = true}, out.matrix());
@@ -180,7 +186,8 @@ void Ref::layer_norm(View<const float> in, const Norm& norm, View<float> out) co
     for (const float v : x) variance += (v - mean) * (v - mean) / n;
     const double scale = 1.0 / std::sqrt(variance + norm.eps);
     for (std::size_t c = 0; c < x.size(); ++c) {
-      out.row(r)[c] = static_cast<float>((x[c] - mean) * scale * norm.host.weight[c] + norm.host.bias[c]);
+      out.row(r)[c] =
+          static_cast<float>((x[c] - mean) * scale * norm.host.weight[c] + norm.host.bias[c]);
     }
   }
 }
@@ -274,9 +281,8 @@ void Ref::attention_input(View<const float> x, const Norm& norm, const Linear& q
   }
 }
 
-void Ref::attention(View<const float> query, const AttentionShape& shape,
-                    const DecoderBatch& batch, std::int64_t layer, const Cache& cache,
-                    View<float> out) const {
+void Ref::attention(View<const float> query, const AttentionShape& shape, const DecoderBatch& batch,
+                    std::int64_t layer, const Cache& cache, View<float> out) const {
   const auto dim = static_cast<std::size_t>(shape.head_dim);
   for (const Segment& segment : batch.segments) {
     for (std::int64_t i = 0; i < segment.rows; ++i) {
@@ -296,7 +302,8 @@ void Ref::attention(View<const float> query, const AttentionShape& shape,
         softmax(scores);
         for (std::size_t d = 0; d < dim; ++d) {
           double sum = 0;
-          for (std::size_t t = 0; t < scores.size(); ++t) sum += scores[t] * cache.values[at(t) + d];
+          for (std::size_t t = 0; t < scores.size(); ++t)
+            sum += scores[t] * cache.values[at(t) + d];
           out.row(row)[h * shape.head_dim + static_cast<std::int64_t>(d)] = static_cast<float>(sum);
         }
       }
@@ -304,7 +311,8 @@ void Ref::attention(View<const float> query, const AttentionShape& shape,
   }
 }
 
-void Ref::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out) const {
+void Ref::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up,
+                 View<float> out) const {
   Scratch normed(x.rows, x.cols);
   Scratch both(x.rows, gate_up.out);
   rms_norm(x, norm, normed);
@@ -312,7 +320,8 @@ void Ref::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, V
   for (std::int64_t r = 0; r < x.rows; ++r) {
     for (std::int64_t c = 0; c < out.cols; ++c) {
       const double gate = both.row(r)[c];
-      out.row(r)[c] = static_cast<float>(gate / (1.0 + std::exp(-gate)) * both.row(r)[out.cols + c]);
+      out.row(r)[c] =
+          static_cast<float>(gate / (1.0 + std::exp(-gate)) * both.row(r)[out.cols + c]);
     }
   }
 }

@@ -39,7 +39,8 @@ class Arena {
 
   template <class T>
   T* allocate(std::int64_t count) {
-    const std::size_t bytes = (static_cast<std::size_t>(count) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
+    const std::size_t bytes =
+        (static_cast<std::size_t>(count) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
     if (bytes > capacity_ - used_) {
       throw Error("scratch memory: {} bytes needed, {} of {} are free", bytes, capacity_ - used_,
                   capacity_);

@@ -87,7 +87,8 @@ struct Float16 {
     const std::uint32_t exponent = (bits >> 10) & 0x1fU;
     std::uint32_t fraction = bits & 0x3ffU;
     if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000U | (fraction << 13));
-    if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
+    if (exponent != 0)
+      return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
     // Zero and subnormals: fraction * 2^-24, exact in float32.
     const float magnitude = static_cast<float>(fraction) * 0x1p-24F;
     return sign != 0 ? -magnitude : magnitude;

@@ -29,8 +29,7 @@ struct View {
   }
 
   operator View<const T>() const  // NOLINT: a view of const is a weaker view of the same data
-    requires(!std::is_const_v<T>)
-  {
+      requires(!std::is_const_v<T>) {
     return {data, rows, cols, stride};
   }
 };
@@ -57,8 +56,7 @@ struct FeatureMap {
   }
 
   operator FeatureMap<const T>() const  // NOLINT: see View
-    requires(!std::is_const_v<T>)
-  {
+      requires(!std::is_const_v<T>) {
     return {data, batch, height, width, channels};
   }
 };

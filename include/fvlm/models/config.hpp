@@ -11,8 +11,8 @@ enum class TokenMixer : std::uint8_t { kRepMixer, kAttention };
 
 // The image encoder. The defaults are FastViTHD, which "mobileclip_l_1024" stands for.
 struct FastViTHDConfig {
-  std::int64_t image_size = 1024;                                   // pixels a side
-  std::vector<std::int64_t> layers = {2, 12, 24, 4, 2};             // blocks of each stage
+  std::int64_t image_size = 1024;                                    // pixels a side
+  std::vector<std::int64_t> layers = {2, 12, 24, 4, 2};              // blocks of each stage
   std::vector<std::int64_t> embed_dims = {96, 192, 384, 768, 1536};  // channels of each stage
   std::vector<TokenMixer> token_mixers = {TokenMixer::kRepMixer, TokenMixer::kRepMixer,
                                           TokenMixer::kRepMixer, TokenMixer::kAttention,

@@ -122,7 +122,11 @@ struct Downsample {
   Linear<B> mix;
 
   Downsample(std::int64_t in, std::int64_t out)
-      : conv({.in = in, .multiplier = out / in, .kernel = 7, .stride = 2, .convolution = "lkb_reparam"}),
+      : conv({.in = in,
+              .multiplier = out / in,
+              .kernel = 7,
+              .stride = 2,
+              .convolution = "lkb_reparam"}),
         mix({.in = out, .parts = {{"", out}}, .convolution = true}) {}
 
   template <class V>
@@ -148,11 +152,19 @@ class FastViTHD {
   explicit FastViTHD(const FastViTHDConfig& config)
       : config_(config),
         stem_conv_({.out = config.embed_dims[0]}),
-        stem_depthwise_({.in = config.embed_dims[0], .kernel = 3, .stride = 2, .convolution = "reparam_conv"}),
-        stem_mix_({.in = config.embed_dims[0], .parts = {{"", config.embed_dims[0]}}, .convolution = true}),
-        expand_({.in = config.embed_dims.back(), .multiplier = config.cls_ratio, .kernel = 3, .convolution = "reparam_conv"}),
-        se_reduce_({.in = config.output_channels(), .parts = {{"", squeezed()}}, .convolution = true}),
-        se_expand_({.in = squeezed(), .parts = {{"", config.output_channels()}}, .convolution = true}) {
+        stem_depthwise_(
+            {.in = config.embed_dims[0], .kernel = 3, .stride = 2, .convolution = "reparam_conv"}),
+        stem_mix_({.in = config.embed_dims[0],
+                   .parts = {{"", config.embed_dims[0]}},
+                   .convolution = true}),
+        expand_({.in = config.embed_dims.back(),
+                 .multiplier = config.cls_ratio,
+                 .kernel = 3,
+                 .convolution = "reparam_conv"}),
+        se_reduce_(
+            {.in = config.output_channels(), .parts = {{"", squeezed()}}, .convolution = true}),
+        se_expand_(
+            {.in = squeezed(), .parts = {{"", config.output_channels()}}, .convolution = true}) {
     const auto& dims = config.embed_dims;
     for (std::size_t i = 0; i < dims.size(); ++i) {
       Stage<B>& stage = stages_.emplace_back();
@@ -208,7 +220,8 @@ class FastViTHD {
     FeatureMap<E> spare{there, batch, side, side, config_.embed_dims[0]};
 
     backend.stem(pixels, stem_conv_.weights, stem_depthwise_.weights, spare);
-    backend.linear(spare.matrix(), stem_mix_.weights, {.activation = Activation::kGelu}, x.matrix());
+    backend.linear(spare.matrix(), stem_mix_.weights, {.activation = Activation::kGelu},
+                   x.matrix());
     observe("stem", x);
 
     for (std::size_t i = 0; i < stages_.size(); ++i) {
@@ -257,7 +270,8 @@ class FastViTHD {
   }
 
   std::int64_t squeezed() const {
-    return static_cast<std::int64_t>(static_cast<double>(config_.output_channels()) * config_.se_ratio);
+    return static_cast<std::int64_t>(static_cast<double>(config_.output_channels()) *
+                                     config_.se_ratio);
   }
 
   FastViTHDConfig config_;

@@ -21,16 +21,23 @@ class Qwen2Layer {
 
   explicit Qwen2Layer(const Qwen2Config& c)
       : input_norm_({.channels = c.hidden_size, .eps = c.rms_norm_eps}),
-        qkv_({.in = c.hidden_size,
-              .parts = {{"q_proj", c.hidden_size}, {"k_proj", c.kv_size()}, {"v_proj", c.kv_size()}},
-              .rows = Rows::kTokens}),
-        output_({.in = c.hidden_size, .parts = {{"", c.hidden_size}}, .bias = false, .rows = Rows::kTokens}),
+        qkv_(
+            {.in = c.hidden_size,
+             .parts = {{"q_proj", c.hidden_size}, {"k_proj", c.kv_size()}, {"v_proj", c.kv_size()}},
+             .rows = Rows::kTokens}),
+        output_({.in = c.hidden_size,
+                 .parts = {{"", c.hidden_size}},
+                 .bias = false,
+                 .rows = Rows::kTokens}),
         mlp_norm_({.channels = c.hidden_size, .eps = c.rms_norm_eps}),
         gate_up_({.in = c.hidden_size,
                   .parts = {{"gate_proj", c.intermediate_size}, {"up_proj", c.intermediate_size}},
                   .bias = false,
                   .rows = Rows::kTokens}),
-        down_({.in = c.intermediate_size, .parts = {{"", c.hidden_size}}, .bias = false, .rows = Rows::kTokens}) {}
+        down_({.in = c.intermediate_size,
+               .parts = {{"", c.hidden_size}},
+               .bias = false,
+               .rows = Rows::kTokens}) {}
 
   template <class V>
   void visit(V& visitor) {
@@ -49,7 +56,8 @@ class Qwen2Layer {
     const auto query = backend.arena().template matrix<E>(x.rows, x.cols);
     const auto mixed = backend.arena().template matrix<E>(x.rows, x.cols);
     const auto hidden = backend.arena().template matrix<E>(x.rows, down_.spec.in);
-    backend.attention_input(x, input_norm_.weights, qkv_.weights, shape, batch, layer, cache, query);
+    backend.attention_input(x, input_norm_.weights, qkv_.weights, shape, batch, layer, cache,
+                            query);
     backend.attention(query, shape, batch, layer, cache, mixed);
     backend.linear(mixed, output_.weights, {.accumulate = true}, x);
     backend.swiglu(x, mlp_norm_.weights, gate_up_.weights, hidden);

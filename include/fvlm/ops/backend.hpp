@@ -52,12 +52,13 @@ struct CacheShape {
 };
 
 template <class B>
-concept Backend = requires(
-    B& backend, FeatureMap<const std::uint8_t> pixels, FeatureMap<typename B::Element> map,
-    View<typename B::Element> rows, View<float> logits, const typename B::Linear& linear,
-    const typename B::Depthwise& depthwise, const typename B::Stem& stem,
-    const typename B::Norm& norm, typename B::Cache& cache, const DecoderBatch& batch,
-    const AttentionShape& shape, std::span<const std::int32_t> ids, std::int64_t n) {
+concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
+                           FeatureMap<typename B::Element> map, View<typename B::Element> rows,
+                           View<float> logits, const typename B::Linear& linear,
+                           const typename B::Depthwise& depthwise, const typename B::Stem& stem,
+                           const typename B::Norm& norm, typename B::Cache& cache,
+                           const DecoderBatch& batch, const AttentionShape& shape,
+                           std::span<const std::int32_t> ids, std::int64_t n) {
   { backend.arena() } -> std::same_as<Arena&>;
 
   // Weights: from the host's folded form to the backend's.

@@ -30,7 +30,7 @@ struct HostLinear {
   std::int64_t in = 0;
   std::vector<Block> blocks{};
   std::vector<double> row_scale{};  // [out], or empty
-  std::vector<float> bias{};      // [out], scaled already, or empty
+  std::vector<float> bias{};        // [out], scaled already, or empty
 
   // Writes row `r` of the folded matrix as float32 [in]. Safe to call from several threads.
   void row(std::int64_t r, std::span<float> to) const {
@@ -38,7 +38,8 @@ struct HostLinear {
     for (const Block& block : blocks) {
       if (r - first < block.rows) {
         const std::size_t row_bytes = static_cast<std::size_t>(in) * size_of(block.dtype);
-        convert_to_float(block.dtype, block.data + static_cast<std::size_t>(r - first) * row_bytes, to);
+        convert_to_float(block.dtype, block.data + static_cast<std::size_t>(r - first) * row_bytes,
+                         to);
         break;
       }
       first += block.rows;

@@ -46,7 +46,7 @@ struct LinearSpec {
   std::int64_t in = 0;
   std::vector<Part> parts{};
   bool bias = true;
-  bool convolution = false;  // stored as [out, in, 1, 1]
+  bool convolution = false;   // stored as [out, in, 1, 1]
   std::string layer_scale{};  // sibling [out, 1, 1] that scales the outputs; empty: none
   Rows rows = Rows::kPositions;
   Role role = Role::kWeight;
