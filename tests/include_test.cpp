@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <regex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace fvlm {
@@ -47,13 +47,13 @@ bool may_include(const std::string& layer, const std::string& file) {
 
 // Our own headers a file includes, as paths from the top of the project.
 std::vector<std::string> includes_of(const fs::path& path) {
-  static const std::regex kInclude(R"re(^\s*#\s*include\s*"([^"]+)")re");
+  constexpr std::string_view kInclude = "#include \"";
   std::vector<std::string> found;
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
-    std::smatch match;
-    if (!std::regex_search(line, match, kInclude)) continue;
-    const std::string name = match[1];
+    if (!line.starts_with(kInclude)) continue;
+    line.erase(0, kInclude.size());
+    const std::string name = line.substr(0, line.find('"'));
     found.push_back(name.starts_with("fvlm/") ? "include/" + name : name);
   }
   return found;

@@ -3,8 +3,7 @@
 #   packages   installed if they are missing
 #   format     clang-format, where version 14 is installed
 #   cpu        the optimised build, without warnings, and all tests
-#   asan       the same under AddressSanitizer and UndefinedBehaviorSanitizer
-#   tsan       the engine's tests under ThreadSanitizer
+#   asan       the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # It stops at the first phase that fails. --quick leaves the sanitizers out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -44,10 +43,12 @@ print_summary() {
 }
 trap print_summary EXIT
 
-# build PRESET [TARGET]: everything, or one target.
+# build PRESET [TARGET...]: everything, or some targets.
 build() {
-  cmake --preset "$1" --log-level=WARNING
-  cmake --build --preset "$1" ${2:+--target "$2"}
+  local preset=$1
+  shift
+  cmake --preset "$preset" --log-level=WARNING
+  cmake --build --preset "$preset" ${1:+--target "$@"}
 }
 
 # Tests run one at a time: they use all cores themselves, and some measure how soon a signal acts.
@@ -59,19 +60,15 @@ run_tests() {
 
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1
-export TSAN_OPTIONS=halt_on_error=1
 
 phase "packages" tools/install_packages.sh
 phase "format" tools/format.sh --check
 phase "cpu: build" build cpu
 phase "cpu: tests" run_tests cpu
 if [[ $quick == false ]]; then
-  phase "asan: build" build asan
-  # The plain loops of Ref on whole models are long under a sanitizer, and Ref's operations are
-  # covered by the tests of the backends.
-  phase "asan: tests" run_tests asan --exclude-regex 'GoldenTest\.[^ ]*_ref'
-  # Only the engine has threads of its own. OpenMP's, which ThreadSanitizer cannot follow, are
-  # kept to one. CTest would report the programs that are not built as failed tests.
-  phase "tsan: build" build tsan engine_test
-  OMP_NUM_THREADS=1 phase "tsan: tests" run_tests tsan --exclude-regex '_NOT_BUILT$'
+  # The unit tests. The plain loops of Ref on whole models are long under a sanitizer, and Ref's
+  # operations are covered by the tests of the backends. CTest would report the programs that are
+  # not built as failed tests.
+  phase "asan: build" build asan text_test image_test checkpoint_test kernel_test golden_test
+  phase "asan: tests" run_tests asan --exclude-regex '_NOT_BUILT|GoldenTest\.[^ ]*_ref'
 fi

@@ -18,7 +18,17 @@
 // Attributes of every lambda in a kernel: the instruction set, which Clang does not pass on to it,
 // and inlining, without which vectors that it captures would live in memory.
 #ifndef FVLM_LAMBDA
-#define FVLM_LAMBDA HWY_ATTR __attribute__((always_inline, no_sanitize("undefined")))
+#define FVLM_LAMBDA HWY_ATTR __attribute__((always_inline))
+#endif
+
+// In front of a loop over an array of vectors, of a constant length: only if it is unrolled
+// completely does the array live in registers.
+#ifndef FVLM_UNROLL
+#if HWY_COMPILER_CLANG
+#define FVLM_UNROLL _Pragma("unroll")
+#else
+#define FVLM_UNROLL _Pragma("GCC unroll 64")
+#endif
 #endif
 
 #include <cstddef>

@@ -26,24 +26,25 @@ template <int kInputs, int kOutputs, class Weight>
 HWY_INLINE void matvec_tile(const Weight* row, const MatVec& m, std::int64_t output) {
   constexpr std::int64_t kLine = 64 / sizeof(Weight);  // elements of a cache line
   V sums[kOutputs][kInputs];
-  unroll<kOutputs>([&](auto o) FVLM_LAMBDA {
-    unroll<kInputs>([&](auto i) FVLM_LAMBDA { sums[o][i] = zero(); });
-  });
+  FVLM_UNROLL for (int o = 0; o < kOutputs; ++o) {
+    FVLM_UNROLL for (int i = 0; i < kInputs; ++i) sums[o][i] = zero();
+  }
   for (std::int64_t line = 0; line < m.padded; line += kLine) {
     // The next tile's rows, into the second cache: processors follow a stream of addresses, but
     // not beyond the end of a row of ordinary length. After the last row this does nothing.
-    unroll<kOutputs>([&](auto o) FVLM_LAMBDA {
+    for (int o = 0; o < kOutputs; ++o) {
       __builtin_prefetch(row + (kOutputs + o) * m.padded + line, 0, 2);
-    });
-    unroll<kLine / kLanes>([&](auto part) FVLM_LAMBDA {
-      const std::int64_t k = line + part * kLanes;
+    }
+    for (std::int64_t k = line; k < line + kLine; k += kLanes) {
       V w[kOutputs];
-      unroll<kOutputs>([&](auto o) FVLM_LAMBDA { w[o] = load(row + o * m.padded + k); });
-      unroll<kInputs>([&](auto i) FVLM_LAMBDA {
+      FVLM_UNROLL for (int o = 0; o < kOutputs; ++o) w[o] = load(row + o * m.padded + k);
+      FVLM_UNROLL for (int i = 0; i < kInputs; ++i) {
         const V x = load(m.x + i * m.padded + k);
-        unroll<kOutputs>([&](auto o) FVLM_LAMBDA { sums[o][i] = hn::MulAdd(w[o], x, sums[o][i]); });
-      });
-    });
+        FVLM_UNROLL for (int o = 0; o < kOutputs; ++o) {
+          sums[o][i] = hn::MulAdd(w[o], x, sums[o][i]);
+        }
+      }
+    }
   }
   for (std::int64_t i = 0; i < kInputs; ++i) {
     for (std::int64_t o = 0; o < kOutputs; ++o) {
