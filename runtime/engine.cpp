@@ -29,6 +29,7 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   info.model = config.name;
   info.device = loaded->backend.description();
   info.precision = weight_format(options.precision) == WeightFormat::kF32 ? "f32" : "bf16";
+  info.threads = thread_count(options.threads);
   info.image_size = config.vision.image_size;
   info.image_tokens = config.vision.tokens();
   info.context_tokens = std::min(options.context_tokens, config.text.max_positions);
@@ -60,6 +61,8 @@ std::uint64_t hash_of(const std::vector<std::uint8_t>& bytes) {
 }
 
 std::unique_ptr<Engine> Engine::load(const EngineOptions& options) {
+  if (options.context_tokens < 1)
+    throw Error("context_tokens is {}, it must be 1 or more", options.context_tokens);
   const Checkpoint checkpoint = Checkpoint::open(options.model_path);
   return with_backend(options.device, options.precision, options.threads, [&](auto backend) {
     return make_engine(options, checkpoint, std::move(backend));

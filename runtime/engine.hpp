@@ -90,9 +90,10 @@ struct Request {
 using RequestId = std::uint64_t;
 
 struct EngineInfo {
-  std::string model;            // folder name
-  std::string device;           // e.g. "cpu (AVX3_DL, 2 threads)"
-  std::string precision;        // e.g. "bf16"
+  std::string model;      // folder name
+  std::string device;     // e.g. "cpu (AVX3_DL, 2 threads)"
+  std::string precision;  // e.g. "bf16"
+  int threads = 0;
   std::int64_t image_size = 0;  // pixels a side
   std::int64_t image_tokens = 0;
   std::int64_t context_tokens = 0;

@@ -202,7 +202,7 @@ class EngineCore final : public Engine {
       for (const Image& image : turn.images) {
         PreparedImage& prepared = g.images.emplace_back();
         prepared.pixels.resize(static_cast<std::size_t>(side * side * 3));
-        pad_and_resize(image, side, prepared.pixels);
+        pad_and_resize(image, side, info_.threads, prepared.pixels);
         prepared.hash = hash_of(prepared.pixels);
       }
     }
@@ -231,13 +231,16 @@ class EngineCore final : public Engine {
 
   // Runs the next piece of the prompt: as many tokens and whole images as one pass takes.
   void prefill(Generation& g) {
-    if (g.hypotheses.empty()) prepare(g);
+    const std::stop_token stop = g.stop.get_token();
+    if (g.hypotheses.empty()) {
+      prepare(g);
+      stop_if_requested(stop);
+    }
     B& backend = loaded_->backend;
     const auto& model = loaded_->model;
     const Arena::Scope scope(backend.arena());
     const std::int64_t limit = max_prefill_rows(loaded_->config);
     const std::int64_t side = loaded_->config.vision.image_size;
-    const std::stop_token stop = g.stop.get_token();
     auto start = Generation::Clock::now();
 
     const auto all = backend.arena().template matrix<E>(limit, loaded_->config.text.hidden_size);

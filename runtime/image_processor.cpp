@@ -106,13 +106,13 @@ RowFilter make_row_filter(const Axis& axis) {
 
 // Resizes every row of the picture: [height, row_bytes], where a row is [outputs, 3] and slack.
 std::vector<std::uint8_t> resize_rows(const Image& image, const RowFilter& filter,
-                                      std::int64_t row_bytes) {
+                                      std::int64_t row_bytes, int threads) {
   std::vector<std::uint8_t> resized(static_cast<std::size_t>(image.height * row_bytes));
   // Each thread copies the row it works on: behind the copy there is something to read.
   const std::int64_t in_bytes = image.width * 3;
   const std::int64_t copy_bytes = in_bytes + kRowReadSlack;
-  std::vector<std::uint8_t> copies(static_cast<std::size_t>(omp_get_max_threads() * copy_bytes));
-#pragma omp parallel for
+  std::vector<std::uint8_t> copies(static_cast<std::size_t>(threads * copy_bytes));
+#pragma omp parallel for num_threads(threads)
   for (std::int64_t y = 0; y < image.height; ++y) {
     std::uint8_t* row = copies.data() + omp_get_thread_num() * copy_bytes;
     std::copy_n(image.rgb.data() + y * in_bytes, in_bytes, row);
@@ -125,8 +125,8 @@ std::vector<std::uint8_t> resize_rows(const Image& image, const RowFilter& filte
 // `out`, [size, out_row_bytes].
 void resize_columns(const std::vector<std::uint8_t>& rows, std::int64_t row_bytes,
                     std::int64_t used_bytes, const Axis& axis, std::uint8_t* out,
-                    std::int64_t out_row_bytes) {
-#pragma omp parallel for
+                    std::int64_t out_row_bytes, int threads) {
+#pragma omp parallel for num_threads(threads)
   for (std::int64_t y = axis.begin; y < axis.end; ++y) {
     constexpr std::int64_t kChunk = 768;
     std::int32_t sums[kChunk];
@@ -146,7 +146,8 @@ void resize_columns(const std::vector<std::uint8_t>& rows, std::int64_t row_byte
 
 }  // namespace
 
-void pad_and_resize(const Image& image, std::int64_t size, std::span<std::uint8_t> out) {
+void pad_and_resize(const Image& image, std::int64_t size, int threads,
+                    std::span<std::uint8_t> out) {
   assert(image.width > 0 && image.height > 0 && size > 0);
   assert(std::cmp_equal(image.rgb.size(), image.width * image.height * 3));
   assert(std::cmp_equal(out.size(), size * size * 3));
@@ -166,9 +167,10 @@ void pad_and_resize(const Image& image, std::int64_t size, std::span<std::uint8_
   const Axis vertical = make_axis(side, top, image.height, size);
   const std::int64_t used_bytes = (horizontal.end - horizontal.begin) * 3;
   const std::int64_t row_bytes = used_bytes + kRowWriteSlack;
-  const std::vector<std::uint8_t> rows = resize_rows(image, make_row_filter(horizontal), row_bytes);
-  resize_columns(rows, row_bytes, used_bytes, vertical, out.data() + horizontal.begin * 3,
-                 size * 3);
+  const std::vector<std::uint8_t> rows =
+      resize_rows(image, make_row_filter(horizontal), row_bytes, threads);
+  resize_columns(rows, row_bytes, used_bytes, vertical, out.data() + horizontal.begin * 3, size * 3,
+                 threads);
 }
 
 }  // namespace fvlm

@@ -17,6 +17,18 @@ std::size_t count_places(std::string_view text) {
   return count;
 }
 
+// The user's text, with a place for each image: at the front, unless the text says where.
+std::string with_places(const Turn& turn) {
+  const std::size_t places = count_places(turn.text);
+  if (places == turn.images.size()) return turn.text;
+  if (places > 0) {
+    throw Error("a turn has {} \"<image>\" in its text but {} images", places, turn.images.size());
+  }
+  std::string text;
+  for (std::size_t i = 0; i < turn.images.size(); ++i) text.append(kImagePlace).append("\n");
+  return text + turn.text;
+}
+
 std::string_view name_of(Turn::Role role) {
   switch (role) {
     case Turn::Role::kSystem:
@@ -36,42 +48,44 @@ std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
   if (conversation.empty() || conversation.back().role != Turn::Role::kUser) {
     throw Error("the conversation must end with a turn of the user");
   }
-  std::string text;  // since the last image
-  const auto add = [&](Turn::Role role, std::string_view content) {
-    text.append("<|im_start|>")
-        .append(name_of(role))
-        .append("\n")
-        .append(content)
-        .append("<|im_end|>\n");
-  };
-  if (conversation.front().role != Turn::Role::kSystem) add(Turn::Role::kSystem, kDefaultSystem);
-  for (const Turn& turn : conversation) {
-    std::string content = turn.text;
-    const std::size_t places = count_places(content);
-    if (places == 0) {
-      for (std::size_t i = 0; i < turn.images.size(); ++i)
-        content.insert(0, std::string(kImagePlace) + "\n");
-    } else if (places != turn.images.size()) {
-      throw Error("a turn has {} \"<image>\" in its text but {} images", places,
-                  turn.images.size());
-    }
-    add(turn.role, content);
-  }
-  text.append("<|im_start|>assistant\n");
-
-  // The pieces between images are tokenised apart, as LLaVA does.
   std::vector<std::int32_t> ids;
-  const auto encode = [&](std::string_view piece) {
-    const auto more = tokenizer.encode(piece);
+  std::string text;  // since the last image: pieces between images are tokenised apart, as in LLaVA
+  const auto encode = [&] {
+    const auto more = tokenizer.encode(text);
     ids.insert(ids.end(), more.begin(), more.end());
+    text.clear();
   };
-  std::size_t from = 0;
-  for (auto at = text.find(kImagePlace); at != text.npos; at = text.find(kImagePlace, from)) {
-    encode(std::string_view(text).substr(from, at - from));
-    ids.push_back(kImageToken);
-    from = at + kImagePlace.size();
+  const auto open_turn = [&](std::string_view role) {
+    text.append("<|im_start|>").append(role).append("\n");
+  };
+  const auto close_turn = [&] { text.append("<|im_end|>\n"); };
+  if (conversation.front().role != Turn::Role::kSystem) {
+    open_turn("system");
+    text.append(kDefaultSystem);
+    close_turn();
   }
-  encode(std::string_view(text).substr(from));
+  for (const Turn& turn : conversation) {
+    const std::string_view role = name_of(turn.role);
+    open_turn(role);
+    if (turn.role == Turn::Role::kUser) {
+      const std::string content = with_places(turn);
+      std::size_t from = 0;
+      for (auto at = content.find(kImagePlace); at != content.npos;
+           at = content.find(kImagePlace, from)) {
+        text.append(content, from, at - from);
+        encode();
+        ids.push_back(kImageToken);
+        from = at + kImagePlace.size();
+      }
+      text.append(content, from);
+    } else {
+      if (!turn.images.empty()) throw Error("a turn of the {} cannot have images", role);
+      text.append(turn.text);
+    }
+    close_turn();
+  }
+  open_turn("assistant");
+  encode();
   return ids;
 }
 

@@ -13,7 +13,8 @@ namespace fvlm {
 // Stands for all positions of one image among token ids (LLaVA's IMAGE_TOKEN_INDEX).
 inline constexpr std::int32_t kImageToken = -200;
 
-// Token ids, with kImageToken once for each image. Throws Error if the last turn is not the user's
+// Token ids, with kImageToken once for each image. "<image>" has its meaning in turns of the user
+// only. Throws Error if the last turn is not the user's, if another's turn has images,
 // or "<image>" in a text and its images do not match.
 std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
                                       const std::vector<Turn>& conversation);

@@ -57,40 +57,50 @@ std::vector<Sampler::Candidate> Sampler::distribution(std::span<float> logits,
   make_finite(logits);
   std::vector<std::int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  const auto likelier = [&](std::int32_t a, std::int32_t b) {
-    const float x = logits[static_cast<std::size_t>(a)];
-    const float y = logits[static_cast<std::size_t>(b)];
-    return x != y ? x > y : a < b;
+  // Sorting the whole vocabulary would take as long as a part of the model: only what is needed.
+  std::size_t sorted = 0;
+  const auto sort_up_to = [&](std::size_t n) {
+    n = std::min(n, order.size());
+    if (n <= sorted) return;
+    std::partial_sort(order.begin() + static_cast<std::ptrdiff_t>(sorted),
+                      order.begin() + static_cast<std::ptrdiff_t>(n), order.end(),
+                      [&](std::int32_t a, std::int32_t b) {
+                        const float x = logits[static_cast<std::size_t>(a)];
+                        const float y = logits[static_cast<std::size_t>(b)];
+                        return x != y ? x > y : a < b;
+                      });
+    sorted = n;
   };
-  std::size_t kept = logits.size();
   const bool filter = sampling_.temperature > 0;
-  if (filter && sampling_.top_k > 0)
-    kept = std::min(kept, static_cast<std::size_t>(sampling_.top_k));
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(),
-                    likelier);
+  if (filter && sampling_.top_k > 0) {
+    sort_up_to(static_cast<std::size_t>(sampling_.top_k));
+    order.resize(sorted);
+  }
 
   const double temperature = filter ? sampling_.temperature : 1.0;
-  const double largest = logits[static_cast<std::size_t>(order[0])];
-  std::vector<Candidate> kept_tokens;
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  const auto score = [&](std::int32_t token) {
+    return (logits[static_cast<std::size_t>(token)] - largest) / temperature;
+  };
   double sum = 0;
-  for (std::size_t i = 0; i < kept; ++i) {
-    const double score = (logits[static_cast<std::size_t>(order[i])] - largest) / temperature;
-    kept_tokens.push_back({.token = order[i], .log_probability = score});
-    sum += std::exp(score);
-  }
+  for (const std::int32_t token : order) sum += std::exp(score(token));
   if (filter && sampling_.top_p < 1) {
     // The smallest set of likeliest tokens whose probabilities reach top_p.
     double reached = 0;
     std::size_t n = 0;
-    while (n < kept_tokens.size() && reached < sampling_.top_p * sum) {
-      reached += std::exp(kept_tokens[n++].log_probability);
+    while (n < order.size() && reached < sampling_.top_p * sum) {
+      if (n == sorted) sort_up_to(2 * sorted + 64);
+      reached += std::exp(score(order[n++]));
     }
-    kept_tokens.resize(std::max<std::size_t>(n, 1));
+    order.resize(n);
     sum = reached;
   }
   const double log_sum = std::log(sum);
-  for (Candidate& c : kept_tokens) c.log_probability -= log_sum;
-  return kept_tokens;
+  std::vector<Candidate> kept;
+  kept.reserve(order.size());
+  for (const std::int32_t token : order)
+    kept.push_back({.token = token, .log_probability = score(token) - log_sum});
+  return kept;
 }
 
 std::int32_t Sampler::sample(std::span<float> logits, std::span<const std::int32_t> history) {
@@ -117,11 +127,15 @@ std::vector<Sampler::Candidate> Sampler::candidates(std::span<float> logits,
     // The largest of log p + Gumbel noise are a draw without replacement (Vieira, 2014).
     std::uniform_real_distribution<double> uniform(1e-300, 1);
     for (Candidate& c : tokens) c.noise = -std::log(-std::log(uniform(random_)));
-    std::sort(tokens.begin(), tokens.end(), [](const Candidate& a, const Candidate& b) {
-      return a.log_probability + a.noise > b.log_probability + b.noise;
-    });
   }
-  if (tokens.size() > count) tokens.resize(count);
+  count = std::min(count, tokens.size());
+  std::partial_sort(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count),
+                    tokens.end(), [](const Candidate& a, const Candidate& b) {
+                      const double x = a.log_probability + a.noise;
+                      const double y = b.log_probability + b.noise;
+                      return x != y ? x > y : a.token < b.token;
+                    });
+  tokens.resize(count);
   return tokens;
 }
 

@@ -32,7 +32,7 @@ class Sampler {
                                     std::size_t count);
 
  private:
-  // Tokens that may be chosen, most likely first, with their log probabilities.
+  // Tokens that may be chosen, in no order, with their log probabilities.
   std::vector<Candidate> distribution(std::span<float> logits,
                                       std::span<const std::int32_t> history) const;
 

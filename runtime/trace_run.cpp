@@ -48,7 +48,7 @@ std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& che
   std::vector<TracedTensor> traced;
 
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side * side * 3));
-  pad_and_resize(image, side, pixels);
+  pad_and_resize(image, side, thread_count(options.threads), pixels);
   std::vector<float> scaled(pixels.size());
   std::transform(pixels.begin(), pixels.end(), scaled.begin(),
                  [](std::uint8_t p) { return static_cast<float>(p) / 255.0F; });

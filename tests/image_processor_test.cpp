@@ -40,7 +40,7 @@ Image make_noise(std::int64_t width, std::int64_t height) {
 
 std::vector<std::uint8_t> resized(const Image& image, std::int64_t size) {
   std::vector<std::uint8_t> out(static_cast<std::size_t>(size * size * 3), 0xaa);
-  pad_and_resize(image, size, out);
+  pad_and_resize(image, size, 2, out);
   return out;
 }
 

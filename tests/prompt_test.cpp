@@ -119,6 +119,13 @@ TEST(Prompt, RefusesImagesThatDoNotMatchTheText) {
   EXPECT_NE(refusal({{Role::kUser, "<image><image>", {Image{}}}}), "");
 }
 
+TEST(Prompt, AnAnswerThatSpeaksOfImagesIsText) {
+  const auto ids = prompt({{Role::kUser, "Which tag?", {}},
+                           {Role::kAssistant, "It is <image>.", {}},
+                           {Role::kUser, "And this?", {Image{}}}});
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), kImageToken), 1);
+}
+
 TEST(Prompt, RefusesAConversationThatDoesNotAskAnything) {
   EXPECT_NE(refusal({}).find("user"), std::string::npos);
   EXPECT_NE(refusal({{Role::kSystem, "Be brief.", {}}}), "");

@@ -104,6 +104,16 @@ TEST_P(Simd, ElementwiseOfEveryLength) {
     for (const float v : a) expected.push_back(gelu(v));
     expect_near(out, expected, 3e-6);  // 5e-7 times the largest |x| there
 
+    std::vector<BFloat16> narrow(a.begin(), a.end());
+    narrow.emplace_back(7.0F);
+    simd::gelu(narrow.data(), n);
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      const double exact = gelu(float{BFloat16(a[i])});
+      const double error = 3.5e-5 * std::max(1.0F, std::abs(a[i])) + std::abs(exact) / 256;
+      EXPECT_NEAR(float{narrow[i]}, exact, error);
+    }
+    EXPECT_EQ(float{narrow.back()}, 7);  // nothing is written behind the end
+
     simd::gelu_scaled(a.data(), b.data(), out.data(), n);
     for (std::size_t i = 0; i < a.size(); ++i) expected[i] = gelu(double{a[i]} * b[i]);
     expect_near(out, expected, 5e-6);
@@ -148,7 +158,7 @@ TEST_P(Simd, RoundsToBfloat16) {
                                       std::numeric_limits<float>::infinity(),
                                       std::bit_cast<float>(0x3f808000U),
                                       std::bit_cast<float>(0x3f818000U),
-                                      std::bit_cast<float>(0x7f800001U)};
+                                      std::bit_cast<float>(0x7fc00001U)};
   from.insert(from.end(), special.begin(), special.end());
   std::vector<BFloat16> to(from.size());
   simd::to_bf16(from.data(), to.data(), std::ssize(from));

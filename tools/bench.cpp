@@ -4,7 +4,6 @@
 //   decode    bytes of weights read / time / best reading of memory
 // The limit of TTFT is the arithmetic of encoder and prefill at the best matrix product's speed.
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <chrono>
@@ -106,7 +105,9 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
   Arena& arena = backend.arena();
   const auto x = arena.template matrix<float>(rows, hidden);
   const auto logits = arena.template matrix<float>(1, config.text.vocab_size);
-  const auto preprocess = [&] { pad_and_resize(image, side, pixels); };
+  const auto preprocess = [&] {
+    pad_and_resize(image, side, thread_count(options.engine.threads), pixels);
+  };
   const auto encode = [&] {
     loaded.model.embed_images(backend, {pixels.data(), 1, side, side, 3},
                               x.slice_rows(0, image_tokens));
@@ -144,7 +145,7 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
 }
 
 int bench(const Options& options) {
-  const int threads = options.engine.threads > 0 ? options.engine.threads : omp_get_num_procs();
+  const int threads = thread_count(options.engine.threads);
   const CpuLimits limits = measure_cpu_limits(threads);
   reset_peak_memory();  // what follows is the model's
   const double matmul = std::max(limits.f32_flops, limits.bf16_flops);

@@ -4,7 +4,9 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "fvlm/core/error.hpp"
@@ -14,6 +16,10 @@ namespace {
 
 std::int64_t round_up(std::int64_t n, std::int64_t to) {
   return (n + to - 1) / to * to;
+}
+
+void gelu_in_place(View<float> x) {
+  for (std::int64_t r = 0; r < x.rows; ++r) simd::gelu(x.row(r), x.cols);
 }
 
 }  // namespace
@@ -96,27 +102,25 @@ Cpu::Norm Cpu::pack(const NormSpec& spec, HostNorm host) {
 
 // Products ---------------------------------------------------------------------------------------
 
-void Cpu::multiply_packed(View<const float> in, const Linear& weights, Epilogue epilogue,
-                          View<float> out) {
-  MatMulShape shape{.rows = in.rows,
-                    .in = weights.in,
-                    .out = weights.out,
-                    .in_stride = in.stride,
-                    .out_stride = out.stride,
-                    .bf16 = multiplies_bf16(weights),
-                    .bias = !weights.bias.empty(),
-                    .gelu = epilogue.activation == Activation::kGelu,
-                    .accumulate = epilogue.accumulate};
-  const void* input = in.data;
-  if (shape.bf16) {
-    auto* narrow = workspace().narrow.get<BFloat16>(in.rows * in.cols);
-    for (std::int64_t r = 0; r < in.rows; ++r)
-      simd::to_bf16(in.row(r), narrow + r * in.cols, in.cols);
-    input = narrow;
-    shape.in_stride = in.cols;
-  }
-  matmuls_->get(shape).run(input, weights.weight.as<std::byte>(), weights.bias_data(), out.data);
+template <class In, class Out>
+void Cpu::multiply_packed(View<const In> in, const Linear& weights, bool accumulate,
+                          View<Out> out) {
+  assert(multiplies_bf16(weights) == (std::is_same_v<In, BFloat16>));
+  const MatMulShape shape{.rows = in.rows,
+                          .in = weights.in,
+                          .out = weights.out,
+                          .in_stride = in.stride,
+                          .out_stride = out.stride,
+                          .bf16 = std::is_same_v<In, BFloat16>,
+                          .bf16_out = std::is_same_v<Out, BFloat16>,
+                          .bias = !weights.bias.empty(),
+                          .accumulate = accumulate};
+  matmuls_->get(shape).run(in.data, weights.weight.as<std::byte>(), weights.bias_data(), out.data);
 }
+
+template void Cpu::multiply_packed(View<const float>, const Linear&, bool, View<float>);
+template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, View<float>);
+template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, View<BFloat16>);
 
 void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const WeightRows& some,
                         bool accumulate, View<float> out) {
@@ -158,9 +162,11 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
 
 template <class Work>
 void Cpu::for_weight_blocks(const Linear& weights, std::int64_t count, const Work& work) {
-  constexpr std::int64_t kBlockBytes = 512 * 1024;
+  constexpr std::int64_t kBlockBytes = 1024 * 1024;
   constexpr std::int64_t kGranule = 16;
-  const auto row_bytes = weights.stride * static_cast<std::int64_t>(sizeof(float));
+  const auto row_bytes =
+      weights.stride *
+      static_cast<std::int64_t>(multiplies_bf16(weights) ? sizeof(BFloat16) : sizeof(float));
   const std::int64_t share = round_up((count + threads_ - 1) / threads_, kGranule);
   const std::int64_t block =
       std::clamp(kBlockBytes / row_bytes / kGranule * kGranule, kGranule, share);
@@ -232,7 +238,7 @@ void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumula
 void Cpu::linear(View<const float> in, const Linear& weights, Epilogue epilogue, View<float> out) {
   if (weights.rows == Rows::kTokens) {
     token_linear(token_rows(in, nullptr, weights), weights, epilogue.accumulate, out);
-    if (epilogue.activation == Activation::kGelu) simd::gelu(out.data, out.rows * out.cols);
+    if (epilogue.activation == Activation::kGelu) gelu_in_place(out);
     return;
   }
   constexpr std::int64_t kBand = 256;
@@ -241,7 +247,18 @@ void Cpu::linear(View<const float> in, const Linear& weights, Epilogue epilogue,
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t first = 0; first < in.rows; first += band) {
     const std::int64_t rows = std::min(band, in.rows - first);
-    multiply_packed(in.slice_rows(first, rows), weights, epilogue, out.slice_rows(first, rows));
+    const View<const float> input = in.slice_rows(first, rows);
+    const View<float> result = out.slice_rows(first, rows);
+    if (multiplies_bf16(weights)) {
+      auto* narrow = workspace().narrow.get<BFloat16>(rows * in.cols);
+      for (std::int64_t r = 0; r < rows; ++r)
+        simd::to_bf16(input.row(r), narrow + r * in.cols, in.cols);
+      multiply_packed(View<const BFloat16>{narrow, rows, in.cols, in.cols}, weights,
+                      epilogue.accumulate, result);
+    } else {
+      multiply_packed(input, weights, epilogue.accumulate, result);
+    }
+    if (epilogue.activation == Activation::kGelu) gelu_in_place(result);
   }
 }
 

@@ -147,9 +147,17 @@ class Cpu {
     return bf16_products_ && weights.format == WeightFormat::kBF16;
   }
 
-  // On the calling thread: out = epilogue(in W^T + b) for a packed matrix.
-  void multiply_packed(View<const float> in, const Linear& weights, Epilogue epilogue,
-                       View<float> out);
+  // On the calling thread: out = in W^T + b (+ out) for a packed matrix. `In` is the type that the
+  // matrix is multiplied in.
+  template <class In, class Out>
+  void multiply_packed(View<const In> in, const Linear& weights, bool accumulate, View<Out> out);
+  // conv_ffn, with the layers between its products in the type T, which they multiply.
+  template <class T>
+  void conv_ffn_in(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
+                   const Linear& fc2, FeatureMap<float> out);
+  template <class T>
+  void image_attention_in(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
+                          View<float> out);
   // On the calling thread: the products of all inputs with some rows, out [rows, count or 2 count].
   void multiply_rows(const TokenRows& in, const Linear& weights, const WeightRows& some,
                      bool accumulate, View<float> out);

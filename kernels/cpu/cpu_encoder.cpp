@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/cpu/cpu.hpp"
 
@@ -69,20 +70,48 @@ void Cpu::depthwise(FeatureMap<const float> in, const Depthwise& weights, Activa
 
 void Cpu::conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
                    const Linear& fc2, FeatureMap<float> out) {
-  for_bands(in.batch, in.height, band_rows(in, threads_), threads_,
-            [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
-              const std::int64_t positions = rows * in.width;
-              ThreadWorkspace& work = workspace();
-              const View<float> mixed{work.mixed.get<float>(positions * in.channels), positions,
-                                      in.channels, in.channels};
-              const View<float> hidden{work.hidden.get<float>(positions * fc1.out), positions,
-                                       fc1.out, fc1.out};
-              const View<float> result{out.row(image, first), positions, in.channels, in.channels};
-              simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
-              multiply_packed(mixed, fc1, {.activation = Activation::kGelu}, hidden);
-              std::copy_n(in.row(image, first), positions * in.channels, result.data);
-              multiply_packed(hidden, fc2, {.accumulate = true}, result);
-            });
+  if (multiplies_bf16(fc1)) {
+    conv_ffn_in<BFloat16>(in, conv, fc1, fc2, out);
+  } else {
+    conv_ffn_in<float>(in, conv, fc1, fc2, out);
+  }
+}
+
+// A band is a few rows, because the depthwise filter also reads three rows on either side of it.
+// Its positions go through the hidden layer in blocks.
+template <class T>
+void Cpu::conv_ffn_in(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
+                      const Linear& fc2, FeatureMap<float> out) {
+  constexpr std::int64_t kBandRows = 8;
+  const std::int64_t channels = in.channels;
+  const std::int64_t share = (in.batch * in.height + threads_ - 1) / threads_;
+  for_bands(
+      in.batch, in.height, std::min({kBandRows, share, in.height}), threads_,
+      [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
+        ThreadWorkspace& work = workspace();
+        const std::int64_t positions = rows * in.width;
+        const View<T> mixed{work.mixed.get<T>(positions * channels), positions, channels, channels};
+        if constexpr (std::is_same_v<T, float>) {
+          simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
+        } else {
+          const std::int64_t size = in.width * channels;
+          auto* row = work.narrow.get<float>(size);
+          for (std::int64_t r = 0; r < rows; ++r) {
+            simd::depthwise(in, image, conv, Activation::kNone, first + r, 1, row);
+            simd::to_bf16(row, mixed.data + r * size, size);
+          }
+        }
+        const View<float> result{out.row(image, first), positions, channels, channels};
+        std::copy_n(in.row(image, first), positions * channels, result.data);
+        T* memory = work.hidden.get<T>(kBandPositions * fc1.out);
+        for (std::int64_t p = 0; p < positions; p += kBandPositions) {
+          const std::int64_t block = std::min(kBandPositions, positions - p);
+          const View<T> hidden{memory, block, fc1.out, fc1.out};
+          multiply_packed<T, T>(mixed.slice_rows(p, block), fc1, false, hidden);
+          simd::gelu(hidden.data, block * fc1.out);
+          multiply_packed<T, float>(hidden, fc2, true, result.slice_rows(p, block));
+        }
+      });
 }
 
 void Cpu::layer_norm(View<const float> in, const Norm& norm, View<float> out) {
@@ -95,42 +124,64 @@ void Cpu::layer_norm(View<const float> in, const Norm& norm, View<float> out) {
 
 void Cpu::image_attention(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
                           View<float> out) {
+  if (bf16_products_ && format_ == WeightFormat::kBF16) {
+    image_attention_in<BFloat16>(qkv, images, head_dim, out);
+  } else {
+    image_attention_in<float>(qkv, images, head_dim, out);
+  }
+}
+
+// A task is one head of one image: softmax(scale Q K^T) V as two products for a block of queries.
+template <class T>
+void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
+                             View<float> out) {
+  constexpr std::int64_t kQueries = 128;
   const std::int64_t tokens = qkv.rows / images;
   const std::int64_t heads = out.cols / head_dim;
-  const std::int64_t pages = (tokens + kPageTokens - 1) / kPageTokens;
-  const std::int64_t page_size = head_dim * kPageTokens;
+  const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t task = 0; task < images * heads; ++task) {
     const std::int64_t first = task / heads * tokens;
     const std::int64_t column = task % heads * head_dim;
     ThreadWorkspace& work = workspace();
-    // Keys and values of this head in pages, as the decoder's cache has them.
-    auto* keys = work.pages.get<float>(2 * pages * page_size);
-    auto* values = keys + pages * page_size;
-    std::vector<const float*> key_pages;
-    std::vector<const float*> value_pages;
-    for (std::int64_t page = 0; page < pages; ++page) {
-      key_pages.push_back(keys + page * page_size);
-      value_pages.push_back(values + page * page_size);
-    }
+    // Queries and keys [tokens, head_dim], values transposed: [head_dim, tokens].
+    T* queries = work.narrow.get<T>(3 * tokens * head_dim);
+    T* keys = queries + tokens * head_dim;
+    T* values = keys + tokens * head_dim;
     for (std::int64_t t = 0; t < tokens; ++t) {
-      const float* key = qkv.row(first + t) + out.cols + column;
-      float* to = keys + t / kPageTokens * page_size + t % kPageTokens;
-      for (std::int64_t d = 0; d < head_dim; ++d) to[d * kPageTokens] = key[d];
-      std::copy_n(key + out.cols, head_dim, values + t * head_dim);
+      const float* query = qkv.row(first + t) + column;
+      const float* key = query + out.cols;
+      const float* value = key + out.cols;
+      for (std::int64_t d = 0; d < head_dim; ++d) {
+        queries[t * head_dim + d] = T(query[d]);
+        keys[t * head_dim + d] = T(key[d]);
+        values[d * tokens + t] = T(value[d]);
+      }
     }
-    for (std::int64_t t = 0; t < tokens; t += simd::kMaxQueries) {
-      simd::attention({.key_pages = key_pages.data(),
-                       .value_pages = value_pages.data(),
-                       .keys = tokens,
-                       .head_dim = head_dim,
-                       .scale = 1 / std::sqrt(static_cast<float>(head_dim)),
-                       .query = qkv.row(first + t) + column,
-                       .query_stride = qkv.stride,
-                       .queries = std::min(simd::kMaxQueries, tokens - t),
-                       .scores = work.scores.get<float>(simd::kMaxQueries * pages * kPageTokens),
-                       .out = out.row(first + t) + column,
-                       .out_stride = out.stride});
+    float* scores = work.scores.get<float>(kQueries * tokens);
+    T* weights = work.hidden.get<T>(kQueries * tokens);
+    for (std::int64_t t = 0; t < tokens; t += kQueries) {
+      const std::int64_t rows = std::min(kQueries, tokens - t);
+      MatMulShape shape{.rows = rows,
+                        .in = head_dim,
+                        .out = tokens,
+                        .in_stride = head_dim,
+                        .weight_stride = head_dim,
+                        .out_stride = tokens,
+                        .bf16 = std::is_same_v<T, BFloat16>};
+      matmuls_->get(shape).run(queries + t * head_dim, keys, nullptr, scores);
+      float reciprocals[kQueries];
+      for (std::int64_t r = 0; r < rows; ++r) {
+        reciprocals[r] = simd::softmax(scores + r * tokens, weights + r * tokens, tokens, scale);
+      }
+      std::swap(shape.in, shape.out);
+      shape.in_stride = shape.weight_stride = tokens;
+      shape.out_stride = out.stride;
+      matmuls_->get(shape).run(weights, values, nullptr, out.row(first + t) + column);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        float* row = out.row(first + t + r) + column;
+        for (std::int64_t d = 0; d < head_dim; ++d) row[d] *= reciprocals[r];
+      }
     }
   }
 }

@@ -4,7 +4,7 @@
 namespace fvlm {
 
 struct CpuLimits {
-  double f32_flops = 0;       // of oneDNN's matrix product, multiplications and additions as two
+  double f32_flops = 0;       // of oneDNN's best matrix product; multiply and add are two
   double bf16_flops = 0;      // the same in bf16, emulated where the processor lacks it
   double read_bandwidth = 0;  // bytes a second, all threads reading memory no cache can hold
 };

@@ -38,11 +38,6 @@ dnnl::matmul::primitive_desc describe(const MatMulShape& s, const memory::desc& 
   const memory::desc in({s.rows, s.in}, type(s.bf16), memory::dims{s.in_stride, 1});
   const memory::desc out({s.rows, s.out}, type(s.bf16_out), memory::dims{s.out_stride, 1});
   dnnl::post_ops after;
-#if DNNL_VERSION_MAJOR >= 3
-  if (s.gelu) after.append_eltwise(dnnl::algorithm::eltwise_gelu_erf, 0, 0);
-#else
-  if (s.gelu) after.append_eltwise(1, dnnl::algorithm::eltwise_gelu_erf, 0, 0);
-#endif
   if (s.accumulate) after.append_sum(1);
   dnnl::primitive_attr attributes;
   attributes.set_post_ops(after);

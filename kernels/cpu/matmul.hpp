@@ -12,7 +12,7 @@
 
 namespace fvlm {
 
-// out = epilogue(in W^T + bias): in [rows, in], W [out, in], out [rows, out].
+// out = in W^T (+ bias) (+ out): in [rows, in], W [out, in], out [rows, out].
 struct MatMulShape {
   std::int64_t rows = 0;
   std::int64_t in = 0;
@@ -23,8 +23,7 @@ struct MatMulShape {
   bool bf16 = false;        // inputs and weights are bfloat16, else float32; sums are float32
   bool bf16_out = false;    // the result as well
   bool bias = false;        // float32 [out]
-  bool gelu = false;        // erf form
-  bool accumulate = false;  // out += result
+  bool accumulate = false;  // add to what out holds
 
   auto operator<=>(const MatMulShape&) const = default;
 };

@@ -15,8 +15,10 @@
 namespace fvlm::simd {
 
 // Elementwise ------------------------------------------------------------------------------------
-// x[i] = x[i] * (1 + erf(x[i] / sqrt 2)) / 2; absolute error below 5e-7 * max(1, |x|).
+// x[i] = x[i] * (1 + erf(x[i] / sqrt 2)) / 2; absolute error below 5e-7 * max(1, |x|), in bfloat16
+// below 3.5e-5 * max(1, |x|) before it is rounded.
 void gelu(float* x, std::int64_t count);
+void gelu(BFloat16* x, std::int64_t count);
 // out[i] = gate[i] / (1 + exp(-gate[i])) * up[i].
 void swiglu(const float* gate, const float* up, float* out, std::int64_t count);
 // out[i] = GELU(x[i] * scale[i]).
@@ -73,7 +75,7 @@ void matvec(const BFloat16* weight, const MatVec& m, std::int64_t first, std::in
 
 // count elements, a multiple of 16; exact.
 void to_float(const BFloat16* from, float* to, std::int64_t count);
-// count elements, to nearest, ties to even.
+// count elements, to nearest, ties to even; a quiet NaN stays one.
 void to_bf16(const float* from, BFloat16* to, std::int64_t count);
 
 // Attention --------------------------------------------------------------------------------------
@@ -96,6 +98,10 @@ struct AttentionBlock {
 };
 // out = softmax(scale q K^T) V. Keys beyond `keys` in the last page may hold anything, NaN too.
 void attention(const AttentionBlock& block);
+
+// out[i] = exp(scale (scores[i] - largest score)); returns 1 / their sum. `out` may be `scores`.
+float softmax(const float* scores, float* out, std::int64_t count, float scale);
+float softmax(const float* scores, BFloat16* out, std::int64_t count, float scale);
 
 // Heads of `head_dim` floats side by side, rotated in place: the halves (x1, x2) of each become
 // (x1 c - x2 s, x2 c + x1 s) with cosine and sine [head_dim / 2].

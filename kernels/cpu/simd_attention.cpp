@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include "fvlm/ops/batch.hpp"
 #include "kernels/cpu/simd_math-inl.hpp"
@@ -59,21 +60,40 @@ void score_tile(const AttentionBlock& a, std::int64_t first) {
   }
 }
 
-// scores[i] = exp(scale (scores[i] - largest)); returns 1 / their sum.
-float softmax(float* scores, std::int64_t count, float scale) {
+// out[i] = exp(scale (scores[i] - largest)); returns 1 / their sum.
+template <class T>
+float softmax_of(const float* scores, T* out, std::int64_t count, float scale) {
   const V lowest = broadcast(-std::numeric_limits<float>::infinity());
   V largest = lowest;
   for_each_vector(count, [&](std::int64_t i, auto part) FVLM_LAMBDA {
     largest = hn::Max(largest, part.select(part.load(scores + i), lowest));
   });
   largest = broadcast(max_of_lanes(largest));
+  const auto weight = [&](V score) FVLM_LAMBDA {
+    return exp(hn::Mul(hn::Sub(score, largest), broadcast(scale)));
+  };
   V sum = zero();
-  for_each_vector(count, [&](std::int64_t i, auto part) FVLM_LAMBDA {
-    const V e = exp(hn::Mul(hn::Sub(part.load(scores + i), largest), broadcast(scale)));
-    part.store(e, scores + i);
+  std::int64_t i = 0;
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+      const V first = weight(load(scores + i));
+      const V second = weight(load(scores + i + kLanes));
+      store(first, second, out + i);
+      sum = hn::Add(sum, hn::Add(first, second));
+    }
+  }
+  for_each_vector(count - i, [&](std::int64_t j, auto part) FVLM_LAMBDA {
+    const V e = weight(part.load(scores + i + j));
+    part.store(e, out + i + j);
     sum = hn::Add(sum, part.select(e, zero()));
   });
   return 1.0F / sum_of_lanes(sum);
+}
+float softmax_to_float(const float* scores, float* out, std::int64_t count, float scale) {
+  return softmax_of(scores, out, count, scale);
+}
+float softmax_to_bfloat16(const float* scores, BFloat16* out, std::int64_t count, float scale) {
+  return softmax_of(scores, out, count, scale);
 }
 
 // Elements [d, d + kVectors * part.count()) of the outputs of queries [first, first + kQueries).
@@ -111,7 +131,8 @@ void attention_tile(const AttentionBlock& a, std::int64_t first) {
   score_tile<kQueries>(a, first);
   float reciprocals[kQueries];
   for (std::int64_t q = 0; q < kQueries; ++q) {
-    reciprocals[q] = softmax(a.scores + (first + q) * score_stride(a), a.keys, a.scale);
+    float* scores = a.scores + (first + q) * score_stride(a);
+    reciprocals[q] = softmax_of(scores, scores, a.keys, a.scale);
   }
   std::int64_t d = 0;
   const auto take = [&](auto vectors) FVLM_LAMBDA {
@@ -143,9 +164,19 @@ HWY_AFTER_NAMESPACE();
 namespace fvlm::simd {
 
 HWY_EXPORT(attention_of);
+HWY_EXPORT(softmax_to_float);
+HWY_EXPORT(softmax_to_bfloat16);
 
 void attention(const AttentionBlock& block) {
   HWY_DYNAMIC_DISPATCH(attention_of)(block);
+}
+
+float softmax(const float* scores, float* out, std::int64_t count, float scale) {
+  return HWY_DYNAMIC_DISPATCH(softmax_to_float)(scores, out, count, scale);
+}
+
+float softmax(const float* scores, BFloat16* out, std::int64_t count, float scale) {
+  return HWY_DYNAMIC_DISPATCH(softmax_to_bfloat16)(scores, out, count, scale);
 }
 
 }  // namespace fvlm::simd

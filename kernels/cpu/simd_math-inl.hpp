@@ -64,6 +64,33 @@ HWY_INLINE V load(const BFloat16* p) {
 HWY_INLINE void store(V v, float* p) {
   hn::StoreU(v, D(), p);
 }
+// The bits of v rounded to bfloat16, to nearest, ties to even, in the upper halves of the words;
+// what lies in the lower halves has no meaning. A quiet NaN, which is all that arithmetic makes,
+// stays.
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> rounded_to_bfloat16(V v) {
+  const hn::RebindToUnsigned<D> words;
+  const auto bits = hn::BitCast(words, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));
+  const auto up = hn::Add(hn::Set(words, 0x7fff), odd);
+  return hn::IfThenElse(hn::RebindMask(words, hn::IsNaN(v)), bits, hn::Add(bits, up));
+}
+HWY_INLINE void store(V v, BFloat16* p) {
+  const hn::Rebind<std::uint16_t, D> halves;
+  hn::StoreU(hn::TruncateTo(halves, hn::ShiftRight<16>(rounded_to_bfloat16(v))), halves,
+             reinterpret_cast<std::uint16_t*>(p));
+}
+// Two neighbours, where vectors have halves: half the work of storing them one by one.
+HWY_INLINE void store(V first, V second, BFloat16* p) {
+#if HWY_TARGET == HWY_SCALAR
+  store(first, p);
+  store(second, p + 1);
+#else
+  const hn::Repartition<std::uint16_t, D> halves;
+  hn::StoreU(hn::ConcatOdd(halves, hn::BitCast(halves, rounded_to_bfloat16(second)),
+                           hn::BitCast(halves, rounded_to_bfloat16(first))),
+             halves, reinterpret_cast<std::uint16_t*>(p));
+#endif
+}
 HWY_INLINE V broadcast(float value) {
   return hn::Set(D(), value);
 }
@@ -80,8 +107,14 @@ HWY_INLINE float max_of_lanes(V v) {
 // All elements of a vector are in memory.
 struct Full {
   static constexpr std::int64_t count() { return kLanes; }
-  static HWY_INLINE V load(const float* p) { return HWY_NAMESPACE::load(p); }
-  static HWY_INLINE void store(V v, float* p) { HWY_NAMESPACE::store(v, p); }
+  template <class T>
+  static HWY_INLINE V load(const T* p) {
+    return HWY_NAMESPACE::load(p);
+  }
+  template <class T>
+  static HWY_INLINE void store(V v, T* p) {
+    HWY_NAMESPACE::store(v, p);
+  }
   static HWY_INLINE V select(V v, V) { return v; }
 };
 
@@ -110,6 +143,16 @@ class Some {
     hn::BlendedStore(v, mask(), D(), p);
   }
 #endif
+  HWY_NOINLINE V load(const BFloat16* p) const {
+    BFloat16 all[kLanes] = {};
+    for (std::int64_t i = 0; i < elements_; ++i) all[i] = p[i];
+    return HWY_NAMESPACE::load(all);
+  }
+  HWY_NOINLINE void store(V v, BFloat16* p) const {
+    BFloat16 all[kLanes];
+    HWY_NAMESPACE::store(v, all);
+    for (std::int64_t i = 0; i < elements_; ++i) p[i] = all[i];
+  }
   // v, with `other` in the lanes that are not in memory.
   HWY_INLINE V select(V v, V other) const {
     return hn::IfThenElse(mask(), v, other);

@@ -223,6 +223,7 @@ class FastViTHD {
     backend.linear(spare.matrix(), stem_mix_.weights, {.activation = Activation::kGelu},
                    x.matrix());
     observe("stem", x);
+    stop_if_requested(stop);
 
     for (std::size_t i = 0; i < stages_.size(); ++i) {
       const Stage<B>& stage = stages_[i];
