@@ -18,8 +18,15 @@ namespace {
 
 using std::filesystem::path;
 
-constexpr std::string_view kSingleFile = "model.safetensors";
-constexpr std::string_view kIndexFile = "model.safetensors.index.json";
+// Where weights may be, in the order in which Transformers looks for them.
+struct WeightNames {
+  std::string_view single;
+  std::string_view index;  // of shards
+};
+constexpr WeightNames kWeightNames[] = {
+    {"model.safetensors", "model.safetensors.index.json"},
+    {"pytorch_model.bin", "pytorch_model.bin.index.json"},
+};
 
 // Unlike the plain std::filesystem::exists, never throws.
 bool file_exists(const path& file) {
@@ -53,64 +60,59 @@ std::map<std::string, std::string> read_weight_map(const path& index) {
   return weight_map;
 }
 
-std::vector<SafetensorsFile> open_shards(const path& folder) {
-  const path index = folder / kIndexFile;
-  const auto weight_map = read_weight_map(index);
+WeightFile open_weight_file(const path& file) {
+  if (file.extension() == ".safetensors") return SafetensorsFile::open(file);
+  return TorchFile(file);
+}
+
+const std::vector<TensorView>& tensors_of(const WeightFile& file) {
+  return std::visit(
+      [](const auto& f) -> const auto& { return f.tensors(); }, file);
+}
+const MappedFile& mapped(const WeightFile& file) {
+  return std::visit(
+      [](const auto& f) -> const auto& { return f.file(); }, file);
+}
+
+std::vector<WeightFile> open_shards(const path& folder, std::string_view index_name) {
+  const auto weight_map = read_weight_map(folder / index_name);
   std::set<std::string> names;
   for (const auto& [tensor, file] : weight_map) names.insert(file);
 
-  std::vector<SafetensorsFile> shards;
-  std::map<std::string_view, const SafetensorsFile*> by_name;
-  shards.reserve(names.size());  // by_name points into it
+  std::vector<WeightFile> shards;
+  std::map<std::string_view, std::set<std::string_view>> held;
   for (const std::string& name : names) {
     if (!file_exists(folder / name)) {
-      throw Error("{}: the file is missing, but {} lists it", (folder / name).string(), kIndexFile);
+      throw Error("{}: the file is missing, but {} lists it", (folder / name).string(), index_name);
     }
-    shards.push_back(SafetensorsFile::open(folder / name));
-    by_name.emplace(name, &shards.back());
+    shards.push_back(open_weight_file(folder / name));
+    for (const TensorView& tensor : tensors_of(shards.back())) held[name].insert(tensor.name);
   }
   for (const auto& [tensor, file] : weight_map) {
-    if (by_name.at(file)->find(tensor) == nullptr) {
+    if (!held[file].contains(tensor)) {
       throw Error("{}: tensor {} is missing, but {} says that it is in this file",
-                  (folder / file).string(), in_quotes(tensor), kIndexFile);
+                  (folder / file).string(), in_quotes(tensor), index_name);
     }
   }
   return shards;
 }
 
-bool has_pytorch_weights(const path& folder) {
-  std::error_code unreadable;
-  const std::filesystem::directory_iterator files(folder, unreadable);
-  return std::any_of(begin(files), end(files), [](const auto& entry) {
-    return entry.path().filename().string().starts_with("pytorch_model") &&
-           entry.path().extension() == ".bin";
-  });
-}
-
-std::vector<SafetensorsFile> open_weights(const path& folder) {
-  // Like Transformers, which reads the single file if there are both.
-  if (file_exists(folder / kSingleFile)) {
-    std::vector<SafetensorsFile> files;
-    files.push_back(SafetensorsFile::open(folder / kSingleFile));
-    return files;
+std::vector<WeightFile> open_weights(const path& folder) {
+  for (const WeightNames& names : kWeightNames) {
+    if (file_exists(folder / names.single)) {
+      std::vector<WeightFile> files;
+      files.push_back(open_weight_file(folder / names.single));
+      return files;
+    }
+    if (file_exists(folder / names.index)) return open_shards(folder, names.index);
   }
-  if (file_exists(folder / kIndexFile)) return open_shards(folder);
-  if (has_pytorch_weights(folder)) {
-    throw Error(
-        "{}: the weights are PyTorch files (pytorch_model*.bin); convert them first with "
-        "`fastvlm convert`",
-        folder.string());
-  }
-  throw Error("{}: no weights: expected {} or {}", folder.string(), kSingleFile, kIndexFile);
+  throw Error("{}: no weights: expected {}, {} or the {} of shards", folder.string(),
+              kWeightNames[0].single, kWeightNames[1].single, kWeightNames[0].index);
 }
 
 std::span<const std::int64_t> without_ones_at_end(std::span<const std::int64_t> shape) {
   while (!shape.empty() && shape.back() == 1) shape = shape.first(shape.size() - 1);
   return shape;
-}
-
-bool is_aligned(const TensorView& tensor) {
-  return reinterpret_cast<std::uintptr_t>(tensor.data.data()) % size_of(tensor.dtype) == 0;
 }
 
 }  // namespace
@@ -120,13 +122,15 @@ Checkpoint Checkpoint::open(const path& folder) {
   return {folder, std::move(config), open_weights(folder)};
 }
 
-Checkpoint::Checkpoint(path folder, FastVlmConfig config, std::vector<SafetensorsFile> files)
+Checkpoint::Checkpoint(path folder, FastVlmConfig config, std::vector<WeightFile> files)
     : folder_(std::move(folder)), config_(std::move(config)), files_(std::move(files)) {
-  for (const TensorView* tensor : tensors()) {
-    const auto [existing, is_new] = by_stored_name_.emplace(tensor->name, tensor);
-    if (!is_new) {
-      throw Error("{}: tensor {} is also in {}", tensor->file, in_quotes(tensor->name),
-                  existing->second->file);
+  for (std::size_t i = 0; i < files_.size(); ++i) {
+    for (const TensorView& tensor : tensors_of(files_[i])) {
+      const auto [existing, is_new] = by_stored_name_.emplace(tensor.name, Stored{&tensor, i});
+      if (!is_new) {
+        throw Error("{}: tensor {} is also in {}", tensor.file, in_quotes(tensor.name),
+                    existing->second.tensor->file);
+      }
     }
   }
 }
@@ -138,14 +142,14 @@ std::string Checkpoint::stored_name(std::string_view llava_name) const {
 
 const TensorView* Checkpoint::find(std::string_view llava_name) const {
   const auto found = by_stored_name_.find(stored_name(llava_name));
-  return found == by_stored_name_.end() ? nullptr : found->second;
+  return found == by_stored_name_.end() ? nullptr : found->second.tensor;
 }
 
 const TensorView& Checkpoint::require(std::string_view llava_name,
                                       std::span<const std::int64_t> shape) const {
   const TensorView* tensor = find(llava_name);
   if (tensor == nullptr) {
-    const path& where = files_.size() == 1 ? files_.front().file().path() : folder_;
+    const path& where = files_.size() == 1 ? mapped(files_.front()).path() : folder_;
     throw Error("{}: tensor {} is missing, expected shape [{}]", where.string(),
                 in_quotes(stored_name(llava_name)), fmt::join(shape, ", "));
   }
@@ -157,19 +161,13 @@ const TensorView& Checkpoint::require(std::string_view llava_name,
     throw Error("{}: tensor {}: expected F32, F16 or BF16, found {}", tensor->file,
                 in_quotes(tensor->name), name_of(tensor->dtype));
   }
-  if (!is_aligned(*tensor)) {
-    throw Error(
-        "{}: tensor {}: its data is not aligned to its {}-byte elements; rewrite the file "
-        "with `fastvlm convert`",
-        tensor->file, in_quotes(tensor->name), size_of(tensor->dtype));
-  }
   return *tensor;
 }
 
 std::vector<const TensorView*> Checkpoint::tensors() const {
   std::vector<const TensorView*> all;
-  for (const SafetensorsFile& file : files_) {
-    std::ranges::transform(file.tensors(), std::back_inserter(all),
+  for (const WeightFile& file : files_) {
+    std::ranges::transform(tensors_of(file), std::back_inserter(all),
                            [](const TensorView& tensor) { return &tensor; });
   }
   return all;
@@ -184,10 +182,16 @@ std::vector<const TensorView*> Checkpoint::tensors_besides(
   return others;
 }
 
+const WeightFile& Checkpoint::file_of(const TensorView& tensor) const {
+  return files_[by_stored_name_.at(tensor.name).file];
+}
+
+void Checkpoint::check_sum(const TensorView& tensor) const {
+  if (const auto* torch = std::get_if<TorchFile>(&file_of(tensor))) torch->check_sum(tensor);
+}
+
 void Checkpoint::release(const TensorView& tensor) const {
-  const auto file = std::ranges::find(
-      files_, tensor.file, [](const SafetensorsFile& f) { return f.file().path().string(); });
-  if (file != files_.end()) file->file().release(tensor.data);
+  mapped(file_of(tensor)).release(tensor.data);
 }
 
 }  // namespace fvlm

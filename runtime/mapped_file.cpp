@@ -57,6 +57,10 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::release(std::span<const std::byte> range) const {
+  // Discarding what is not the file's would lose it.
+  if (range.data() < bytes_.data() || range.data() + range.size() > bytes_.data() + bytes_.size()) {
+    return;
+  }
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto start = reinterpret_cast<std::uintptr_t>(range.data());
   const std::uintptr_t first = (start + page - 1) / page * page;

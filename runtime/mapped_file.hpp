@@ -24,7 +24,7 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
 
   // Takes the whole pages inside `range`, a part of bytes(), out of this process's memory. The
-  // bytes stay readable: touching them again reads the file again.
+  // bytes stay readable: touching them again reads the file again. Other ranges are left alone.
   void release(std::span<const std::byte> range) const;
 
  private:

@@ -118,13 +118,14 @@ std::int64_t count_non_finite(const TensorView& tensor) {
   // Exponent bits all set: infinity or not a number.
   const auto count = [&](auto element, auto exponent) {
     using Bits = decltype(element);
-    const std::span bits(reinterpret_cast<const Bits*>(tensor.data.data()),
-                         tensor.data.size() / sizeof(Bits));
     std::int64_t bad = 0;
-    const auto n = static_cast<std::int64_t>(bits.size());
+    const std::int64_t n = tensor.elements();
 #pragma omp parallel for reduction(+ : bad)
     for (std::int64_t i = 0; i < n; ++i) {
-      bad += (bits[static_cast<std::size_t>(i)] & exponent) == exponent ? 1 : 0;
+      Bits bits;
+      std::memcpy(&bits, tensor.data.data() + static_cast<std::size_t>(i) * sizeof(Bits),
+                  sizeof(Bits));
+      bad += (bits & exponent) == exponent ? 1 : 0;
     }
     return bad;
   };

@@ -62,6 +62,7 @@ class WeightLoader : public Visitor<WeightLoader<B>> {
     parameter.weights = backend_.pack(parameter.spec, fold(checkpoint_, path, parameter.spec));
     for (const StoredTensor& stored : stored_tensors(path, parameter.spec)) {
       const TensorView& tensor = checkpoint_.require(stored.name, stored.shape);
+      checkpoint_.check_sum(tensor);
       if (warn_) warn_about_values(tensor);
       done_ += static_cast<std::int64_t>(tensor.data.size());
       checkpoint_.release(tensor);

@@ -27,5 +27,6 @@ Command add_tokenize(CLI::App& program);
 Command add_trace(CLI::App& program);
 Command add_make_checkpoint(CLI::App& program);
 Command add_bench(CLI::App& program);
+Command add_evaluate(CLI::App& program);
 
 }  // namespace fvlm

@@ -7,7 +7,7 @@ packages=(
   g++ cmake ninja-build pkg-config
   libdnnl-dev libhwy-dev
   libfmt-dev nlohmann-json3-dev libcli11-dev
-  libjpeg-dev libpng-dev libwebp-dev libutf8proc-dev
+  libjpeg-dev libpng-dev libwebp-dev libutf8proc-dev libzip-dev zlib1g-dev
   libgtest-dev libbenchmark-dev
 )
 

@@ -27,6 +27,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kPatience{1000};  // before a progress line appears
 constexpr milliseconds kRedrawInterval{100};
+constexpr int kBarCells = 20;
 
 // A pipe that neither end waits for. It lives as long as the process, so a handler that runs late
 // on another thread never meets a closed descriptor.
@@ -112,7 +113,9 @@ void ProgressLine::update(double fraction) {
   const Clock::time_point now = Clock::now();
   if (now < next_draw_) return;
   if (on_terminal_) {
-    print_error_text(fmt::format("\r{}  {:3.0f} %", label_, 100 * fraction));
+    const auto done = static_cast<std::size_t>(kBarCells * std::clamp(fraction, 0.0, 1.0));
+    print_error_text(fmt::format("\r{}  [{:.<{}}] {:3.0f} %", label_, std::string(done, '#'),
+                                 kBarCells, 100 * fraction));
     visible_ = true;
     next_draw_ = now + kRedrawInterval;
   } else {

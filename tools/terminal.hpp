@@ -23,8 +23,9 @@ void write_output(std::string_view text);
 // Writes as much as fits without waiting, removes it from `text`. Throws as write_output does.
 void write_some_output(std::string& text);
 
-// "LABEL  42 %" on standard error, for work that turns out to take longer than a second: short work
-// stays silent. Redrawn in place on a terminal and erased at the end; elsewhere printed once.
+// "LABEL  [####......] 42 %" on standard error, for work that turns out to take longer than a
+// second: short work stays silent. Redrawn in place on a terminal and erased at the end; elsewhere
+// printed once.
 class ProgressLine {
  public:
   explicit ProgressLine(std::string label);

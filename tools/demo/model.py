@@ -5,12 +5,14 @@ maps are [batch, channels, height, width], sequences [batch, tokens, hidden].
 """
 
 import json
+import math
 import os
 import struct
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
 CONFIG = {
@@ -28,21 +30,32 @@ CONFIG = {
     "intermediate_size": 640, "tie_word_embeddings": True,
 }
 
-
-def conv(channels_in, channels_out, kernel, stride=1, groups=1, bias=True):
-    return nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=bias)
+EMBEDDING_STD = 0.1  # of embeddings before training
 
 
-def depthwise(layer, x):
-    """A grouped convolution as PyTorch's CPU finds its gradients fastest: in float32, and with the
-    channels repeated where there are several filters for each."""
-    several = layer.out_channels // layer.groups
-    with torch.autocast(x.device.type, enabled=False):
-        x = x.float()
-        if several > 1:
-            x = x.repeat_interleave(several, 1)
-        return F.conv2d(x, layer.weight, layer.bias, layer.stride, layer.padding,
-                        groups=layer.out_channels)
+def preprocess(image, size):
+    """Centred on a black square, then resized: [size, size, 3] bytes."""
+    side = max(image.size)
+    square = Image.new("RGB", (side, side))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return np.asarray(square.resize((size, size), Image.BICUBIC))
+
+
+class Convolution(nn.Conv2d):
+    def __init__(self, channels_in, channels_out, kernel, stride=1, groups=1, bias=True):
+        super().__init__(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=bias)
+
+    def forward(self, x):
+        if self.groups == 1:
+            return super().forward(x)
+        # A grouped convolution as PyTorch's CPU finds its gradients fastest: in float32, and with the
+        # channels repeated where there are several filters for each.
+        several = self.out_channels // self.groups
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            if several > 1:
+                x = x.repeat_interleave(several, 1)
+            return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.out_channels)
 
 
 class Reparam(nn.Module):
@@ -51,7 +64,7 @@ class Reparam(nn.Module):
     def __init__(self, *args, name="reparam_conv", skip=False, **kwargs):
         super().__init__()
         self.name = name
-        layer = conv(*args, **kwargs)
+        layer = Convolution(*args, **kwargs)
         if skip:  # begins as the identity: the skip is folded into the middle of the filter
             with torch.no_grad():
                 layer.weight.mul_(0.1)
@@ -59,26 +72,25 @@ class Reparam(nn.Module):
         self.add_module(name, layer)
 
     def forward(self, x):
-        layer = getattr(self, self.name)
-        return layer(x) if layer.groups == 1 else depthwise(layer, x)
+        return getattr(self, self.name)(x)
 
 
 class ConvBn(nn.Module):
     def __init__(self, channels):
         super().__init__()
-        self.conv = conv(channels, channels, 7, groups=channels, bias=False)
+        self.conv = Convolution(channels, channels, 7, groups=channels, bias=False)
         self.bn = nn.BatchNorm2d(channels)
 
     def forward(self, x):
-        return self.bn(depthwise(self.conv, x))
+        return self.bn(self.conv(x))
 
 
 class ConvFfn(nn.Module):
     def __init__(self, channels, ratio):
         super().__init__()
         self.conv = ConvBn(channels)
-        self.fc1 = conv(channels, channels * ratio, 1)
-        self.fc2 = conv(channels * ratio, channels, 1)
+        self.fc1 = Convolution(channels, channels * ratio, 1)
+        self.fc2 = Convolution(channels * ratio, channels, 1)
 
     def forward(self, x):
         return self.fc2(F.gelu(self.fc1(self.conv(x))))
@@ -154,8 +166,8 @@ class Downsample(nn.Module):
 class SqueezeExcite(nn.Module):
     def __init__(self, channels, ratio):
         super().__init__()
-        self.reduce = conv(channels, int(channels * ratio), 1)
-        self.expand = conv(int(channels * ratio), channels, 1)
+        self.reduce = Convolution(channels, int(channels * ratio), 1)
+        self.expand = Convolution(int(channels * ratio), channels, 1)
 
     def forward(self, x):
         return x * torch.sigmoid(self.expand(F.relu(self.reduce(x.mean((2, 3), keepdim=True)))))
@@ -284,9 +296,43 @@ class FastVlm(nn.Module):
         self.model.mm_projector = nn.Sequential(
             nn.Linear(wide, c["hidden_size"]), nn.GELU(), nn.Linear(c["hidden_size"], c["hidden_size"]))
         self.model.embed_tokens = nn.Embedding(c["vocab_size"], c["hidden_size"])
-        nn.init.normal_(self.model.embed_tokens.weight, std=0.05)
+        nn.init.normal_(self.model.embed_tokens.weight, std=EMBEDDING_STD)
         self.model.layers = nn.ModuleList(DecoderLayer(c) for _ in range(c["num_hidden_layers"]))
         self.model.norm = RmsNorm(c["hidden_size"], c["rms_norm_eps"])
+        for layer in self.model.layers:  # what is added to the embeddings must not drown them
+            for added in (layer.self_attn.o_proj, layer.mlp.down_proj):
+                added.weight.data.mul_(1 / math.sqrt(2 * c["num_hidden_layers"]))
+
+    @torch.no_grad()
+    def calibrate(self, pixels):
+        """Before training: scales every convolution of the encoder and the projector so that its
+        outputs for `pixels` [batch, 3, S, S] have mean 0 and variance 1 in each channel. The
+        BatchNorms of the not re-parameterised form do this; without them, random filters let the
+        differences between images fade to nothing on their way through thirty layers."""
+        def whiten(layer, _, out):
+            axes = [i for i in range(out.ndim) if i != out.ndim + layer.channel_axis]
+            out = out.float()
+            std = out.std(axes) + 1e-6
+            layer.weight.div_(std.reshape(-1, *[1] * (layer.weight.ndim - 1)))
+            if layer.bias is None:
+                return None
+            layer.bias.copy_((layer.bias - out.mean(axes)) / std)
+            shape = [-1] + [1] * (-layer.channel_axis - 1)
+            return (out - out.mean(axes).reshape(shape)) / std.reshape(shape)
+        hooks = []
+        for layer in self.model.modules():
+            if isinstance(layer, Convolution):
+                layer.channel_axis = -3
+                hooks.append(layer.register_forward_hook(whiten))
+        for layer in (self.model.mm_projector[0], self.model.mm_projector[2]):
+            layer.channel_axis = -1
+            hooks.append(layer.register_forward_hook(whiten))
+        self.encode(pixels)
+        for hook in hooks:
+            hook.remove()
+        last = self.model.mm_projector[2]  # features come as large as embeddings
+        last.weight.mul_(EMBEDDING_STD)
+        last.bias.mul_(EMBEDDING_STD)
 
     def encode(self, pixels):
         """pixels [batch, 3, S, S] in 0..1 -> [batch, image tokens, hidden]."""
@@ -321,3 +367,19 @@ class FastVlm(nn.Module):
         text += b" " * (-len(text) % 8)
         with open(os.path.join(folder, "model.safetensors"), "wb") as f:
             f.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+
+    @staticmethod
+    def load(folder):
+        """The model that `export` wrote, in float32, for use."""
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+            model = FastVlm(json.load(f))
+        with open(os.path.join(folder, "model.safetensors"), "rb") as f:
+            header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+            data = bytearray(f.read())
+        state = {}
+        for name, entry in header.items():
+            first, end = entry["data_offsets"]
+            state[name] = torch.frombuffer(data[first:end], dtype=torch.bfloat16).float().view(entry["shape"])
+        missing, unexpected = model.load_state_dict(state, strict=False)
+        assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
+        return model.eval()

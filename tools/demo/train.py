@@ -20,22 +20,14 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from torch import nn
 
 import scenes
-from model import CONFIG, FastVlm
+from model import CONFIG, FastVlm, preprocess
+from prompts import BEFORE, Prompts
 from tokenizer import Tokenizer
 
-BEFORE = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
 TEST_SEED = 1000003  # of the scenes on which progress is measured
-
-
-def preprocess(image, size):
-    """Centred on a black square, then resized: [size, size, 3] bytes."""
-    side = max(image.size)
-    square = Image.new("RGB", (side, side))
-    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return np.asarray(square.resize((size, size), Image.BICUBIC))
 
 
 def draw_range(job):
@@ -61,46 +53,8 @@ def draw_scenes(work, seed, count, size):
     return np.memmap(path, np.uint8, "r", shape=(count, size, size, 3))
 
 
-class Texts:
-    """Prompts and answers as ids."""
-
-    def __init__(self, folder):
-        self.tokenizer = Tokenizer(folder)
-        self.end = self.tokenizer.special["<|im_end|>"]
-        self.padding = self.tokenizer.special["<|endoftext|>"]
-        self.before = self.with_special(BEFORE)
-
-    def with_special(self, text):
-        ids = []
-        for i, turn in enumerate(text.split("<|im_start|>")):
-            if i > 0:
-                ids.append(self.tokenizer.special["<|im_start|>"])
-            content, *rest = turn.split("<|im_end|>")
-            ids += self.tokenizer.encode(content)
-            for after in rest:
-                ids += [self.end, *self.tokenizer.encode(after)]
-        return ids
-
-    def question(self, prompt):
-        return self.with_special(f"\n{prompt}<|im_end|>\n<|im_start|>assistant\n")
-
-    def batch(self, pairs):
-        """Inputs [n, t] and targets [n, t] of (prompt, answer); -100 where the loss does not look."""
-        rows = []
-        for prompt, answer in pairs:
-            question = self.question(prompt)
-            rows.append((question + self.tokenizer.encode(answer) + [self.end], len(question)))
-        length = max(len(ids) for ids, _ in rows) - 1
-        inputs = torch.full((len(rows), length), self.padding)
-        targets = torch.full((len(rows), length), -100)
-        for i, (ids, start) in enumerate(rows):
-            inputs[i, :len(ids) - 1] = torch.tensor(ids[:-1])
-            targets[i, start - 1:len(ids) - 1] = torch.tensor(ids[start:])
-        return inputs, targets
-
-
 def all_texts():
-    """Everything the scenes can ask and answer, more or less: enough to cut the vocabulary."""
+    """What the scenes ask and answer, more or less: enough to cut the vocabulary."""
     for i in range(20000):
         for _, prompt, answer in scenes.Scene("vocabulary", i).questions:
             yield prompt
@@ -111,7 +65,7 @@ def all_texts():
 
 
 def choose_questions(scene, count, rng):
-    """A description in each language, and others from the rest."""
+    """A description in one of the languages, and others from the rest."""
     fixed = [q for q in scene.questions if q[0].startswith("describe")]
     others = [q for q in scene.questions if not q[0].startswith("describe")]
     chosen = [rng.choice(fixed), *rng.sample(others, min(count - 1, len(others)))]
@@ -120,44 +74,73 @@ def choose_questions(scene, count, rng):
 
 
 def augment(pixels, rng):
-    """[batch, S, S, 3] bytes -> [batch, 3, S, S] in 0..1, moved and lit a little differently."""
+    """[batch, S, S, 3] bytes -> [batch, 3, S, S] in 0..1, moved and lit a little differently, and by
+    how many pixels (right, down) they were moved."""
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     dx, dy = rng.randint(-8, 8), rng.randint(-8, 8)
     x = torch.roll(x, (dy, dx), (2, 3))
     gain = 1 + 0.06 * torch.randn(len(x), 1, 1, 1)
-    return (x * gain).clamp(0, 1)
+    return (x * gain).clamp(0, 1), (dx, dy)
+
+
+class Hints(nn.Module):
+    """What a scene is, read straight from the image tokens by linear maps: whether a thing has its
+    centre in a token's part of the picture, its shape, colour and size, and which letters a text has.
+    Their loss teaches the encoder to see long before the decoder has learned to ask; they are not
+    part of the model."""
+
+    LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+    LONGEST = 6  # letters
+    KINDS = list(scenes.SHAPES), list(scenes.COLOURS), list(scenes.SIZES)
+
+    def __init__(self, hidden, side):
+        super().__init__()
+        self.side = side
+        self.things = nn.Linear(hidden, 1 + sum(len(kind) for kind in self.KINDS))
+        self.letters = nn.Linear(hidden * side * side, self.LONGEST * (len(self.LETTERS) + 1))
+
+    def targets(self, batch, shift):
+        """For scenes moved by a share of the picture's side: things [n, tokens, 3], the numbers of
+        shape, colour and size or -100, and letters [n, LONGEST], -100 for scenes without text."""
+        things = torch.full((len(batch), self.side * self.side, len(self.KINDS)), -100)
+        letters = torch.full((len(batch), self.LONGEST), -100)
+        for i, scene in enumerate(batch):
+            for shape, x, y, r, colour in scene.marks:
+                column = int((x + (1 - scene.width) / 2 + shift[0]) * self.side)
+                row = int((y + (1 - scene.height) / 2 + shift[1]) * self.side)
+                names = shape, colour, "small" if r < 0.1 else "large"
+                things[i, row * self.side + column] = torch.tensor(
+                    [kind.index(name) for kind, name in zip(self.KINDS, names)])
+            if scene.text:
+                text = [self.LETTERS.index(c) for c in scene.text[0]]
+                letters[i] = torch.tensor(text + [len(self.LETTERS)] * (self.LONGEST - len(text)))
+        return things, letters
+
+    def loss(self, features, things, letters):
+        """features [n, tokens, hidden]"""
+        def classify(scores, numbers):
+            wrong = F.cross_entropy(scores.flatten(0, -2), numbers.flatten(), reduction="sum")
+            return wrong / max(1, int((numbers >= 0).sum()))
+        there, *kinds = self.things(features).float().split([1, *(len(k) for k in self.KINDS)], -1)
+        loss = F.binary_cross_entropy_with_logits(there[..., 0], (things[..., 0] >= 0).float())
+        for i, scores in enumerate(kinds):
+            loss = loss + classify(scores, things[..., i])
+        read = self.letters(features.flatten(1)).float().unflatten(1, (self.LONGEST, -1))
+        return 0.3 * loss + 0.3 * classify(read, letters)
 
 
 @torch.no_grad()
-def answer(model, texts, features, prompts, device):
-    """Greedy answers to prompts about images, whose features are [n, image tokens, hidden]."""
-    before = torch.tensor(texts.before, device=device)
-    answers = []
-    for i, prompt in enumerate(prompts):
-        ids = texts.question(prompt)
-        start = len(ids)
-        while len(ids) < start + 40:
-            logits = model(features[i:i + 1], before, torch.tensor([ids], device=device))
-            token = int(logits[0, -1].argmax())
-            if token == texts.end:
-                break
-            ids.append(token)
-        answers.append(texts.tokenizer.decode(ids[start:]))
-    return answers
-
-
-@torch.no_grad()
-def evaluate(model, texts, pixels, size, device):
+def evaluate(model, prompts, pixels, size, device):
     """Share of questions of each kind whose whole answer is the most likely one."""
     model.eval()
-    before = torch.tensor(texts.before, device=device)
+    before = torch.tensor(prompts.before, device=device)
     right, asked = collections.Counter(), collections.Counter()
     for first in range(0, len(pixels), 50):
-        block = torch.from_numpy(pixels[first:first + 50]).permute(0, 3, 1, 2).to(device) / 255
+        block = torch.from_numpy(np.array(pixels[first:first + 50])).permute(0, 3, 1, 2).to(device) / 255
         features = model.encode(block)
         for i in range(len(block)):
             questions = scenes.Scene(TEST_SEED, first + i).questions
-            inputs, targets = texts.batch([(p, a) for _, p, a in questions])
+            inputs, targets = prompts.batch([(p, a) for _, p, a in questions])
             inputs, targets = inputs.to(device), targets.to(device)
             logits = model(features[i:i + 1].expand(len(inputs), -1, -1), before, inputs)
             good = ((logits.argmax(-1) == targets) | (targets == -100)).all(1)
@@ -175,6 +158,8 @@ def main():
     parser.add_argument("--output", required=True, help="folder for the finished model")
     parser.add_argument("--steps", type=int, default=6000, help="of --batch images each [6000]")
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--hint-steps", type=int, default=1500,
+                        help="of these, the first N teach the encoder alone, by hints [1500]")
     parser.add_argument("--questions", type=int, default=3, help="for each image of a step [3]")
     parser.add_argument("--scenes", type=int, default=40000, help="different scenes to draw [40000]")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate [0.0015]")
@@ -188,17 +173,23 @@ def main():
     size = CONFIG["vision_config"]["image_size"]
     if not os.path.exists(os.path.join(args.output, "vocab.json")):
         Tokenizer(args.tokenizer).cut(all_texts(), args.output)
-    texts = Texts(args.output)
-    ids = texts.tokenizer.special
+    prompts = Prompts(args.output)
+    ids = prompts.tokenizer.special
     vocabulary = math.ceil((max(ids.values()) + 1) / 16) * 16
-    config = {**CONFIG, "vocab_size": vocabulary, "bos_token_id": texts.padding, "eos_token_id": texts.end}
+    config = {**CONFIG, "vocab_size": vocabulary, "bos_token_id": prompts.padding, "eos_token_id": prompts.end}
     model = FastVlm(config).to(device).to(memory_format=torch.channels_last)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {vocabulary} tokens")
 
     pixels = draw_scenes(args.work, args.seed, args.scenes, size)
     test = draw_scenes(args.work, TEST_SEED, 200, size)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+    if not args.resume:
+        start = torch.from_numpy(np.array(pixels[:64])).permute(0, 3, 1, 2).to(device) / 255
+        model.calibrate(start)
+    side = size // 64
+    hints = Hints(config["hidden_size"], side).to(device)
+    parameters = [*model.parameters(), *hints.parameters()]
+    decayed = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
     optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05},
                                    {"params": others, "weight_decay": 0}], lr=args.rate, betas=(0.9, 0.98))
     state_file = os.path.join(args.work, "state.pt")
@@ -206,9 +197,10 @@ def main():
     if args.resume:
         state = torch.load(state_file, map_location=device)
         model.load_state_dict(state["model"])
+        hints.load_state_dict(state["hints"])
         optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
-    before = torch.tensor(texts.before, device=device)
+    before = torch.tensor(prompts.before, device=device)
     started, seen, losses = time.time(), 0, []
     while step < args.steps:
         rng = random.Random(f"{args.seed}/{step}")
@@ -217,32 +209,36 @@ def main():
         for group in optimiser.param_groups:
             group["lr"] = rate
         chosen = sorted(rng.sample(range(args.scenes), args.batch))
-        pairs = []
-        for i in chosen:
-            pairs += choose_questions(scenes.Scene(args.seed, i), args.questions, rng)
-        inputs, targets = (t.to(device) for t in texts.batch(pairs))
-        images = augment(pixels[chosen], rng).to(device).to(memory_format=torch.channels_last)
+        batch = [scenes.Scene(args.seed, i) for i in chosen]
+        images, moved = augment(pixels[chosen], rng)
+        things, letters = hints.targets(batch, (moved[0] / size, moved[1] / size))
         with torch.autocast(device, dtype=torch.bfloat16):
-            features = model.encode(images).repeat_interleave(args.questions, 0)
-            logits = model(features, before, inputs)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100)
+            features = model.encode(images.to(device).to(memory_format=torch.channels_last))
+            hint = hints.loss(features, things.to(device), letters.to(device))
+            loss = torch.zeros((), device=device)
+            if step >= args.hint_steps:
+                pairs = [p for scene in batch for p in choose_questions(scene, args.questions, rng)]
+                inputs, targets = (t.to(device) for t in prompts.batch(pairs))
+                logits = model(features.repeat_interleave(args.questions, 0), before, inputs)
+                loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        (loss + hint).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         step += 1
         seen += args.batch
-        losses.append(loss.item())
+        losses.append((loss.item(), hint.item()))
         if step % 50 == 0:
-            print(f"step {step} loss {np.mean(losses):.4f} rate {rate:.5f} "
+            answers, hinted = np.mean(losses, 0)
+            print(f"step {step} loss {answers:.4f} hints {hinted:.4f} rate {rate:.5f} "
                   f"{seen / (time.time() - started):.1f} images/s", flush=True)
             losses.clear()
         if step % 500 == 0 or step == args.steps:
-            torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step},
+            torch.save({"model": model.state_dict(), "hints": hints.state_dict(), "optimiser": optimiser.state_dict(), "step": step},
                        state_file + ".partial")
             os.replace(state_file + ".partial", state_file)
             model.export(args.output)
-            scores = evaluate(model, texts, test, size, device)
+            scores = evaluate(model, prompts, test, size, device)
             print("scores " + " ".join(f"{k} {100 * v:.1f}" for k, v in scores.items()), flush=True)
 
 
