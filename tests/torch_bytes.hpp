@@ -16,7 +16,7 @@ namespace fvlm {
 // `bytes` low bytes of a number, little-endian.
 inline std::string little_endian(std::uint64_t number, int bytes) {
   std::string out;
-  for (int i = 0; i < bytes; ++i) out += static_cast<char>(number >> (8 * i));
+  for (int i = 0; i < bytes; ++i) out += static_cast<char>(i < 8 ? number >> (8 * i) : 0);
   return out;
 }
 
