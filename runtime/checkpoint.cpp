@@ -28,6 +28,10 @@ constexpr WeightNames kWeightNames[] = {
     {"pytorch_model.bin", "pytorch_model.bin.index.json"},
 };
 
+// What training leaves: tensors in place of the base's, and LoRA adapters.
+constexpr std::string_view kChangeFiles[] = {"mm_projector.bin", "non_lora_trainables.bin",
+                                             "adapter_model.safetensors", "adapter_model.bin"};
+
 // Unlike the plain std::filesystem::exists, never throws.
 bool file_exists(const path& file) {
   std::error_code unreadable;
@@ -117,22 +121,86 @@ std::span<const std::int64_t> without_ones_at_end(std::span<const std::int64_t> 
 
 }  // namespace
 
-Checkpoint Checkpoint::open(const path& folder) {
-  FastVlmConfig config = read_config(folder);
-  return {folder, std::move(config), open_weights(folder)};
+Checkpoint Checkpoint::open(const path& folder, const path& base) {
+  const Adapter adapter = read_adapter(folder);
+  if (adapter.alpha != 0 && base.empty()) {
+    throw Error("{}: a LoRA adapter: the folder of its base is needed too (--model-base)",
+                folder.string());
+  }
+  std::vector<WeightFile> changes;
+  for (const std::string_view name : kChangeFiles) {
+    if (file_exists(folder / name)) changes.push_back(open_weight_file(folder / name));
+  }
+  const bool has_config = base.empty() || file_exists(folder / "config.json");
+  FastVlmConfig config = read_config(has_config ? folder : base);
+  if (!changes.empty() && config.layout != TensorLayout::kLlava) {
+    throw Error("{}: changes to weights in the fast_vlm layout; only LLaVA's is supported",
+                folder.string());
+  }
+  return {folder, std::move(config), open_weights(base.empty() ? folder : base), std::move(changes),
+          adapter};
 }
 
-Checkpoint::Checkpoint(path folder, FastVlmConfig config, std::vector<WeightFile> files)
+Checkpoint::Checkpoint(path folder, FastVlmConfig config, std::vector<WeightFile> files,
+                       std::vector<WeightFile> changes, const Adapter& adapter)
     : folder_(std::move(folder)), config_(std::move(config)), files_(std::move(files)) {
-  for (std::size_t i = 0; i < files_.size(); ++i) {
+  const std::size_t whole = files_.size();
+  std::ranges::move(changes, std::back_inserter(files_));
+  for (std::size_t i = 0; i < whole; ++i) {
+    const auto* safetensors = std::get_if<SafetensorsFile>(&files_[i]);
+    folded_ = folded_ || (safetensors != nullptr && safetensors->is_ours());
     for (const TensorView& tensor : tensors_of(files_[i])) {
-      const auto [existing, is_new] = by_stored_name_.emplace(tensor.name, Stored{&tensor, i});
+      const auto [existing, is_new] = by_stored_name_.emplace(tensor.name, &tensor);
       if (!is_new) {
         throw Error("{}: tensor {} is also in {}", tensor.file, in_quotes(tensor.name),
-                    existing->second.tensor->file);
+                    existing->second->file);
       }
     }
   }
+  if (folded_ && files_.size() > whole) {
+    throw Error("{}: changes on top of a converted checkpoint; give the one it was made from",
+                folder_.string());
+  }
+  for (std::size_t i = whole; i < files_.size(); ++i) add_changes(files_[i], adapter);
+}
+
+// Matrices A and B of an adapter, or tensors that take the place of others.
+void Checkpoint::add_changes(const WeightFile& file, const Adapter& adapter) {
+  for (const TensorView& tensor : tensors_of(file)) {
+    const auto [name, part] = parse_adapter_name(tensor.name);
+    if (part == AdapterName::Part::kWhole) {
+      by_stored_name_.insert_or_assign(name, &tensor);
+      continue;
+    }
+    const bool is_a = part == AdapterName::Part::kA;
+    if (adapter.alpha == 0 || tensor.shape.size() != 2 || !by_stored_name_.contains(name)) {
+      throw Error("{}: tensor {}: no matrix that it could change, or no adapter_config.json",
+                  tensor.file, in_quotes(tensor.name));
+    }
+    Change& change = changes_[name];
+    (is_a ? change.a : change.b) = &tensor;
+    if (is_a) change.scale = adapter.scale(tensor.shape[0]);
+  }
+}
+
+std::shared_ptr<const LowRank> Checkpoint::low_rank(std::string_view llava_name,
+                                                    std::span<const std::int64_t> shape) const {
+  const auto found = changes_.find(stored_name(llava_name));
+  if (found == changes_.end()) return nullptr;
+  const auto& [a, b, scale] = found->second;
+  if (a == nullptr || b == nullptr || a->shape[1] != shape[1] || b->shape[0] != shape[0] ||
+      a->shape[0] != b->shape[1]) {
+    throw Error("{}: the adapter's matrices for {} do not fit its shape [{}]", folder_.string(),
+                in_quotes(llava_name), fmt::join(shape, ", "));
+  }
+  auto change = std::make_shared<LowRank>();
+  change->rank = a->shape[0];
+  change->scale = scale;
+  change->a.resize(static_cast<std::size_t>(a->elements()));
+  change->b.resize(static_cast<std::size_t>(b->elements()));
+  copy_as_float(*a, change->a);
+  copy_as_float(*b, change->b);
+  return change;
 }
 
 std::string Checkpoint::stored_name(std::string_view llava_name) const {
@@ -142,7 +210,7 @@ std::string Checkpoint::stored_name(std::string_view llava_name) const {
 
 const TensorView* Checkpoint::find(std::string_view llava_name) const {
   const auto found = by_stored_name_.find(stored_name(llava_name));
-  return found == by_stored_name_.end() ? nullptr : found->second.tensor;
+  return found == by_stored_name_.end() ? nullptr : found->second;
 }
 
 const TensorView& Checkpoint::require(std::string_view llava_name,
@@ -167,8 +235,10 @@ const TensorView& Checkpoint::require(std::string_view llava_name,
 std::vector<const TensorView*> Checkpoint::tensors() const {
   std::vector<const TensorView*> all;
   for (const WeightFile& file : files_) {
-    std::ranges::transform(tensors_of(file), std::back_inserter(all),
-                           [](const TensorView& tensor) { return &tensor; });
+    for (const TensorView& tensor : tensors_of(file)) {
+      const auto found = by_stored_name_.find(parse_adapter_name(tensor.name).name);
+      if (found != by_stored_name_.end() && found->second == &tensor) all.push_back(&tensor);
+    }
   }
   return all;
 }
@@ -183,11 +253,15 @@ std::vector<const TensorView*> Checkpoint::tensors_besides(
 }
 
 const WeightFile& Checkpoint::file_of(const TensorView& tensor) const {
-  return files_[by_stored_name_.at(tensor.name).file];
+  const auto holds = [&](const WeightFile& file) {
+    const auto& tensors = tensors_of(file);
+    return &tensor >= tensors.data() && &tensor < tensors.data() + tensors.size();
+  };
+  return *std::ranges::find_if(files_, holds);
 }
 
 void Checkpoint::check_sum(const TensorView& tensor) const {
-  if (const auto* torch = std::get_if<TorchFile>(&file_of(tensor))) torch->check_sum(tensor);
+  std::visit([&](const auto& file) { file.check_sum(tensor); }, file_of(tensor));
 }
 
 void Checkpoint::release(const TensorView& tensor) const {

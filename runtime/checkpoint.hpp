@@ -1,11 +1,15 @@
 // A checkpoint folder: config.json and the weights, in model.safetensors or pytorch_model.bin or in
 // the shards that their .index.json lists. Tensors are asked for by LLaVA's names whichever layout
 // the files use, and stay in the mapped files.
+//
+// What LLaVA's training leaves beside or instead of whole weights is put on top: mm_projector.bin
+// and non_lora_trainables.bin replace tensors, adapter_model.* (LoRA) changes them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +18,9 @@
 #include <vector>
 
 #include "fvlm/models/config.hpp"
+#include "fvlm/ops/host_weights.hpp"
+#include "fvlm/ops/spec.hpp"
+#include "runtime/adapter.hpp"
 #include "runtime/safetensors.hpp"
 #include "runtime/torch_file.hpp"
 
@@ -25,10 +32,24 @@ class Checkpoint {
  public:
   // Reads and checks config.json and the header of every weight file. Throws Error if anything is
   // missing, damaged or contradictory.
-  static Checkpoint open(const std::filesystem::path& folder);
+  // `base`: the folder of the whole weights, if `folder` has only what was trained.
+  static Checkpoint open(const std::filesystem::path& folder,
+                         const std::filesystem::path& base = {});
 
   const std::filesystem::path& folder() const { return folder_; }
   const FastVlmConfig& config() const { return config_; }
+
+  // Whether `fastvlm convert` wrote it: batch norms, layer scales and 1/255 are folded already.
+  bool is_folded() const { return folded_; }
+  // What the files hold for a parameter.
+  template <class Spec>
+  Spec as_stored(const Spec& spec) const {
+    return folded_ ? folded(spec) : spec;
+  }
+  template <class Spec>
+  std::vector<StoredTensor> stored(const std::string& path, const Spec& spec) const {
+    return stored_tensors(path, as_stored(spec));
+  }
 
   // The tensor that LLaVA's layout calls `llava_name`; nullptr if there is none.
   const TensorView* find(std::string_view llava_name) const;
@@ -38,7 +59,11 @@ class Checkpoint {
   // Error naming file, tensor and what was expected.
   const TensorView& require(std::string_view llava_name, std::span<const std::int64_t> shape) const;
 
-  // Every tensor, in the order of the files.
+  // The change that a LoRA adapter makes to a matrix of this shape; nullptr if there is none.
+  std::shared_ptr<const LowRank> low_rank(std::string_view llava_name,
+                                          std::span<const std::int64_t> shape) const;
+
+  // Every tensor of the model's, in the order of the files.
   std::vector<const TensorView*> tensors() const;
   // Those that none of the names stands for: what a model with these tensors does not use.
   std::vector<const TensorView*> tensors_besides(std::span<const std::string> llava_names) const;
@@ -50,19 +75,24 @@ class Checkpoint {
   void release(const TensorView& tensor) const;
 
  private:
-  Checkpoint(std::filesystem::path folder, FastVlmConfig config, std::vector<WeightFile> files);
+  Checkpoint(std::filesystem::path folder, FastVlmConfig config, std::vector<WeightFile> files,
+             std::vector<WeightFile> changes, const Adapter& adapter);
 
+  void add_changes(const WeightFile& file, const Adapter& adapter);
   std::string stored_name(std::string_view llava_name) const;
   const WeightFile& file_of(const TensorView& tensor) const;
 
   std::filesystem::path folder_;
   FastVlmConfig config_;
   std::vector<WeightFile> files_;
-  struct Stored {
-    const TensorView* tensor;
-    std::size_t file;  // index
+  bool folded_ = false;
+  std::unordered_map<std::string, const TensorView*> by_stored_name_;
+  struct Change {
+    const TensorView* a = nullptr;
+    const TensorView* b = nullptr;
+    double scale = 1;
   };
-  std::unordered_map<std::string_view, Stored> by_stored_name_;
+  std::unordered_map<std::string, Change> changes_;  // by the name of the matrix
 };
 
 }  // namespace fvlm

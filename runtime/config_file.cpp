@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
@@ -249,6 +250,51 @@ FastVlmConfig read_config(const std::filesystem::path& folder) {
     add_end_tokens(result.text, ConfigObject(generation.string(), generation_json));
   }
   return result;
+}
+
+void write_config(const FastVlmConfig& config, const std::string& dtype,
+                  const std::filesystem::path& folder) {
+  const FastViTHDConfig& vision = config.vision;
+  const Qwen2Config& text = config.text;
+  nlohmann::json mixers = nlohmann::json::array();
+  for (const TokenMixer mixer : vision.token_mixers) {
+    for (const MixerName& known : kMixerNames) {
+      if (known.mixer == mixer) mixers.push_back(known.name);
+    }
+  }
+  const nlohmann::json json = {
+      {"architectures", {"LlavaQwen2ForCausalLM"}},
+      {"model_type", "llava_qwen2"},
+      {"hidden_size", text.hidden_size},
+      {"num_hidden_layers", text.layers},
+      {"num_attention_heads", text.heads},
+      {"num_key_value_heads", text.kv_heads},
+      {"intermediate_size", text.intermediate_size},
+      {"vocab_size", text.vocab_size},
+      {"tie_word_embeddings", text.tie_word_embeddings},
+      {"rms_norm_eps", text.rms_norm_eps},
+      {"rope_theta", text.rope_theta},
+      {"max_position_embeddings", text.max_positions},
+      {"eos_token_id", text.eos_tokens},
+      {"image_aspect_ratio", "pad"},
+      {"mm_projector_type", "mlp2x_gelu"},
+      {"mm_hidden_size", vision.output_channels()},
+      {"mm_vision_tower", "mobileclip_l_" + std::to_string(vision.image_size)},
+      {"torch_dtype", dtype},
+      {"vision_config",
+       {{"image_size", vision.image_size},
+        {"layers", vision.layers},
+        {"embed_dims", vision.embed_dims},
+        {"token_mixers", mixers},
+        {"mlp_ratio", vision.mlp_ratio},
+        {"head_dim", vision.head_dim},
+        {"cls_ratio", vision.cls_ratio},
+        {"se_ratio", vision.se_ratio}}}};
+  const auto path = folder / "config.json";
+  std::ofstream file(path, std::ios::binary);
+  file << json.dump(2) << '\n';
+  file.close();
+  if (!file) throw Error("{}: cannot be written", path.string());
 }
 
 }  // namespace fvlm

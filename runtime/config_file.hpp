@@ -1,7 +1,9 @@
-// Reads config.json (and generation_config.json, if there is one) into FastVlmConfig.
+// Reads config.json (and generation_config.json, if there is one) into FastVlmConfig, and writes
+// it.
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "fvlm/models/config.hpp"
 
@@ -18,5 +20,10 @@ namespace fvlm {
 // Throws Error if the folder or file is missing, a key is missing, of a wrong type or out of range,
 // sizes contradict one another, or a setting asks for something this library does not do.
 FastVlmConfig read_config(const std::filesystem::path& folder);
+
+// Writes FOLDER/config.json in LLaVA's form; `dtype` is PyTorch's name of the weights' type. Throws
+// Error if it cannot be written.
+void write_config(const FastVlmConfig& config, const std::string& dtype,
+                  const std::filesystem::path& folder);
 
 }  // namespace fvlm

@@ -14,6 +14,7 @@
 #include "fvlm/core/error.hpp"
 #include "fvlm/models/fastvlm.hpp"
 #include "kernels/plan/plan.hpp"
+#include "runtime/config_file.hpp"
 #include "runtime/safetensors_writer.hpp"
 
 namespace fvlm {
@@ -58,43 +59,8 @@ FastVlmConfig config_of(const ModelSize& size) {
                  .intermediate_size = size.intermediate,
                  .vocab_size = size.vocab,
                  .tie_word_embeddings = size.tied,
-                 .eos_tokens = {}};
+                 .eos_tokens = {static_cast<std::int32_t>(size.first_special + 2)}};
   return config;
-}
-
-nlohmann::json config_json(const ModelSize& size) {
-  const FastViTHDConfig& vision = size.vision;
-  nlohmann::json mixers = nlohmann::json::array();
-  for (const TokenMixer mixer : vision.token_mixers) {
-    mixers.push_back(mixer == TokenMixer::kAttention ? "attention" : "repmixer");
-  }
-  return {{"architectures", {"LlavaQwen2ForCausalLM"}},
-          {"model_type", "llava_qwen2"},
-          {"hidden_size", size.hidden},
-          {"num_hidden_layers", size.layers},
-          {"num_attention_heads", size.heads},
-          {"num_key_value_heads", size.kv_heads},
-          {"intermediate_size", size.intermediate},
-          {"vocab_size", size.vocab},
-          {"tie_word_embeddings", size.tied},
-          {"rms_norm_eps", 1e-6},
-          {"rope_theta", 1e6},
-          {"max_position_embeddings", 32768},
-          {"eos_token_id", size.first_special + 2},
-          {"image_aspect_ratio", "pad"},
-          {"mm_projector_type", "mlp2x_gelu"},
-          {"mm_hidden_size", vision.output_channels()},
-          {"mm_vision_tower", "mobileclip_l_" + std::to_string(vision.image_size)},
-          {"torch_dtype", "bfloat16"},
-          {"vision_config",
-           {{"image_size", vision.image_size},
-            {"layers", vision.layers},
-            {"embed_dims", vision.embed_dims},
-            {"token_mixers", mixers},
-            {"mlp_ratio", vision.mlp_ratio},
-            {"head_dim", vision.head_dim},
-            {"cls_ratio", vision.cls_ratio},
-            {"se_ratio", vision.se_ratio}}}};
 }
 
 // SplitMix64 (Steele, Lea and Flood, 2014): any index of the sequence without those before it.
@@ -335,7 +301,7 @@ void write_random_checkpoint(const RandomCheckpointOptions& options) {
         nlohmann::json{{"metadata", {{"total_size", 2 * total}}}, {"weight_map", weight_map}}.dump(
             2));
   }
-  write_text(options.output / "config.json", config_json(*size).dump(2));
+  write_config(config_of(*size), "bfloat16", options.output);
   write_tokenizer(options, *size);
 }
 

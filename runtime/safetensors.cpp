@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "fvlm/core/error.hpp"
+#include "runtime/checksum.hpp"
 #include "runtime/json_file.hpp"
 
 namespace fvlm {
@@ -164,6 +165,34 @@ void check_tiling(const std::vector<Placed>& sorted, std::uint64_t data_bytes,
   }
 }
 
+// A file of ours has a version and a checksum of its header; a file with one of them is damaged.
+void check_our_header(std::string_view header, const std::map<std::string, std::string>& metadata,
+                      const std::string& path) {
+  const auto version = metadata.find(kFormatKey);
+  const auto sum = metadata.find(kHeaderSumKey);
+  if (version == metadata.end() && sum == metadata.end()) return;
+  if (version == metadata.end() || sum == metadata.end()) {
+    throw Error("{}: damaged header: \"{}\" without \"{}\"", path,
+                version == metadata.end() ? kHeaderSumKey : kFormatKey,
+                version == metadata.end() ? kFormatKey : kHeaderSumKey);
+  }
+  std::string text(header);
+  const std::string field = fmt::format("\"{}\":\"", kHeaderSumKey);
+  const std::size_t at = text.find(field);
+  if (at == std::string::npos || sum->second.size() != kNoSum.size()) {
+    throw Error("{}: damaged header: its checksum is not where it should be", path);
+  }
+  text.replace(at + field.size(), kNoSum.size(), kNoSum);
+  if (const std::string found = crc32_digits(std::as_bytes(std::span(text)));
+      found != sum->second) {
+    throw Error("{}: damaged header: its checksum is {}, expected {}", path, found, sum->second);
+  }
+  if (version->second != kFormatVersion) {
+    throw Error("{}: version {} of fastvlm's format, expected {}; a newer fastvlm reads it", path,
+                in_quotes(version->second), kFormatVersion);
+  }
+}
+
 }  // namespace
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
@@ -188,6 +217,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     const auto [begin, end] = entry.range(tensor.dtype, tensor.shape);
     placed.push_back({std::move(tensor), begin, end});
   }
+  check_our_header(sections.header, metadata_, file);
   std::ranges::sort(placed, {}, [](const Placed& p) { return std::pair(p.begin, p.end); });
   check_tiling(placed, sections.data.size(), file);
 
@@ -202,6 +232,16 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
 const TensorView* SafetensorsFile::find(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : found->second;
+}
+
+void SafetensorsFile::check_sum(const TensorView& tensor) const {
+  if (!is_ours()) return;
+  const auto sum = metadata_.find(kTensorSumKey + tensor.name);
+  const std::string found = crc32_digits(tensor.data);
+  if (sum == metadata_.end() || sum->second != found) {
+    throw Error("{}: tensor {}: its bytes have the checksum {}, expected {}", tensor.file,
+                in_quotes(tensor.name), found, sum == metadata_.end() ? "one" : sum->second);
+  }
 }
 
 }  // namespace fvlm

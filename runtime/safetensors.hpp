@@ -21,6 +21,13 @@
 
 namespace fvlm {
 
+// Metadata of our own files: the version of what follows, the CRC-32 of the header with this value
+// as "00000000", and those of the tensors' bytes under kTensorSumKey + name, all as 8 hex digits.
+inline const std::string kFormatKey = "fastvlm";
+inline const std::string kFormatVersion = "1";
+inline const std::string kHeaderSumKey = "header_crc32";
+inline const std::string kTensorSumKey = "crc32:";
+
 class SafetensorsFile {
  public:
   // Throws Error if the file breaks any rule of the format.
@@ -32,6 +39,10 @@ class SafetensorsFile {
   const std::vector<TensorView>& tensors() const { return tensors_; }
   // The header's "__metadata__"; empty if it has none.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  // Whether it says that `fastvlm convert` wrote the file; then it has checksums.
+  bool is_ours() const { return metadata_.contains(kFormatKey); }
+  // Throws Error if the tensor's bytes do not have their checksum; other files have none.
+  void check_sum(const TensorView& tensor) const;
   const MappedFile& file() const { return *file_; }
 
  private:

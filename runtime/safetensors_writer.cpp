@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "fvlm/core/error.hpp"
+#include "runtime/checksum.hpp"
 #include "runtime/json_file.hpp"
 #include "runtime/safetensors.hpp"
 
@@ -22,6 +23,7 @@ namespace {
 
 // Headers are padded with spaces so that the data begins at a multiple of this.
 constexpr std::size_t kAlignment = 8;
+const std::string kMetadata(kSafetensorsMetadataKey);
 
 [[noreturn]] void fail(const std::filesystem::path& path) {
   throw Error("{}: cannot be written: {}", path.string(), std::generic_category().message(errno));
@@ -30,11 +32,17 @@ constexpr std::size_t kAlignment = 8;
 }  // namespace
 
 SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, std::vector<TensorHeader> tensors,
-                                     const std::map<std::string, std::string>& metadata)
-    : path_(std::move(path)), partial_(path_) {
+                                     std::map<std::string, std::string> metadata)
+    : path_(std::move(path)),
+      partial_(path_),
+      header_(json::object()),
+      has_sums_(metadata.contains(kFormatKey)) {
   partial_ += ".partial";
-  json header = json::object();
-  if (!metadata.empty()) header[std::string(kSafetensorsMetadataKey)] = metadata;
+  if (has_sums_) {  // known in the end, when they are written over these
+    metadata[kHeaderSumKey] = kNoSum;
+    for (const TensorHeader& tensor : tensors) metadata[kTensorSumKey + tensor.name] = kNoSum;
+  }
+  if (!metadata.empty()) header_[kMetadata] = metadata;
   std::uint64_t at = 0;
   for (TensorHeader& tensor : tensors) {
     const auto bytes = checked_tensor_bytes(tensor.dtype, tensor.shape);
@@ -42,22 +50,23 @@ SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, std::vector<Ten
       throw Error("{}: tensor {}: shape [{}] is not possible", path_.string(),
                   in_quotes(tensor.name), fmt::join(tensor.shape, ", "));
     }
-    if (tensor.name == kSafetensorsMetadataKey || header.contains(tensor.name)) {
+    if (tensor.name == kSafetensorsMetadataKey || header_.contains(tensor.name)) {
       throw Error("{}: tensor {}: the name is taken", path_.string(), in_quotes(tensor.name));
     }
-    header[tensor.name] = {{"dtype", name_of(tensor.dtype)},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {at, at + *bytes}}};
+    header_[tensor.name] = {{"dtype", name_of(tensor.dtype)},
+                            {"shape", tensor.shape},
+                            {"data_offsets", {at, at + *bytes}}};
     pending_.push_back({std::move(tensor.name), *bytes});
     at += *bytes;
   }
   std::string text;
   try {
-    text = header.dump();
+    text = header_.dump();
   } catch (const json::type_error&) {
     throw Error("{}: a tensor's name or the metadata is not valid UTF-8", path_.string());
   }
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
+  header_bytes_ = text.size();
   const std::uint64_t length = text.size();
   if (length > kMaxSafetensorsHeader) {
     throw Error("{}: header of {} bytes, expected at most {}", path_.string(), length,
@@ -94,6 +103,7 @@ void SafetensorsWriter::write(std::span<const std::byte> bytes) {
                 in_quotes(tensor.name), bytes.size(), tensor.bytes_left);
   }
   write_raw(bytes.data(), bytes.size());
+  if (has_sums_) tensor.sum = crc32(bytes, tensor.sum);
   tensor.bytes_left -= bytes.size();
   skip_complete();
 }
@@ -104,6 +114,7 @@ void SafetensorsWriter::finish() {
     throw Error("{}: tensor {}: {} bytes were not written", path_.string(), in_quotes(tensor.name),
                 tensor.bytes_left);
   }
+  if (has_sums_) write_sums();
   // Some file systems report a full disk only here.
   if (::close(std::exchange(fd_, -1)) != 0 || ::rename(partial_.c_str(), path_.c_str()) != 0) {
     const int reason = errno;
@@ -111,6 +122,23 @@ void SafetensorsWriter::finish() {
     errno = reason;
     fail(path_);
   }
+}
+
+void SafetensorsWriter::write_sums() {
+  json& metadata = header_[kMetadata];
+  for (const Pending& tensor : pending_) {
+    metadata[kTensorSumKey + tensor.name] = crc32_digits(tensor.sum);
+  }
+  const auto text = [&] {
+    std::string padded = header_.dump();
+    padded.resize(header_bytes_, ' ');
+    return padded;
+  };
+  const std::string without = text();
+  metadata[kHeaderSumKey] = crc32_digits(std::as_bytes(std::span(without)));
+  if (::lseek(fd_, sizeof(std::uint64_t), SEEK_SET) < 0) fail(partial_);
+  const std::string complete = text();
+  write_raw(complete.data(), complete.size());
 }
 
 void SafetensorsWriter::write_raw(const void* data, std::size_t size) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,10 +26,11 @@ struct TensorHeader {
 
 class SafetensorsWriter {
  public:
-  // Opens FILE.partial and writes the header. Throws Error if the file cannot be written, a name
-  // occurs twice, or a shape is negative or too large.
+  // Opens FILE.partial and writes the header. Metadata with kFormatKey makes it a file of our own
+  // format, which gets checksums. Throws Error if the file cannot be written, a name occurs twice,
+  // or a shape is negative or too large.
   SafetensorsWriter(std::filesystem::path path, std::vector<TensorHeader> tensors,
-                    const std::map<std::string, std::string>& metadata = {});
+                    std::map<std::string, std::string> metadata = {});
   // Without finish(), removes FILE.partial.
   ~SafetensorsWriter();
   SafetensorsWriter(const SafetensorsWriter&) = delete;
@@ -45,8 +47,10 @@ class SafetensorsWriter {
   struct Pending {
     std::string name;
     std::uint64_t bytes_left;
+    std::uint32_t sum = 0;
   };
 
+  void write_sums();
   void write_raw(const void* data, std::size_t size);
   void skip_complete();
 
@@ -54,6 +58,9 @@ class SafetensorsWriter {
   std::filesystem::path partial_;
   std::vector<Pending> pending_;
   std::size_t current_ = 0;
+  nlohmann::json header_;
+  std::size_t header_bytes_ = 0;
+  bool has_sums_ = false;
   int fd_ = -1;
 };
 

@@ -132,7 +132,7 @@ std::vector<TracedTensor> trace_run(const TraceOptions& options, const Image& im
   if (std::count(options.prompt_ids.begin(), options.prompt_ids.end(), kImageToken) > 1) {
     throw Error("a trace takes one image: at most one {} among the prompt ids", kImageToken);
   }
-  const Checkpoint checkpoint = Checkpoint::open(options.model_path);
+  const Checkpoint checkpoint = Checkpoint::open(options.model_path, options.model_base);
   return with_backend(options.device, options.precision, options.threads, [&](auto backend) {
     return run(options, checkpoint, image, std::move(backend));
   });

@@ -14,6 +14,7 @@ namespace fvlm {
 
 struct TraceOptions {
   std::filesystem::path model_path;
+  std::filesystem::path model_base{};    // of an adapter
   std::vector<std::int32_t> prompt_ids;  // kImageToken where the image goes
   std::int64_t max_new_tokens = 1;
   Device device = Device::kAuto;

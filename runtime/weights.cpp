@@ -19,7 +19,8 @@ std::vector<float> read(const Checkpoint& checkpoint, const StoredTensor& stored
 
 }  // namespace
 
-HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const LinearSpec& spec) {
+HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const LinearSpec& given) {
+  const LinearSpec spec = checkpoint.as_stored(given);
   HostLinear host{.out = spec.out(), .in = spec.in};
   if (!spec.layer_scale.empty()) {
     const auto scale = read(checkpoint, stored_tensors(path, spec).back());
@@ -36,7 +37,8 @@ HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const Lin
         throw Error("{}: tensor \"{}\": expected floating-point numbers, found {}", tensor.file,
                     tensor.name, name_of(tensor.dtype));
       }
-      host.blocks.push_back({tensor.dtype, tensor.data.data(), stored.shape[0]});
+      host.blocks.push_back({tensor.dtype, tensor.data.data(), stored.shape[0],
+                             checkpoint.low_rank(stored.name, stored.shape)});
     }
   }
   if (!host.row_scale.empty()) {
@@ -50,7 +52,8 @@ HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const Lin
 // y = (conv(x) - mean) / sqrt(variance + eps) * gain + bias is a convolution again, with the
 // weights scaled by gain / sqrt(variance + eps).
 HostDepthwise fold(const Checkpoint& checkpoint, const std::string& path,
-                   const DepthwiseSpec& spec) {
+                   const DepthwiseSpec& given) {
+  const DepthwiseSpec spec = checkpoint.as_stored(given);
   constexpr double kBatchNormEps = 1e-5;
   const auto stored = stored_tensors(path, spec);
   const auto weight = read(checkpoint, stored[0]);  // [out, 1, k, k]
@@ -76,7 +79,9 @@ HostDepthwise fold(const Checkpoint& checkpoint, const std::string& path,
   return host;
 }
 
-HostStem fold(const Checkpoint& checkpoint, const std::string& path, const StemSpec& spec) {
+HostStem fold(const Checkpoint& checkpoint, const std::string& path, const StemSpec& given) {
+  const StemSpec spec = checkpoint.as_stored(given);
+  const double divisor = spec.takes_bytes ? 1.0 : 255.0;
   const auto stored = stored_tensors(path, spec);
   const auto weight = read(checkpoint, stored[0]);  // [out, 3 (rgb), 3, 3]
   const auto out = static_cast<std::size_t>(spec.out);
@@ -85,7 +90,7 @@ HostStem fold(const Checkpoint& checkpoint, const std::string& path, const StemS
     for (std::size_t rgb = 0; rgb < 3; ++rgb) {
       for (std::size_t tap = 0; tap < 9; ++tap) {
         host.weight[(tap * 3 + rgb) * out + c] =
-            static_cast<float>(weight[(c * 3 + rgb) * 9 + tap] / 255.0);
+            static_cast<float>(weight[(c * 3 + rgb) * 9 + tap] / divisor);
       }
     }
   }

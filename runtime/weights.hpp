@@ -34,7 +34,7 @@ class StoredBytes : public Visitor<StoredBytes> {
 
   template <class P>
   void leaf(const std::string& path, const P& parameter) {
-    for (const StoredTensor& t : stored_tensors(path, parameter.spec)) {
+    for (const StoredTensor& t : checkpoint_.stored(path, parameter.spec)) {
       bytes += static_cast<std::int64_t>(checkpoint_.require(t.name, t.shape).data.size());
     }
   }
@@ -60,7 +60,7 @@ class WeightLoader : public Visitor<WeightLoader<B>> {
   void leaf(const std::string& path, P& parameter) {
     if (progress_) progress_(done_, total_);
     parameter.weights = backend_.pack(parameter.spec, fold(checkpoint_, path, parameter.spec));
-    for (const StoredTensor& stored : stored_tensors(path, parameter.spec)) {
+    for (const StoredTensor& stored : checkpoint_.stored(path, parameter.spec)) {
       const TensorView& tensor = checkpoint_.require(stored.name, stored.shape);
       checkpoint_.check_sum(tensor);
       if (warn_) warn_about_values(tensor);

@@ -2,12 +2,12 @@
 #include "runtime/zip_archive.hpp"
 
 #include <zip.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "fvlm/core/error.hpp"
+#include "runtime/checksum.hpp"
 #include "runtime/json_file.hpp"
 
 namespace fvlm {
@@ -227,11 +227,10 @@ const ZipArchive::Entry* ZipArchive::find(std::string_view name) const {
 }
 
 void ZipArchive::check_sum(const Entry& entry) const {
-  const auto* bytes = reinterpret_cast<const Bytef*>(entry.bytes.data());
-  const auto crc = static_cast<std::uint32_t>(crc32_z(0, bytes, entry.bytes.size()));
-  if (crc != entry.crc) {
-    throw Error("{}: {}: its bytes have the checksum {:08x}, expected {:08x}",
-                file_->path().string(), in_quotes(entry.name), crc, entry.crc);
+  const std::uint32_t found = crc32(entry.bytes);
+  if (found != entry.crc) {
+    throw Error("{}: {}: its bytes have the checksum {}, expected {}", file_->path().string(),
+                in_quotes(entry.name), crc32_digits(found), crc32_digits(entry.crc));
   }
 }
 

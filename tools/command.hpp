@@ -28,5 +28,6 @@ Command add_trace(CLI::App& program);
 Command add_make_checkpoint(CLI::App& program);
 Command add_bench(CLI::App& program);
 Command add_evaluate(CLI::App& program);
+Command add_convert(CLI::App& program);
 
 }  // namespace fvlm

@@ -40,7 +40,7 @@ class TreeBuilder : public Visitor<TreeBuilder> {
 
   template <class P>
   void leaf(const std::string& path, const P& parameter) {
-    for (const StoredTensor& stored : stored_tensors(path, parameter.spec)) {
+    for (const StoredTensor& stored : checkpoint_.stored(path, parameter.spec)) {
       const TensorView& tensor = checkpoint_.require(stored.name, stored.shape);
       names.push_back(stored.name);
       add(stored.name, fmt::format("[{}] {}", fmt::join(stored.shape, ", "), name_of(tensor.dtype)),

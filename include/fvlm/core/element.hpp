@@ -82,6 +82,24 @@ struct Float16 {
   std::uint16_t bits;
 
   Float16() = default;
+  // Rounds to nearest, ties to even; too large becomes infinite.
+  explicit constexpr Float16(float value) : bits(0) {
+    const auto u = std::bit_cast<std::uint32_t>(value);
+    const auto sign = static_cast<std::uint16_t>((u >> 16) & 0x8000U);
+    const std::uint32_t magnitude = u & 0x7fffffffU;
+    if (magnitude > 0x7f800000U) {  // NaN
+      bits = static_cast<std::uint16_t>(sign | 0x7e00U);
+    } else if (magnitude >= 0x477ff000U) {  // 65520: half way to the next power
+      bits = static_cast<std::uint16_t>(sign | 0x7c00U);
+    } else if (magnitude < 0x38800000U) {  // below 2^-14: a multiple of 2^-24
+      // Adding 0.5 leaves the multiple in the low bits, rounded as the processor rounds.
+      const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
+      bits = static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) & 0x7ffU));
+    } else {
+      const std::uint32_t rounded = magnitude + 0xfffU + ((magnitude >> 13) & 1U);
+      bits = static_cast<std::uint16_t>(sign | ((rounded - 0x38000000U) >> 13));
+    }
+  }
   explicit constexpr operator float() const {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000U) << 16;
     const std::uint32_t exponent = (bits >> 10) & 0x1fU;

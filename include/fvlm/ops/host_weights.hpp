@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -19,11 +20,29 @@ enum class WeightFormat : std::uint8_t {
   kBF16,  // bfloat16: what the released checkpoints store, so nothing is lost for most tensors
 };
 
+// A change of rank `rank` to a matrix [rows, in], as LoRA trains it: + scale * b a.
+struct LowRank {
+  std::int64_t rank = 0;
+  double scale = 1;
+  std::vector<float> a;  // [rank, in]
+  std::vector<float> b;  // [rows, rank]
+
+  void add_row(std::int64_t r, std::span<float> to) const {
+    for (std::int64_t k = 0; k < rank; ++k) {
+      const double factor = scale * b[static_cast<std::size_t>(r * rank + k)];
+      const float* row = a.data() + k * static_cast<std::int64_t>(to.size());
+      for (std::size_t i = 0; i < to.size(); ++i)
+        to[i] = static_cast<float>(to[i] + factor * row[i]);
+    }
+  }
+};
+
 struct HostLinear {
   struct Block {  // `rows` stored rows of `in` elements each
     DType dtype;
     const std::byte* data;
     std::int64_t rows;
+    std::shared_ptr<const LowRank> change{};  // perhaps
   };
 
   std::int64_t out = 0;
@@ -40,6 +59,7 @@ struct HostLinear {
         const std::size_t row_bytes = static_cast<std::size_t>(in) * size_of(block.dtype);
         convert_to_float(block.dtype, block.data + static_cast<std::size_t>(r - first) * row_bytes,
                          to);
+        if (block.change) block.change->add_row(r - first, to);
         break;
       }
       first += block.rows;

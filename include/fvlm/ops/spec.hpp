@@ -73,6 +73,7 @@ struct DepthwiseSpec {
 // The 3x3 stride 2 convolution on RGB pixels that begins the encoder.
 struct StemSpec {
   std::int64_t out = 0;
+  bool takes_bytes = false;  // stored for pixels in 0..255, else in 0..1
 };
 
 // Layer norm (with bias) or RMS norm (without) over channels.
@@ -81,6 +82,23 @@ struct NormSpec {
   bool bias = false;
   double eps = 1e-5;
 };
+
+// The same parameters in a checkpoint that `fastvlm convert` wrote: nothing is left to fold.
+inline LinearSpec folded(LinearSpec spec) {
+  spec.layer_scale.clear();
+  return spec;
+}
+inline DepthwiseSpec folded(DepthwiseSpec spec) {
+  spec.batch_norm.clear();
+  return spec;
+}
+inline StemSpec folded(StemSpec spec) {
+  spec.takes_bytes = true;
+  return spec;
+}
+inline NormSpec folded(NormSpec spec) {
+  return spec;
+}
 
 // "a.b" and "../c" -> "a.c"; an empty name is the path itself.
 inline std::string resolve(std::string path, std::string name) {

@@ -1,0 +1,39 @@
+// Rewrites a checkpoint of any layout as one that loads at once: safetensors by LLaVA's names with
+// everything folded (batch norms, layer scales, 1/255), aligned and with checksums.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "fvlm/core/element.hpp"
+
+namespace fvlm {
+
+struct ConvertOptions {
+  std::filesystem::path input;        // a checkpoint folder
+  std::filesystem::path base;         // of an adapter, else empty
+  std::filesystem::path output;       // a folder, made if it is not there; must not hold weights
+  DType dtype = DType::kBF16;         // F32, F16 or BF16, of the matrices; all else stays float32
+  std::optional<DType> vision_dtype;  // of the encoder's, if another
+  std::function<void(double fraction)> on_progress;            // in 0..1
+  std::function<void(const std::string& message)> on_warning;  // about odd but usable weights
+};
+
+// Memory: some rows of a matrix at a time. The weights get their name last, so a run that is killed
+// leaves no folder that loads. Throws Error if the input is wrong, a value does not fit the type,
+// or the output holds weights already or cannot be written.
+void convert_checkpoint(const ConvertOptions& options);
+
+// How far two checkpoints are apart: both describe the same synthetic picture in float32. `base` is
+// that of `a`, if it is an adapter.
+struct Comparison {
+  bool same_tokens = false;
+  double features = 0;  // |a - b| / |a|, of the encoder's output
+  double logits = 0;    // the same, of the first step
+};
+Comparison compare_checkpoints(const std::filesystem::path& a, const std::filesystem::path& base,
+                               const std::filesystem::path& b);
+
+}  // namespace fvlm
