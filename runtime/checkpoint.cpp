@@ -183,6 +183,19 @@ void Checkpoint::add_changes(const WeightFile& file, const Adapter& adapter) {
   }
 }
 
+LinearSpec Checkpoint::as_stored(const std::string& path, const LinearSpec& spec) const {
+  if (!folded_) return spec;
+  LinearSpec stored = folded(spec);
+  for (LinearSpec::Part& part : stored.parts) {
+    const TensorView* tensor = find(resolve(path, part.name) + ".weight");
+    if (tensor == nullptr) continue;
+    if (const auto* file = std::get_if<SafetensorsFile>(&file_of(*tensor))) {
+      part.quantised = file->quantised(*tensor);
+    }
+  }
+  return stored;
+}
+
 std::shared_ptr<const LowRank> Checkpoint::low_rank(std::string_view llava_name,
                                                     std::span<const std::int64_t> shape) const {
   const auto found = changes_.find(stored_name(llava_name));
@@ -213,21 +226,27 @@ const TensorView* Checkpoint::find(std::string_view llava_name) const {
   return found == by_stored_name_.end() ? nullptr : found->second;
 }
 
-const TensorView& Checkpoint::require(std::string_view llava_name,
-                                      std::span<const std::int64_t> shape) const {
-  const TensorView* tensor = find(llava_name);
+const TensorView& Checkpoint::require(const StoredTensor& wanted) const {
+  const std::vector<std::int64_t>& shape = wanted.shape;
+  const TensorView* tensor = find(wanted.name);
   if (tensor == nullptr) {
     const path& where = files_.size() == 1 ? mapped(files_.front()).path() : folder_;
     throw Error("{}: tensor {} is missing, expected shape [{}]", where.string(),
-                in_quotes(stored_name(llava_name)), fmt::join(shape, ", "));
+                in_quotes(stored_name(wanted.name)), fmt::join(shape, ", "));
   }
   if (!std::ranges::equal(without_ones_at_end(tensor->shape), without_ones_at_end(shape))) {
     throw Error("{}: tensor {}: expected shape [{}], found [{}]", tensor->file,
                 in_quotes(tensor->name), fmt::join(shape, ", "), fmt::join(tensor->shape, ", "));
   }
-  if (!is_floating_point(tensor->dtype)) {
-    throw Error("{}: tensor {}: expected F32, F16 or BF16, found {}", tensor->file,
-                in_quotes(tensor->name), name_of(tensor->dtype));
+  const bool as_expected = wanted.quantised               ? tensor->dtype == DType::kI8
+                           : wanted.role == Role::kScales ? tensor->dtype == DType::kBF16
+                                                          : is_floating_point(tensor->dtype);
+  if (!as_expected) {
+    throw Error("{}: tensor {}: expected {}, found {}", tensor->file, in_quotes(tensor->name),
+                wanted.quantised               ? "I8"
+                : wanted.role == Role::kScales ? "BF16"
+                                               : "F32, F16 or BF16",
+                name_of(tensor->dtype));
   }
   return *tensor;
 }

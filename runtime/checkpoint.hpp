@@ -43,21 +43,23 @@ class Checkpoint {
   bool is_folded() const { return folded_; }
   // What the files hold for a parameter.
   template <class Spec>
-  Spec as_stored(const Spec& spec) const {
+  Spec as_stored(const std::string&, const Spec& spec) const {
     return folded_ ? folded(spec) : spec;
   }
+  // Besides, with the formats of matrices that are quantised.
+  LinearSpec as_stored(const std::string& path, const LinearSpec& spec) const;
   template <class Spec>
   std::vector<StoredTensor> stored(const std::string& path, const Spec& spec) const {
-    return stored_tensors(path, as_stored(spec));
+    return stored_tensors(path, as_stored(path, spec));
   }
 
   // The tensor that LLaVA's layout calls `llava_name`; nullptr if there is none.
   const TensorView* find(std::string_view llava_name) const;
 
-  // The same, for a floating-point tensor that must be there. Shapes that differ only in ones at
-  // the end are the same: a linear layer [out, in] is the 1x1 convolution [out, in, 1, 1]. Throws
-  // Error naming file, tensor and what was expected.
-  const TensorView& require(std::string_view llava_name, std::span<const std::int64_t> shape) const;
+  // The same, for one that must be there, with its shape and of a type that fits its role. Shapes
+  // that differ only in ones at the end are the same: a linear layer [out, in] is the 1x1
+  // convolution [out, in, 1, 1]. Throws Error naming file, tensor and what was expected.
+  const TensorView& require(const StoredTensor& wanted) const;
 
   // The change that a LoRA adapter makes to a matrix of this shape; nullptr if there is none.
   std::shared_ptr<const LowRank> low_rank(std::string_view llava_name,

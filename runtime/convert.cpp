@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <span>
 #include <utility>
 #include <vector>
@@ -31,30 +32,52 @@ constexpr const char* kCopiedFiles[] = {
     "tokenizer.json",          "vocab.json",           "merges.txt", "added_tokens.json",
     "special_tokens_map.json", "tokenizer_config.json"};
 
-// Whether a tensor is a matrix, which is written in the type asked for, or one of the small ones.
-bool is_matrix(const StoredTensor& tensor) {
-  return (tensor.role == Role::kWeight || tensor.role == Role::kEmbedding) &&
-         tensor.shape.size() >= 2 && tensor.shape[1] > 1;
+WeightFormat format_of(const std::string& path, const ConvertOptions& options) {
+  if (!path.starts_with(kEncoder)) return options.format;
+  const bool quantised = options.format.is_quantised();
+  return options.vision_format.value_or(quantised ? WeightFormat::kBF16 : options.format);
 }
 
+DType dtype_of(const WeightFormat& format) {
+  switch (format.type) {
+    case WeightFormat::Type::kF32:
+      return DType::kF32;
+    case WeightFormat::Type::kF16:
+      return DType::kF16;
+    case WeightFormat::Type::kBF16:
+      return DType::kBF16;
+    default:
+      return DType::kI8;
+  }
+}
+
+// What the new file will hold.
 class Headers : public Visitor<Headers> {
  public:
   explicit Headers(const ConvertOptions& options) : options_(options) {}
 
-  template <class P>
-  void leaf(const std::string& path, const P& parameter) {
-    constexpr bool kLinear = std::is_same_v<std::decay_t<decltype(parameter.spec)>, LinearSpec>;
-    for (StoredTensor& t : stored_tensors(path, folded(parameter.spec))) {
-      const DType type = kLinear && is_matrix(t) ? matrix_type(path) : DType::kF32;
-      tensors.push_back({std::move(t.name), type, std::move(t.shape)});
+  void leaf(const std::string& path, const Linear<Plan>& parameter) {
+    const WeightFormat format = format_of(path, options_);
+    LinearSpec spec = folded(parameter.spec);
+    if (format.is_quantised()) {
+      for (LinearSpec::Part& part : spec.parts) part.quantised = format;
+    }
+    for (const StoredTensor& t : stored_tensors(path, spec)) {
+      if (t.quantised) metadata[kQuantisedKey + t.name] = quantised_text(format);
+      const bool is_bias = t.role == Role::kBias;
+      const DType type = t.role == Role::kScales ? DType::kBF16 : dtype_of(format);
+      tensors.push_back({t.name, is_bias ? DType::kF32 : type, t.shape});
     }
   }
-  DType matrix_type(const std::string& path) const {
-    return path.starts_with(kEncoder) ? options_.vision_dtype.value_or(options_.dtype)
-                                      : options_.dtype;
+  template <class P>
+  void leaf(const std::string& path, const P& parameter) {
+    for (const StoredTensor& t : stored_tensors(path, folded(parameter.spec))) {
+      tensors.push_back({t.name, DType::kF32, t.shape});
+    }
   }
 
   std::vector<TensorHeader> tensors;
+  std::map<std::string, std::string> metadata;
 
  private:
   const ConvertOptions& options_;
@@ -90,9 +113,9 @@ class Encoder {
 
 class FoldedWriter : public Visitor<FoldedWriter> {
  public:
-  FoldedWriter(const Checkpoint& checkpoint, const Headers& headers, SafetensorsWriter& writer,
+  FoldedWriter(const Checkpoint& checkpoint, SafetensorsWriter& writer,
                const ConvertOptions& options)
-      : checkpoint_(checkpoint), headers_(headers), writer_(writer), options_(options) {
+      : checkpoint_(checkpoint), writer_(writer), options_(options) {
     FastVlm<Plan> model(checkpoint.config());
     StoredBytes stored(checkpoint);
     model.visit(stored);
@@ -101,18 +124,19 @@ class FoldedWriter : public Visitor<FoldedWriter> {
 
   template <class P>
   void leaf(const std::string& path, const P& parameter) {
-    const auto stored = checkpoint_.stored(path, parameter.spec);
+    const auto spec = checkpoint_.as_stored(path, parameter.spec);
+    const auto stored = stored_tensors(path, spec);
     for (const StoredTensor& t : stored) {
-      const TensorView& tensor = checkpoint_.require(t.name, t.shape);
+      const TensorView& tensor = checkpoint_.require(t);
       checkpoint_.check_sum(tensor);
       if (const std::int64_t bad = count_non_finite(tensor); bad > 0 && options_.on_warning) {
         options_.on_warning(fmt::format("{}: tensor \"{}\": {} values are infinite or not a number",
                                         tensor.file, tensor.name, bad));
       }
     }
-    write(path, parameter.spec, fold(checkpoint_, path, parameter.spec));
+    write(path, spec, fold(checkpoint_, path, spec));
     for (const StoredTensor& t : stored) {
-      const TensorView& tensor = checkpoint_.require(t.name, t.shape);
+      const TensorView& tensor = checkpoint_.require(t);
       done_ += static_cast<std::int64_t>(tensor.data.size());
       checkpoint_.release(tensor);
     }
@@ -122,22 +146,15 @@ class FoldedWriter : public Visitor<FoldedWriter> {
   }
 
  private:
-  // In the order of stored_tensors: each part's rows, then its biases.
+  // In the order of stored_tensors: each part's rows, their scales, its biases.
   void write(const std::string& path, const LinearSpec& spec, const HostLinear& host) {
-    constexpr std::int64_t kPieceBytes = 16 << 20;
-    const DType type = headers_.matrix_type(path);
-    const auto in = static_cast<std::size_t>(spec.in);
-    const std::int64_t piece = std::max<std::int64_t>(1, kPieceBytes / (spec.in * 4));
+    const WeightFormat format = format_of(path, options_);
     std::int64_t first = 0;
     for (const LinearSpec::Part& part : spec.parts) {
-      for (std::int64_t r = 0; r < part.out; r += piece) {
-        const std::int64_t rows = std::min(piece, part.out - r);
-        rows_.resize(static_cast<std::size_t>(rows) * in);
-#pragma omp parallel for
-        for (std::int64_t i = 0; i < rows; ++i) {
-          host.row(first + r + i, std::span(rows_).subspan(static_cast<std::size_t>(i) * in, in));
-        }
-        writer_.write(encoder_.encode(rows_, type, checkpoint_.folder().string() + ": " + path));
+      if (format.is_quantised()) {
+        write_quantised(host, format, first, part.out);
+      } else {
+        write_rows(host, dtype_of(format), first, part.out, path);
       }
       if (spec.bias) {
         write_floats(std::span(host.bias).subspan(static_cast<std::size_t>(first),
@@ -146,6 +163,52 @@ class FoldedWriter : public Visitor<FoldedWriter> {
       first += part.out;
     }
   }
+
+  // work(r, n) for pieces of the rows [first, first + count) that are not too large as floats.
+  template <class Work>
+  static void for_pieces(std::int64_t in, std::int64_t first, std::int64_t count,
+                         const Work& work) {
+    constexpr std::int64_t kPieceBytes = 16 << 20;
+    const std::int64_t piece = std::max<std::int64_t>(1, kPieceBytes / (in * 4));
+    for (std::int64_t r = 0; r < count; r += piece) work(first + r, std::min(piece, count - r));
+  }
+
+  void write_rows(const HostLinear& host, DType type, std::int64_t first, std::int64_t count,
+                  const std::string& path) {
+    const auto in = static_cast<std::size_t>(host.in);
+    for_pieces(host.in, first, count, [&](std::int64_t r, std::int64_t rows) {
+      rows_.resize(static_cast<std::size_t>(rows) * in);
+#pragma omp parallel for
+      for (std::int64_t i = 0; i < rows; ++i) {
+        host.row(r + i, std::span(rows_).subspan(static_cast<std::size_t>(i) * in, in));
+      }
+      writer_.write(encoder_.encode(rows_, type, checkpoint_.folder().string() + ": " + path));
+    });
+  }
+
+  void write_quantised(const HostLinear& host, const WeightFormat& format, std::int64_t first,
+                       std::int64_t count) {
+    const auto row_bytes = static_cast<std::size_t>(format.row_bytes(host.in));
+    const auto row_scales = static_cast<std::size_t>(format.scales(host.in));
+    std::vector<BFloat16> scales(static_cast<std::size_t>(count) * row_scales);
+    for_pieces(host.in, first, count, [&](std::int64_t r, std::int64_t rows) {
+      words_.resize(static_cast<std::size_t>(rows) * row_bytes);
+#pragma omp parallel
+      {
+        std::vector<float> scratch(static_cast<std::size_t>(host.in));
+#pragma omp for
+        for (std::int64_t i = 0; i < rows; ++i) {
+          const auto at = static_cast<std::size_t>(i);
+          const auto scale = static_cast<std::size_t>(r - first + i) * row_scales;
+          host.quantised_row(r + i, format, words_.data() + at * row_bytes, scales.data() + scale,
+                             scratch);
+        }
+      }
+      writer_.write(words_);
+    });
+    writer_.write(std::as_bytes(std::span(scales)));
+  }
+
   // [taps, out] -> [out, 1, k, k]
   void write(const std::string&, const DepthwiseSpec& spec, const HostDepthwise& host) {
     write_transposed(host.weight, static_cast<std::size_t>(spec.out()));
@@ -183,12 +246,12 @@ class FoldedWriter : public Visitor<FoldedWriter> {
   }
 
   const Checkpoint& checkpoint_;
-  const Headers& headers_;
   SafetensorsWriter& writer_;
   const ConvertOptions& options_;
   std::int64_t total_ = 0;
   std::int64_t done_ = 0;
   std::vector<float> rows_;
+  std::vector<std::byte> words_;
   Encoder encoder_;
 };
 
@@ -245,14 +308,14 @@ void convert_checkpoint(const ConvertOptions& options) {
   FastVlm<Plan> model(checkpoint.config());
   Headers headers(options);
   model.visit(headers);
-  SafetensorsWriter writer(
-      options.output / kWeightsFile, headers.tensors,
+  headers.metadata.insert(
       {{kFormatKey, kFormatVersion}, {"source", checkpoint.config().name}, {"format", "pt"}});
-  FoldedWriter folded_writer(checkpoint, headers, writer, options);
+  SafetensorsWriter writer(options.output / kWeightsFile, headers.tensors, headers.metadata);
+  FoldedWriter folded_writer(checkpoint, writer, options);
   model.visit(folded_writer);
-  const char* const name = options.dtype == DType::kBF16  ? "bfloat16"
-                           : options.dtype == DType::kF16 ? "float16"
-                                                          : "float32";
+  const char* const name = options.format == WeightFormat::kF32   ? "float32"
+                           : options.format == WeightFormat::kF16 ? "float16"
+                                                                  : "bfloat16";
   write_config(checkpoint.config(), name, options.output);
   if (!options.base.empty()) copy_tokenizer(options.base, options.output);
   copy_tokenizer(options.input, options.output);

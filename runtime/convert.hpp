@@ -7,16 +7,18 @@
 #include <optional>
 #include <string>
 
-#include "fvlm/core/element.hpp"
+#include "fvlm/ops/weight_format.hpp"
 
 namespace fvlm {
 
 struct ConvertOptions {
-  std::filesystem::path input;        // a checkpoint folder
-  std::filesystem::path base;         // of an adapter, else empty
-  std::filesystem::path output;       // a folder, made if it is not there; must not hold weights
-  DType dtype = DType::kBF16;         // F32, F16 or BF16, of the matrices; all else stays float32
-  std::optional<DType> vision_dtype;  // of the encoder's, if another
+  std::filesystem::path input;   // a checkpoint folder
+  std::filesystem::path base;    // of an adapter, else empty
+  std::filesystem::path output;  // a folder, made if it is not there; must not hold weights
+  // Of the decoder's and the projector's matrices; small tensors become float32.
+  WeightFormat format = WeightFormat::kBF16;
+  // Of the encoder's; if none is given the same, or bf16 if that is quantised.
+  std::optional<WeightFormat> vision_format;
   std::function<void(double fraction)> on_progress;            // in 0..1
   std::function<void(const std::string& message)> on_warning;  // about odd but usable weights
 };

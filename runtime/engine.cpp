@@ -28,7 +28,7 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   EngineInfo info;
   info.model = config.name;
   info.device = loaded->backend.description();
-  info.precision = weight_format(options.precision) == WeightFormat::kF32 ? "f32" : "bf16";
+  info.precision = token_formats(checkpoint, format_choice(options.precision));
   info.threads = thread_count(options.threads);
   info.image_size = config.vision.image_size;
   info.image_tokens = config.vision.tokens();

@@ -16,7 +16,7 @@
 namespace fvlm {
 
 enum class Device : std::uint8_t { kAuto, kCpu, kRef };
-enum class Precision : std::uint8_t { kAuto, kF32, kBF16 };
+enum class Precision : std::uint8_t { kAuto, kF32, kBF16, kInt8, kInt4 };
 
 struct EngineOptions {
   std::filesystem::path model_path;  // a checkpoint folder

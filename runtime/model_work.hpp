@@ -16,13 +16,13 @@ struct ModelWork {
   Operation decode;   // one more token
 };
 
-// `weight_bytes`: bytes of one stored weight.
-inline ModelWork model_work(const FastVlmConfig& config, std::int64_t prompt_rows,
-                            double weight_bytes) {
+inline ModelWork model_work(const Checkpoint& checkpoint, std::int64_t prompt_rows,
+                            const FormatChoice& formats) {
+  const FastVlmConfig& config = checkpoint.config();
   const auto traced = [&](const auto& pass) {
-    Trace trace(weight_bytes);
+    Trace trace(formats);
     FastVlm<Trace> model(config);
-    ShapeLoader<Trace> shapes(trace);
+    ShapeLoader<Trace> shapes(trace, &checkpoint);
     model.visit(shapes);
     pass(trace, model);
     return trace.sink().total();

@@ -121,6 +121,8 @@ Table distribution(const StoredTensor& tensor) {
       return uniform(0.1, 0.3);
     case Role::kVariance:
       return uniform(0.5, 2.0);
+    case Role::kScales:
+      break;  // a released checkpoint has none
   }
   return {};
 }

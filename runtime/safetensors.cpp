@@ -89,7 +89,8 @@ class Entry {
     const json& name = value_["dtype"];
     if (!name.is_string()) throw Error("{}: \"dtype\" is not a string", what_);
     const auto& text = name.get_ref<const std::string&>();
-    const auto* found = std::ranges::find(kDTypes, std::string_view(text), name_of);
+    const auto* found =
+        std::ranges::find_if(kDTypes, [&](DType type) { return name_of(type) == text; });
     if (found == std::ranges::end(kDTypes)) {
       throw Error("{}: unknown dtype {}, expected F32, F16 or BF16", what_, in_quotes(text));
     }
@@ -242,6 +243,22 @@ void SafetensorsFile::check_sum(const TensorView& tensor) const {
     throw Error("{}: tensor {}: its bytes have the checksum {}, expected {}", tensor.file,
                 in_quotes(tensor.name), found, sum == metadata_.end() ? "one" : sum->second);
   }
+}
+
+std::optional<WeightFormat> SafetensorsFile::quantised(const TensorView& tensor) const {
+  const auto found = metadata_.find(kQuantisedKey + tensor.name);
+  if (found == metadata_.end()) return std::nullopt;
+  for (const int group : {32, 64, 128}) {
+    for (const WeightFormat& format : {WeightFormat::int8(group), WeightFormat::int4(group)}) {
+      if (quantised_text(format) == found->second) return format;
+    }
+  }
+  throw Error("{}: tensor {}: quantised as {}, which this version does not know", tensor.file,
+              in_quotes(tensor.name), in_quotes(found->second));
+}
+
+std::string quantised_text(const WeightFormat& format) {
+  return fmt::format("int{} {}", format.bits(), format.group);
 }
 
 }  // namespace fvlm

@@ -11,11 +11,13 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "fvlm/ops/weight_format.hpp"
 #include "runtime/mapped_file.hpp"
 #include "runtime/tensor_view.hpp"
 
@@ -23,10 +25,15 @@ namespace fvlm {
 
 // Metadata of our own files: the version of what follows, the CRC-32 of the header with this value
 // as "00000000", and those of the tensors' bytes under kTensorSumKey + name, all as 8 hex digits.
+// A quantised matrix has I8 words [out, bytes of a row] (see ops/weight_format.hpp), BF16 scales
+// [out, groups] under its name + ".scales", and, under kQuantisedKey + name, "int8 64": the type
+// and the group.
 inline const std::string kFormatKey = "fastvlm";
 inline const std::string kFormatVersion = "1";
 inline const std::string kHeaderSumKey = "header_crc32";
 inline const std::string kTensorSumKey = "crc32:";
+inline const std::string kQuantisedKey = "quantised:";
+std::string quantised_text(const WeightFormat& format);
 
 class SafetensorsFile {
  public:
@@ -43,6 +50,8 @@ class SafetensorsFile {
   bool is_ours() const { return metadata_.contains(kFormatKey); }
   // Throws Error if the tensor's bytes do not have their checksum; other files have none.
   void check_sum(const TensorView& tensor) const;
+  // How a matrix is quantised, if it is. Throws Error if the file says so in a way unknown here.
+  std::optional<WeightFormat> quantised(const TensorView& tensor) const;
   const MappedFile& file() const { return *file_; }
 
  private:

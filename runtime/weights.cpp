@@ -3,24 +3,48 @@
 
 #include <cmath>
 #include <cstring>
+#include <set>
 #include <span>
+#include <string_view>
+#include <type_traits>
 
 #include "fvlm/core/element.hpp"
+#include "fvlm/models/fastvlm.hpp"
+#include "kernels/plan/plan.hpp"
 
 namespace fvlm {
 namespace {
 
 std::vector<float> read(const Checkpoint& checkpoint, const StoredTensor& stored) {
-  const TensorView& tensor = checkpoint.require(stored.name, stored.shape);
+  const TensorView& tensor = checkpoint.require(stored);
   std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
   copy_as_float(tensor, values);
   return values;
 }
 
+class TokenFormats : public Visitor<TokenFormats> {
+ public:
+  TokenFormats(const Checkpoint& checkpoint, const FormatChoice& formats)
+      : checkpoint_(checkpoint), formats_(formats) {}
+
+  template <class P>
+  void leaf(const std::string& path, const P& parameter) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(parameter.spec)>, LinearSpec>) {
+      if (parameter.spec.rows != Rows::kTokens) return;
+      names.insert(name_of(formats_.of(checkpoint_.as_stored(path, parameter.spec)).type));
+    }
+  }
+
+  std::set<std::string_view> names;
+
+ private:
+  const Checkpoint& checkpoint_;
+  const FormatChoice& formats_;
+};
+
 }  // namespace
 
-HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const LinearSpec& given) {
-  const LinearSpec spec = checkpoint.as_stored(given);
+HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const LinearSpec& spec) {
   HostLinear host{.out = spec.out(), .in = spec.in};
   if (!spec.layer_scale.empty()) {
     const auto scale = read(checkpoint, stored_tensors(path, spec).back());
@@ -28,17 +52,18 @@ HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const Lin
   }
   for (const StoredTensor& stored : stored_tensors(path, spec)) {
     if (stored.role == Role::kLayerScale) continue;
-    if (stored.role == Role::kBias) {
+    if (stored.role == Role::kScales) {
+      host.blocks.back().scales = checkpoint.require(stored).data.data();
+    } else if (stored.role == Role::kBias) {
       const auto bias = read(checkpoint, stored);
       host.bias.insert(host.bias.end(), bias.begin(), bias.end());
     } else {
-      const TensorView& tensor = checkpoint.require(stored.name, stored.shape);
-      if (!is_floating_point(tensor.dtype)) {
-        throw Error("{}: tensor \"{}\": expected floating-point numbers, found {}", tensor.file,
-                    tensor.name, name_of(tensor.dtype));
-      }
-      host.blocks.push_back({tensor.dtype, tensor.data.data(), stored.shape[0],
-                             checkpoint.low_rank(stored.name, stored.shape)});
+      const TensorView& tensor = checkpoint.require(stored);
+      host.blocks.push_back({.dtype = tensor.dtype,
+                             .data = tensor.data.data(),
+                             .rows = stored.shape[0],
+                             .change = checkpoint.low_rank(stored.name, stored.shape),
+                             .quantised = stored.quantised});
     }
   }
   if (!host.row_scale.empty()) {
@@ -52,8 +77,7 @@ HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const Lin
 // y = (conv(x) - mean) / sqrt(variance + eps) * gain + bias is a convolution again, with the
 // weights scaled by gain / sqrt(variance + eps).
 HostDepthwise fold(const Checkpoint& checkpoint, const std::string& path,
-                   const DepthwiseSpec& given) {
-  const DepthwiseSpec spec = checkpoint.as_stored(given);
+                   const DepthwiseSpec& spec) {
   constexpr double kBatchNormEps = 1e-5;
   const auto stored = stored_tensors(path, spec);
   const auto weight = read(checkpoint, stored[0]);  // [out, 1, k, k]
@@ -79,8 +103,7 @@ HostDepthwise fold(const Checkpoint& checkpoint, const std::string& path,
   return host;
 }
 
-HostStem fold(const Checkpoint& checkpoint, const std::string& path, const StemSpec& given) {
-  const StemSpec spec = checkpoint.as_stored(given);
+HostStem fold(const Checkpoint& checkpoint, const std::string& path, const StemSpec& spec) {
   const double divisor = spec.takes_bytes ? 1.0 : 255.0;
   const auto stored = stored_tensors(path, spec);
   const auto weight = read(checkpoint, stored[0]);  // [out, 3 (rgb), 3, 3]
@@ -101,6 +124,13 @@ HostNorm fold(const Checkpoint& checkpoint, const std::string& path, const NormS
   const auto stored = stored_tensors(path, spec);
   return {read(checkpoint, stored[0]),
           spec.bias ? read(checkpoint, stored[1]) : std::vector<float>{}};
+}
+
+std::string token_formats(const Checkpoint& checkpoint, const FormatChoice& formats) {
+  FastVlm<Plan> model(checkpoint.config());
+  TokenFormats found(checkpoint, formats);
+  model.visit(found);
+  return fmt::format("{}", fmt::join(found.names, "+"));
 }
 
 void warn_about_head(const Checkpoint& checkpoint, const WarningSink& warn) {

@@ -15,8 +15,8 @@
 
 namespace fvlm {
 
-// Reads and folds the tensors of one parameter at `path`. Throws Error if one is missing or has
-// another shape, naming the file and the tensor.
+// Reads and folds the tensors of one parameter at `path`, with its spec as the checkpoint stores
+// it. Throws Error if one is missing or has another shape, naming the file and the tensor.
 HostLinear fold(const Checkpoint& checkpoint, const std::string& path, const LinearSpec& spec);
 HostDepthwise fold(const Checkpoint& checkpoint, const std::string& path,
                    const DepthwiseSpec& spec);
@@ -35,7 +35,7 @@ class StoredBytes : public Visitor<StoredBytes> {
   template <class P>
   void leaf(const std::string& path, const P& parameter) {
     for (const StoredTensor& t : checkpoint_.stored(path, parameter.spec)) {
-      bytes += static_cast<std::int64_t>(checkpoint_.require(t.name, t.shape).data.size());
+      bytes += static_cast<std::int64_t>(checkpoint_.require(t).data.size());
     }
   }
 
@@ -59,9 +59,10 @@ class WeightLoader : public Visitor<WeightLoader<B>> {
   template <class P>
   void leaf(const std::string& path, P& parameter) {
     if (progress_) progress_(done_, total_);
-    parameter.weights = backend_.pack(parameter.spec, fold(checkpoint_, path, parameter.spec));
-    for (const StoredTensor& stored : checkpoint_.stored(path, parameter.spec)) {
-      const TensorView& tensor = checkpoint_.require(stored.name, stored.shape);
+    const auto spec = checkpoint_.as_stored(path, parameter.spec);
+    parameter.weights = backend_.pack(spec, fold(checkpoint_, path, spec));
+    for (const StoredTensor& stored : stored_tensors(path, spec)) {
+      const TensorView& tensor = checkpoint_.require(stored);
       checkpoint_.check_sum(tensor);
       if (warn_) warn_about_values(tensor);
       done_ += static_cast<std::int64_t>(tensor.data.size());
@@ -93,6 +94,9 @@ void WeightLoader<B>::warn_about_values(const TensorView& tensor) const {
   }
 }
 
+// The formats in which a backend with this choice keeps the matrices for tokens, e.g. "int4".
+std::string token_formats(const Checkpoint& checkpoint, const FormatChoice& formats);
+
 // Warns if the embedding serves as the head, as config.json says, but the file has another head:
 // the flag is known to be wrong in some releases.
 void warn_about_head(const Checkpoint& checkpoint, const WarningSink& warn);
@@ -108,19 +112,23 @@ void load_weights(const Checkpoint& checkpoint, B& backend, Model& model, LoadPr
   model.visit(loader);
 }
 
-// Packs a model without a checkpoint, for backends that need no data.
+// Packs a model for backends that need no data; `checkpoint` tells how it is stored, if that
+// counts.
 template <class B>
 class ShapeLoader : public Visitor<ShapeLoader<B>> {
  public:
-  explicit ShapeLoader(B& backend) : backend_(backend) {}
+  explicit ShapeLoader(B& backend, const Checkpoint* checkpoint = nullptr)
+      : backend_(backend), checkpoint_(checkpoint) {}
 
   template <class P>
-  void leaf(const std::string&, P& parameter) {
-    parameter.weights = backend_.pack(parameter.spec, {});
+  void leaf(const std::string& path, P& parameter) {
+    parameter.weights = backend_.pack(
+        checkpoint_ != nullptr ? checkpoint_->as_stored(path, parameter.spec) : parameter.spec, {});
   }
 
  private:
   B& backend_;
+  const Checkpoint* checkpoint_;
 };
 
 }  // namespace fvlm

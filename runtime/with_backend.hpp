@@ -11,9 +11,21 @@
 
 namespace fvlm {
 
-// bf16 unless float32 is asked for: it is what the released weights are stored in.
-inline WeightFormat weight_format(Precision precision) {
-  return precision == Precision::kF32 ? WeightFormat::kF32 : WeightFormat::kBF16;
+// Unless told, bf16, which the released weights are stored in, or what the file was quantised to.
+inline FormatChoice format_choice(Precision precision) {
+  switch (precision) {
+    case Precision::kF32:
+      return WeightFormat::kF32;
+    case Precision::kBF16:
+      return WeightFormat::kBF16;
+    case Precision::kInt8:
+      return WeightFormat::int8();
+    case Precision::kInt4:
+      return WeightFormat::int4();
+    case Precision::kAuto:
+      break;
+  }
+  return {WeightFormat::kBF16, true};
 }
 
 // The number of threads to use: as OpenMP would, one for each core, unless told.
@@ -23,9 +35,9 @@ inline int thread_count(int asked) {
 
 template <class Work>
 auto with_backend(Device device, Precision precision, int threads, const Work& work) {
-  const WeightFormat format = weight_format(precision);
-  if (device == Device::kRef) return work(Ref(format));
-  return work(Cpu({.format = format, .threads = thread_count(threads)}));
+  const FormatChoice formats = format_choice(precision);
+  if (device == Device::kRef) return work(Ref(formats));
+  return work(Cpu({.formats = formats, .threads = thread_count(threads)}));
 }
 
 }  // namespace fvlm

@@ -21,7 +21,7 @@ struct Mode {
   std::string name;
   WeightFormat format;
   bool bf16_products;
-  double tolerance;  // of the relative error; inputs rounded to bf16 cost about 2^-9
+  double tolerance;  // of the relative error; inputs rounded to bf16 cost about 2^-9, to int16 4e-5
 };
 
 class BackendTest : public testing::TestWithParam<Mode> {
@@ -63,9 +63,8 @@ class BackendTest : public testing::TestWithParam<Mode> {
 
   // The oracle with the matrices as the Cpu backend rounds them.
   Ref& oracle(Rows rows) {
-    const bool rounded = GetParam().format == WeightFormat::kBF16 &&
-                         (rows == Rows::kTokens || GetParam().bf16_products);
-    return rounded ? ref_bf16_ : ref_;
+    const bool rounded = rows == Rows::kTokens || GetParam().bf16_products;
+    return rounded ? ref_rounded_ : ref_;
   }
 
   template <class Spec, class Host>
@@ -77,9 +76,9 @@ class BackendTest : public testing::TestWithParam<Mode> {
     return both(spec, host_linear(spec), rows);
   }
 
-  Cpu cpu_{{.format = GetParam().format, .threads = 3, .bf16_products = GetParam().bf16_products}};
+  Cpu cpu_{{.formats = GetParam().format, .threads = 3, .bf16_products = GetParam().bf16_products}};
   Ref ref_{WeightFormat::kF32};
-  Ref ref_bf16_{WeightFormat::kBF16};
+  Ref ref_rounded_{GetParam().format};
   std::mt19937 random_{7};
   std::vector<std::vector<float>> kept_;
 };
@@ -313,7 +312,13 @@ TEST_P(BackendTest, AttentionOverThePagedCache) {
 INSTANTIATE_TEST_SUITE_P(Formats, BackendTest,
                          testing::Values(Mode{"f32", WeightFormat::kF32, false, 1e-5},
                                          Mode{"bf16_widened", WeightFormat::kBF16, false, 1e-5},
-                                         Mode{"bf16_products", WeightFormat::kBF16, true, 6e-3}),
+                                         Mode{"bf16_products", WeightFormat::kBF16, true, 6e-3},
+                                         Mode{"int8", WeightFormat::int8(), false, 1e-4},
+                                         Mode{"int8_32", WeightFormat::int8(32), true, 6e-3},
+                                         Mode{"int8_128", WeightFormat::int8(128), false, 1e-4},
+                                         Mode{"int4", WeightFormat::int4(), false, 1e-4},
+                                         Mode{"int4_32", WeightFormat::int4(32), true, 6e-3},
+                                         Mode{"int4_128", WeightFormat::int4(128), false, 1e-4}),
                          [](const auto& mode) { return mode.param.name; });
 
 }  // namespace

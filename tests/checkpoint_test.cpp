@@ -51,7 +51,7 @@ std::string open_error(const path& folder) {
 void expect_same_tensors(const Checkpoint& checkpoint, const Checkpoint& original) {
   for (const TensorView* tensor : original.tensors()) {
     if (tensor->name == kUnused && checkpoint.find(kUnused) == nullptr) continue;
-    const TensorView& found = checkpoint.require(tensor->name, tensor->shape);
+    const TensorView& found = checkpoint.require({tensor->name, tensor->shape, Role::kWeight});
     EXPECT_EQ(found.dtype, tensor->dtype) << tensor->name;
     EXPECT_TRUE(std::ranges::equal(found.data, tensor->data)) << tensor->name;
   }
@@ -64,7 +64,7 @@ TEST(Checkpoint, OpensTheTinyCheckpoint) {
   EXPECT_EQ(checkpoint.tensors().size(), 167U);
   EXPECT_EQ(checkpoint.find("lm_head.weight"), nullptr);
   const TensorView& table =
-      checkpoint.require("model.embed_tokens.weight", std::array<std::int64_t, 2>{1024, 64});
+      checkpoint.require({"model.embed_tokens.weight", {1024, 64}, Role::kWeight});
   std::vector<float> values(static_cast<std::size_t>(table.elements()));
   copy_as_float(table, values);
   EXPECT_TRUE(std::ranges::all_of(values, [](float v) { return std::abs(v) < 10; }));
@@ -77,7 +77,7 @@ TEST(Checkpoint, OpensTheTinyCheckpoint) {
 TEST(Checkpoint, ChecksShapes) {
   const Checkpoint checkpoint = Checkpoint::open(kTiny);
   const auto require = [&](const std::string& name, const std::vector<std::int64_t>& shape) {
-    return &checkpoint.require(name, shape);
+    return &checkpoint.require({name, shape, Role::kWeight});
   };
   const std::string fc1 = kEncoder + "network.0.0.convffn.fc1.weight";  // [64, 16, 1, 1]
   EXPECT_EQ(require(fc1, {64, 16, 1, 1}), checkpoint.find(fc1));
@@ -122,8 +122,9 @@ TEST(Checkpoint, RefusesIntegers) {
     writer.finish();
   }
   const Checkpoint checkpoint = Checkpoint::open(folder.path());
-  EXPECT_PRED2(contains,
-               error_of([&] { checkpoint.require("count", std::array<std::int64_t, 1>{1}); }),
+  EXPECT_PRED2(contains, error_of([&] {
+                 checkpoint.require({"count", {1}, Role::kWeight});
+               }),
                "tensor \"count\": expected F32, F16 or BF16, found I16");
 }
 
@@ -174,8 +175,9 @@ TEST_F(ShardedCheckpoint, HasTheSameTensors) {
   EXPECT_EQ(norm->file, (folder_ / kSecond).string());
   checkpoint.release(*norm);
   EXPECT_TRUE(std::ranges::equal(norm->data, original_.find("model.norm.weight")->data));
-  EXPECT_PRED2(contains,
-               error_of([&] { checkpoint.require("model.x", std::array<std::int64_t, 1>{1}); }),
+  EXPECT_PRED2(contains, error_of([&] {
+                 checkpoint.require({"model.x", {1}, Role::kWeight});
+               }),
                folder_.path().string() + ": tensor \"model.x\" is missing");
 }
 
@@ -317,11 +319,11 @@ TEST(Checkpoint, HuggingFaceLayoutHasTheSameTensors) {
   EXPECT_TRUE(checkpoint.tensors_besides(names).empty());
   // Errors speak of the names in the file.
   EXPECT_PRED2(contains, error_of([&] {
-                 checkpoint.require("model.norm.weight", std::array<std::int64_t, 1>{63});
+                 checkpoint.require({"model.norm.weight", {63}, Role::kWeight});
                }),
                "tensor \"model.language_model.norm.weight\": expected shape [63], found [64]");
   EXPECT_PRED2(contains, error_of([&] {
-                 checkpoint.require("model.mm_projector.1.weight", std::array<std::int64_t, 1>{1});
+                 checkpoint.require({"model.mm_projector.1.weight", {1}, Role::kWeight});
                }),
                "is missing");
 }

@@ -13,8 +13,10 @@
 #include <string>
 
 #include "runtime/checkpoint.hpp"
+#include "runtime/prompt.hpp"
 #include "runtime/safetensors.hpp"
 #include "runtime/safetensors_writer.hpp"
+#include "runtime/trace_run.hpp"
 #include "tests/cli_checkpoint.hpp"
 #include "tests/temporary_folder.hpp"
 #include "tests/torch_bytes.hpp"
@@ -26,11 +28,11 @@ namespace fs = std::filesystem;
 
 const fs::path kGoldens = fs::path(FVLM_TEST_DATA) / "golden";
 
-ConvertOptions conversion(const fs::path& input, const fs::path& output, DType dtype) {
+ConvertOptions conversion(const fs::path& input, const fs::path& output, WeightFormat format) {
   ConvertOptions options;
   options.input = input;
   options.output = output;
-  options.dtype = dtype;
+  options.format = format;
   return options;
 }
 
@@ -41,7 +43,7 @@ Comparison compare(const fs::path& a, const fs::path& b) {
 class Convert : public testing::TestWithParam<std::string> {
  protected:
   fs::path source() const { return kGoldens / GetParam() / "checkpoint"; }
-  fs::path converted(DType type, const std::string& name = "out") const {
+  fs::path converted(WeightFormat type, const std::string& name = "out") const {
     convert_checkpoint(conversion(source(), folder_ / name, type));
     return folder_ / name;
   }
@@ -50,23 +52,23 @@ class Convert : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(Convert, Float32ComputesTheSame) {
-  const Comparison found = compare(source(), converted(DType::kF32));
+  const Comparison found = compare(source(), converted(WeightFormat::kF32));
   EXPECT_TRUE(found.same_tokens);
   EXPECT_LE(found.features, 1e-5);
   EXPECT_LE(found.logits, 1e-5);
 }
 
 TEST_P(Convert, HalfTypesComputeNearlyTheSame) {
-  EXPECT_LE(compare(source(), converted(DType::kBF16, "bf16")).features, 2e-2);
-  EXPECT_LE(compare(source(), converted(DType::kF16, "f16")).features, 2e-3);
+  EXPECT_LE(compare(source(), converted(WeightFormat::kBF16, "bf16")).features, 2e-2);
+  EXPECT_LE(compare(source(), converted(WeightFormat::kF16, "f16")).features, 2e-3);
 }
 
 TEST_P(Convert, GivesTheSameBitsAgain) {
-  const fs::path first = converted(DType::kF32, "first");
-  const fs::path second = converted(DType::kF32, "second");
+  const fs::path first = converted(WeightFormat::kF32, "first");
+  const fs::path second = converted(WeightFormat::kF32, "second");
   const std::string bytes = read_file(first / "model.safetensors");
   EXPECT_EQ(bytes, read_file(second / "model.safetensors"));
-  convert_checkpoint(conversion(first, folder_ / "third", DType::kF32));
+  convert_checkpoint(conversion(first, folder_ / "third", WeightFormat::kF32));
   const auto a = SafetensorsFile::open(first / "model.safetensors");
   const auto b = SafetensorsFile::open(folder_ / "third" / "model.safetensors");
   ASSERT_EQ(a.tensors().size(), b.tensors().size());
@@ -77,6 +79,59 @@ TEST_P(Convert, GivesTheSameBitsAgain) {
   }
 }
 
+// Quantised in the file or while loading: the same bits, so the same numbers.
+TEST_P(Convert, QuantisedEqualsQuantisingWhileLoading) {
+  for (const auto& [format, precision] : {std::pair(WeightFormat::int8(), Precision::kInt8),
+                                          std::pair(WeightFormat::int4(), Precision::kInt4)}) {
+    const fs::path out = folder_ / std::string(name_of(format.type));
+    ConvertOptions options = conversion(source(), out, format);
+    options.vision_format = WeightFormat::kF32;
+    convert_checkpoint(options);
+    const Image image{64, 48, std::vector<std::uint8_t>(64 * 48 * 3, 99)};
+    const auto traced = [&](const fs::path& folder, Precision kept) {
+      return trace_run({.model_path = folder,
+                        .prompt_ids = {1, 2, kImageToken, 3},
+                        .max_new_tokens = 4,
+                        .device = Device::kCpu,
+                        .precision = kept},
+                       image);
+    };
+    const auto loaded = traced(source(), precision);
+    const auto converted = traced(out, Precision::kAuto);
+    ASSERT_EQ(loaded.size(), converted.size());
+    for (std::size_t i = 0; i < loaded.size(); ++i) {
+      EXPECT_EQ(loaded[i].values, converted[i].values) << loaded[i].name;
+    }
+  }
+}
+
+TEST_P(Convert, EncoderInInt8IsNear) {
+  ConvertOptions options = conversion(source(), folder_ / "out", WeightFormat::kF32);
+  options.vision_format = WeightFormat::int8();
+  convert_checkpoint(options);
+  EXPECT_LE(compare(source(), folder_ / "out").features, 5e-2);
+}
+
+TEST(ConvertQuantised, NamesAFormatThatItDoesNotKnow) {
+  TemporaryFolder folder;
+  convert_checkpoint(conversion(kGoldenTiny / "checkpoint", folder / "out", WeightFormat::int4()));
+  const fs::path file = folder / "out" / "model.safetensors";
+  const auto good = SafetensorsFile::open(file);
+  std::vector<TensorHeader> headers;
+  for (const TensorView& t : good.tensors()) headers.push_back({t.name, t.dtype, t.shape});
+  auto metadata = good.metadata();
+  metadata[kQuantisedKey + "model.layers.0.mlp.up_proj.weight"] = "int3 64";
+  fs::create_directory(folder / "newer");
+  fs::copy(folder / "out" / "config.json", folder / "newer");
+  SafetensorsWriter writer(folder / "newer" / "model.safetensors", headers, metadata);
+  for (const TensorView& t : good.tensors()) writer.write(t.data);
+  writer.finish();
+  const std::string error = error_of([&] {
+    convert_checkpoint(conversion(folder / "newer", folder / "again", WeightFormat::kF32));
+  });
+  EXPECT_NE(error.find("\"int3 64\""), std::string::npos) << error;
+}
+
 INSTANTIATE_TEST_SUITE_P(Goldens, Convert, testing::Values("tiny", "gqa7"));
 
 TEST(ConvertPyTorch, ComputesTheSameAsSafetensors) {
@@ -84,7 +139,7 @@ TEST(ConvertPyTorch, ComputesTheSameAsSafetensors) {
   fs::copy(kGoldenTiny / "checkpoint", folder / "torch");
   fs::remove(folder / "torch" / "model.safetensors");
   fs::copy(kGoldens / "torch_bin" / "single_bf16" / "pytorch_model.bin", folder / "torch");
-  convert_checkpoint(conversion(folder / "torch", folder / "out", DType::kF32));
+  convert_checkpoint(conversion(folder / "torch", folder / "out", WeightFormat::kF32));
   const Comparison found = compare(kGoldenTiny / "checkpoint", folder / "out");
   EXPECT_TRUE(found.same_tokens);
   EXPECT_LE(found.logits, 1e-5);
@@ -127,7 +182,7 @@ TEST(ConvertAdapter, MergesChangesIntoTheBase) {
                                         tensor(storage("FloatStorage", "0", kIn), 0, {kIn}, {1})}}),
                            {{"0", bias_bytes}}));
 
-  ConvertOptions options = conversion(folder / "adapter", folder / "out", DType::kF32);
+  ConvertOptions options = conversion(folder / "adapter", folder / "out", WeightFormat::kF32);
   EXPECT_NE(error_of([&] { convert_checkpoint(options); }).find("--model-base"), std::string::npos);
   options.base = kGoldenTiny / "checkpoint";
   convert_checkpoint(options);
@@ -172,7 +227,7 @@ TEST(ConvertAdapter, RefusesWhatItDoesNotApply) {
 TEST(ConvertErrors, AreNamed) {
   const CheckpointCopy checkpoint;
   TemporaryFolder folder;
-  ConvertOptions options = conversion(checkpoint.path(), folder / "out", DType::kF16);
+  ConvertOptions options = conversion(checkpoint.path(), folder / "out", WeightFormat::kF16);
   convert_checkpoint(options);
   EXPECT_NE(error_of([&] { convert_checkpoint(options); }).find("is there already"),
             std::string::npos);
@@ -250,7 +305,7 @@ TEST_F(Damage, OfNewerVersionIsNamed) {
 // Of a whole checkpoint, when it is loaded.
 TEST(DamagedCheckpoint, FlippedBitsAreSeen) {
   TemporaryFolder folder;
-  convert_checkpoint(conversion(kGoldenTiny / "checkpoint", folder / "out", DType::kBF16));
+  convert_checkpoint(conversion(kGoldenTiny / "checkpoint", folder / "out", WeightFormat::kBF16));
   const fs::path file = folder / "out" / "model.safetensors";
   const std::string good = read_file(file);
   std::mt19937 random(1);

@@ -5,11 +5,6 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/simd_targets.hpp"
-// After the targets.
-#include <hwy/highway.h>
-#include <hwy/targets.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -17,25 +12,15 @@
 #include <cstring>
 #include <limits>
 #include <numbers>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "fvlm/core/error.hpp"
 #include "fvlm/ops/batch.hpp"
+#include "tests/simd_fixture.hpp"
 
 namespace fvlm {
 namespace {
-
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
-std::vector<float> random(std::int64_t count, unsigned seed, float size = 1) {
-  std::mt19937 bits(seed);
-  std::normal_distribution<float> normal(0, size);
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& v : values) v = normal(bits);
-  return values;
-}
 
 double gelu(double x) {
   return 0.5 * x * (1 + std::erf(x / std::numbers::sqrt2));
@@ -49,13 +34,6 @@ void expect_near(const std::vector<float>& found, const std::vector<double>& exp
         << "at " << i << " of " << found.size();
   }
 }
-
-// Runs each test with one instruction set at a time.
-class Simd : public testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
-};
 
 INSTANTIATE_TEST_SUITE_P(Targets, Simd, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
                          [](const auto& target) {

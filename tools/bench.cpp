@@ -69,7 +69,7 @@ Image large_image() {
 }
 
 struct Measured {
-  std::string model, device;
+  std::string model, device, precision;
   double load_s = 0;
   std::int64_t weight_bytes = 0;
   Times preprocess, encoder, prefill, ttft, decode;
@@ -87,8 +87,9 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
   m.model = config.name;
   m.device = backend.description();
   m.weight_bytes = backend.weight_bytes();
-  m.work = model_work(config, config.vision.tokens() + kTextTokens,
-                      weight_format(options.engine.precision) == WeightFormat::kF32 ? 4 : 2);
+  const FormatChoice formats = format_choice(options.engine.precision);
+  m.precision = token_formats(checkpoint, formats);
+  m.work = model_work(checkpoint, config.vision.tokens() + kTextTokens, formats);
 
   const std::int64_t image_tokens = config.vision.tokens();
   const std::int64_t rows = image_tokens + kTextTokens;
@@ -165,8 +166,7 @@ int bench(const Options& options) {
     const nlohmann::json report = {
         {"model", m.model},
         {"device", m.device},
-        {"precision",
-         weight_format(options.engine.precision) == WeightFormat::kF32 ? "f32" : "bf16"},
+        {"precision", m.precision},
         {"threads", threads},
         {"runs", options.runs},
         {"limits",

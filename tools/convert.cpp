@@ -1,9 +1,13 @@
 // fastvlm convert: any checkpoint to one that loads at once.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "fvlm/core/error.hpp"
 #include "runtime/convert.hpp"
@@ -13,22 +17,36 @@
 namespace fvlm {
 namespace {
 
+const std::map<std::string, WeightFormat::Type> kTypes = {{"f32", WeightFormat::Type::kF32},
+                                                          {"f16", WeightFormat::Type::kF16},
+                                                          {"bf16", WeightFormat::Type::kBF16},
+                                                          {"int8", WeightFormat::Type::kInt8},
+                                                          {"int4", WeightFormat::Type::kInt4}};
+
 struct Options {
   ConvertOptions convert;
+  WeightFormat::Type type = WeightFormat::Type::kBF16;
+  std::optional<WeightFormat::Type> vision_type;
+  int group = WeightFormat::kDefaultGroup;
   bool verify = false;
+
+  WeightFormat format(WeightFormat::Type of) const {
+    const bool quantised = of == WeightFormat::Type::kInt8 || of == WeightFormat::Type::kInt4;
+    return {of, quantised ? group : 0};
+  }
 };
 
-const std::map<std::string, DType> kTypes = {
-    {"f32", DType::kF32}, {"f16", DType::kF16}, {"bf16", DType::kBF16}};
-
-// How far the first logits may be from the source's: what rounding the weights costs.
+// How far the first logits may be from the source's: what rounding the weights to as many bits
+// costs where they are random, which is the worst.
 double tolerance(const ConvertOptions& options) {
-  const bool exact =
-      options.dtype == DType::kF32 && options.vision_dtype.value_or(DType::kF32) == DType::kF32;
-  return exact ? 1e-5 : 4e-2;
+  const auto bits =
+      std::min(options.format.bits(), options.vision_format.value_or(options.format).bits());
+  return bits == 32 ? 1e-5 : bits == 16 ? 4e-2 : bits == 8 ? 8e-2 : 0.6;
 }
 
 int convert(Options& options) {
+  options.convert.format = options.format(options.type);
+  if (options.vision_type) options.convert.vision_format = options.format(*options.vision_type);
   {
     ProgressLine progress("fastvlm: converting " + options.convert.input.string());
     options.convert.on_progress = [&](double fraction) { progress.update(fraction); };
@@ -67,18 +85,26 @@ Command add_convert(CLI::App& program) {
       ->add_option("--model-base", options->convert.base,
                    "The whole weights, if the input is an adapter or a projector alone")
       ->option_text("DIR");
-  const auto add_type = [&](const std::string& flag, const std::string& description,
-                            const std::function<void(DType)>& set) {
+  const auto add_type = [&](const std::string& flag, const std::vector<std::string>& names,
+                            const std::string& description,
+                            const std::function<void(WeightFormat::Type)>& set) {
     parser
         ->add_option_function<std::string>(
             flag, [set](const std::string& name) { set(kTypes.at(name)); }, description)
-        ->check(CLI::IsMember({"bf16", "f16", "f32"}))
-        ->option_text("bf16|f16|f32");
+        ->check(CLI::IsMember(names))
+        ->option_text(fmt::format("{}", fmt::join(names, "|")));
   };
-  add_type("--dtype", "Number format of the matrices [bf16]",
-           [options](DType type) { options->convert.dtype = type; });
-  add_type("--vision-dtype", "The same for the image encoder [as --dtype]",
-           [options](DType type) { options->convert.vision_dtype = type; });
+  add_type("--dtype", {"bf16", "f16", "f32", "int8", "int4"},
+           "Format of the decoder's and projector's matrices [bf16]",
+           [options](WeightFormat::Type type) { options->type = type; });
+  add_type("--vision-dtype", {"bf16", "f16", "f32", "int8"},
+           "Format of the image encoder's [as --dtype; bf16 with int8 and int4]",
+           [options](WeightFormat::Type type) { options->vision_type = type; });
+  parser
+      ->add_option("--group", options->group,
+                   "Weights that share a scale in int8 and int4: 32, 64 or 128 [64]")
+      ->check(CLI::IsMember({32, 64, 128}))
+      ->option_text("N");
   parser->add_flag("--verify", options->verify,
                    "Load the result and compare what it computes with the source");
   return {parser, [options] { return convert(*options); }};

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "runtime/loaded_model.hpp"
 #include "runtime/model_work.hpp"
+#include "runtime/with_backend.hpp"
 #include "tools/command.hpp"
 
 namespace fvlm {
@@ -34,6 +36,11 @@ bool is_number(const std::string& name) {
   return !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
 }
 
+struct Size {
+  std::int64_t parameters = 0;
+  std::int64_t bytes = 0;
+};
+
 class TreeBuilder : public Visitor<TreeBuilder> {
  public:
   explicit TreeBuilder(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
@@ -41,17 +48,32 @@ class TreeBuilder : public Visitor<TreeBuilder> {
   template <class P>
   void leaf(const std::string& path, const P& parameter) {
     for (const StoredTensor& stored : checkpoint_.stored(path, parameter.spec)) {
-      const TensorView& tensor = checkpoint_.require(stored.name, stored.shape);
+      const TensorView& tensor = checkpoint_.require(stored);
       names.push_back(stored.name);
-      add(stored.name, fmt::format("[{}] {}", fmt::join(stored.shape, ", "), name_of(tensor.dtype)),
-          tensor.elements(), static_cast<std::int64_t>(tensor.data.size()));
+      const std::string format = stored.quantised ? name_of(*stored.quantised)
+                                 : stored.role == Role::kScales
+                                     ? scaled_
+                                     : std::string(name_of(tensor.dtype));
+      scaled_ = format;  // the scales of a matrix follow it
+      formats[format].parameters += stored.parameters();
+      formats[format].bytes += static_cast<std::int64_t>(tensor.data.size());
+      add(stored.name, describe(stored, tensor), stored.parameters(),
+          static_cast<std::int64_t>(tensor.data.size()));
     }
   }
 
   Node root{.name = "", .shape = "", .children = {}};
   std::vector<std::string> names;
+  std::map<std::string, Size> formats;
 
  private:
+  static std::string describe(const StoredTensor& stored, const TensorView& tensor) {
+    if (stored.quantised) {
+      return fmt::format("[{}, {}] {}", stored.shape[0], stored.in, name_of(*stored.quantised));
+    }
+    return fmt::format("[{}] {}", fmt::join(stored.shape, ", "), name_of(tensor.dtype));
+  }
+
   void add(const std::string& path, const std::string& shape, std::int64_t parameters,
            std::int64_t bytes) {
     Node* node = &root;
@@ -76,12 +98,29 @@ class TreeBuilder : public Visitor<TreeBuilder> {
   }
 
   const Checkpoint& checkpoint_;
+  std::string scaled_;
 };
 
 void print_line(const std::string& label, const std::string& shape, std::int64_t parameters,
                 std::int64_t bytes) {
   fmt::print("{:<52}{:>12.3f} M {:>10.2f} MB  {}\n", label, static_cast<double>(parameters) / 1e6,
              static_cast<double>(bytes) / 1e6, shape);
+}
+
+// Of each format and of all, with scales.
+void print_formats(const std::map<std::string, Size>& formats) {
+  Size all;
+  fmt::print("\nBits of a weight:");
+  const auto bits = [](const Size& size) {
+    return 8 * static_cast<double>(size.bytes) / static_cast<double>(size.parameters);
+  };
+  for (const auto& [name, size] : formats) {
+    fmt::print(" {} {:.2f} ({:.1f} M weights),", name, bits(size),
+               static_cast<double>(size.parameters) / 1e6);
+    all.parameters += size.parameters;
+    all.bytes += size.bytes;
+  }
+  fmt::print(" on average {:.2f}\n", bits(all));
 }
 
 void print_children(const Node& node, int depth, int indent);
@@ -119,15 +158,18 @@ void print_children(const Node& node, int depth, int indent) {
 }
 
 // Arithmetic and memory of a typical request, from the backend without data.
-void print_work(const FastVlmConfig& config) {
+void print_work(const Checkpoint& checkpoint) {
+  const FastVlmConfig& config = checkpoint.config();
+  const FormatChoice formats = format_choice(Precision::kAuto);
   constexpr std::int64_t kPrompt = 24;
   const std::int64_t rows = config.vision.tokens() + kPrompt;
-  const ModelWork costs = model_work(config, rows, 2);
+  const ModelWork costs = model_work(checkpoint, rows, formats);
   const auto print = [](const std::string& name, const Operation& work) {
     fmt::print("{:<34}{:>10.2f} GFLOP  {:>8.3f} GB of weights  {:>8.3f} GB of activations\n", name,
                work.flops / 1e9, work.weight_bytes / 1e9, work.activation_bytes / 1e9);
   };
-  fmt::print("\nWork, with weights in bf16 and activations in f32\n");
+  fmt::print("\nWork, with the decoder's weights in {} and activations in f32\n",
+             token_formats(checkpoint, formats));
   print(
       fmt::format("image {0}x{0} -> {1} tokens", config.vision.image_size, config.vision.tokens()),
       costs.encoder);
@@ -152,6 +194,7 @@ int info(const std::string& folder, int depth) {
       config.text.kv_heads, config.text.vocab_size);
   print_children(tree.root, depth, 0);
   print_line("total", "", tree.root.parameters, tree.root.bytes);
+  print_formats(tree.formats);
   const auto unused = checkpoint.tensors_besides(tree.names);
   if (!unused.empty()) {
     fmt::print("\nNot used by the model: {} tensors", unused.size());
@@ -159,7 +202,7 @@ int info(const std::string& folder, int depth) {
       fmt::print("{} {}", i == 0 ? ":" : ",", unused[i]->name);
     fmt::print("{}\n", unused.size() > 5 ? ", ..." : "");
   }
-  print_work(config);
+  print_work(checkpoint);
   return kExitSuccess;
 }
 

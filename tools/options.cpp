@@ -36,8 +36,10 @@ void add_model_flags(CLI::App& parser, EngineOptions& options) {
       ->option_text("DIR (required)");
   add_choice<Device, 3>(parser, "--device", options.device, {"auto", "cpu", "ref"},
                         "Where to compute; ref is slow, to compare [auto]");
-  add_choice<Precision, 3>(parser, "--dtype", options.precision, {"auto", "f32", "bf16"},
-                           "Number format [auto: the fastest here]");
+  add_choice<Precision, 5>(parser, "--dtype", options.precision,
+                           {"auto", "f32", "bf16", "int8", "int4"},
+                           "Number format; int8 and int4 quantise while loading "
+                           "[auto: that of a quantised checkpoint, else bf16]");
   parser.add_option("--threads", options.threads, "Threads; 0: one for each core [0]")
       ->check(CLI::Range(0, 1024))
       ->option_text("N");

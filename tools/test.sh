@@ -5,6 +5,7 @@
 #   cpu        the optimised build, without warnings, and all tests
 #   asan       the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan       the engine's tests under ThreadSanitizer
+#   fuzz       the readers of files with a fixed number of damaged inputs, where clang++ is installed
 # It stops at the first phase that fails. --quick leaves the sanitizers out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -59,6 +60,11 @@ run_tests() {
   ctest --preset "$preset" --no-tests=error --progress "$@"
 }
 
+has_libfuzzer() {
+  echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, long) { return 0; }' |
+    clang++ -x c++ -fsanitize=fuzzer -o /dev/null - 2>/dev/null
+}
+
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1
@@ -77,4 +83,10 @@ if [[ $quick == false ]]; then
   export OMP_NUM_THREADS=1
   phase "tsan: build" build tsan engine_test
   phase "tsan: tests" run_tests tsan --tests-regex 'Engine.*_cpu'
+  if has_libfuzzer; then
+    phase "fuzz: build" build fuzz
+    phase "fuzz: tests" run_tests fuzz
+  else
+    printf '\n=== fuzz: clang++ with libFuzzer is not installed; left out\n'
+  fi
 fi

@@ -25,7 +25,7 @@ void gelu_in_place(View<float> x) {
 }  // namespace
 
 Cpu::Cpu(const CpuOptions& options)
-    : format_(options.format),
+    : formats_(options.formats),
       bf16_products_(options.bf16_products.value_or(has_native_bf16())),
       threads_(options.threads > 0 ? options.threads : omp_get_num_procs()),
       workspaces_(static_cast<std::size_t>(threads_)) {}
@@ -50,15 +50,31 @@ Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
   Linear linear{.out = host.out,
                 .in = host.in,
                 .rows = spec.rows,
-                .format = format_,
+                .format = formats_.of(spec),
                 .weight = {},
                 .bias = host.bias};
   const bool packed = spec.rows == Rows::kPositions;
   if (packed && !bf16_products_) linear.format = WeightFormat::kF32;
-  const std::int64_t stride = packed ? host.in : round_up(host.in, simd::kRowPadding);
-  const bool bf16 = linear.format == WeightFormat::kBF16;
-  const std::size_t element = bf16 ? sizeof(BFloat16) : sizeof(float);
-  Buffer rows(static_cast<std::size_t>(host.out * stride) * element);
+  if (linear.format.is_quantised()) {
+    pack_quantised(host, linear);
+  } else {
+    linear.stride = packed ? host.in : round_up(host.in, simd::kRowPadding);
+    linear.weight = converted_rows(host, linear.format, linear.stride);
+  }
+  if (packed) {
+    const bool bf16 = linear.format == WeightFormat::kBF16;
+    const Buffer rows = std::exchange(linear.weight, Buffer(packed_bytes(host.in, host.out, bf16)));
+    pack_weights(host.in, host.out, bf16, rows.as<std::byte>(), linear.weight.as<std::byte>());
+    linear.stride = 0;
+  }
+  weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes() + linear.scales.bytes());
+  return linear;
+}
+
+Buffer Cpu::converted_rows(const HostLinear& host, WeightFormat format, std::int64_t stride) const {
+  const bool bf16 = format == WeightFormat::kBF16;
+  Buffer rows(static_cast<std::size_t>(host.out * stride) *
+              (bf16 ? sizeof(BFloat16) : sizeof(float)));
 #pragma omp parallel num_threads(threads_)
   {
     std::vector<float> row(static_cast<std::size_t>(stride));
@@ -73,15 +89,25 @@ Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
       }
     }
   }
-  if (packed) {
-    linear.weight = Buffer(packed_bytes(host.in, host.out, bf16));
-    pack_weights(host.in, host.out, bf16, rows.as<std::byte>(), linear.weight.as<std::byte>());
-  } else {
-    linear.weight = std::move(rows);
-    linear.stride = stride;
+  return rows;
+}
+
+void Cpu::pack_quantised(const HostLinear& host, Linear& linear) const {
+  const WeightFormat& format = linear.format;
+  linear.stride = format.padded(host.in);
+  const std::int64_t row_bytes = format.row_bytes(host.in);
+  const std::int64_t scales = format.scales(host.in);
+  linear.weight = Buffer(static_cast<std::size_t>(host.out * row_bytes));
+  linear.scales = Buffer(static_cast<std::size_t>(host.out * scales) * sizeof(BFloat16));
+#pragma omp parallel num_threads(threads_)
+  {
+    std::vector<float> scratch(static_cast<std::size_t>(host.in));
+#pragma omp for
+    for (std::int64_t r = 0; r < host.out; ++r) {
+      host.quantised_row(r, format, linear.weight.as<std::byte>() + r * row_bytes,
+                         linear.scales.as<BFloat16>() + r * scales, scratch);
+    }
   }
-  weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes());
-  return linear;
 }
 
 Cpu::Depthwise Cpu::pack(const DepthwiseSpec& spec, const HostDepthwise& host) {
@@ -122,6 +148,17 @@ template void Cpu::multiply_packed(View<const float>, const Linear&, bool, View<
 template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, View<float>);
 template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, View<BFloat16>);
 
+// Rows of a matrix in the type that they are multiplied in.
+template <class T>
+void Cpu::unpack_rows(const Linear& weights, std::int64_t first, std::int64_t count, T* to) {
+  if (weights.format.is_quantised()) {
+    simd::dequantise(weights.quantised(), weights.stride, first, count, to);
+  } else if constexpr (std::is_same_v<T, float>) {
+    simd::to_float(weights.weight.as<BFloat16>() + first * weights.stride, to,
+                   count * weights.stride);
+  }
+}
+
 void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const WeightRows& some,
                         bool accumulate, View<float> out) {
   const std::int64_t blocks = some.second == 0 ? 1 : 2;
@@ -139,25 +176,30 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
     const void* input = shape.bf16 ? static_cast<const void*>(in.narrow) : in.wide;
     matmuls_->get(shape).run(input, rows, bias, to);
   };
-  const bool widen = weights.format == WeightFormat::kBF16 && !shape.bf16;
-  if (widen) {
-    // Both blocks side by side in this thread's cache, as one matrix.
-    auto* wide = workspace().weights.get<float>(shape.out * weights.stride);
-    const auto* rows = weights.weight.as<BFloat16>();
-    const std::int64_t size = some.count * weights.stride;
-    simd::to_float(rows + some.first * weights.stride, wide, size);
-    if (blocks == 2) simd::to_float(rows + some.second * weights.stride, wide + size, size);
-    multiply(wide, out.data);
+  if (weights.format == (shape.bf16 ? WeightFormat::kBF16 : WeightFormat::kF32)) {
+    shape.out = some.count;
+    const auto element = static_cast<std::int64_t>(shape.bf16 ? sizeof(BFloat16) : sizeof(float));
+    const auto row = [&](std::int64_t r) {
+      return weights.weight.as<std::byte>() + r * weights.stride * element;
+    };
+    multiply(row(some.first), out.data);
+    if (blocks == 2) multiply(row(some.second), out.data + some.count);
     return;
   }
-  shape.out = some.count;
-  const auto element = static_cast<std::int64_t>(
-      weights.format == WeightFormat::kBF16 ? sizeof(BFloat16) : sizeof(float));
-  const auto row = [&](std::int64_t r) {
-    return weights.weight.as<std::byte>() + r * weights.stride * element;
+  // Both blocks side by side in this thread's cache, as one matrix.
+  const auto gather = [&](auto* panel) {
+    unpack_rows(weights, some.first, some.count, panel);
+    if (blocks == 2) {
+      unpack_rows(weights, some.second, some.count, panel + some.count * weights.stride);
+    }
+    multiply(panel, out.data);
   };
-  multiply(row(some.first), out.data);
-  if (blocks == 2) multiply(row(some.second), out.data + some.count);
+  const std::int64_t size = shape.out * weights.stride;
+  if (shape.bf16) {
+    gather(workspace().weights.get<BFloat16>(size));
+  } else {
+    gather(workspace().weights.get<float>(size));
+  }
 }
 
 template <class Work>
@@ -198,6 +240,16 @@ Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Line
     simd::to_bf16(rows.wide, narrow, x.rows * weights.stride);
     rows.narrow = narrow;
   }
+  if (weights.format.is_quantised() && x.rows <= kMatVecRows) {
+    auto* q = integer_rows_.get<std::int16_t>(x.rows * weights.stride);
+    auto* scales = integer_scales_.get<float>(x.rows);
+    for (std::int64_t r = 0; r < x.rows; ++r) {
+      const std::int64_t at = r * weights.stride;
+      scales[r] = simd::quantise_input(rows.wide + at, q + at, weights.stride);
+    }
+    rows.q = q;
+    rows.q_scales = scales;
+  }
   return rows;
 }
 
@@ -220,13 +272,17 @@ void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumula
     const std::int64_t last = std::min(first + piece, weights.out);
     for (std::int64_t r = 0; r < in.rows; r += simd::kMaxInputs) {
       const simd::MatVec m{.x = in.wide + r * in.stride,
+                           .q = in.q == nullptr ? nullptr : in.q + r * in.stride,
+                           .q_scales = in.q == nullptr ? nullptr : in.q_scales + r,
                            .inputs = std::min(simd::kMaxInputs, in.rows - r),
                            .padded = weights.stride,
                            .bias = weights.bias_data(),
                            .out = out.row(r),
                            .out_stride = out.stride,
                            .accumulate = accumulate};
-      if (weights.format == WeightFormat::kBF16) {
+      if (weights.format.is_quantised()) {
+        simd::matvec(weights.quantised(), m, first, last);
+      } else if (weights.format == WeightFormat::kBF16) {
         simd::matvec(weights.weight.as<BFloat16>(), m, first, last);
       } else {
         simd::matvec(weights.weight.as<float>(), m, first, last);

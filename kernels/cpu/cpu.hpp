@@ -1,12 +1,12 @@
 // The Cpu backend: oneDNN for matrix products, our own vector kernels (simd.hpp) for the rest,
-// OpenMP for threads. Activations are float32; matrices are float32 or bfloat16.
+// OpenMP for threads. Activations are float32; matrices are float32, bfloat16 or quantised.
 //
 // Two layouts of a matrix, by what it is used for:
 //   positions  packed for oneDNN. In bf16 on a processor that multiplies bf16 itself; else float32,
 //              which such processors multiply several times faster than they can emulate bf16.
 //   tokens     rows, padded with zeros, in the chosen format: read once per decode step by our
 //              matrix-vector kernel. For the many rows of a prefill, oneDNN multiplies blocks of
-//              rows, widened to float32 on the way unless bf16 is native.
+//              rows, on the way made bf16 where that is native, else float32.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,9 @@
 namespace fvlm {
 
 struct CpuOptions {
-  WeightFormat format = WeightFormat::kBF16;
+  FormatChoice formats{};
   int threads = 0;  // 0: one for each core
-  // Multiply in bf16 where the format is bf16. Absent: if the processor does so itself.
+  // Multiply in bf16 where the format is not f32. Absent: if the processor does so itself.
   std::optional<bool> bf16_products{};
 };
 
@@ -42,8 +42,12 @@ class Cpu {
     WeightFormat format = WeightFormat::kF32;
     std::int64_t stride = 0;  // elements of a padded row; 0: packed for oneDNN
     Buffer weight;
+    Buffer scales{};          // of a quantised matrix
     std::vector<float> bias;  // [out], or empty
 
+    simd::QuantisedRows quantised() const {
+      return {format, weight.as<std::int16_t>(), scales.as<BFloat16>()};
+    }
     const float* bias_data() const { return bias.empty() ? nullptr : bias.data(); }
   };
   using Depthwise = simd::DepthwiseWeights;
@@ -128,10 +132,12 @@ class Cpu {
   struct ThreadWorkspace {
     Workspace mixed, narrow, hidden, weights, result, scores, pages;
   };
-  // Input rows of a product, as the matrix-vector kernel and as oneDNN want them.
+  // Input rows of a product, as the matrix-vector kernels and as oneDNN want them.
   struct TokenRows {
     const float* wide = nullptr;       // [rows, stride]
     const BFloat16* narrow = nullptr;  // the same in bf16, if products are in bf16
+    const std::int16_t* q = nullptr;   // the same as integers, for quantised matrix-vectors
+    const float* q_scales = nullptr;   // [rows]
     std::int64_t rows = 0;
     std::int64_t stride = 0;
   };
@@ -144,9 +150,13 @@ class Cpu {
 
   ThreadWorkspace& workspace();
   bool multiplies_bf16(const Linear& weights) const {
-    return bf16_products_ && weights.format == WeightFormat::kBF16;
+    return bf16_products_ && weights.format != WeightFormat::kF32;
   }
 
+  Buffer converted_rows(const HostLinear& host, WeightFormat format, std::int64_t stride) const;
+  void pack_quantised(const HostLinear& host, Linear& linear) const;
+  template <class T>
+  static void unpack_rows(const Linear& weights, std::int64_t first, std::int64_t count, T* to);
   // On the calling thread: out = in W^T + b (+ out) for a packed matrix. `In` is the type that the
   // matrix is multiplied in.
   template <class In, class Out>
@@ -175,7 +185,7 @@ class Cpu {
   }
   void prepare_rotations(const AttentionShape& shape, std::int64_t positions);
 
-  WeightFormat format_;
+  FormatChoice formats_;
   bool bf16_products_;
   int threads_;
   std::int64_t weight_bytes_ = 0;
@@ -185,6 +195,8 @@ class Cpu {
   std::vector<ThreadWorkspace> workspaces_;
   Workspace token_rows_;
   Workspace narrow_rows_;
+  Workspace integer_rows_;
+  Workspace integer_scales_;
   Workspace products_;
   std::vector<float> rotations_;  // by position, for the head dim and theta of rotation_base_
   std::pair<std::int64_t, double> rotation_base_;

@@ -14,7 +14,9 @@ void Cpu::embed(std::span<const std::int32_t> ids, const Linear& table, View<flo
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const std::int64_t at = ids[i] * table.stride;
     const float* from = row.data();
-    if (table.format == WeightFormat::kBF16) {
+    if (table.format.is_quantised()) {
+      simd::dequantise(table.quantised(), table.stride, ids[i], 1, row.data());
+    } else if (table.format == WeightFormat::kBF16) {
       simd::to_float(table.weight.as<BFloat16>() + at, row.data(), table.stride);
     } else {
       from = table.weight.as<float>() + at;

@@ -124,7 +124,7 @@ void Cpu::layer_norm(View<const float> in, const Norm& norm, View<float> out) {
 
 void Cpu::image_attention(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
                           View<float> out) {
-  if (bf16_products_ && format_ == WeightFormat::kBF16) {
+  if (bf16_products_ && formats_.format != WeightFormat::kF32) {
     image_attention_in<BFloat16>(qkv, images, head_dim, out);
   } else {
     image_attention_in<float>(qkv, images, head_dim, out);

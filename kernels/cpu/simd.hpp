@@ -11,6 +11,7 @@
 #include "fvlm/core/element.hpp"
 #include "fvlm/core/view.hpp"
 #include "fvlm/ops/backend.hpp"
+#include "fvlm/ops/weight_format.hpp"
 
 namespace fvlm::simd {
 
@@ -61,17 +62,36 @@ inline constexpr std::int64_t kRowPadding = 64;
 inline constexpr std::int64_t kMaxInputs = 8;
 
 struct MatVec {
-  const float* x = nullptr;     // [inputs, padded]
-  std::int64_t inputs = 0;      // 1..kMaxInputs
-  std::int64_t padded = 0;      // elements of a weight row, a multiple of kRowPadding
-  const float* bias = nullptr;  // by output, or null
-  float* out = nullptr;         // out[input * out_stride + output]
+  const float* x = nullptr;         // [inputs, padded]
+  const std::int16_t* q = nullptr;  // [inputs, padded], with q_scales [inputs]: what quantised
+  const float* q_scales = nullptr;  // weights are multiplied with instead, see quantise_input
+  std::int64_t inputs = 0;          // 1..kMaxInputs
+  std::int64_t padded = 0;          // elements of a weight row, a multiple of kRowPadding
+  const float* bias = nullptr;      // by output, or null
+  float* out = nullptr;             // out[input * out_stride + output]
   std::int64_t out_stride = 0;
   bool accumulate = false;  // add to what out holds
 };
 // Outputs [first, last) of W x (+ bias): weight row o is at weight + o * padded.
 void matvec(const float* weight, const MatVec& m, std::int64_t first, std::int64_t last);
 void matvec(const BFloat16* weight, const MatVec& m, std::int64_t first, std::int64_t last);
+
+// A quantised matrix: words [rows, padded * bits / 16] and scales [rows, padded / group], with
+// `padded` the format's own.
+struct QuantisedRows {
+  WeightFormat format;
+  const std::int16_t* words = nullptr;
+  const BFloat16* scales = nullptr;
+};
+void matvec(const QuantisedRows& weights, const MatVec& m, std::int64_t first, std::int64_t last);
+// Rounds x to multiples q of the scale that is returned, with the largest |q| 32767. The scale is
+// not a number if one of x is not finite. `count`: a multiple of 16.
+float quantise_input(const float* x, std::int16_t* q, std::int64_t count);
+// Rows [first, first + count) as [count, padded].
+void dequantise(const QuantisedRows& weights, std::int64_t padded, std::int64_t first,
+                std::int64_t count, float* to);
+void dequantise(const QuantisedRows& weights, std::int64_t padded, std::int64_t first,
+                std::int64_t count, BFloat16* to);
 
 // count elements, a multiple of 16; exact.
 void to_float(const BFloat16* from, float* to, std::int64_t count);

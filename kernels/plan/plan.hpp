@@ -48,6 +48,7 @@ class WithoutData {
   struct Linear {
     double out = 0;
     double in = 0;
+    double weight_bytes = 0;  // of one weight
   };
   struct Depthwise {
     DepthwiseSpec spec;
@@ -58,14 +59,14 @@ class WithoutData {
   struct Norm {};
   using Cache = CacheShape;
 
-  // `weight_bytes`: bytes of one stored weight.
-  explicit WithoutData(double weight_bytes = 4) : weight_bytes_(weight_bytes) {}
+  explicit WithoutData(const FormatChoice& formats = {}) : formats_(formats) {}
 
   Arena& arena() { return arena_; }
   const Sink& sink() const { return sink_; }
 
   Linear pack(const LinearSpec& spec, const HostLinear& = {}) const {
-    return {static_cast<double>(spec.out()), static_cast<double>(spec.in)};
+    return {static_cast<double>(spec.out()), static_cast<double>(spec.in),
+            formats_.of(spec).bytes_per_weight()};
   }
   Depthwise pack(const DepthwiseSpec& spec, const HostDepthwise& = {}) const { return {spec}; }
   Stem pack(const StemSpec& spec, const HostStem& = {}) const {
@@ -109,7 +110,8 @@ class WithoutData {
   }
 
   void embed(std::span<const std::int32_t> ids, const Linear& table, View<float> out) {
-    sink_({"embed", 0, static_cast<double>(ids.size()) * table.in * weight_bytes_, bytes(out)});
+    sink_(
+        {"embed", 0, static_cast<double>(ids.size()) * table.in * table.weight_bytes, bytes(out)});
   }
   void attention_input(View<const float> x, const Norm&, const Linear& qkv, const AttentionShape&,
                        const DecoderBatch&, std::int64_t, Cache&, View<float> query) {
@@ -145,7 +147,9 @@ class WithoutData {
     return static_cast<double>(view.rows * view.cols) * sizeof(T);
   }
   static double flops(const Linear& weights) { return 2 * weights.out * weights.in; }
-  double size(const Linear& weights) const { return weights.out * weights.in * weight_bytes_; }
+  static double size(const Linear& weights) {
+    return weights.out * weights.in * weights.weight_bytes;
+  }
   static double depthwise_flops(const Depthwise& weights, FeatureMap<const float> out) {
     return 2 * static_cast<double>(out.elements() * weights.spec.kernel * weights.spec.kernel);
   }
@@ -156,7 +160,7 @@ class WithoutData {
            bytes(in) + bytes(out)});
   }
 
-  double weight_bytes_;
+  FormatChoice formats_;
   Arena arena_ = Arena::measuring();
   Sink sink_;
 };

@@ -72,16 +72,24 @@ class Scratch {
 
 }  // namespace
 
-Ref::Linear Ref::pack(const LinearSpec&, const HostLinear& host) {
-  Linear linear{host.out, host.in, std::vector<float>(static_cast<std::size_t>(host.out * host.in)),
+Ref::Linear Ref::pack(const LinearSpec& spec, const HostLinear& host) {
+  const WeightFormat format = formats_.of(spec);
+  const auto in = static_cast<std::size_t>(host.in);
+  Linear linear{host.out, host.in, std::vector<float>(static_cast<std::size_t>(host.out) * in),
                 host.bias};
   for (std::int64_t r = 0; r < host.out; ++r) {
-    host.row(
-        r, std::span(linear.weight)
-               .subspan(static_cast<std::size_t>(r * host.in), static_cast<std::size_t>(host.in)));
-  }
-  if (format_ == WeightFormat::kBF16) {
-    for (float& w : linear.weight) w = static_cast<float>(BFloat16(w));
+    const auto row = std::span(linear.weight).subspan(static_cast<std::size_t>(r) * in, in);
+    if (format.is_quantised()) {
+      std::vector<std::byte> words(static_cast<std::size_t>(format.row_bytes(host.in)));
+      std::vector<BFloat16> scales(static_cast<std::size_t>(format.scales(host.in)));
+      host.quantised_row(r, format, words.data(), scales.data(), row);
+      dequantise_row(words.data(), std::as_bytes(std::span(scales)).data(), format, row);
+    } else {
+      host.row(r, row);
+      if (format == WeightFormat::kBF16) {
+        for (float& w : row) w = static_cast<float>(BFloat16(w));
+      }
+    }
   }
   weight_bytes_ += static_cast<std::int64_t>(linear.weight.size() * sizeof(float));
   return linear;

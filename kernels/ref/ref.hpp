@@ -46,8 +46,8 @@ class Ref {
     }
   };
 
-  // Matrices are rounded to `format` and kept as float32.
-  explicit Ref(WeightFormat format) : format_(format) {}
+  // Matrices are rounded to the formats chosen and kept as float32.
+  explicit Ref(const FormatChoice& formats) : formats_(formats) {}
 
   // Gives the model its scratch memory.
   void reserve(std::size_t bytes) {
@@ -93,7 +93,7 @@ class Ref {
   void copy_page(Cache& cache, std::int32_t from, std::int32_t to) const;
 
  private:
-  WeightFormat format_;
+  FormatChoice formats_;
   std::int64_t weight_bytes_ = 0;
   Buffer memory_;
   Arena arena_;

@@ -122,6 +122,9 @@ def draw_shape(draw, shape, x, y, r, colour, turn):
                  (-1, t), (-1, -t), (-t, -t)])
 
 
+def size_of(radius):
+    return "small" if radius < 0.1 else "large"
+
 
 def thing(size, colour, shape):
     return f"a {size} {colour} {shape}"

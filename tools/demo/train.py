@@ -64,13 +64,30 @@ def all_texts():
     yield from (BEFORE, "\n", "assistant\n", "user\n", "system\n")
 
 
+def contrast(scene, rng):
+    """The same question about each of two things: only who reads which one is meant can answer both."""
+    kind = rng.choice(["colour", "colour_zh", "size", "is"])
+    question = rng.choice(scenes.ASK[kind])
+    for shape, _, _, r, colour in scene.marks:
+        if kind == "colour":
+            yield question.format(shape), scenes.sentence(colour)
+        elif kind == "colour_zh":
+            yield question.format(scenes.SHAPES[shape]), scenes.COLOURS[colour][1] + "。"
+        elif kind == "size":
+            yield question.format(shape), scenes.sentence(scenes.size_of(r))
+        else:
+            asked = rng.choice(scene.marks)[4]
+            yield question.format(shape, asked), "Yes." if asked == colour else "No."
+
+
 def choose_questions(scene, count, rng):
     """A description in one of the languages, and others from the rest."""
     fixed = [q for q in scene.questions if q[0].startswith("describe")]
     others = [q for q in scene.questions if not q[0].startswith("describe")]
-    chosen = [rng.choice(fixed), *rng.sample(others, min(count - 1, len(others)))]
-    chosen += rng.choices(others, k=count - len(chosen))
-    return [(prompt, answer) for _, prompt, answer in chosen]
+    chosen = [q[1:] for q in [rng.choice(fixed), *rng.sample(others, min(count - 1, len(others)))]]
+    if len({shape for shape, *_ in scene.marks}) == 2:
+        chosen = [*contrast(scene, rng), *chosen][:count]
+    return chosen + [q[1:] for q in rng.choices(others, k=count - len(chosen))]
 
 
 def augment(pixels, rng):
@@ -108,7 +125,7 @@ class Hints(nn.Module):
             for shape, x, y, r, colour in scene.marks:
                 column = int((x + (1 - scene.width) / 2 + shift[0]) * self.side)
                 row = int((y + (1 - scene.height) / 2 + shift[1]) * self.side)
-                names = shape, colour, "small" if r < 0.1 else "large"
+                names = shape, colour, scenes.size_of(r)
                 things[i, row * self.side + column] = torch.tensor(
                     [kind.index(name) for kind, name in zip(self.KINDS, names)])
             if scene.text:
@@ -160,7 +177,7 @@ def main():
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--hint-steps", type=int, default=1500,
                         help="of these, the first N teach the encoder alone, by hints [1500]")
-    parser.add_argument("--questions", type=int, default=3, help="for each image of a step [3]")
+    parser.add_argument("--questions", type=int, default=4, help="for each image of a step [4]")
     parser.add_argument("--scenes", type=int, default=40000, help="different scenes to draw [40000]")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate [0.0015]")
     parser.add_argument("--seed", type=int, default=1)

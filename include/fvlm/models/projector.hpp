@@ -14,8 +14,8 @@ class Projector {
   using E = typename B::Element;
 
   Projector(std::int64_t features, std::int64_t hidden)
-      : in_({.in = features, .parts = {{"", hidden}}}),
-        out_({.in = hidden, .parts = {{"", hidden}}}) {}
+      : in_({.in = features, .parts = {{"", hidden}}, .rows = Rows::kTokens}),
+        out_({.in = hidden, .parts = {{"", hidden}}, .rows = Rows::kTokens}) {}
 
   template <class V>
   void visit(V& visitor) {

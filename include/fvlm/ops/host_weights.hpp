@@ -5,20 +5,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "fvlm/core/convert.hpp"
 #include "fvlm/core/element.hpp"
+#include "fvlm/ops/quantise.hpp"
+#include "fvlm/ops/weight_format.hpp"
 
 namespace fvlm {
-
-// The format a backend keeps a matrix in.
-enum class WeightFormat : std::uint8_t {
-  kF32,   // float32
-  kBF16,  // bfloat16: what the released checkpoints store, so nothing is lost for most tensors
-};
 
 // A change of rank `rank` to a matrix [rows, in], as LoRA trains it: + scale * b a.
 struct LowRank {
@@ -43,6 +41,8 @@ struct HostLinear {
     const std::byte* data;
     std::int64_t rows;
     std::shared_ptr<const LowRank> change{};  // perhaps
+    std::optional<WeightFormat> quantised{};  // then data are words, and `scales` theirs
+    const std::byte* scales = nullptr;
   };
 
   std::int64_t out = 0;
@@ -53,20 +53,49 @@ struct HostLinear {
 
   // Writes row `r` of the folded matrix as float32 [in]. Safe to call from several threads.
   void row(std::int64_t r, std::span<float> to) const {
-    std::int64_t first = 0;
-    for (const Block& block : blocks) {
-      if (r - first < block.rows) {
-        const std::size_t row_bytes = static_cast<std::size_t>(in) * size_of(block.dtype);
-        convert_to_float(block.dtype, block.data + static_cast<std::size_t>(r - first) * row_bytes,
-                         to);
-        if (block.change) block.change->add_row(r - first, to);
-        break;
-      }
-      first += block.rows;
+    const auto [block, at] = place(r);
+    if (block.quantised) {
+      const WeightFormat& format = *block.quantised;
+      dequantise_row(block.data + at * format.row_bytes(in), scales_of(block, at), format, to);
+    } else {
+      const auto row_bytes = in * static_cast<std::int64_t>(size_of(block.dtype));
+      convert_to_float(block.dtype, block.data + at * row_bytes, to);
     }
+    if (block.change) block.change->add_row(at, to);
     if (row_scale.empty()) return;
     const double scale = row_scale[static_cast<std::size_t>(r)];
     for (float& w : to) w = static_cast<float>(w * scale);
+  }
+
+  // The same row as integers, `words` and `scales` as quantise_row writes them: those of the file,
+  // bit for bit, if it has the same format. `scratch` has room for [in].
+  void quantised_row(std::int64_t r, const WeightFormat& format, std::byte* words, BFloat16* scales,
+                     std::span<float> scratch) const {
+    const auto [block, at] = place(r);
+    if (block.quantised == format && !block.change && row_scale.empty()) {
+      const std::int64_t bytes = format.row_bytes(in);
+      std::memcpy(words, block.data + at * bytes, static_cast<std::size_t>(bytes));
+      std::memcpy(scales, scales_of(block, at),
+                  static_cast<std::size_t>(format.scales(in)) * sizeof(BFloat16));
+    } else {
+      row(r, scratch);
+      quantise_row(scratch, format, words, scales);
+    }
+  }
+
+ private:
+  struct Place {
+    const Block& block;
+    std::int64_t row;  // of the block
+  };
+  Place place(std::int64_t r) const {
+    std::size_t b = 0;
+    for (; r >= blocks[b].rows; ++b) r -= blocks[b].rows;
+    return {blocks[b], r};
+  }
+  const std::byte* scales_of(const Block& block, std::int64_t at) const {
+    return block.scales +
+           at * block.quantised->scales(in) * static_cast<std::int64_t>(sizeof(BFloat16));
   }
 };
 

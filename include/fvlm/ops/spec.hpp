@@ -7,9 +7,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "fvlm/ops/weight_format.hpp"
 
 namespace fvlm {
 
@@ -22,12 +27,23 @@ enum class Role : std::uint8_t {
   kMean,        // small: running mean of a batch norm
   kVariance,    // positive: running variance
   kEmbedding,   // normal, the same size in every row
+  kScales,      // of the quantised matrix before
 };
 
 struct StoredTensor {
   std::string name;
   std::vector<std::int64_t> shape;
   Role role;
+  // Of a matrix, and how it is stored if quantised: its shape counts bytes of rows then.
+  std::optional<WeightFormat> quantised{};
+  std::int64_t in = 0;
+
+  // How many parameters of the model it holds.
+  std::int64_t parameters() const {
+    if (role == Role::kScales) return 0;
+    if (quantised) return shape[0] * in;
+    return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+  }
 };
 
 // How many rows a matrix product usually has: decides the layout of the packed weights.
@@ -41,20 +57,44 @@ struct LinearSpec {
   struct Part {
     std::string name;
     std::int64_t out;
+    std::optional<WeightFormat> quantised{};  // how a converted checkpoint stores the matrix
   };
 
   std::int64_t in = 0;
   std::vector<Part> parts{};
   bool bias = true;
-  bool convolution = false;   // stored as [out, in, 1, 1]
-  std::string layer_scale{};  // sibling [out, 1, 1] that scales the outputs; empty: none
-  Rows rows = Rows::kPositions;
+  bool convolution = false;      // stored as [out, in, 1, 1]
+  std::string layer_scale{};     // sibling [out, 1, 1] that scales the outputs; empty: none
+  Rows rows = Rows::kPositions;  // those of kTokens are what a quantised model quantises
   Role role = Role::kWeight;
 
   std::int64_t out() const {
     std::int64_t sum = 0;
     for (const Part& part : parts) sum += part.out;
     return sum;
+  }
+  // The format that all parts are stored in, if that is a quantised one.
+  std::optional<WeightFormat> stored_format() const {
+    for (const Part& part : parts) {
+      if (part.quantised != parts.front().quantised) return std::nullopt;
+    }
+    return parts.empty() ? std::nullopt : parts.front().quantised;
+  }
+};
+
+// What formats a backend is asked to keep matrices in.
+struct FormatChoice {
+  WeightFormat format = WeightFormat::kBF16;
+  bool as_stored = false;  // leave those alone that the file has quantised
+
+  FormatChoice(WeightFormat wanted = WeightFormat::kBF16, bool stored = false)
+      : format(wanted), as_stored(stored) {}
+
+  // Only the matrices for tokens are multiplied as integers.
+  WeightFormat of(const LinearSpec& spec) const {
+    const bool tokens = spec.rows == Rows::kTokens;
+    if (const auto stored = spec.stored_format(); as_stored && stored && tokens) return *stored;
+    return format.is_quantised() && !tokens ? WeightFormat::kBF16 : format;
   }
 };
 
@@ -116,8 +156,15 @@ inline std::vector<StoredTensor> stored_tensors(const std::string& path, const L
   for (const LinearSpec::Part& part : spec.parts) {
     const std::string base = resolve(path, part.name);
     std::vector<std::int64_t> shape = {part.out, spec.in};
-    if (spec.convolution) shape.insert(shape.end(), {1, 1});
-    stored.push_back({base + ".weight", std::move(shape), spec.role});
+    if (part.quantised) {
+      shape[1] = part.quantised->row_bytes(spec.in);
+      stored.push_back({base + ".weight", shape, spec.role, part.quantised, spec.in});
+      shape[1] = part.quantised->scales(spec.in);
+      stored.push_back({base + ".weight.scales", std::move(shape), Role::kScales});
+    } else {
+      if (spec.convolution) shape.insert(shape.end(), {1, 1});
+      stored.push_back({base + ".weight", std::move(shape), spec.role});
+    }
     if (spec.bias) stored.push_back({base + ".bias", {part.out}, Role::kBias});
   }
   if (!spec.layer_scale.empty()) {
