@@ -148,6 +148,8 @@ class Cpu {
     std::int64_t second = 0;
   };
 
+  static std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
   ThreadWorkspace& workspace();
   bool multiplies_bf16(const Linear& weights) const {
     return bf16_products_ && weights.format != WeightFormat::kF32;

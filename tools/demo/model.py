@@ -134,7 +134,7 @@ class ImageAttention(nn.Module):
         b, c, h, w = x.shape
         qkv = self.qkv(x.flatten(2).transpose(1, 2)).reshape(b, h * w, 3, -1, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(q, k, v)
+        out = (q @ k.transpose(2, 3) / math.sqrt(self.head_dim)).softmax(-1).to(v.dtype) @ v
         return self.proj(out.transpose(1, 2).reshape(b, h * w, c)).transpose(1, 2).reshape(b, c, h, w)
 
 

@@ -173,13 +173,13 @@ def main():
     parser.add_argument("--tokenizer", required=True, help="folder of Qwen2's vocabulary")
     parser.add_argument("--work", required=True, help="folder for scenes and the training's state")
     parser.add_argument("--output", required=True, help="folder for the finished model")
-    parser.add_argument("--steps", type=int, default=6000, help="of --batch images each [6000]")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--hint-steps", type=int, default=1500,
-                        help="of these, the first N teach the encoder alone, by hints [1500]")
+    parser.add_argument("--steps", type=int, default=8000, help="of --batch images each [8000]")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--hint-steps", type=int, default=2500,
+                        help="of these, the first N teach the encoder alone, by hints [2500]")
     parser.add_argument("--questions", type=int, default=4, help="for each image of a step [4]")
-    parser.add_argument("--scenes", type=int, default=40000, help="different scenes to draw [40000]")
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate [0.0015]")
+    parser.add_argument("--scenes", type=int, default=20000, help="different scenes to draw [20000]")
+    parser.add_argument("--rate", type=float, default=1.8e-3, help="highest learning rate [0.0018]")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
@@ -251,8 +251,8 @@ def main():
                   f"{seen / (time.time() - started):.1f} images/s", flush=True)
             losses.clear()
         if step % 500 == 0 or step == args.steps:
-            torch.save({"model": model.state_dict(), "hints": hints.state_dict(), "optimiser": optimiser.state_dict(), "step": step},
-                       state_file + ".partial")
+            torch.save({"model": model.state_dict(), "hints": hints.state_dict(),
+                        "optimiser": optimiser.state_dict(), "step": step}, state_file + ".partial")
             os.replace(state_file + ".partial", state_file)
             model.export(args.output)
             scores = evaluate(model, prompts, test, size, device)

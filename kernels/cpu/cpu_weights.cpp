@@ -1,0 +1,90 @@
+// Packing of weights: from the host's folded form to what the kernels read.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "kernels/cpu/cpu.hpp"
+
+namespace fvlm {
+
+Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
+  Linear linear{.out = host.out,
+                .in = host.in,
+                .rows = spec.rows,
+                .format = formats_.of(spec),
+                .weight = {},
+                .bias = host.bias};
+  const bool packed = spec.rows == Rows::kPositions;
+  if (packed && !bf16_products_) linear.format = WeightFormat::kF32;
+  if (linear.format.is_quantised()) {
+    pack_quantised(host, linear);
+  } else {
+    linear.stride = packed ? host.in : round_up(host.in, simd::kRowPadding);
+    linear.weight = converted_rows(host, linear.format, linear.stride);
+  }
+  if (packed) {
+    const bool bf16 = linear.format == WeightFormat::kBF16;
+    const Buffer rows = std::exchange(linear.weight, Buffer(packed_bytes(host.in, host.out, bf16)));
+    pack_weights(host.in, host.out, bf16, rows.as<std::byte>(), linear.weight.as<std::byte>());
+    linear.stride = 0;
+  }
+  weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes() + linear.scales.bytes());
+  return linear;
+}
+
+Buffer Cpu::converted_rows(const HostLinear& host, WeightFormat format, std::int64_t stride) const {
+  const bool bf16 = format == WeightFormat::kBF16;
+  Buffer rows(static_cast<std::size_t>(host.out * stride) *
+              (bf16 ? sizeof(BFloat16) : sizeof(float)));
+#pragma omp parallel num_threads(threads_)
+  {
+    std::vector<float> row(static_cast<std::size_t>(stride));
+#pragma omp for
+    for (std::int64_t r = 0; r < host.out; ++r) {
+      host.row(r, std::span(row).first(static_cast<std::size_t>(host.in)));
+      if (bf16) {
+        std::transform(row.begin(), row.end(), rows.as<BFloat16>() + r * stride,
+                       [](float w) { return BFloat16(w); });
+      } else {
+        std::copy(row.begin(), row.end(), rows.as<float>() + r * stride);
+      }
+    }
+  }
+  return rows;
+}
+
+void Cpu::pack_quantised(const HostLinear& host, Linear& linear) const {
+  const WeightFormat& format = linear.format;
+  linear.stride = format.padded(host.in);
+  const std::int64_t row_bytes = format.row_bytes(host.in);
+  const std::int64_t scales = format.scales(host.in);
+  linear.weight = Buffer(static_cast<std::size_t>(host.out * row_bytes));
+  linear.scales = Buffer(static_cast<std::size_t>(host.out * scales) * sizeof(BFloat16));
+#pragma omp parallel num_threads(threads_)
+  {
+    std::vector<float> scratch(static_cast<std::size_t>(host.in));
+#pragma omp for
+    for (std::int64_t r = 0; r < host.out; ++r) {
+      host.quantised_row(r, format, linear.weight.as<std::byte>() + r * row_bytes,
+                         linear.scales.as<BFloat16>() + r * scales, scratch);
+    }
+  }
+}
+
+Cpu::Depthwise Cpu::pack(const DepthwiseSpec& spec, const HostDepthwise& host) {
+  Depthwise packed = simd::pack_depthwise(spec, host);
+  weight_bytes_ += static_cast<std::int64_t>(packed.weight.bytes());
+  return packed;
+}
+
+Cpu::Stem Cpu::pack(const StemSpec&, const HostStem& host) {
+  Stem packed = simd::pack_stem(host);
+  weight_bytes_ += static_cast<std::int64_t>(packed.weight.bytes());
+  return packed;
+}
+
+Cpu::Norm Cpu::pack(const NormSpec& spec, HostNorm host) {
+  return {static_cast<float>(spec.eps), std::move(host)};
+}
+
+}  // namespace fvlm
