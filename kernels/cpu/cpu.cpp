@@ -90,7 +90,7 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
     const void* input = shape.bf16 ? static_cast<const void*>(in.narrow) : in.wide;
     matmuls_->get(shape).run(input, rows, bias, to);
   };
-  if (weights.format == (shape.bf16 ? WeightFormat::kBF16 : WeightFormat::kF32)) {
+  if (multiplied_in_place(weights)) {
     shape.out = some.count;
     const auto element = static_cast<std::int64_t>(shape.bf16 ? sizeof(BFloat16) : sizeof(float));
     const auto row = [&](std::int64_t r) {
@@ -118,14 +118,20 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
 
 template <class Work>
 void Cpu::for_weight_blocks(const Linear& weights, std::int64_t count, const Work& work) {
-  constexpr std::int64_t kBlockBytes = 1024 * 1024;
+  // oneDNN wants wide blocks; those it is handed from a panel in the cache should leave room there.
+  constexpr std::int64_t kBlockRows = 512;
+  constexpr std::int64_t kPanelBytes = 1024 * 1024;
   constexpr std::int64_t kGranule = 16;
   const auto row_bytes =
       weights.stride *
       static_cast<std::int64_t>(multiplies_bf16(weights) ? sizeof(BFloat16) : sizeof(float));
-  const std::int64_t share = round_up((count + threads_ - 1) / threads_, kGranule);
+  const std::int64_t most = multiplied_in_place(weights)
+                                ? kBlockRows
+                                : std::max(kPanelBytes / row_bytes / kGranule * kGranule, kGranule);
+  // As many blocks for each thread.
+  const std::int64_t rounds = (count + most * threads_ - 1) / (most * threads_);
   const std::int64_t block =
-      std::clamp(kBlockBytes / row_bytes / kGranule * kGranule, kGranule, share);
+      round_up((count + rounds * threads_ - 1) / (rounds * threads_), kGranule);
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t first = 0; first < count; first += block) {
     work(first, std::min(block, count - first));
@@ -133,38 +139,33 @@ void Cpu::for_weight_blocks(const Linear& weights, std::int64_t count, const Wor
 }
 
 Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Linear& weights) {
-  TokenRows rows{.rows = x.rows, .stride = weights.stride};
-  if (norm == nullptr && x.cols == weights.stride && x.stride == weights.stride) {
-    rows.wide = x.data;
-  } else {
-    auto* wide = token_rows_.get<float>(x.rows * weights.stride);
-    for (std::int64_t r = 0; r < x.rows; ++r) {
-      float* to = wide + r * weights.stride;
-      if (norm != nullptr) {
-        simd::rms_norm(x.row(r), norm->host.weight.data(), norm->eps, to, x.cols);
-      } else {
-        std::copy_n(x.row(r), x.cols, to);
-      }
-      std::fill(to + x.cols, to + weights.stride, 0.0F);
+  const bool many = x.rows > kMatVecRows;
+  const bool copied = norm != nullptr || x.cols != weights.stride || x.stride != weights.stride;
+  const std::int64_t size = x.rows * weights.stride;
+  float* wide = copied ? token_rows_.get<float>(size) : nullptr;
+  auto* narrow = many && multiplies_bf16(weights) ? narrow_rows_.get<BFloat16>(size) : nullptr;
+  const bool integers = !many && weights.format.is_quantised();
+  auto* q = integers ? integer_rows_.get<std::int16_t>(size) : nullptr;
+  auto* q_scales = integers ? integer_scales_.get<float>(x.rows) : nullptr;
+#pragma omp parallel for num_threads(threads_) if (many)
+  for (std::int64_t r = 0; r < x.rows; ++r) {
+    const std::int64_t at = r * weights.stride;
+    if (norm != nullptr) {
+      simd::rms_norm(x.row(r), norm->host.weight.data(), norm->eps, wide + at, x.cols);
+    } else if (copied) {
+      std::copy_n(x.row(r), x.cols, wide + at);
     }
-    rows.wide = wide;
+    if (copied) std::fill_n(wide + at + x.cols, weights.stride - x.cols, 0.0F);
+    const float* row = copied ? wide + at : x.row(r);
+    if (narrow != nullptr) simd::to_bf16(row, narrow + at, weights.stride);
+    if (integers) q_scales[r] = simd::quantise_input(row, q + at, weights.stride);
   }
-  if (multiplies_bf16(weights) && x.rows > kMatVecRows) {
-    auto* narrow = narrow_rows_.get<BFloat16>(x.rows * weights.stride);
-    simd::to_bf16(rows.wide, narrow, x.rows * weights.stride);
-    rows.narrow = narrow;
-  }
-  if (weights.format.is_quantised() && x.rows <= kMatVecRows) {
-    auto* q = integer_rows_.get<std::int16_t>(x.rows * weights.stride);
-    auto* scales = integer_scales_.get<float>(x.rows);
-    for (std::int64_t r = 0; r < x.rows; ++r) {
-      const std::int64_t at = r * weights.stride;
-      scales[r] = simd::quantise_input(rows.wide + at, q + at, weights.stride);
-    }
-    rows.q = q;
-    rows.q_scales = scales;
-  }
-  return rows;
+  return {.wide = copied ? wide : x.data,
+          .narrow = narrow,
+          .q = q,
+          .q_scales = q_scales,
+          .rows = x.rows,
+          .stride = weights.stride};
 }
 
 void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumulate,

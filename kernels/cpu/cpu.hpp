@@ -154,6 +154,10 @@ class Cpu {
   bool multiplies_bf16(const Linear& weights) const {
     return bf16_products_ && weights.format != WeightFormat::kF32;
   }
+  // Whether rows are stored in the type that they are multiplied in.
+  bool multiplied_in_place(const Linear& weights) const {
+    return weights.format == (multiplies_bf16(weights) ? WeightFormat::kBF16 : WeightFormat::kF32);
+  }
 
   Buffer converted_rows(const HostLinear& host, WeightFormat format, std::int64_t stride) const;
   void pack_quantised(const HostLinear& host, Linear& linear) const;
