@@ -8,9 +8,12 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <functional>
 #include <random>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "runtime/checkpoint.hpp"
 #include "runtime/prompt.hpp"
@@ -302,22 +305,68 @@ TEST_F(Damage, OfNewerVersionIsNamed) {
             std::string::npos);
 }
 
-// Of a whole checkpoint, when it is loaded.
-TEST(DamagedCheckpoint, FlippedBitsAreSeen) {
-  TemporaryFolder folder;
-  convert_checkpoint(conversion(kGoldenTiny / "checkpoint", folder / "out", WeightFormat::kBF16));
-  const fs::path file = folder / "out" / "model.safetensors";
-  const std::string good = read_file(file);
-  std::mt19937 random(1);
-  for (int i = 0; i < 200; ++i) {
-    std::string bytes = good;
-    const std::size_t at = random() % bytes.size();
-    bytes[at] = static_cast<char>(bytes[at] ^ (1 << (random() % 8)));
-    write_file(file, bytes);
-    error_of([&] {
-      const Checkpoint checkpoint = Checkpoint::open(folder / "out");
-      for (const TensorView* tensor : checkpoint.tensors()) checkpoint.check_sum(*tensor);
+// A whole checkpoint: damage to its header and its length is seen when it is opened, to its numbers
+// when they are loaded.
+class DamagedCheckpoint : public testing::Test {
+ protected:
+  DamagedCheckpoint() {
+    convert_checkpoint(
+        conversion(kGoldenTiny / "checkpoint", folder_ / "out", WeightFormat::kBF16));
+    good_ = read_file(path_);
+    std::uint64_t header = 0;
+    std::memcpy(&header, good_.data(), sizeof header);
+    data_begin_ = sizeof header + header;
+  }
+
+  // Flips one bit of a random byte in [first, end), which `seen` then must throw for.
+  template <class Seen>
+  void flip(std::size_t first, std::size_t end, const Seen& seen) {
+    const std::size_t at = first + random_() % (end - first);
+    std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
+    const auto put = [&](char byte) {
+      file.seekp(static_cast<std::streamoff>(at));
+      file.put(byte).flush();
+    };
+    put(static_cast<char>(good_[at] ^ (1 << (random_() % 8))));
+    error_of([&] { seen(at); });
+    put(good_[at]);
+  }
+
+  TemporaryFolder folder_;
+  std::filesystem::path path_ = folder_ / "out" / "model.safetensors";
+  std::string good_;
+  std::size_t data_begin_ = 0;
+  std::mt19937 random_{1};
+};
+
+TEST_F(DamagedCheckpoint, FlippedBitsOfTheHeaderAreSeen) {
+  for (int i = 0; i < 500; ++i) {
+    flip(0, data_begin_, [&](std::size_t) { Checkpoint::open(folder_ / "out"); });
+  }
+}
+
+TEST_F(DamagedCheckpoint, FlippedBitsOfTheNumbersAreSeen) {
+  const auto file = SafetensorsFile::open(path_);
+  for (int i = 0; i < 10'000; ++i) {
+    flip(data_begin_, good_.size(), [&](std::size_t at) {
+      const auto hit = std::ranges::find_if(file.tensors(), [&](const TensorView& tensor) {
+        const auto begin =
+            static_cast<std::size_t>(tensor.data.data() - file.file().bytes().data());
+        return begin <= at && at < begin + tensor.data.size();
+      });
+      ASSERT_NE(hit, file.tensors().end());
+      file.check_sum(*hit);
     });
+  }
+}
+
+TEST_F(DamagedCheckpoint, TruncationsAreSeen) {
+  std::vector<std::size_t> lengths(1'000);
+  for (std::size_t& length : lengths) length = random_() % good_.size();
+  std::ranges::sort(lengths, std::greater<>());  // each a shorter part of the same file
+  for (const std::size_t length : lengths) {
+    fs::resize_file(path_, length);
+    error_of([&] { Checkpoint::open(folder_ / "out"); });
   }
 }
 
