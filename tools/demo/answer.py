@@ -25,7 +25,7 @@ def answer(model, prompts, features, prompt, longest=64):
     ids = prompts.question(prompt)
     start = len(ids)
     while len(ids) < start + longest:
-        token = int(model(features, before, torch.tensor([ids]))[0, -1].argmax())
+        token = int(model(features, before, torch.tensor([[ids]]))[0, 0, -1].argmax())
         if token == prompts.end:
             break
         ids.append(token)

@@ -219,13 +219,18 @@ class RmsNorm(nn.Module):
         return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
 
 
-def rope(x, theta):
+def rotations(positions, dim, theta):
+    """Cosines and sines [tokens, dim / 2] for rope()."""
+    half = dim // 2
+    frequency = theta ** (-torch.arange(half, dtype=torch.float64, device=positions.device) / half)
+    angle = positions.double()[:, None] * frequency
+    return angle.cos().float(), angle.sin().float()
+
+
+def rope(x, rotation):
     """x [batch, heads, tokens, dim]: halves (x1, x2) -> (x1 c - x2 s, x2 c + x1 s)."""
-    half = x.shape[-1] // 2
-    frequency = theta ** (-torch.arange(half, dtype=torch.float64, device=x.device) / half)
-    angle = torch.arange(x.shape[2], dtype=torch.float64, device=x.device)[:, None] * frequency
-    c, s = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    x1, x2 = x[..., :half], x[..., half:]
+    c, s = (y.to(x.dtype) for y in rotation)
+    x1, x2 = x.chunk(2, -1)
     return torch.cat([x1 * c - x2 * s, x2 * c + x1 * s], -1)
 
 
@@ -234,23 +239,25 @@ class SelfAttention(nn.Module):
         super().__init__()
         h = c["hidden_size"]
         self.heads, self.kv_heads = c["num_attention_heads"], c["num_key_value_heads"]
-        self.dim, self.theta = h // self.heads, c["rope_theta"]
+        self.dim = h // self.heads
         self.q_proj = nn.Linear(h, h)
         self.k_proj = nn.Linear(h, self.kv_heads * self.dim)
         self.v_proj = nn.Linear(h, self.kv_heads * self.dim)
         self.o_proj = nn.Linear(h, h, bias=False)
 
-    def forward(self, x):
+    def forward(self, x, rotation, mask):
         b, t, h = x.shape
 
         def split(y, heads):
             return y.reshape(b, t, heads, self.dim).transpose(1, 2)
-        q = rope(split(self.q_proj(x), self.heads), self.theta)
-        k = rope(split(self.k_proj(x), self.kv_heads), self.theta)
-        group = self.heads // self.kv_heads
-        k, v = (y.repeat_interleave(group, 1) for y in (k, split(self.v_proj(x), self.kv_heads)))
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.o_proj(out.transpose(1, 2).reshape(b, t, h))
+        q = rope(split(self.q_proj(x), self.heads), rotation)
+        k = rope(split(self.k_proj(x), self.kv_heads), rotation)
+        v = split(self.v_proj(x), self.kv_heads)
+        # The query heads that share a kv head stand below each other.
+        q = q.reshape(b, self.kv_heads, -1, self.dim)
+        scores = (q @ k.transpose(2, 3) / math.sqrt(self.dim)).unflatten(2, (-1, t)) + mask
+        out = scores.softmax(-1).to(v.dtype).flatten(2, 3) @ v
+        return self.o_proj(out.reshape(b, self.heads, t, self.dim).transpose(1, 2).reshape(b, t, h))
 
 
 class Mlp(nn.Module):
@@ -272,8 +279,8 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RmsNorm(c["hidden_size"], c["rms_norm_eps"])
         self.mlp = Mlp(c)
 
-    def forward(self, x):
-        x = x + self.self_attn(self.input_layernorm(x))
+    def forward(self, x, rotation, mask):
+        x = x + self.self_attn(self.input_layernorm(x), rotation, mask)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -339,14 +346,24 @@ class FastVlm(nn.Module):
         return self.model.mm_projector(self.model.vision_tower.vision_tower.model(pixels))
 
     def forward(self, features, before, after):
-        """Logits [batch, tokens of `after`, vocabulary]: features [batch, image tokens, hidden] stand
-        between the ids `before` [n] and `after` [batch, m]."""
-        embed = self.model.embed_tokens
-        start = embed(before).expand(len(after), -1, -1)
-        x = torch.cat([start, features.to(start.dtype), embed(after)], 1)
+        """Logits [batch, questions, tokens, vocabulary] of several questions about each image:
+        features [batch, image tokens, hidden] stand between the ids `before` [n] and `after` [batch,
+        questions, tokens]. A question sees what stands before it and itself, not the others."""
+        c, embed = self.config, self.model.embed_tokens
+        batch, questions, tokens = after.shape
+        start = embed(before).expand(batch, -1, -1)
+        x = torch.cat([start, features.to(start.dtype), embed(after.flatten(1))], 1)
+        common = x.shape[1] - questions * tokens
+        own = torch.arange(questions * tokens, device=x.device)
+        position = torch.cat([torch.arange(common, device=x.device), common + own % tokens])
+        part = torch.cat([torch.full((common,), -1, device=x.device), own // tokens])
+        sees = (position[:, None] >= position) & ((part[:, None] == part) | (part == -1))
+        mask = torch.zeros(sees.shape, device=x.device).masked_fill(~sees, -math.inf)
+        rotation = rotations(position, c["hidden_size"] // c["num_attention_heads"], c["rope_theta"])
         for layer in self.model.layers:
-            x = layer(x)
-        return self.model.norm(x[:, -after.shape[1]:]) @ embed.weight.t()
+            x = layer(x, rotation, mask)
+        logits = self.model.norm(x[:, common:]) @ embed.weight.t()
+        return logits.unflatten(1, (questions, tokens))
 
     def export(self, folder):
         """Writes config.json and model.safetensors in bfloat16."""

@@ -159,7 +159,7 @@ def evaluate(model, prompts, pixels, size, device):
             questions = scenes.Scene(TEST_SEED, first + i).questions
             inputs, targets = prompts.batch([(p, a) for _, p, a in questions])
             inputs, targets = inputs.to(device), targets.to(device)
-            logits = model(features[i:i + 1].expand(len(inputs), -1, -1), before, inputs)
+            logits = model(features[i:i + 1], before, inputs[None])[0]
             good = ((logits.argmax(-1) == targets) | (targets == -100)).all(1)
             for (kind, _, _), ok in zip(questions, good.tolist()):
                 asked[kind] += 1
@@ -236,8 +236,8 @@ def main():
             if step >= args.hint_steps:
                 pairs = [p for scene in batch for p in choose_questions(scene, args.questions, rng)]
                 inputs, targets = (t.to(device) for t in prompts.batch(pairs))
-                logits = model(features.repeat_interleave(args.questions, 0), before, inputs)
-                loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100)
+                logits = model(features, before, inputs.unflatten(0, (args.batch, args.questions)))
+                loss = F.cross_entropy(logits.float().flatten(0, 2), targets.flatten(), ignore_index=-100)
         optimiser.zero_grad(set_to_none=True)
         (loss + hint).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
