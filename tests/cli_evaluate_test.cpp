@@ -68,5 +68,16 @@ TEST_F(Evaluate, NamesWhatIsWrong) {
   expect_refusal(evaluate(line("a", "b"), {"--answers", "/none/answers.jsonl"}), {"/none"});
 }
 
+TEST(DemoModel, KnowsScenesItNeverSaw) {
+  const std::filesystem::path scenes = std::filesystem::path(FVLM_TEST_DATA) / "scenes";
+  const Exit exit =
+      run_program({"evaluate", "--model-path", FVLM_SOURCE "/tools/demo/model", "--cases",
+                   (scenes / "cases.jsonl").string(), "--images", scenes.string(), "--json"});
+  ASSERT_EQ(exit.code, 0) << exit.errors;
+  const json all = json::parse(exit.output)["all"];
+  EXPECT_GE(all["asked"], 200);
+  EXPECT_GE(all["percent"], 95) << exit.output;
+}
+
 }  // namespace
 }  // namespace fvlm

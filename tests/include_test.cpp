@@ -26,7 +26,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"runtime",
      {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/ref", "kernels/cpu",
       "kernels/cuda", "kernels/plan"}},
-    {"net", {"runtime/engine.hpp"}},
+    {"net", {"runtime/engine.hpp", "include/fvlm/core/error.hpp"}},
     {"capture", {"net/messages.hpp"}},
 };
 

@@ -29,5 +29,6 @@ Command add_make_checkpoint(CLI::App& program);
 Command add_bench(CLI::App& program);
 Command add_evaluate(CLI::App& program);
 Command add_convert(CLI::App& program);
+Command add_serve(CLI::App& program);
 
 }  // namespace fvlm

@@ -1,24 +1,19 @@
 #!/usr/bin/env bash
-# From a fresh clone to a described picture: installs packages, builds, finds or makes a checkpoint
-# and describes tools/demo/images/scene.jpg.
-#   tools/demo.sh [--size tiny|0.5b]
-# A checkpoint folder under checkpoints/ is used if there is one. Otherwise random weights of the
-# given size are written to build/demo; without --size, 0.5b (1.5 GB) if the machine has room.
+# From a fresh clone to described pictures: installs packages, builds, and asks the bundled demo
+# model (tools/demo/README.md says what it can do) about pictures it was not trained on. If there is
+# a checkpoint under checkpoints/ (tools/get_models.sh), that one describes a picture too.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 program=build/cpu/bin/fastvlm
-picture=tools/demo/images/scene.jpg
-work=build/demo
+model=tools/demo/model
+images=tools/demo/images
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 
-usage() {
-  echo "usage: tools/demo.sh [--size tiny|0.5b]" >&2
-  exit 2
-}
-size=
 if [[ $# -gt 0 ]]; then
-  [[ $# -eq 2 && $1 == --size && $2 =~ ^(tiny|0\.5b)$ ]] || usage
-  size=$2
+  echo "usage: tools/demo.sh" >&2
+  exit 2
 fi
 
 # stage TITLE COMMAND...
@@ -31,11 +26,36 @@ stage() {
 }
 
 build() {
-  cmake --preset cpu --log-level=WARNING > "$work/configure.log" || {
-    cat "$work/configure.log" >&2
+  cmake --preset cpu --log-level=WARNING > "$scratch/configure.log" || {
+    cat "$scratch/configure.log" >&2
     return 1
   }
   cmake --build --preset cpu --target fastvlm
+}
+
+# describe CHECKPOINT PICTURE PROMPT: the answer as it is made, then what it cost.
+describe() {
+  printf '\n%s\n  > %s\n  ' "$2" "$3"
+  "$program" describe --model-path "$1" --image-file "$2" --prompt "$3" --temperature 0 --stats \
+    2> "$scratch/stats" || {
+    cat "$scratch/stats" >&2
+    return 1
+  }
+  awk '/^first token/ {ttft = $3 * 1000} /^decode .*tok\/s/ {rate = $(NF - 1)}
+       END {printf "    first token after %.0f ms, then %.0f tokens/s\n", ttft, rate}' "$scratch/stats"
+}
+
+describe_scenes() {
+  describe "$model" "$images/0008.jpg" "Describe the image."
+  describe "$model" "$images/0008.jpg" "用简短的语言描述图片内容"
+  describe "$model" "$images/0000.png" "How many squares are there?"
+  describe "$model" "$images/0001.jpg" "What colour is the triangle?"
+  describe "$model" "$images/0007.jpg" "图中有圆形吗？"
+  describe "$model" "$images/0003.webp" "Read the text."
+}
+
+evaluate() {
+  "$program" evaluate --model-path "$model" --cases "$images/cases.jsonl" --images "$images"
 }
 
 # Prints the first folder under checkpoints/ that holds a whole model.
@@ -50,49 +70,15 @@ find_checkpoint() {
   done
 }
 
-# Prints 0.5b if this machine has 4 GB of memory and 3 GB of disk to spare, else tiny.
-choose_size() {
-  local memory_kb disk_kb
-  memory_kb=$(awk '/^MemAvailable:/ {print $2}' /proc/meminfo)
-  disk_kb=$(df --output=avail -k "$work" | tail -n 1)
-  if ((memory_kb >= 4000000 && disk_kb >= 3000000)); then echo 0.5b; else echo tiny; fi
-}
-
-# Writes to another folder first, so that an interrupted run leaves nothing that looks complete.
-make_checkpoint() {
-  rm -rf "$checkpoint.partial"
-  (cd "$work" && cmake -E tar xf ../../tests/data/tokenizer.tar.xz)
-  "$program" make-checkpoint --size "$size" --seed 1 --tokenizer "$work/tokenizer" \
-    --output "$checkpoint.partial"
-  mv "$checkpoint.partial" "$checkpoint"
-}
-
-describe() {
-  "$program" describe --model-path "$checkpoint" --image-file "$picture" \
-    --max_new_tokens 48 --seed 1 --stats
-}
-
-mkdir -p "$work"
 stage "packages" tools/install_packages.sh
 stage "build" build
-
-checkpoint=
-random=false
-[[ -n $size ]] || checkpoint=$(find_checkpoint)
-if [[ -z $checkpoint ]]; then
-  random=true
-  size=${size:-$(choose_size)}
-  checkpoint=$work/checkpoint-$size
-  if [[ ! -d $checkpoint ]]; then
-    stage "checkpoint: $size, random weights" make_checkpoint
-  fi
+stage "the demo model describes" describe_scenes
+stage "all questions about $images, whole answers counted" evaluate
+checkpoint=$(find_checkpoint)
+if [[ -n $checkpoint ]]; then
+  stage "$checkpoint describes" describe "$checkpoint" "$images/scene.jpg" "Describe the image."
 fi
-stage "describe $picture with $checkpoint" describe
 
-echo
-if [[ $random == true ]]; then
-  echo "The weights are random, so the text above is noise; the architecture and the work are real."
-  echo "A trained demo model is planned. For Apple's weights see README.md, then run this again."
-fi
-echo "Your own picture:"
-echo "  $program describe --model-path $checkpoint --image-file FILE --prompt \"What is this?\""
+printf '\nYour own picture wants a model that has seen more than shapes and words:\n'
+[[ -n $checkpoint ]] || echo "  tools/get_models.sh 0.5b      # Apple's weights, for research; 1.5b and 7b as well"
+echo "  $program describe --model-path ${checkpoint:-checkpoints/llava-fastvithd_0.5b_stage3} --image-file FILE"

@@ -59,6 +59,7 @@ int run(int argc, char** argv) {
       fvlm::add_describe(program), fvlm::add_chat(program),     fvlm::add_info(program),
       fvlm::add_tokenize(program), fvlm::add_trace(program),    fvlm::add_make_checkpoint(program),
       fvlm::add_bench(program),    fvlm::add_evaluate(program), fvlm::add_convert(program),
+      fvlm::add_serve(program),
   };
   for (const fvlm::Command& command : commands) command.parser->group("Commands");
   if (argc < 2) {

@@ -1,0 +1,24 @@
+// The page's words in its languages, and the prompts it offers.
+export const texts = {
+  en: {
+    picture: "Picture", empty: "Start the camera, or drop, paste or choose a picture.",
+    live: "Live camera", stop: "Stop camera", shot: "Single shot", file: "Choose a picture",
+    prompt: "What to ask", ask: "Ask", presets: "Suggestions", answer: "Answer", history: "Earlier answers",
+    ttft: "First token", total: "Whole answer", rate: "Answers a second",
+    connecting: "Connecting …", ready: "Ready", lost: "Connection lost, trying again …",
+    noCamera: "The camera cannot be used", unreadable: "This file is no picture that can be shown.",
+  },
+  zh: {
+    picture: "图片", empty: "打开摄像头，或拖入、粘贴、选择一张图片。",
+    live: "实时摄像头", stop: "停止摄像头", shot: "拍一张", file: "选择图片",
+    prompt: "提问", ask: "发送", presets: "常用提问", answer: "回答", history: "历史回答",
+    ttft: "首个 token", total: "总用时", rate: "每秒回答数",
+    connecting: "正在连接…", ready: "就绪", lost: "连接已断开，正在重试…",
+    noCamera: "无法使用摄像头", unreadable: "无法显示这个文件。",
+  },
+};
+
+export const presets = {
+  en: ["Describe the image.", "What is the main object?", "What does the text say?", "How many things are there?"],
+  zh: ["用简短的语言描述图片内容", "图片里最主要的东西是什么？", "图中写着什么？", "图中有几个物体？"],
+};

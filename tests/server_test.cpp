@@ -1,0 +1,324 @@
+// The server with a small golden model behind it, seen from its clients' side of the socket.
+#include "net/server.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fvlm/core/error.hpp"
+#include "runtime/engine.hpp"
+#include "tests/raw_websocket.hpp"
+#include "tests/temporary_folder.hpp"
+
+namespace fvlm {
+namespace {
+
+using nlohmann::json;
+
+const std::filesystem::path kData = FVLM_TEST_DATA;
+
+std::string jpeg() {
+  return read_file(kData / "images" / "420.jpg");
+}
+
+class ServerTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    EngineOptions options;
+    options.model_path = kData / "golden" / "tiny" / "checkpoint";
+    options.device = Device::kCpu;
+    options.precision = Precision::kF32;
+    options.threads = 1;
+    engine_ = Engine::load(options);
+  }
+  static void TearDownTestSuite() { engine_.reset(); }
+
+  void start(net::ServerOptions options = {}) {
+    options.transport.port = 0;
+    server_ = std::make_unique<net::Server>(*engine_, options);
+    thread_ = std::thread([this] { server_->run(); });
+  }
+  ~ServerTest() override {
+    if (!server_) return;
+    server_->drain(std::chrono::milliseconds(0));
+    if (thread_.joinable()) thread_.join();
+  }
+  std::uint16_t port() const { return server_->port(); }
+
+  // The next message, as an object; empty at the end of the connection.
+  static json next(RawWebSocket& socket) { return json::parse(socket.next_text(), nullptr, false); }
+  static void configure(RawWebSocket& socket, json settings) {
+    settings["type"] = "configure";
+    socket.send(RawWebSocket::kText, settings.dump());
+  }
+
+  // Fails the test if it does not come to be within a while.
+  void await_metric(const std::string& line) const {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (http_get(port(), "/metrics").find(line) == std::string::npos) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << line;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+
+  static inline std::unique_ptr<Engine> engine_;
+  std::unique_ptr<net::Server> server_;
+  std::thread thread_;
+};
+
+TEST_F(ServerTest, OriginalClientsGetOneDescriptionForEachFrame) {
+  start({.max_new_tokens = 8});
+  RawWebSocket camera(port());
+  std::string first;
+  for (int i = 0; i < 3; ++i) {
+    camera.send(RawWebSocket::kBinary, jpeg());
+    const json answer = next(camera);
+    EXPECT_EQ(answer.size(), 3U) << answer;
+    EXPECT_EQ(answer["type"], "description");
+    EXPECT_EQ(answer["timestamp"].get<std::string>().size(), std::string("20261123_081700").size());
+    EXPECT_EQ(answer["timestamp"].get<std::string>()[8], '_');
+    if (i == 0) first = answer["content"];
+    EXPECT_EQ(answer["content"], first);
+  }
+  // Sent without waiting: answered in their order, all of them.
+  camera.send(RawWebSocket::kBinary, jpeg());
+  camera.send(RawWebSocket::kBinary, "no picture");
+  camera.send(RawWebSocket::kBinary, jpeg());
+  EXPECT_EQ(next(camera)["content"], first);
+  const json bad = next(camera);
+  EXPECT_EQ(bad["type"], "description");
+  EXPECT_TRUE(bad["content"].get<std::string>().starts_with("处理出错: ")) << bad;
+  EXPECT_EQ(next(camera)["content"], first);
+}
+
+TEST_F(ServerTest, StreamsTokensToThoseWhoAsk) {
+  start();
+  RawWebSocket page(port());
+  configure(page, {{"prompt", "What is it?"},
+                   {"stream", true},
+                   {"max_new_tokens", 12},
+                   {"temperature", 0},
+                   {"request_id", {{"n", 7}}}});
+  page.send(RawWebSocket::kBinary, jpeg());
+  std::string streamed;
+  json message = next(page);
+  for (; message["type"] == "token"; message = next(page)) {
+    EXPECT_EQ(message["frame_id"], 1);
+    streamed += message["content"].get<std::string>();
+  }
+  EXPECT_EQ(message["type"], "description") << message;
+  EXPECT_EQ(message["content"], streamed);
+  EXPECT_EQ(message["frame_id"], 1);
+  EXPECT_EQ(message["tokens"], 12);
+  EXPECT_EQ(message["request_id"], json({{"n", 7}}));
+  EXPECT_GT(message["ttft_ms"], 0);
+  EXPECT_GE(message["total_ms"], message["ttft_ms"]);
+}
+
+TEST_F(ServerTest, NewestFrameWinsAndEveryFrameIsAnsweredOnce) {
+  start();
+  RawWebSocket page(port());
+  configure(page, {{"max_new_tokens", 100}, {"temperature", 0}});
+  constexpr int kFrames = 6;
+  for (int i = 0; i < kFrames; ++i) page.send(RawWebSocket::kBinary, jpeg());
+  std::vector<int> answers(kFrames + 1);
+  int skipped = 0;
+  for (int i = 0; i < kFrames; ++i) {
+    const json answer = next(page);
+    ++answers.at(answer["frame_id"].get<std::size_t>());
+    const bool is_skipped = answer["type"] == "skipped";
+    skipped += is_skipped ? 1 : 0;
+    EXPECT_TRUE(is_skipped || answer["type"] == "description") << answer;
+    // The newest is described, after all others have been answered.
+    EXPECT_EQ(answer["frame_id"] == kFrames, i == kFrames - 1) << answer;
+  }
+  EXPECT_GT(skipped, 0);
+  for (int i = 1; i <= kFrames; ++i) EXPECT_EQ(answers[static_cast<std::size_t>(i)], 1) << i;
+}
+
+TEST_F(ServerTest, CancelEndsAnAnswerSoon) {
+  constexpr int kLong = 1900;  // tokens: many more than can come before the cancel does
+  start({.max_new_tokens = kLong});
+  RawWebSocket page(port());
+  configure(page, {{"stream", true}, {"max_new_tokens", kLong}, {"temperature", 0}});
+  page.send(RawWebSocket::kBinary, jpeg());
+  EXPECT_EQ(next(page)["type"], "token");
+  page.send(RawWebSocket::kText, R"({"type": "cancel"})");
+  json message = next(page);
+  int tokens = 1;
+  for (; message["type"] == "token"; message = next(page)) ++tokens;
+  EXPECT_EQ(message["type"], "error") << message;
+  EXPECT_EQ(message["code"], "cancelled");
+  EXPECT_EQ(message["frame_id"], 1);
+  EXPECT_LT(tokens, kLong);
+  page.send(RawWebSocket::kBinary, jpeg());  // the connection goes on
+  EXPECT_EQ(next(page)["type"], "token");
+}
+
+TEST_F(ServerTest, WrongMessagesAreNamed) {
+  start();
+  RawWebSocket page(port());
+  for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
+           {"{", "JSON object"},
+           {"[]", "JSON object"},
+           {"{}", "\"type\""},
+           {R"({"type": "launch"})", "\"configure\" or \"cancel\""},
+           {R"({"type": "configure", "prompt": 7})", "\"prompt\" must be a text"},
+           {R"({"type": "configure", "stream": "yes"})", "\"stream\" must be true or false"},
+           {R"({"type": "configure", "max_new_tokens": 1.5})", "\"max_new_tokens\""},
+           {R"({"type": "configure", "temperature": -1})", "temperature"}}) {
+    page.send(RawWebSocket::kText, text);
+    const json answer = next(page);
+    EXPECT_EQ(answer["code"], "bad_message") << text;
+    EXPECT_NE(answer["message"].get<std::string>().find(part), std::string::npos) << answer;
+  }
+}
+
+TEST_F(ServerTest, AnswersOverHttp) {
+  start({.max_new_tokens = 4});
+  RawWebSocket camera(port());
+  camera.send(RawWebSocket::kBinary, jpeg());
+  next(camera);
+  EXPECT_EQ(body_of(http_get(port(), "/livez")), "ok\n");
+  EXPECT_EQ(status_of(http_get(port(), "/readyz")), 200);
+  const std::string page = http_get(port(), "/?from=here");
+  EXPECT_NE(page.find("Content-Type: text/html"), std::string::npos);
+  EXPECT_NE(body_of(page).find("<title>fastvlm</title>"), std::string::npos);
+  EXPECT_EQ(status_of(http_get(port(), "/static/app.js")), 200);
+  EXPECT_EQ(status_of(http_get(port(), "/static/../server.cpp")), 404);
+  const std::string metrics = http_get(port(), "/metrics");
+  EXPECT_NE(metrics.find("fastvlm_frames_total{outcome=\"described\"} 1\n"), std::string::npos);
+  EXPECT_NE(metrics.find("fastvlm_connections 1\n"), std::string::npos);
+  EXPECT_EQ(status_of(http_get(port(), "/nothing")), 404);
+}
+
+TEST_F(ServerTest, RefusesWhatIsNotHttpAsItShouldBe) {
+  start();
+  const std::string host = "Host: localhost\r\n";
+  const auto status = [&](const std::string& request) { return status_of(http(port(), request)); };
+  EXPECT_EQ(status("POST / HTTP/1.1\r\n" + host + "Content-Length: 2\r\n\r\nhi"), 405);
+  EXPECT_EQ(status("POST / HTTP/1.1\r\n" + host + "Content-Length: abc\r\n\r\n"), 400);
+  EXPECT_EQ(status("POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            411);
+  EXPECT_EQ(status("rubbish\r\n\r\n"), 400);
+  for (const char* version : {"0", "8", "12", "14"}) {
+    EXPECT_NE(status("GET /ws HTTP/1.1\r\n" + host +
+                     "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: " +
+                     version + "\r\n\r\n"),
+              101)
+        << version;
+  }
+  // hybi00, which has no version: its handshake ends in eight bytes of key.
+  EXPECT_NE(status("GET /ws HTTP/1.1\r\n" + host +
+                   "Upgrade: WebSocket\r\nConnection: Upgrade\r\nOrigin: http://localhost\r\n"
+                   "Sec-WebSocket-Key1: 18x 6]8vM;54 *(5:  {   U1]8  z [  8\r\n"
+                   "Sec-WebSocket-Key2: 1_ tx7X d  <  nw  334J702) 7]o}` 0\r\n\r\nTm[K T2u"),
+            101);
+  EXPECT_EQ(status("GET /other HTTP/1.1\r\n" + host +
+                   "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"),
+            404);
+}
+
+TEST_F(ServerTest, LongMessagesEndTheConnection) {
+  start({.transport = {.max_message_bytes = 100'000}});
+  RawWebSocket camera(port());
+  camera.send(RawWebSocket::kBinary, std::string(100'001, 'x'));
+  const auto frame = camera.next();
+  ASSERT_TRUE(frame.has_value());
+  EXPECT_EQ(frame->opcode, RawWebSocket::kClose);
+  EXPECT_EQ(frame->payload.substr(0, 2), "\x03\xf1");  // 1009: too big
+}
+
+TEST_F(ServerTest, PagesOfOthersAndOtherNamesAreRefused) {
+  start();
+  EXPECT_EQ(status_of(http_get(port(), "/", "Origin: https://evil.example\r\n")), 403);
+  EXPECT_EQ(status_of(http(port(), "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")), 403);
+  EXPECT_EQ(status_of(http(port(), "GET / HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n")), 403);
+  EXPECT_EQ(status_of(http(port(), "GET /livez HTTP/1.1\r\nHost: [::1]:5000\r\n\r\n")), 200);
+  EXPECT_THROW(RawWebSocket(port(), "Origin: https://evil.example\r\n"), std::runtime_error);
+  EXPECT_NO_THROW(
+      RawWebSocket(port(), "Origin: http://127.0.0.1:" + std::to_string(port()) + "\r\n"));
+}
+
+TEST_F(ServerTest, EveryRouteWantsTheKeyIfThereIsOne) {
+  start({.api_key = "secret"});
+  for (const char* path : {"/", "/livez", "/readyz", "/metrics", "/static/app.js", "/nothing"}) {
+    EXPECT_EQ(status_of(http_get(port(), path)), 401) << path;
+    EXPECT_EQ(status_of(http_get(port(), path, "Authorization: Bearer secre\r\n")), 401) << path;
+    EXPECT_NE(status_of(http_get(port(), path, "Authorization: Bearer secret\r\n")), 401) << path;
+  }
+  EXPECT_EQ(status_of(http_get(port(), "/livez", "Authorization: Basic dXNlcjpzZWNyZXQ=\r\n")),
+            200);
+  EXPECT_EQ(status_of(http_get(port(), "/livez", "Authorization: Basic dXNlcjp3cm9uZw==\r\n")),
+            401);
+  EXPECT_THROW(RawWebSocket{port()}, std::runtime_error);
+  EXPECT_NO_THROW(RawWebSocket(port(), "Authorization: Bearer secret\r\n"));
+}
+
+TEST_F(ServerTest, DoesNotListenToAllWithoutAKey) {
+  const net::ServerOptions open{.transport = {.host = "0.0.0.0", .port = 0}};
+  EXPECT_NE(error_of([&] { net::Server(*engine_, open); }).find("--api-key"), std::string::npos);
+}
+
+TEST_F(ServerTest, ATakenPortIsNamed) {
+  start();
+  const net::ServerOptions same{.transport = {.port = port()}};
+  // The address may be reused after a restart, but not while the other server listens.
+  EXPECT_NE(error_of([&] { net::Server(*engine_, same); }).find(std::to_string(port())),
+            std::string::npos);
+}
+
+TEST_F(ServerTest, DrainFinishesWhatIsBegun) {
+  start({.max_new_tokens = 60});
+  RawWebSocket camera(port());
+  camera.send(RawWebSocket::kBinary, jpeg());
+  camera.send(RawWebSocket::kBinary, jpeg());
+  await_metric("fastvlm_frames_received_total 2\n");
+  server_->drain(std::chrono::seconds(30));
+  EXPECT_EQ(next(camera)["type"], "description");
+  EXPECT_EQ(next(camera)["type"], "description");
+  const auto frame = camera.next();
+  ASSERT_TRUE(frame.has_value());
+  EXPECT_EQ(frame->payload.substr(0, 2), "\x03\xe9");  // 1001: going away
+  camera.send(RawWebSocket::kClose, frame->payload.substr(0, 2));
+  thread_.join();
+}
+
+TEST_F(ServerTest, ClientsThatVanishLeaveNothingBehind) {
+  start();
+  for (int i = 0; i < 50; ++i) {
+    RawWebSocket camera(port());
+    configure(camera, {{"max_new_tokens", 200}});
+    camera.send(RawWebSocket::kBinary, jpeg());
+    if (i % 2 == 0) camera.socket().send(client_frame(2, jpeg()).substr(0, 500));  // mid-upload
+    camera.socket().reset();
+  }
+  await_metric("fastvlm_connections 0\n");
+  await_metric("fastvlm_frames_running 0\n");
+}
+
+TEST_F(ServerTest, StalledPeersAreClosed) {
+  start({.transport = {.ping_interval = std::chrono::seconds(1),
+                       .longest_silence = std::chrono::seconds(2)}});
+  RawWebSocket stalled(port());
+  stalled.socket().send(client_frame(RawWebSocket::kBinary, jpeg()).substr(0, 500));
+  RawWebSocket healthy(port());
+  for (int pings = 0; pings < 5; ++pings) {
+    const auto frame = healthy.next();
+    ASSERT_TRUE(frame.has_value());
+    ASSERT_EQ(frame->opcode, RawWebSocket::kPing);
+    healthy.send(RawWebSocket::kPong, frame->payload);
+  }
+  while (const auto frame = stalled.next()) EXPECT_EQ(frame->opcode, RawWebSocket::kPing);
+}
+
+}  // namespace
+}  // namespace fvlm
