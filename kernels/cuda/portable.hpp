@@ -2,26 +2,29 @@
 // which the emulator (kernels/cuda/emulator) then runs, a block's threads as fibers. The second is
 // how tests see every barrier, bounds check and layout without a GPU.
 //
-// Files
-//   norm.hpp    host header: `template <Target t> struct NormKernels { static void rms(Stream<t>&,
-//   ...); };` norm.cu     kernels in `namespace fvlm::FVLM_CUDA_TARGET`, and the launchers, as
-//               `template <> void NormKernels<FVLM_CUDA_TARGET::kTarget>::rms(...)`.
-//               fvlm_cuda_sources() in CMake compiles it twice: with nvcc if there is one, and with
-//               g++ from a generated file that includes it.
-// In a kernel
-//   threadIdx, blockIdx, __syncthreads(), __shfl_xor_sync(), __ballot_sync(), atomicAdd() ... as
-//   ever static_shared<T>(), dynamic_shared<T>()    instead of __shared__               (block.hpp)
-//   check_launch_bounds<256>()                 first, beside __launch_bounds__(256) (block.hpp)
-//   load16(), store16(), Vec<T, N>             16 bytes at once, alignment checked (vec.hpp)
-//   to_float(), from_float<E>(), pack(), ...   16-bit floats                       (number.hpp)
-//   copy_async(), copy_async_wait<N>()         cp.async                            (async_copy.hpp)
-//   mma(), ldmatrix<4>()                       tensor cores                        (fragment.hpp)
-//   warp_sum(), block_sum<256>()               reductions                          (reduce.hpp)
-// On the host: launch<kernel>(Launch{...}, arguments...) (launch.hpp), Stream, Event, Graph
-// (stream.hpp), DeviceBuffer (memory.hpp).
+// Files, with tests/cuda_sample.{hpp,cu} as the example to imitate
+//   norm.hpp   for host code: template <Target t> struct NormKernels { static void rms(...); };
+//   norm.cu    kernels in namespace fvlm::FVLM_CUDA_TARGET, and the functions that launch them:
+//              template <> void NormKernels<kTarget>::rms(Stream<kTarget>& stream, ...)
+//   CMake      fvlm_cuda_sources() compiles norm.cu with nvcc, if there is one, and with g++ from
+//              a generated file that includes it. Both forms live in one library.
 //
-// Blocks must not wait for each other, and threads must not spin: only functions above let others
-// run.
+// In a kernel
+//   threadIdx, __syncthreads(), __shfl_xor_sync(), __ballot_sync(), atomicAdd() ... as ever
+//   static_shared<T>(), dynamic_shared<T>()  block.hpp       instead of __shared__
+//   check_launch_bounds<256>()               block.hpp       first, with __launch_bounds__(256)
+//   load16(), store16(), Vec<T, N>           vec.hpp         16 bytes at once, alignment checked
+//   to_float(), from_float<E>(), pack<E>()   number.hpp      16-bit floats
+//   copy_async(), copy_async_wait<N>()       async_copy.hpp  cp.async
+//   mma(), ldmatrix(), load_a(), load_b()    fragment.hpp    tensor cores
+//   warp_sum(), block_sum<256>()             reduce.hpp      reductions
+// On the host
+//   launch<kernel>(Launch{...}, arguments)   launch.hpp
+//   Stream, Event, Graph                     stream.hpp
+//   DeviceBuffer, PinnedBuffer               memory.hpp
+//
+// Blocks must not wait for each other, and threads must not spin until another writes: only the
+// functions above let others run.
 #pragma once
 
 #include "kernels/cuda/target.hpp"

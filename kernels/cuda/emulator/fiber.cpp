@@ -7,9 +7,6 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#endif
 
 namespace fvlm::emulator {
 namespace {
@@ -31,9 +28,6 @@ Fiber& Fiber::running() {
 
 Fiber::Fiber() {
   running_fiber = this;
-#if defined(__SANITIZE_THREAD__)
-  sanitizer_ = __tsan_get_current_fiber();
-#endif
 }
 
 Fiber::Fiber(Entry entry) : entry_(entry) {
@@ -41,9 +35,6 @@ Fiber::Fiber(Entry entry) : entry_(entry) {
   const context::stack_context stack = allocator.allocate();
   stack_bytes_ = stack.size;
   stack_ = static_cast<const char*>(stack.sp) - stack.size;
-#if defined(__SANITIZE_THREAD__)
-  sanitizer_ = __tsan_create_fiber(0);
-#endif
   handle_ = context::fiber(std::allocator_arg, context::preallocated(stack.sp, stack.size, stack),
                            allocator, [this](context::fiber&& from) {
                              previous_fiber->handle_ = std::move(from);
@@ -63,9 +54,6 @@ Fiber::~Fiber() {
   // The last frame never returns, and what it has marked would outlive the stack.
   __asan_unpoison_memory_region(stack_, stack_bytes_);
 #endif
-#if defined(__SANITIZE_THREAD__)
-  __tsan_destroy_fiber(sanitizer_);
-#endif
 }
 
 void Fiber::switch_to(Fiber& next) {
@@ -83,9 +71,6 @@ void Fiber::leave_for(Fiber& next, [[maybe_unused]] void** fake_stack) {
   running_fiber = &next;
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(fake_stack, next.stack_, next.stack_bytes_);
-#endif
-#if defined(__SANITIZE_THREAD__)
-  __tsan_switch_to_fiber(next.sanitizer_, 0);
 #endif
 }
 

@@ -1,6 +1,7 @@
 // Fibers: stacks of their own that one OS thread switches between without the operating system.
-// Boost.Context does the switch in a few nanoseconds; here the sanitizers are told of it, which
-// otherwise take the change of stacks for a corrupted one. Stacks end in a guard page.
+// Boost.Context does the switch in a few nanoseconds; here AddressSanitizer is told of it, which
+// would otherwise take the change of stacks for a corrupted one. Stacks end in a guard page.
+// ThreadSanitizer is not told, so programs with it must not run the emulator.
 #pragma once
 
 #include <boost/context/fiber.hpp>
@@ -38,7 +39,6 @@ class Fiber {
   bool stopping_ = false;
   const void* stack_ = nullptr;  // lowest address
   std::size_t stack_bytes_ = 0;
-  void* sanitizer_ = nullptr;  // TSan's own fiber
 };
 
 }  // namespace fvlm::emulator
