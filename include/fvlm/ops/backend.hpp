@@ -16,18 +16,11 @@
 #include "fvlm/core/arena.hpp"
 #include "fvlm/core/view.hpp"
 #include "fvlm/ops/batch.hpp"
+#include "fvlm/ops/epilogue.hpp"
 #include "fvlm/ops/host_weights.hpp"
 #include "fvlm/ops/spec.hpp"
 
 namespace fvlm {
-
-enum class Activation : std::uint8_t { kNone, kGelu };
-
-// What happens to a matrix product on its way to memory.
-struct Epilogue {
-  Activation activation = Activation::kNone;
-  bool accumulate = false;  // out += result: out holds the residual
-};
 
 // Rotary position encoding: the halves (x1, x2) of a head become (x1 c - x2 s, x2 c + x1 s) with
 // the angle position * theta^(-i / (head_dim / 2)).
