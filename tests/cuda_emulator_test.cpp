@@ -2,8 +2,10 @@
 // device would survive is an error and not a hang.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstddef>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "kernels/cuda/block.hpp"
@@ -182,6 +184,24 @@ TEST(CudaEmulator, WorksOnAfterAFailure) {
     run<number_all>(2, 64, 0, out.data());
     EXPECT_EQ(out[127], 63);
   }
+}
+
+// Long enough that other cores join in.
+__global__ void take_long(int failing, int* out) {
+  if (threadIdx.x == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  __syncthreads();
+  if (static_cast<int>(blockIdx.x) == failing) {
+    emulator::Block::current().fail({"test", Where::current()}, "on purpose");
+  }
+  atomicAdd(out, 1);
+}
+
+TEST(CudaEmulator, BlocksRunOnSeveralCores) {
+  int out = 0;
+  run<take_long>(64, 32, 0, -1, &out);
+  EXPECT_EQ(out, 64 * 32);
+  expect_in_order(failure<take_long>(64, 32, 0, 50, &out),
+                  {"take_long: block (50, 0, 0)", "on purpose"});
 }
 
 // Warps ------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ class Block {
   std::vector<Fiber*> idle_{};
 };
 
-// Runs all blocks, on all cores. Throws the Error of a block that fails.
+// Runs all blocks, on all cores if that pays. Throws the Error of a block that fails.
 void run_grid(const Grid& grid, Body body);
 
 }  // namespace fvlm::emulator
