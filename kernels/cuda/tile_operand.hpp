@@ -39,13 +39,14 @@ struct SwizzledTile {
 };
 
 // Elements of a row-major matrix [rows, depth]; `stride` elements from one row to the next. Copied
-// 16 bytes at a time where that can be: if `aligned`, up to the last whole piece of a row.
-template <class E>
+// 16 bytes at a time where that can be: if `aligned`, up to the last whole piece of a row. If not
+// kRagged, it is known to be everywhere, which saves registers.
+template <class E, bool kRagged = true>
 struct Rows {
   using Element = E;
 
   const E* data;
-  std::int64_t stride;
+  int stride;
   int rows;
   int depth;
   bool aligned;
@@ -54,7 +55,7 @@ struct Rows {
   __host__ __device__ Rows(const E* elements, std::int64_t row_stride, std::int64_t row_count,
                            std::int64_t cols)
       : data(elements),
-        stride(row_stride),
+        stride(static_cast<int>(row_stride)),
         rows(static_cast<int>(row_count)),
         depth(static_cast<int>(cols)),
         aligned(row_stride * static_cast<std::int64_t>(sizeof(E)) % 16 == 0 &&
@@ -80,10 +81,10 @@ struct Rows {
       const int col = first + piece * Tile::kPiece;
       E* const to = static_cast<E*>(stage) + Tile::at(in_tile, piece);
       const bool inside = row < rows && col < depth;
-      if (!inside || (aligned && col + Tile::kPiece <= depth)) {
-        copy_async(to, inside ? data + row * stride + col : data, inside && aligned);
+      if (!kRagged || !inside || (aligned && col + Tile::kPiece <= depth)) {
+        copy_async(to, inside ? data + std::int64_t{row} * stride + col : data, inside);
       } else {
-        copy_single(to, data + row * stride + col, depth - col);
+        copy_single(to, data + std::int64_t{row} * stride + col, depth - col);
       }
     }
   }
@@ -98,6 +99,17 @@ struct Rows {
     const int lane = static_cast<int>(lane_id());
     std::uint32_t reg[4];
     ldmatrix(reg, element<kDepth>(stage, row + lane % 8 + lane / 16 * 8, at / 8 + lane / 8 % 2));
+    b[0] = {{reg[0], reg[1]}};
+    b[1] = {{reg[2], reg[3]}};
+  }
+  // Two neighbouring fragments whose depth is the tile's rows, as of the values of attention: rows
+  // [row, row + 16), columns [at, at + 16).
+  template <int kDepth>
+  __device__ static void load_b_transposed(FragmentB<E> (&b)[2], const void* stage, int row,
+                                           int at) {
+    const int lane = static_cast<int>(lane_id());
+    std::uint32_t reg[4];
+    ldmatrix_transposed(reg, element<kDepth>(stage, row + lane % 16, at / 8 + lane / 16));
     b[0] = {{reg[0], reg[1]}};
     b[1] = {{reg[2], reg[3]}};
   }

@@ -36,6 +36,42 @@ struct TileShape {
   static_assert(kWarpRows % 16 == 0 && kWarpCols % 16 == 0 && depth % 16 == 0 && stages >= 2);
 };
 
+// A warp's results on their way to the epilogue: 16 rows, with room so that rows lie in different
+// banks.
+template <int kCols>
+inline constexpr int kResultFloats = 16 * (kCols + 4);
+
+// Hands the products of a warp, which begin at (row0, col0) of a matrix with m rows, to the
+// epilogue, by way of its own `scratch`.
+template <int kRowTiles, int kColTiles, class Epilogue>
+__device__ inline void finish_fragments(const FragmentC (&sums)[kRowTiles][kColTiles],
+                                        float* scratch, int row0, int col0, int m,
+                                        const Epilogue& epilogue) {
+  constexpr int kStride = kResultFloats<8 * kColTiles> / 16;
+  static_assert(kEpilogueCols == 8);  // those of a fragment
+#pragma unroll
+  for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+    for (int j = 0; j < kColTiles; ++j) {
+      const FragmentC& c = sums[i][j];
+#pragma unroll
+      for (int r = 0; r < 4; r += 2) {
+        store(scratch + FragmentC::row(r) * kStride + j * 8 + FragmentC::col(r),
+              Vec<float, 2>{{c.reg[r], c.reg[r + 1]}});
+      }
+    }
+    __syncwarp();
+    for (int at = static_cast<int>(lane_id()); at < 16 * kColTiles; at += 32) {
+      const int row = row0 + i * 16 + at / kColTiles;
+      const int piece = at % kColTiles * kEpilogueCols;
+      float values[kEpilogueCols];
+      load8(scratch + at / kColTiles * kStride + piece, true, kEpilogueCols, values);
+      if (row < m) epilogue(row, col0 + piece, values);
+    }
+    __syncwarp();
+  }
+}
+
 template <class Shape, class A, class B>
 class TileProduct {
  public:
@@ -45,12 +81,10 @@ class TileProduct {
 
   static constexpr int kBytesA = A::template stage_bytes<Shape::kM, Shape::kDepth>();
   static constexpr int kStageBytes = kBytesA + B::template stage_bytes<Shape::kN, Shape::kDepth>();
-  // A warp's results on their way to the epilogue: 16 rows, with room so that rows lie in different
-  // banks.
-  static constexpr int kResultStride = Shape::kWarpCols + 4;
   static constexpr int kResultBytes =
-      kTensorCores ? Shape::kThreads / 32 * 16 * kResultStride * static_cast<int>(sizeof(float))
-                   : 0;
+      kTensorCores
+          ? Shape::kThreads / 32 * kResultFloats<Shape::kWarpCols> * static_cast<int>(sizeof(float))
+          : 0;
   static constexpr int kSharedBytes =
       Shape::kStages * kStageBytes > kResultBytes ? Shape::kStages* kStageBytes : kResultBytes;
 
@@ -160,30 +194,9 @@ class TileProduct {
   __device__ static void finish(const Fragments& sums, std::byte* shared, int row0, int col0, int m,
                                 const Epilogue& epilogue) {
     __syncthreads();  // all have left the stages
-    auto* const results =
-        reinterpret_cast<float*>(shared) + static_cast<int>(warp_id()) * 16 * kResultStride;
-    constexpr int kWarpPieces = Shape::kWarpCols / kEpilogueCols;
-#pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) {
-#pragma unroll
-      for (int j = 0; j < 2 * kColPairs; ++j) {
-        const FragmentC& c = sums.at[i][j];
-#pragma unroll
-        for (int r = 0; r < 4; r += 2) {
-          store(results + FragmentC::row(r) * kResultStride + j * 8 + FragmentC::col(r),
-                Vec<float, 2>{{c.reg[r], c.reg[r + 1]}});
-        }
-      }
-      __syncwarp();
-      for (int at = static_cast<int>(lane_id()); at < 16 * kWarpPieces; at += 32) {
-        const int row = row0 + warp_row() + i * 16 + at / kWarpPieces;
-        const int piece = at % kWarpPieces * kEpilogueCols;
-        float values[kEpilogueCols];
-        load8(results + at / kWarpPieces * kResultStride + piece, true, kEpilogueCols, values);
-        if (row < m) epilogue(row, col0 + warp_col() + piece, values);
-      }
-      __syncwarp();
-    }
+    auto* const scratch = reinterpret_cast<float*>(shared) +
+                          static_cast<int>(warp_id()) * kResultFloats<Shape::kWarpCols>;
+    finish_fragments(sums.at, scratch, row0 + warp_row(), col0 + warp_col(), m, epilogue);
   }
 
   template <class Epilogue>

@@ -54,6 +54,16 @@ concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
                            std::span<const std::int32_t> ids, std::int64_t n) {
   { backend.arena() } -> std::same_as<Arena&>;
 
+  // Views are of the backend's own memory, but for what these two take and give; a backend may put
+  // work aside and return. HostMemory (host_memory.hpp) is all of it for backends on the host.
+  // Pixels from the host; those given back live as long as the arena's scope.
+  { backend.upload(pixels) } -> std::same_as<FeatureMap<const std::uint8_t>>;
+  // Rows for the host, as float32, once what computes them is done; until the next call.
+  { backend.download(rows) } -> std::same_as<View<float>>;
+  { backend.download(logits) } -> std::same_as<View<float>>;
+  // Waits for all that was put aside.
+  backend.synchronize();
+
   // Weights: from the host's folded form to the backend's.
   { backend.pack(LinearSpec{}, HostLinear{}) } -> std::same_as<typename B::Linear>;
   { backend.pack(DepthwiseSpec{}, HostDepthwise{}) } -> std::same_as<typename B::Depthwise>;
