@@ -33,7 +33,7 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   info.image_size = config.vision.image_size;
   info.image_tokens = config.vision.tokens();
   info.context_tokens = std::min(options.context_tokens, config.text.max_positions);
-  info.scratch_bytes = static_cast<std::int64_t>(scratch_bytes(config));
+  info.scratch_bytes = static_cast<std::int64_t>(loaded->scratch);
   info.weight_bytes = loaded->backend.weight_bytes();
   Tokenizer ready = tokenizer.get();
   if (ready.size() > config.text.vocab_size) {
@@ -64,7 +64,12 @@ std::unique_ptr<Engine> Engine::load(const EngineOptions& options) {
   if (options.context_tokens < 1)
     throw Error("context_tokens is {}, it must be 1 or more", options.context_tokens);
   const Checkpoint checkpoint = Checkpoint::open(options.model_path);
-  return with_backend(options.device, options.precision, options.threads, [&](auto backend) {
+  const BackendChoice choice{.device = options.device,
+                             .precision = options.precision,
+                             .threads = options.threads,
+                             .cache_tokens = kCachedContexts * options.context_tokens,
+                             .warn = options.on_warning};
+  return with_backend(checkpoint, choice, [&](auto backend) {
     return make_engine(options, checkpoint, std::move(backend));
   });
 }

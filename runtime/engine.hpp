@@ -15,7 +15,9 @@
 
 namespace fvlm {
 
-enum class Device : std::uint8_t { kAuto, kCpu, kRef };
+// kAuto: a CUDA device if there is one and the model fits into its memory, else the CPU. The
+// emulated device runs the kernels of CUDA on the CPU, slowly: to test them.
+enum class Device : std::uint8_t { kAuto, kCpu, kRef, kCuda, kCudaEmulated };
 enum class Precision : std::uint8_t { kAuto, kF32, kBF16, kInt8, kInt4 };
 
 struct EngineOptions {

@@ -28,6 +28,8 @@ namespace fvlm {
 // FNV-1a over 8-byte words: fast enough for every frame, and nobody attacks a cache of his own.
 std::uint64_t hash_of(const std::vector<std::uint8_t>& bytes);
 
+inline constexpr std::int64_t kCachedContexts = 4;  // whole contexts the KV cache can hold
+
 template <class B>
 class EngineCore final : public Engine {
  public:
@@ -37,7 +39,7 @@ class EngineCore final : public Engine {
       : loaded_(std::move(loaded)),
         tokenizer_(std::move(tokenizer)),
         info_(std::move(info)),
-        pool_(kContexts * ((info_.context_tokens + kPageTokens - 1) / kPageTokens)),
+        pool_(kCachedContexts * ((info_.context_tokens + kPageTokens - 1) / kPageTokens)),
         pool_pages_(pool_.free_pages()),
         cache_(loaded_->backend.make_cache(loaded_->model.decoder.cache_shape(pool_pages_))),
         eos_(loaded_->config.text.eos_tokens) {
@@ -90,8 +92,6 @@ class EngineCore final : public Engine {
 
  private:
   using GenerationPtr = std::unique_ptr<Generation>;
-
-  static constexpr std::int64_t kContexts = 4;  // whole contexts the KV cache can hold
 
   std::int64_t image_tokens() const { return loaded_->config.vision.tokens(); }
 
@@ -251,7 +251,8 @@ class EngineCore final : public Engine {
       if (span.image >= 0) {
         if (rows + span.rows > limit) break;
         const auto& pixels = g.images[static_cast<std::size_t>(span.image)].pixels;
-        model.embed_images(backend, {pixels.data(), 1, side, side, 3},
+        const Arena::Scope image_scope(backend.arena());
+        model.embed_images(backend, backend.upload({pixels.data(), 1, side, side, 3}),
                            all.slice_rows(rows, span.rows), stop);
         rows += span.rows;
       } else {
@@ -265,6 +266,7 @@ class EngineCore final : public Engine {
       if (rows == limit) break;
     }
     const auto x = all.slice_rows(0, rows);
+    backend.synchronize();  // so that the time is the encoder's
     g.statistics.encode_s += since(start);
 
     start = Generation::Clock::now();
@@ -279,7 +281,7 @@ class EngineCore final : public Engine {
       const auto logits =
           backend.arena().template matrix<float>(1, loaded_->config.text.vocab_size);
       model.decoder.logits(backend, x.slice_rows(rows - 1, 1), logits);
-      choose(g, logits);
+      choose(g, backend.download(logits));
     }
     g.statistics.prefill_s += since(start);
   }
@@ -331,10 +333,11 @@ class EngineCore final : public Engine {
     loaded_->model.decoder.embed(backend, ids, x);
     loaded_->model.decoder.forward(backend, batch, cache_, x);
     loaded_->model.decoder.logits(backend, x, logits);
+    const View<float> chosen_from = backend.download(logits);
     std::int64_t row = 0;
     for (Generation* g : group) {
       const std::int64_t count = std::ssize(g->hypotheses);
-      guarded(*g, [&] { choose(*g, logits.slice_rows(row, count)); });
+      guarded(*g, [&] { choose(*g, chosen_from.slice_rows(row, count)); });
       row += count;
     }
   }

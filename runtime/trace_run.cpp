@@ -38,6 +38,7 @@ TracedTensor copy_of(std::string name, View<const float> view) {
 template <class B>
 std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& checkpoint,
                               const Image& image, B backend_to_use) {
+  using E = typename B::Element;
   LoadedModel<B> loaded(checkpoint, std::move(backend_to_use), {}, {});
   B& backend = loaded.backend;
   Arena& arena = backend.arena();
@@ -68,14 +69,15 @@ std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& che
   std::vector<std::int32_t> tokens;
   TracedTensor logits{"logits", {0, text.vocab_size}, {}};
   // Runs rows of embeddings; returns the most likely next token.
-  const auto step = [&](View<float> x) {
+  const auto step = [&](View<E> x) {
     DecoderBatch batch;
     const std::int64_t position = sequence.length();
     sequence.extend(x.rows);
     batch.add(x.rows, position, sequence.pages());
     model.decoder.forward(backend, batch, cache, x);
-    const auto out = arena.matrix<float>(1, text.vocab_size);
-    model.decoder.logits(backend, x.slice_rows(x.rows - 1, 1), out);
+    const auto on_device = arena.matrix<float>(1, text.vocab_size);
+    model.decoder.logits(backend, x.slice_rows(x.rows - 1, 1), on_device);
+    const View<float> out = backend.download(on_device);
     logits.values.insert(logits.values.end(), out.data, out.data + out.cols);
     ++logits.shape[0];
     return static_cast<std::int32_t>(std::max_element(out.data, out.data + out.cols) - out.data);
@@ -84,7 +86,7 @@ std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& che
   std::int32_t next = 0;
   {
     const Arena::Scope scope(arena);
-    const auto x = arena.matrix<float>(rows, text.hidden_size);
+    const auto x = arena.template matrix<E>(rows, text.hidden_size);
     for (const PromptSpan& span : prompt_spans(options.prompt_ids, loaded.config.vision.tokens())) {
       const auto part = x.slice_rows(span.position, span.rows);
       if (span.image < 0) {
@@ -98,13 +100,16 @@ std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& che
         model.decoder.embed(backend, ids, part);
         continue;
       }
-      model.embed_images(backend, {pixels.data(), 1, side, side, 3}, part, {},
-                         [&](std::string_view name, FeatureMap<float> map) {
-                           traced.push_back(channels_first(std::string(name), map));
-                           if (name == "conv_exp")
-                             traced.push_back(copy_of("features", map.matrix()));
-                         });
-      traced.push_back(copy_of("embeddings", part));
+      const auto observe = [&](std::string_view name, FeatureMap<E> map) {
+        const View<float> rows_of_map = backend.download(map.matrix());
+        traced.push_back(channels_first(
+            std::string(name), {rows_of_map.data, map.batch, map.height, map.width, map.channels}));
+        if (name == "conv_exp") traced.push_back(copy_of("features", rows_of_map));
+      };
+      const Arena::Scope image_scope(arena);
+      model.embed_images(backend, backend.upload({pixels.data(), 1, side, side, 3}), part, {},
+                         observe);
+      traced.push_back(copy_of("embeddings", backend.download(part)));
     }
     next = step(x);
   }
@@ -116,7 +121,7 @@ std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& che
     tokens.push_back(next);
     if (std::ssize(tokens) == options.max_new_tokens) break;
     const Arena::Scope scope(arena);
-    const auto x = arena.matrix<float>(1, text.hidden_size);
+    const auto x = arena.template matrix<E>(1, text.hidden_size);
     model.decoder.embed(backend, std::span(&next, 1), x);
     next = step(x);
   }
@@ -133,7 +138,12 @@ std::vector<TracedTensor> trace_run(const TraceOptions& options, const Image& im
     throw Error("a trace takes one image: at most one {} among the prompt ids", kImageToken);
   }
   const Checkpoint checkpoint = Checkpoint::open(options.model_path, options.model_base);
-  return with_backend(options.device, options.precision, options.threads, [&](auto backend) {
+  const BackendChoice choice{
+      .device = options.device,
+      .precision = options.precision,
+      .threads = options.threads,
+      .cache_tokens = max_prefill_rows(checkpoint.config()) + options.max_new_tokens};
+  return with_backend(checkpoint, choice, [&](auto backend) {
     return run(options, checkpoint, image, std::move(backend));
   });
 }

@@ -3,11 +3,14 @@
 
 #include <omp.h>
 
-#include <utility>
+#include <cstdint>
 
 #include "kernels/cpu/cpu.hpp"
+#include "kernels/cuda/cuda.hpp"
 #include "kernels/ref/ref.hpp"
+#include "runtime/checkpoint.hpp"
 #include "runtime/engine.hpp"
+#include "runtime/weights.hpp"
 
 namespace fvlm {
 
@@ -33,11 +36,36 @@ inline int thread_count(int asked) {
   return asked > 0 ? asked : omp_get_max_threads();
 }
 
+struct BackendChoice {
+  Device device = Device::kAuto;
+  Precision precision = Precision::kAuto;
+  int threads = 0;
+  std::int64_t cache_tokens = 0;  // what the KV cache will hold
+  WarningSink warn{};             // hears if a GPU is there that is not taken
+};
+
+// Whether to use a CUDA device. Throws Error if one was asked for by name and cannot be used.
+bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice);
+
+// With the type of activations that a precision stands for.
+template <Target target, class Work>
+auto with_cuda(const BackendChoice& choice, const Work& work) {
+  const FormatChoice formats = format_choice(choice.precision);
+  if (choice.precision == Precision::kF32) return work(CudaBackend<target, float>(formats));
+  return work(CudaBackend<target, BFloat16>(formats));
+}
+
 template <class Work>
-auto with_backend(Device device, Precision precision, int threads, const Work& work) {
-  const FormatChoice formats = format_choice(precision);
-  if (device == Device::kRef) return work(Ref(formats));
-  return work(Cpu({.formats = formats, .threads = thread_count(threads)}));
+auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, const Work& work) {
+  const FormatChoice formats = format_choice(choice.precision);
+#ifdef FVLM_HAS_CUDA
+  if (takes_cuda(checkpoint, choice)) return with_cuda<Target::kDevice>(choice, work);
+#else
+  takes_cuda(checkpoint, choice);  // for its errors
+#endif
+  if (choice.device == Device::kCudaEmulated) return with_cuda<Target::kEmulated>(choice, work);
+  if (choice.device == Device::kRef) return work(Ref(formats));
+  return work(Cpu({.formats = formats, .threads = thread_count(choice.threads)}));
 }
 
 }  // namespace fvlm

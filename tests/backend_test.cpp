@@ -5,14 +5,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "kernels/cpu/cpu.hpp"
 #include "kernels/ref/ref.hpp"
+#include "tests/backend_fixture.hpp"
 
 namespace fvlm {
 namespace {
@@ -24,41 +23,10 @@ struct Mode {
   double tolerance;  // of the relative error; inputs rounded to bf16 cost about 2^-9, to int16 4e-5
 };
 
-class BackendTest : public testing::TestWithParam<Mode> {
+class BackendTest : public testing::TestWithParam<Mode>, protected RandomParameters {
  protected:
-  std::vector<float> random(std::int64_t count, float scale = 1) {
-    std::vector<float> values(static_cast<std::size_t>(count));
-    std::normal_distribution<float> normal(0, scale);
-    for (float& v : values) v = normal(random_);
-    return values;
-  }
-
-  // A host matrix whose values live as long as the test.
-  HostLinear host_linear(const LinearSpec& spec) {
-    auto& weight = kept_.emplace_back(
-        random(spec.out() * spec.in, 1 / std::sqrt(static_cast<float>(spec.in))));
-    HostLinear host{.out = spec.out(), .in = spec.in};
-    host.blocks.push_back(
-        {DType::kF32, reinterpret_cast<const std::byte*>(weight.data()), spec.out()});
-    if (spec.bias) host.bias = random(spec.out());
-    return host;
-  }
-  HostDepthwise host_depthwise(const DepthwiseSpec& spec) {
-    return {random(spec.kernel * spec.kernel * spec.out(), 1 / static_cast<float>(spec.kernel)),
-            random(spec.out())};
-  }
-  HostNorm host_norm(const NormSpec& spec) {
-    return {random(spec.channels), spec.bias ? random(spec.channels) : std::vector<float>{}};
-  }
-
   void expect_near(const std::vector<float>& got, const std::vector<float>& want) const {
-    double difference = 0;
-    double norm = 0;
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      difference += (double{got[i]} - want[i]) * (double{got[i]} - want[i]);
-      norm += double{want[i]} * want[i];
-    }
-    EXPECT_LT(std::sqrt(difference / norm), GetParam().tolerance);  // fails for NaN as well
+    EXPECT_LT(relative_error(got, want), GetParam().tolerance);  // fails for NaN as well
   }
 
   // The oracle with the matrices as the Cpu backend rounds them.
@@ -79,23 +47,7 @@ class BackendTest : public testing::TestWithParam<Mode> {
   Cpu cpu_{{.formats = GetParam().format, .threads = 3, .bf16_products = GetParam().bf16_products}};
   Ref ref_{WeightFormat::kF32};
   Ref ref_rounded_{GetParam().format};
-  std::mt19937 random_{7};
-  std::vector<std::vector<float>> kept_;
 };
-
-View<float> view(std::vector<float>& values, std::int64_t rows) {
-  const std::int64_t cols = std::ssize(values) / rows;
-  return {values.data(), rows, cols, cols};
-}
-
-std::vector<float> filled(std::int64_t count, float value = std::nanf("")) {
-  return std::vector<float>(static_cast<std::size_t>(count), value);
-}
-
-FeatureMap<float> map(std::vector<float>& values, std::int64_t batch, std::int64_t side,
-                      std::int64_t width) {
-  return {values.data(), batch, side, width, std::ssize(values) / (batch * side * width)};
-}
 
 TEST_P(BackendTest, Linear) {
   for (const Rows kind : {Rows::kPositions, Rows::kTokens}) {

@@ -103,21 +103,26 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side * side * 3));
   const std::vector<std::int32_t> text(static_cast<std::size_t>(kTextTokens), 1);
 
+  using E = typename B::Element;
   Arena& arena = backend.arena();
-  const auto x = arena.template matrix<float>(rows, hidden);
-  const auto logits = arena.template matrix<float>(1, config.text.vocab_size);
+  const auto x = arena.template matrix<E>(rows, hidden);
   const auto preprocess = [&] {
     pad_and_resize(image, side, thread_count(options.engine.threads), pixels);
   };
   const auto encode = [&] {
-    loaded.model.embed_images(backend, {pixels.data(), 1, side, side, 3},
+    const Arena::Scope scope(arena);
+    loaded.model.embed_images(backend, backend.upload({pixels.data(), 1, side, side, 3}),
                               x.slice_rows(0, image_tokens));
+    backend.synchronize();
   };
-  const auto decode = [&](std::int64_t count, std::int64_t position, View<float> input) {
+  const auto decode = [&](std::int64_t count, std::int64_t position, View<E> input) {
     DecoderBatch batch;
     batch.add(count, position, page_list);
+    const Arena::Scope scope(arena);
+    const auto logits = arena.template matrix<float>(1, config.text.vocab_size);
     loaded.model.decoder.forward(backend, batch, cache, input);
     loaded.model.decoder.logits(backend, input.slice_rows(count - 1, 1), logits);
+    backend.download(logits);
   };
   const auto prefill = [&] {
     loaded.model.decoder.embed(backend, text, x.slice_rows(image_tokens, kTextTokens));
@@ -152,7 +157,11 @@ int bench(const Options& options) {
   const double matmul = std::max(limits.f32_flops, limits.bf16_flops);
   const Checkpoint checkpoint = Checkpoint::open(options.engine.model_path);
   const Measured m =
-      with_backend(options.engine.device, options.engine.precision, options.engine.threads,
+      with_backend(checkpoint,
+                   {.device = options.engine.device,
+                    .precision = options.engine.precision,
+                    .threads = options.engine.threads,
+                    .cache_tokens = checkpoint.config().vision.tokens() + 2 * kPageTokens},
                    [&](auto backend) { return measure(options, checkpoint, std::move(backend)); });
 
   const std::int64_t rows = checkpoint.config().vision.tokens() + kTextTokens;

@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build pkg-config
-  libdnnl-dev libhwy-dev
+  libdnnl-dev libhwy-dev libboost-context-dev
   libfmt-dev nlohmann-json3-dev libcli11-dev
   libjpeg-dev libpng-dev libwebp-dev libutf8proc-dev libzip-dev zlib1g-dev
   libwebsocketpp-dev libasio-dev libspdlog-dev

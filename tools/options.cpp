@@ -34,8 +34,10 @@ void add_model_flags(CLI::App& parser, EngineOptions& options) {
   parser.add_option_function<std::string>("--model-path", set_path, "Folder of the checkpoint")
       ->required()
       ->option_text("DIR (required)");
-  add_choice<Device, 3>(parser, "--device", options.device, {"auto", "cpu", "ref"},
-                        "Where to compute; ref is slow, to compare [auto]");
+  add_choice<Device, 5>(parser, "--device", options.device,
+                        {"auto", "cpu", "ref", "cuda", "cuda-emulated"},
+                        "Where to compute; ref and cuda-emulated are slow, to compare "
+                        "[auto: a GPU if there is one and it has the memory, else cpu]");
   add_choice<Precision, 5>(parser, "--dtype", options.precision,
                            {"auto", "f32", "bf16", "int8", "int4"},
                            "Number format; int8 and int4 quantise while loading "

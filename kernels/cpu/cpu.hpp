@@ -19,6 +19,7 @@
 
 #include "fvlm/core/buffer.hpp"
 #include "fvlm/ops/backend.hpp"
+#include "fvlm/ops/host_memory.hpp"
 #include "kernels/cpu/matmul.hpp"
 #include "kernels/cpu/simd.hpp"
 
@@ -31,7 +32,7 @@ struct CpuOptions {
   std::optional<bool> bf16_products{};
 };
 
-class Cpu {
+class Cpu : public HostMemory {
  public:
   using Element = float;
 

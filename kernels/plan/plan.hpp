@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fvlm/ops/backend.hpp"
+#include "fvlm/ops/host_memory.hpp"
 
 namespace fvlm {
 
@@ -42,7 +43,7 @@ struct ListOperations {
 };
 
 template <class Sink>
-class WithoutData {
+class WithoutData : public HostMemory {
  public:
   using Element = float;
   struct Linear {

@@ -10,10 +10,11 @@
 
 #include "fvlm/core/buffer.hpp"
 #include "fvlm/ops/backend.hpp"
+#include "fvlm/ops/host_memory.hpp"
 
 namespace fvlm {
 
-class Ref {
+class Ref : public HostMemory {
  public:
   using Element = float;
 

@@ -62,6 +62,7 @@ class Arena {
     return {allocate<T>(batch * height * width * channels), batch, height, width, channels};
   }
 
+  bool measures() const { return capacity_ == std::numeric_limits<std::size_t>::max(); }
   // The most bytes that were ever in use at once.
   std::size_t high_water() const { return high_water_; }
 

@@ -28,8 +28,9 @@ struct View {
     return {data == nullptr ? nullptr : data + first * stride, count, cols, stride};
   }
 
-  operator View<const T>() const  // NOLINT: a view of const is a weaker view of the same data
-      requires(!std::is_const_v<T>) {
+  // A view of const is a weaker view of the same data.
+  template <class U>
+  requires(std::is_same_v<U, const T> && !std::is_const_v<T>) operator View<U>() const {
     return {data, rows, cols, stride};
   }
 };
@@ -55,8 +56,9 @@ struct FeatureMap {
     return data + (b * height + y) * width * channels;
   }
 
-  operator FeatureMap<const T>() const  // NOLINT: see View
-      requires(!std::is_const_v<T>) {
+  // See View.
+  template <class U>
+  requires(std::is_same_v<U, const T> && !std::is_const_v<T>) operator FeatureMap<U>() const {
     return {data, batch, height, width, channels};
   }
 };

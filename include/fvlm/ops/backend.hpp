@@ -16,18 +16,11 @@
 #include "fvlm/core/arena.hpp"
 #include "fvlm/core/view.hpp"
 #include "fvlm/ops/batch.hpp"
+#include "fvlm/ops/epilogue.hpp"
 #include "fvlm/ops/host_weights.hpp"
 #include "fvlm/ops/spec.hpp"
 
 namespace fvlm {
-
-enum class Activation : std::uint8_t { kNone, kGelu };
-
-// What happens to a matrix product on its way to memory.
-struct Epilogue {
-  Activation activation = Activation::kNone;
-  bool accumulate = false;  // out += result: out holds the residual
-};
 
 // Rotary position encoding: the halves (x1, x2) of a head become (x1 c - x2 s, x2 c + x1 s) with
 // the angle position * theta^(-i / (head_dim / 2)).
@@ -60,6 +53,16 @@ concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
                            const DecoderBatch& batch, const AttentionShape& shape,
                            std::span<const std::int32_t> ids, std::int64_t n) {
   { backend.arena() } -> std::same_as<Arena&>;
+
+  // Views are of the backend's own memory, but for what these two take and give; a backend may put
+  // work aside and return. HostMemory (host_memory.hpp) is all of it for backends on the host.
+  // Pixels from the host; those given back live as long as the arena's scope.
+  { backend.upload(pixels) } -> std::same_as<FeatureMap<const std::uint8_t>>;
+  // Rows for the host, as float32, once what computes them is done; until the next call.
+  { backend.download(rows) } -> std::same_as<View<float>>;
+  { backend.download(logits) } -> std::same_as<View<float>>;
+  // Waits for all that was put aside.
+  backend.synchronize();
 
   // Weights: from the host's folded form to the backend's.
   { backend.pack(LinearSpec{}, HostLinear{}) } -> std::same_as<typename B::Linear>;

@@ -1,0 +1,19 @@
+// What backends that compute in the host's own memory need to do to bring data there and back:
+// nothing.
+#pragma once
+
+#include <cstdint>
+
+#include "fvlm/core/view.hpp"
+
+namespace fvlm {
+
+struct HostMemory {
+  static FeatureMap<const std::uint8_t> upload(FeatureMap<const std::uint8_t> pixels) {
+    return pixels;
+  }
+  static View<float> download(View<float> rows) { return rows; }
+  static void synchronize() {}
+};
+
+}  // namespace fvlm

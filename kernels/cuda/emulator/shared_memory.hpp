@@ -1,0 +1,53 @@
+// The shared memory of a block. Every object has exactly the size asked for and a guarded gap
+// behind it: under ASan an access there is reported at once, else a write there is found when the
+// block ends. Memory is handed out filled with 0xFF, which is a NaN in every floating-point type
+// and -1 in integers, so that reading what nobody has written shows.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace fvlm::emulator {
+
+class SharedMemory {
+ public:
+  // The most a block may have on any device: compute capability 9.0 and 10.0.
+  static constexpr std::size_t kCapacity = std::size_t{227} << 10;
+  static constexpr std::size_t kAlignment = 128;
+
+  SharedMemory();
+  ~SharedMemory();
+  SharedMemory(const SharedMemory&) = delete;
+  SharedMemory& operator=(const SharedMemory&) = delete;
+
+  // Forgets the last block's objects.
+  void begin_block(std::size_t dynamic_bytes);
+  std::byte* dynamic() const { return memory_.get(); }
+  std::size_t dynamic_bytes() const { return objects_.front().bytes; }
+  // The block's object of that key, the same for all its threads; null if there is no room.
+  std::byte* fixed(const void* key, std::size_t bytes);
+
+  bool contains(const void* address, std::size_t bytes) const;
+  // Whether something was written behind an object.
+  bool damaged() const;
+
+ private:
+  struct Object {
+    const void* key;
+    std::size_t at;
+    std::size_t bytes;
+  };
+  struct Free {
+    void operator()(std::byte* p) const;
+  };
+
+  std::byte* add(const void* key, std::size_t bytes);
+
+  std::unique_ptr<std::byte, Free> memory_;
+  std::vector<Object> objects_{};
+  std::size_t end_ = 0;   // of the last object's gap
+  std::size_t used_ = 0;  // bytes of all objects
+};
+
+}  // namespace fvlm::emulator
