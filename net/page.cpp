@@ -4,7 +4,7 @@
 #include <array>
 #include <utility>
 
-#include "net/page_files.hpp"  // generated: kPageFiles, pairs of a name and its bytes
+#include <page_files.hpp>  // generated: kPageFiles, pairs of a name and its bytes
 
 namespace fvlm::net {
 namespace {

@@ -18,8 +18,7 @@ BatchLayout::BatchLayout(const DecoderBatch& batch, std::int64_t single_capacity
       words_.push_back(narrow(std::ssize(pages)));
     }
     pages.insert(pages.end(), segment.pages.begin(), segment.pages.end());
-    counts_.most_tokens =
-        std::max(counts_.most_tokens, narrow(segment.position + segment.rows));
+    counts_.most_tokens = std::max(counts_.most_tokens, narrow(segment.position + segment.rows));
     if (segment.rows == 1 && std::ssize(singles) < single_capacity) {
       singles.push_back(narrow(segment.first_row));
       continue;

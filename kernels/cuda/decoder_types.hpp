@@ -56,7 +56,7 @@ struct DeviceBatch {
   const std::int32_t* pages = nullptr;    // the sequences' lists of pages, one after the other
   const std::int32_t* singles = nullptr;  // [single_count] rows
   int single_count = 0;
-  int single_capacity = 0;  // the rows that attention's scratch memory was made for
+  int single_capacity = 0;           // the rows that attention's scratch memory was made for
   const RowRange* ranges = nullptr;  // [range_count], each of at most kRangeRows rows
   int range_count = 0;
   int most_tokens = 0;  // no row attends to more
