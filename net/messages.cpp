@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <cmath>
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -73,8 +74,9 @@ std::string write_description(const Description& description) {
                   {"timestamp", timestamp(description.time)}};
   if (const auto& details = description.details) {
     message["frame_id"] = details->frame_id;
-    message["ttft_ms"] = details->ttft_ms;
-    message["total_ms"] = details->total_ms;
+    const auto tenths = [](double ms) { return std::round(10 * ms) / 10; };
+    message["ttft_ms"] = tenths(details->ttft_ms);
+    message["total_ms"] = tenths(details->total_ms);
     message["tokens"] = details->tokens;
     if (!details->request_id.empty()) message["request_id"] = json::parse(details->request_id);
   }

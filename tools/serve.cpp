@@ -108,12 +108,12 @@ int serve(Options& options) {
   }
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
   net::Server server(*engine, options.server);
+  const InterruptGuard interrupt;  // before anybody is told that signals find a server
   const std::string& host = options.server.transport.host;
   log->info("🚀 {} on {}, {}", engine->info().model, engine->info().device,
             engine->info().precision);
   log->info("✅ ready: http://{}:{}/", host, server.port());
 
-  const InterruptGuard interrupt;
   std::thread traffic([&] {
     server.run();
     notify_event();
@@ -132,11 +132,14 @@ Command add_serve(CLI::App& program) {
   CLI::App* parser = program.add_subcommand("serve", "Serve cameras and pages over WebSocket");
   const auto options = std::make_shared<Options>();
   net::ServerOptions& server = options->server;
-  parser->set_config("--config", "", "Read flags from a file, one NAME=VALUE a line");
   add_model_flags(*parser, options->engine);
   parser->add_option("--host", server.transport.host, "Address to listen on [127.0.0.1]")
       ->option_text("ADDRESS");
-  parser->add_option("--port", server.transport.port, "Port; 0: any that is free [5000]")
+  const auto set_port = [&server](int port) {
+    server.transport.port = static_cast<std::uint16_t>(port);
+  };
+  parser->add_option_function<int>("--port", set_port, "Port; 0: any that is free [5000]")
+      ->check(CLI::Range(0, 65535))
       ->option_text("PORT");
   parser
       ->add_option("--api-key", server.api_key,

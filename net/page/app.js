@@ -101,6 +101,8 @@ function receive(message) {
 }
 
 function remember(content, prompt) {
+  const last = byId("history").firstChild;   // the same again is no news
+  if (last?.lastChild.textContent === content) last.remove();
   const item = document.createElement("li");
   const time = document.createElement("time");
   time.dateTime = new Date().toISOString();
