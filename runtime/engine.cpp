@@ -41,7 +41,8 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
                 options.model_path.string(), ready.size(), config.text.vocab_size);
   }
   info.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return std::make_unique<EngineCore<B>>(std::move(loaded), std::move(ready), std::move(info));
+  return std::make_unique<EngineCore<B>>(std::move(loaded), std::move(ready), std::move(info),
+                                         options.max_waiting);
 }
 
 }  // namespace

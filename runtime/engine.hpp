@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fvlm/core/error.hpp"
 #include "runtime/image.hpp"
 
 namespace fvlm {
@@ -26,7 +27,8 @@ struct EngineOptions {
   Precision precision = Precision::kAuto;
   int threads = 0;  // 0: one for each core
   std::int64_t context_tokens =
-      8192;  // longest prompt + answer; at most what the model was made for
+      8192;                         // longest prompt + answer; at most what the model was made for
+  std::int64_t max_waiting = 1024;  // requests that wait for their turn; more are refused
   std::function<void(double fraction)> on_progress;            // while loading, in 0..1
   std::function<void(const std::string& message)> on_warning;  // while loading
 };
@@ -55,6 +57,19 @@ struct Sampling {
   std::string problem() const;
 };
 
+// A view that is looked at again and again, such as a camera's: each request's answer helps the
+// next request of the same view.
+struct LiveView {
+  std::uint64_t id = 0;  // the caller's choice; requests of one view come one after the other
+  // The last answer is proposed as the next one, and several of its tokens are checked in one pass.
+  // The answer stays what it would have been; it is tried only where that can be promised, which is
+  // at temperature 0, without beams.
+  bool draft = true;
+  // An image whose thumbnail differs by less than this (mean difference of a value, in 0..255) from
+  // the last described one is not looked at: the last answer to the same prompt is given. 0: never.
+  double unchanged_below = 0;
+};
+
 struct Statistics {                // times in seconds
   double preprocess_s = 0;         // padding and resizing
   double encode_s = 0;             // image encoder and projector
@@ -65,6 +80,8 @@ struct Statistics {                // times in seconds
   std::int64_t prompt_tokens = 0;  // image positions included
   std::int64_t cached_tokens = 0;  // of these, taken from earlier requests
   std::int64_t new_tokens = 0;
+  std::int64_t drafted_tokens = 0;   // proposed by a live view's last answer and checked
+  std::int64_t accepted_tokens = 0;  // of these, found right
 
   double tokens_per_second() const {
     return decode_s > 0 ? static_cast<double>(new_tokens - 1) / decode_s : 0;
@@ -78,12 +95,14 @@ struct Result {
   std::string text;
   std::string error;  // of kFailed
   std::vector<std::int32_t> tokens{};
+  bool unchanged = false;  // the last answer of a live view, given again
   Statistics statistics;
 };
 
 struct Request {
   std::vector<Turn> conversation;
   Sampling sampling;
+  std::optional<LiveView> live{};
   // Called on the engine's thread; they must not throw and should return at once.
   std::function<void(std::string_view text)> on_text;  // whole UTF-8 characters, as they are made
   std::function<void(const Result& result)> on_done;   // exactly once, last
@@ -104,6 +123,25 @@ struct EngineInfo {
   double load_s = 0;
 };
 
+// What the engine has to do at a moment, and what it has done since it was loaded.
+struct EngineCounters {
+  std::int64_t waiting = 0;         // requests that have not begun
+  std::int64_t running = 0;         // requests that have
+  std::int64_t cache_pages = 0;     // of the KV cache, in all
+  std::int64_t free_pages = 0;      // neither used by requests nor kept for later ones
+  std::int64_t encoder_passes = 0;  // each over one image or several
+  std::int64_t encoded_images = 0;
+  std::int64_t prefill_passes = 0;
+  std::int64_t decode_passes = 0;  // each over one request or several
+  std::int64_t decoded_rows = 0;   // positions in all of them
+};
+
+// Thrown by submit() when max_waiting requests wait already.
+class Busy : public Error {
+ public:
+  using Error::Error;
+};
+
 class Engine {
  public:
   // Loads a checkpoint. Throws Error if files or settings are wrong.
@@ -113,10 +151,13 @@ class Engine {
   virtual ~Engine() = default;
 
   // Queues a request. Throws Error on this thread if it cannot be served: settings out of range,
-  // no user turn, a prompt longer than the context. Safe from any thread.
+  // no user turn, a prompt longer than the context; Busy if too many wait. Safe from any thread.
   virtual RequestId submit(Request request) = 0;
   // Ends a request soon with kCancelled; does nothing if it has ended. Safe from any thread.
   virtual void cancel(RequestId id) = 0;
+  // Forgets a live view's last answer. Safe from any thread.
+  virtual void end_live(std::uint64_t view) = 0;
+  virtual EngineCounters counters() const = 0;  // safe from any thread
   virtual const EngineInfo& info() const = 0;
 
   // Submits and waits for the end.

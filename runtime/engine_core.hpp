@@ -35,10 +35,12 @@ class EngineCore final : public Engine {
  public:
   using E = typename B::Element;
 
-  EngineCore(std::unique_ptr<LoadedModel<B>> loaded, Tokenizer tokenizer, EngineInfo info)
+  EngineCore(std::unique_ptr<LoadedModel<B>> loaded, Tokenizer tokenizer, EngineInfo info,
+             std::int64_t max_waiting)
       : loaded_(std::move(loaded)),
         tokenizer_(std::move(tokenizer)),
         info_(std::move(info)),
+        max_waiting_(max_waiting),
         pool_(kCachedContexts * ((info_.context_tokens + kPageTokens - 1) / kPageTokens)),
         pool_pages_(pool_.free_pages()),
         cache_(loaded_->backend.make_cache(loaded_->model.decoder.cache_shape(pool_pages_))),
@@ -73,6 +75,8 @@ class EngineCore final : public Engine {
     measure(*generation);
     {
       const std::lock_guard lock(mutex_);
+      if (std::ssize(waiting_) >= max_waiting_)
+        throw Busy("{} requests wait already; try again later", waiting_.size());
       stops_.emplace_back(id, generation->stop);
       waiting_.push_back(std::move(generation));
     }
@@ -86,6 +90,13 @@ class EngineCore final : public Engine {
       if (known == id) stop.request_stop();
     }
     wake_.notify_all();
+  }
+
+  void end_live(std::uint64_t) override {}
+
+  EngineCounters counters() const override {
+    const std::lock_guard lock(mutex_);
+    return counters_;
   }
 
   const EngineInfo& info() const override { return info_; }
@@ -421,6 +432,7 @@ class EngineCore final : public Engine {
   std::unique_ptr<LoadedModel<B>> loaded_;
   Tokenizer tokenizer_;
   EngineInfo info_;
+  std::int64_t max_waiting_;
 
   // Of the engine's thread.
   PagePool pool_;
@@ -431,8 +443,9 @@ class EngineCore final : public Engine {
   std::list<GenerationPtr> running_;
 
   // Shared, under the mutex.
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
+  EngineCounters counters_;
   std::deque<GenerationPtr> waiting_;
   std::vector<std::pair<RequestId, std::stop_source>>
       stops_;  // of all requests that have not ended
