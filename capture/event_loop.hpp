@@ -1,0 +1,38 @@
+// The one thread that talks to the server and to viewers: a queue of work and times, without a word
+// of Asio in its interface, whose users with websocketpp are C++17 and all others C++20.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+namespace asio {
+class io_context;
+}
+
+namespace fvlm::capture {
+
+class EventLoop {
+ public:
+  EventLoop();
+  ~EventLoop();
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  // Works until stop(), on the caller's thread.
+  void run();
+  // Safe from any thread.
+  void stop();
+  void post(std::function<void()> work);
+  // On the loop's thread only.
+  void after(std::chrono::milliseconds time, std::function<void()> work);
+  // Calls `on_signal` with SIGTERM or SIGINT when one comes.
+  void on_signal(std::function<void(int)> work);
+
+  asio::io_context& context() { return *context_; }
+
+ private:
+  std::unique_ptr<asio::io_context> context_;
+};
+
+}  // namespace fvlm::capture
