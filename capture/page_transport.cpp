@@ -3,7 +3,8 @@
 //   the queue of unsent bytes has no bound          a ping follows each picture, and while two have
 //                                                   not come back, pictures are left out
 //   a peer that stalls is kept for ever             no pong and no end of a write: cut
-//   out of descriptors, accepting spins             few connections
+//   out of descriptors, accepting spins             few connections, counted by their objects: the
+//                                                   end of a plain HTTP exchange calls no handler
 //   a deferred answer has no timer                  ours
 #include "capture/page_transport.hpp"
 
@@ -59,7 +60,6 @@ class WebPageTransport final : public PageTransport {
     server_.set_pong_handler(
         [this](Handle handle, const std::string& number) { pong(handle, number); });
     server_.set_close_handler([this](Handle handle) { end(handle); });
-    server_.set_fail_handler([this](Handle handle) { end(handle); });
     std::error_code error;
     server_.listen(address.host, std::to_string(address.port), error);
     if (!error) server_.start_accept(error);
@@ -166,8 +166,11 @@ class WebPageTransport final : public PageTransport {
   };
 
   void accept(Handle handle) {
-    ++sockets_;
-    if (sockets_ > max_connections_) cut(server_.get_con_from_hdl(handle));
+    sockets_.erase(std::remove_if(sockets_.begin(), sockets_.end(),
+                                  [](const Handle& each) { return each.expired(); }),
+                   sockets_.end());
+    sockets_.push_back(handle);
+    if (sockets_.size() > max_connections_) cut(server_.get_con_from_hdl(handle));
   }
 
   static void cut(const ConnectionPtr& connection) {
@@ -311,9 +314,7 @@ class WebPageTransport final : public PageTransport {
     }
   }
 
-  // Also the end of a plain HTTP exchange, and of one that never became anything.
   void end(Handle handle) {
-    --sockets_;
     const auto known = ids_.find(handle);
     if (known == ids_.end()) return;
     const ViewerId id = known->second;
@@ -357,7 +358,7 @@ class WebPageTransport final : public PageTransport {
   std::size_t max_connections_;
   PageEvents& events_;
   std::function<void()> wish_ = [] {};
-  std::size_t sockets_ = 0;
+  std::vector<Handle> sockets_{};
   ViewerId next_id_ = 1;
   std::map<ViewerId, Viewer> viewers_{};
   std::map<ViewerId, Stream> streams_{};

@@ -139,14 +139,15 @@ void V4l2Source::watch_source_changes() {
 
 std::optional<Frame> V4l2Source::next(std::chrono::milliseconds patience) {
   const V4l2Calls::Ready ready = calls_->poll(descriptor_, static_cast<int>(patience.count()));
+  // First, because a device that is gone reports everything else as well.
+  if (ready.error) throw SourceError(fmt::format("{}: the camera is gone", path_));
   if (ready.event) throw SourceError(fmt::format("{}: the source changed", path_));
+  if (!ready.frame) return std::nullopt;
   try {
-    if (ready.frame) return newest();
+    return newest();
   } catch (const SourceError& error) {
     throw SourceError(fmt::format("{}: {}", path_, error.what()));
   }
-  if (ready.error) throw SourceError(fmt::format("{}: the camera is gone", path_));
-  return std::nullopt;
 }
 
 std::optional<Frame> V4l2Source::newest() {
