@@ -81,18 +81,21 @@ std::vector<std::uint8_t> draw_jpeg(JpegCodec& codec, const Canvas& canvas) {
 }  // namespace
 
 PatternSource::PatternSource(PixelFormat format, int width, double rate)
-    : format_(format), width_(std::max(width / 16, 1) * 16), height_(width_ * 3 / 4), pace_(rate) {
-  JpegCodec codec;
-  for (int step = 0; step < kDrawn; ++step) {
-    const Canvas canvas{width_, height_, step};
-    drawn_.push_back(std::make_shared<const std::vector<std::uint8_t>>(
-        format == PixelFormat::kMjpeg ? draw_jpeg(codec, canvas) : draw(format, canvas)));
-  }
-}
+    : format_(format),
+      width_(std::max(width / 16, 1) * 16),
+      height_(width_ * 3 / 4),
+      pace_(rate),
+      drawn_(kDrawn) {}
 
 std::optional<Frame> PatternSource::next(std::chrono::milliseconds patience) {
   if (!pace_.wait(patience)) return std::nullopt;
-  const auto& bytes = drawn_[shown_++ % drawn_.size()];
+  const std::uint64_t step = shown_++ % kDrawn;
+  auto& bytes = drawn_[step];
+  if (bytes == nullptr) {
+    const Canvas canvas{width_, height_, static_cast<int>(step)};
+    bytes = std::make_shared<const std::vector<std::uint8_t>>(
+        format_ == PixelFormat::kMjpeg ? draw_jpeg(codec_, canvas) : draw(format_, canvas));
+  }
   return Frame{
       format_, width_,       height_, stride_of(format_, width_), {bytes->data(), bytes->size()},
       shown_,  Clock::now(), bytes};

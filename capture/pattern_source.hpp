@@ -1,5 +1,5 @@
 // A moving picture without a camera, in any format: colour bars, and a white block that wanders
-// over them. A second of it is drawn ahead, so that it costs next to nothing while it runs.
+// over them. It comes back after a second, so each picture is drawn once, and then costs nothing.
 #pragma once
 
 #include <chrono>
@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "capture/jpeg_codec.hpp"
 #include "capture/pace.hpp"
 #include "capture/source.hpp"
 
@@ -27,6 +28,7 @@ class PatternSource final : public FrameSource {
   int width_;
   int height_;
   Pace pace_;
+  JpegCodec codec_{};
   std::vector<std::shared_ptr<const std::vector<std::uint8_t>>> drawn_{};
   std::uint64_t shown_ = 0;
 };

@@ -48,7 +48,7 @@ CameraProgram::CameraProgram(const std::string& program, const std::vector<std::
     ::execv(program.c_str(), arguments.data());
     ::_exit(127);
   }
-  if (!wait_for([this] { return !get("/metrics").empty(); }, Milliseconds(10'000))) {
+  if (!wait_for([this] { return !answer("/healthz").empty(); }, Milliseconds(10'000))) {
     end(SIGKILL);
     throw std::runtime_error(program + " does not answer");
   }
@@ -59,24 +59,29 @@ CameraProgram::~CameraProgram() {
 }
 
 std::string CameraProgram::get(const std::string& path) const {
+  const std::string all = answer(path);
+  const std::size_t head = all.find("\r\n\r\n");
+  if (all.compare(0, 12, "HTTP/1.1 200") != 0 || head == std::string::npos) return {};
+  return all.substr(head + 4);
+}
+
+std::string CameraProgram::answer(const std::string& path) const {
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const timeval patience{5, 0};
   ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const sockaddr_in address = loopback(port_);
-  std::string answer;
+  std::string bytes;
   if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
     const std::string request = "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     ::send(socket, request.data(), request.size(), MSG_NOSIGNAL);
     std::array<char, 65536> part{};
     ssize_t size = 0;
     while ((size = ::recv(socket, part.data(), part.size(), 0)) > 0) {
-      answer.append(part.data(), static_cast<std::size_t>(size));
+      bytes.append(part.data(), static_cast<std::size_t>(size));
     }
   }
   ::close(socket);
-  const std::size_t head = answer.find("\r\n\r\n");
-  if (answer.compare(0, 12, "HTTP/1.1 200") != 0 || head == std::string::npos) return {};
-  return answer.substr(head + 4);
+  return bytes;
 }
 
 double CameraProgram::metric(const std::string& name) const {

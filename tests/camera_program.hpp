@@ -32,6 +32,9 @@ class CameraProgram {
   int end(int signal);
 
  private:
+  // Head and body; empty if there is none.
+  std::string answer(const std::string& path) const;
+
   pid_t process_ = -1;
   std::uint16_t port_ = 0;
 };
