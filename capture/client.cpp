@@ -95,6 +95,7 @@ void Client::run(std::function<void()> alive) {
 void Client::stop() {
   constexpr Milliseconds kFarewells{100};
   page_.stop();
+  link_.stop();
   loop_.after(kFarewells, [this] { loop_.stop(); });
 }
 
@@ -176,14 +177,7 @@ void Client::plan() {
     const bool awaited = asked_ && time <= now;  // the picture brings us back
     if (!awaited) next = std::min(next, time);
   }
-  if (next >= planned_) return;
-  planned_ = next;
-  const auto wait = std::chrono::ceil<Milliseconds>(std::max(next - now, Clock::duration::zero()));
-  loop_.after(wait, [this, next] {
-    if (planned_ != next) return;  // something earlier was planned after this
-    planned_ = Clock::time_point::max();
-    plan();
-  });
+  if (next != Clock::time_point::max()) loop_.set_alarm(next, [this] { plan(); });
 }
 
 // Says that this thread turns, and that the camera's is not stuck in the driver.

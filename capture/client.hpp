@@ -65,7 +65,6 @@ class Client {
   Link link_;
   Encoder encoder_;
   bool asked_ = false;  // a picture is on its way
-  Clock::time_point planned_ = Clock::time_point::max();
   std::unique_ptr<Camera> camera_{};
   std::thread encoding_{};
 };

@@ -6,7 +6,13 @@
 
 namespace fvlm::capture {
 
-EventLoop::EventLoop() : context_(std::make_unique<asio::io_context>(1)) {}
+struct EventLoop::Alarm {
+  asio::steady_timer timer;
+};
+
+EventLoop::EventLoop()
+    : context_(std::make_unique<asio::io_context>(1)),
+      alarm_(new Alarm{asio::steady_timer(*context_)}) {}
 EventLoop::~EventLoop() = default;
 
 void EventLoop::run() {
@@ -25,6 +31,13 @@ void EventLoop::post(std::function<void()> work) {
 void EventLoop::after(std::chrono::milliseconds time, std::function<void()> work) {
   const auto timer = std::make_shared<asio::steady_timer>(*context_, time);
   timer->async_wait([timer, work = std::move(work)](const std::error_code& error) {
+    if (!error) work();
+  });
+}
+
+void EventLoop::set_alarm(std::chrono::steady_clock::time_point time, std::function<void()> work) {
+  alarm_->timer.expires_at(time);  // the last one ends with an error, and says nothing
+  alarm_->timer.async_wait([work = std::move(work)](const std::error_code& error) {
     if (!error) work();
   });
 }

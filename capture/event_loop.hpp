@@ -26,13 +26,18 @@ class EventLoop {
   void post(std::function<void()> work);
   // On the loop's thread only.
   void after(std::chrono::milliseconds time, std::function<void()> work);
-  // Calls `on_signal` with SIGTERM or SIGINT when one comes.
+  // The one alarm: a new one takes the place of the last. On the loop's thread only.
+  void set_alarm(std::chrono::steady_clock::time_point time, std::function<void()> work);
+  // Calls `work` with SIGTERM or SIGINT when one comes.
   void on_signal(std::function<void(int)> work);
 
   asio::io_context& context() { return *context_; }
 
  private:
+  struct Alarm;
+
   std::unique_ptr<asio::io_context> context_;
+  std::unique_ptr<Alarm> alarm_;
 };
 
 }  // namespace fvlm::capture

@@ -51,6 +51,13 @@ void Link::show(const Picture& picture) {
   due_ = std::max(due_ + options_.interval, sent_);
 }
 
+void Link::stop() {
+  socket_.reset();
+  underway_ = false;
+  state_ = State::kLost;
+  retry_at_ = Clock::time_point::max();
+}
+
 void Link::set_prompt(const std::string& prompt) {
   options_.prompt = prompt;
   if (state_ == State::kReady && options_.stream) {

@@ -52,6 +52,9 @@ class Link {
   bool wants_picture() const;
   void show(const Picture& picture);
 
+  // Says farewell to the server, for good.
+  void stop();
+
   void set_prompt(const std::string& prompt);
   void set_interval(std::chrono::milliseconds interval) { options_.interval = interval; }
   const LinkOptions& options() const { return options_; }

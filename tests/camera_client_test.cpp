@@ -117,6 +117,57 @@ TEST_F(ClientTest, FramesThatNobodyWillSeeAreNotCompressed) {
   EXPECT_EQ(camera->metric(kRows), 640 * 480 * 2);
 }
 
+// Processor time as a part of one core, at 640x480, with the server's share of the work left out.
+struct Cost {
+  const char* source;
+  const char* interval;
+  double limit;
+};
+
+class ClientCost : public ClientTest, public testing::WithParamInterface<Cost> {};
+
+TEST_P(ClientCost, IsSmall) {
+#ifdef FVLM_SANITIZED
+  GTEST_SKIP() << "sanitizers cost more than what is measured";
+#endif
+  CameraServer server(describe);
+  const auto camera = start(server.url(), {"--source", GetParam().source, "--fps", "30",
+                                           "--interval", GetParam().interval});
+  std::this_thread::sleep_for(Milliseconds(1200));  // the pattern is drawn in its first second
+  const double busy = camera->metric("process_cpu_seconds_total");
+  std::this_thread::sleep_for(Milliseconds(1500));
+  const double part = (camera->metric("process_cpu_seconds_total") - busy) / 1.5;
+  EXPECT_LT(part, GetParam().limit);
+  RecordProperty("percent", std::to_string(100 * part));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ClientCost,
+                         testing::Values(Cost{"test-pattern:mjpeg", "33ms", 0.03},
+                                         Cost{"test-pattern:yuyv", "1s", 0.01},
+                                         Cost{"test-pattern:yuyv", "33ms", 0.15}));
+
+// Every frame of a day at one a second, if FVLM_FRAMES says 86400; by default enough to see a leak
+// of a picture in twenty.
+TEST_F(ClientTest, MemoryStaysFlat) {
+  const char* const wanted = std::getenv("FVLM_FRAMES");
+  const double frames = wanted == nullptr ? 1500 : std::atof(wanted);
+  CameraServer server([](bool, const std::string&) {
+    return std::vector<std::string>{original_description("A tree.")};
+  }, 0, false);
+  const auto camera = start(server.url(), {"--source", "test-pattern:mjpeg", "--fps", "5000",
+                                           "--interval", "1ms"});
+  const auto sent = [&](double many) {
+    return CameraProgram::wait_for(
+        [&] { return camera->metric("fastvlm_camera_sent_total") >= many; }, Milliseconds(600'000));
+  };
+  ASSERT_TRUE(sent(500));
+  const double before = camera->metric("process_resident_memory_bytes");
+  ASSERT_TRUE(sent(500 + frames));
+  const double growth = camera->metric("process_resident_memory_bytes") - before;
+  EXPECT_LT(growth, 3e5);
+  RecordProperty("growth", std::to_string(growth));
+}
+
 TEST_F(ClientTest, AServerThatComesBackIsFoundAgain) {
   const char* const times = std::getenv("FVLM_RESTARTS");  // more for a long test
   const int restarts = times == nullptr ? 5 : std::atoi(times);

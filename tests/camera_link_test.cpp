@@ -211,6 +211,17 @@ TEST_F(LinkTest, AServerThatNeverAnswersIsLeft) {
   EXPECT_EQ(open_sockets, 0);
 }
 
+TEST_F(LinkTest, AfterStopNothingIsTried) {
+  start();
+  show(1);
+  link->stop();
+  EXPECT_EQ(open_sockets, 0);
+  EXPECT_FALSE(link->wants_picture());
+  pass(std::chrono::hours(24));
+  EXPECT_EQ(tries, 1);
+  EXPECT_TRUE(unanswered.empty());
+}
+
 TEST(Messages, AnswersThatAreNoneAreUnknown) {
   for (const char* text : {"", "[]", "{", "{\"type\":7}", "null", "\xff"}) {
     EXPECT_EQ(read_answer(text).kind, Answer::Kind::kUnknown) << text;

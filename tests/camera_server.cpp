@@ -87,8 +87,8 @@ void send_all(int socket, const std::string& bytes) {
 
 }  // namespace
 
-CameraServer::CameraServer(Respond respond, std::uint16_t port)
-    : respond_(std::move(respond)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+CameraServer::CameraServer(Respond respond, std::uint16_t port, bool keeps)
+    : respond_(std::move(respond)), keeps_(keeps), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   const int yes = 1;
   ::setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   sockaddr_in address{};
@@ -156,8 +156,8 @@ void CameraServer::serve(int socket) {
     {
       const std::lock_guard lock(mutex_);
       if (!message.masked) violation_ = "a message without a mask";
-      if (message.opcode == kBinary) pictures_.push_back(message.payload);
-      if (message.opcode == kText) texts_.push_back(message.payload);
+      if (keeps_ && message.opcode == kBinary) pictures_.push_back(message.payload);
+      if (keeps_ && message.opcode == kText) texts_.push_back(message.payload);
     }
     if (message.opcode == kPing) send_all(socket, server_frame(kPong, message.payload));
     if (message.opcode != kText && message.opcode != kBinary) continue;

@@ -17,8 +17,8 @@ class CameraServer {
   // The texts that answer a message.
   using Respond = std::function<std::vector<std::string>(bool binary, const std::string& payload)>;
 
-  // On a free port if `port` is 0.
-  explicit CameraServer(Respond respond, std::uint16_t port = 0);
+  // On a free port if `port` is 0. `keeps`: pictures and texts, for pictures() and texts().
+  explicit CameraServer(Respond respond, std::uint16_t port = 0, bool keeps = true);
   // Cuts all connections, without a farewell.
   ~CameraServer();
   CameraServer(const CameraServer&) = delete;
@@ -39,6 +39,7 @@ class CameraServer {
   bool shake_hands(int socket);
 
   Respond respond_;
+  bool keeps_;
   int listener_ = -1;
   std::uint16_t port_ = 0;
   mutable std::mutex mutex_{};
