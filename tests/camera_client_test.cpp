@@ -151,11 +151,13 @@ INSTANTIATE_TEST_SUITE_P(All, ClientCost,
 TEST_F(ClientTest, MemoryStaysFlat) {
   const char* const wanted = std::getenv("FVLM_FRAMES");
   const double frames = wanted == nullptr ? 1500 : std::atof(wanted);
-  CameraServer server([](bool, const std::string&) {
-    return std::vector<std::string>{original_description("A tree.")};
-  }, 0, false);
-  const auto camera = start(server.url(), {"--source", "test-pattern:mjpeg", "--fps", "5000",
-                                           "--interval", "1ms"});
+  CameraServer server(
+      [](bool, const std::string&) {
+        return std::vector<std::string>{original_description("A tree.")};
+      },
+      0, false);
+  const auto camera =
+      start(server.url(), {"--source", "test-pattern:mjpeg", "--fps", "5000", "--interval", "1ms"});
   const auto sent = [&](double many) {
     return CameraProgram::wait_for(
         [&] { return camera->metric("fastvlm_camera_sent_total") >= many; }, Milliseconds(600'000));

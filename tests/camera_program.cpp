@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -38,14 +39,17 @@ std::uint16_t free_port() {
 
 CameraProgram::CameraProgram(const std::string& program, const std::vector<std::string>& flags)
     : port_(free_port()) {
-  std::vector<std::string> words = {program, "--port", std::to_string(port_)};
+  std::vector<std::string> words;
+  std::istringstream command(program);
+  for (std::string word; command >> word;) words.push_back(word);
+  words.insert(words.end(), {"--port", std::to_string(port_)});
   words.insert(words.end(), flags.begin(), flags.end());
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   process_ = ::fork();
   if (process_ == 0) {
-    ::execv(program.c_str(), arguments.data());
+    ::execvp(arguments[0], arguments.data());
     ::_exit(127);
   }
   if (!wait_for([this] { return !answer("/healthz").empty(); }, Milliseconds(10'000))) {

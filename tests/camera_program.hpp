@@ -14,7 +14,8 @@ namespace fvlm::capture {
 
 class CameraProgram {
  public:
-  // Waits until its page answers. Throws std::runtime_error if it does not.
+  // `program` may have an emulator and a space before it. Waits until its page answers. Throws
+  // std::runtime_error if it does not.
   CameraProgram(const std::string& program, const std::vector<std::string>& flags);
   ~CameraProgram();
   CameraProgram(const CameraProgram&) = delete;

@@ -88,7 +88,9 @@ void send_all(int socket, const std::string& bytes) {
 }  // namespace
 
 CameraServer::CameraServer(Respond respond, std::uint16_t port, bool keeps)
-    : respond_(std::move(respond)), keeps_(keeps), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    : respond_(std::move(respond)),
+      keeps_(keeps),
+      listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   const int yes = 1;
   ::setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   sockaddr_in address{};
