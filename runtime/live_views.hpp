@@ -22,7 +22,7 @@ class LiveViews {
     std::vector<std::int32_t> tokens;
     std::string text;
     Outcome outcome = Outcome::kStop;
-    std::optional<Thumbnail> seen;  // if the prompt had one image
+    std::optional<Thumbnail> seen{};  // if the prompt had one image
   };
 
   // A view's first request, or another one.
