@@ -32,6 +32,8 @@ template <Target target, class E>
 class CudaBackend {
  public:
   using Element = E;
+  static constexpr std::int64_t kExactRows = TokenKernels<target>::kMatVecRows;
+  static constexpr std::size_t kScratchBudget = std::size_t{4} << 30;
   static constexpr bool kPlansItself = true;  // over an arena that measures, as said above
 
   struct Linear {
@@ -77,6 +79,7 @@ class CudaBackend {
   FeatureMap<const std::uint8_t> upload(FeatureMap<const std::uint8_t> pixels);
   View<float> download(View<float> rows);
   View<float> download(View<BFloat16> rows);
+  void copy(View<const E> from, View<E> to);
   void synchronize() { stream_->synchronize(); }
   template <class Work>
   void run_pass(const DecoderBatch& batch, View<E> rows, const Work& work);
