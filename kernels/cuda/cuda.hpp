@@ -18,6 +18,7 @@
 
 #include "fvlm/core/buffer.hpp"
 #include "fvlm/ops/backend.hpp"
+#include "fvlm/ops/token_choice.hpp"
 #include "kernels/cuda/decoder.hpp"
 #include "kernels/cuda/depthwise.hpp"
 #include "kernels/cuda/encoder.hpp"
@@ -115,6 +116,9 @@ class CudaBackend {
   void swiglu(View<const E> x, const Norm& norm, const Linear& gate_up, View<E> out);
   void logits(View<const E> x, const Norm& norm, const Linear& head, View<float> out);
 
+  static bool can_choose(const TokenChoice& choice);
+  std::span<const std::int32_t> choose(View<float> logits, std::span<const TokenChoice> choices);
+
   Cache make_cache(const CacheShape& shape);
   void copy_page(Cache& cache, std::int32_t from, std::int32_t to);
 
@@ -151,6 +155,8 @@ class CudaBackend {
       std::make_unique<std::array<Staging<target>, 2>>();  // by turns
   std::unique_ptr<Staging<target>> pixels_ = std::make_unique<Staging<target>>();
   std::unique_ptr<Staging<target>> words_ = std::make_unique<Staging<target>>();
+  std::unique_ptr<Staging<target>> choices_ = std::make_unique<Staging<target>>();
+  PinnedBuffer<target> chosen_;  // tokens
   PinnedBuffer<target> fetched_;
   Buffer widened_;  // what was fetched, as float32
 
@@ -205,5 +211,6 @@ extern template class CudaBackend<Target::kDevice, BFloat16>;
 
 static_assert(Backend<CudaBackend<Target::kEmulated, float>>);
 static_assert(Backend<CudaBackend<Target::kEmulated, BFloat16>>);
+static_assert(ChoosesTokens<CudaBackend<Target::kEmulated, BFloat16>>);
 
 }  // namespace fvlm
