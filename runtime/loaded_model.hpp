@@ -70,7 +70,8 @@ inline std::size_t scratch_bytes(const FastVlmConfig& config, const PassLimits& 
   return measure_passes(plan, model, config, limits);
 }
 
-// Several images are encoded in one pass where that costs little memory.
+// Several images are encoded in one pass where that costs little memory: there one image alone does
+// not keep the machine busy.
 inline PassLimits pass_limits(const FastVlmConfig& config, std::size_t scratch_budget) {
   constexpr std::int64_t kMostImages = 8;
   constexpr std::int64_t kTextRows = 32;  // of a short prompt, beside those of the image
