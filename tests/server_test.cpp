@@ -1,79 +1,16 @@
-// The server with a small golden model behind it, seen from its clients' side of the socket.
-#include "net/server.hpp"
+// Cameras, pages and HTTP: what they send to the server and what comes back.
+#include "tests/server_fixture.hpp"
 
-#include <gtest/gtest.h>
-
-#include <chrono>
-#include <filesystem>
-#include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/engine.hpp"
-#include "tests/raw_websocket.hpp"
-#include "tests/temporary_folder.hpp"
 
 namespace fvlm {
 namespace {
 
-using nlohmann::json;
-
-const std::filesystem::path kData = FVLM_TEST_DATA;
-
-std::string jpeg() {
-  return read_file(kData / "images" / "420.jpg");
-}
-
-class ServerTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    EngineOptions options;
-    options.model_path = kData / "golden" / "tiny" / "checkpoint";
-    options.device = Device::kCpu;
-    options.precision = Precision::kF32;
-    options.threads = 1;
-    engine_ = Engine::load(options);
-  }
-  static void TearDownTestSuite() { engine_.reset(); }
-
-  void start(net::ServerOptions options = {}) {
-    options.transport.port = 0;
-    server_ = std::make_unique<net::Server>(*engine_, options);
-    thread_ = std::thread([this] { server_->run(); });
-  }
-  ~ServerTest() override {
-    if (!server_) return;
-    server_->drain(std::chrono::milliseconds(0));
-    if (thread_.joinable()) thread_.join();
-  }
-  std::uint16_t port() const { return server_->port(); }
-
-  // The next message, as an object; empty at the end of the connection.
-  static json next(RawWebSocket& socket) { return json::parse(socket.next_text(), nullptr, false); }
-  static void configure(RawWebSocket& socket, json settings) {
-    settings["type"] = "configure";
-    socket.send(RawWebSocket::kText, settings.dump());
-  }
-
-  // Fails the test if it does not come to be within a while.
-  void await_metric(const std::string& line) const {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (http_get(port(), "/metrics").find(line) == std::string::npos) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << line;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-  }
-
-  static inline std::unique_ptr<Engine> engine_;
-  std::unique_ptr<net::Server> server_;
-  std::thread thread_;
-};
-
 TEST_F(ServerTest, OriginalClientsGetOneDescriptionForEachFrame) {
-  start({.max_new_tokens = 8});
+  start({.live = {.max_new_tokens = 8}});
   RawWebSocket camera(port());
   std::string first;
   for (int i = 0; i < 3; ++i) {
@@ -144,7 +81,7 @@ TEST_F(ServerTest, NewestFrameWinsAndEveryFrameIsAnsweredOnce) {
 
 TEST_F(ServerTest, CancelEndsAnAnswerSoon) {
   constexpr int kLong = 1900;  // tokens: many more than can come before the cancel does
-  start({.max_new_tokens = kLong});
+  start({.live = {.max_new_tokens = kLong}});
   RawWebSocket page(port());
   configure(page, {{"stream", true}, {"max_new_tokens", kLong}, {"temperature", 0}});
   page.send(RawWebSocket::kBinary, jpeg());
@@ -181,7 +118,7 @@ TEST_F(ServerTest, WrongMessagesAreNamed) {
 }
 
 TEST_F(ServerTest, AnswersOverHttp) {
-  start({.max_new_tokens = 4});
+  start({.live = {.max_new_tokens = 4}});
   RawWebSocket camera(port());
   camera.send(RawWebSocket::kBinary, jpeg());
   next(camera);
@@ -277,7 +214,7 @@ TEST_F(ServerTest, ATakenPortIsNamed) {
 }
 
 TEST_F(ServerTest, DrainFinishesWhatIsBegun) {
-  start({.max_new_tokens = 60});
+  start({.live = {.max_new_tokens = 60}});
   RawWebSocket camera(port());
   camera.send(RawWebSocket::kBinary, jpeg());
   camera.send(RawWebSocket::kBinary, jpeg());

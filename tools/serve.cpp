@@ -102,7 +102,7 @@ int serve(Options& options) {
   }
   const auto log = open_log(options.log_folder.empty() ? default_log_folder()
                                                        : std::filesystem::path(options.log_folder));
-  options.server.log = [log](const std::string& line) { log->info("{}", line); };
+  options.server.log = [log](net::LogLevel, const std::string& line) { log->info("{}", line); };
   if (options.server.open_to_all && options.server.api_key.empty()) {
     log->warn("⚠️ anybody who reaches {} may use this server", options.server.transport.host);
   }
@@ -153,10 +153,12 @@ Command add_serve(CLI::App& program) {
                    "Web site whose pages may connect, e.g. https://example.org; repeatable")
       ->option_text("ORIGIN");
   parser->add_flag("--open-to-all", server.open_to_all, "Listen beyond this machine without a key");
-  parser->add_option("--prompt", server.prompt, "What to ask about frames unless the client says")
+  parser
+      ->add_option("--prompt", server.live.prompt,
+                   "What to ask about frames unless the client says")
       ->option_text("TEXT");
   parser
-      ->add_option("--max_new_tokens,--max-new-tokens", server.max_new_tokens,
+      ->add_option("--max_new_tokens,--max-new-tokens", server.live.max_new_tokens,
                    "Longest answer, in tokens [256]")
       ->check(CLI::PositiveNumber)
       ->option_text("N");
