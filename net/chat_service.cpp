@@ -124,11 +124,12 @@ void ChatService::submit(ExchangeId id, const std::string& body) {
   }
   try {
     Request request = make_request(id, chat);
-    inbox_->post([this, id, settings = ChatRequest{.stop = chat.stop,
-                                                   .stream = chat.stream,
-                                                   .include_usage = chat.include_usage}] {
-      accept(id, settings);
-    });
+    inbox_->post(
+        [this, id,
+         settings = ChatRequest{
+             .stop = chat.stop, .stream = chat.stream, .include_usage = chat.include_usage}] {
+          accept(id, settings);
+        });
     const RequestId number = engine_.submit(std::move(request));
     inbox_->post([this, id, number] { on_submitted(id, number); });
   } catch (const Busy& busy) {
@@ -142,7 +143,8 @@ Request ChatService::make_request(ExchangeId id, const ChatRequest& chat) {
   Request request;
   std::vector<Decoder::Lease> leases;
   for (const ChatTurn& turn : chat.turns) {
-    Turn& to = request.conversation.emplace_back(Turn{.role = turn.role, .text = turn.text, .images = {}});
+    Turn& to =
+        request.conversation.emplace_back(Turn{.role = turn.role, .text = turn.text, .images = {}});
     for (const std::string& file : turn.images) {
       leases.push_back(decoder_.decode(file, to.images));
     }
@@ -238,9 +240,10 @@ void ChatService::finish(ExchangeId id, const Chat& chat, const char* finish_rea
     transport_.add_to_response(id, last_events(chat.answer, finish_reason, statistics));
     transport_.finish_response(id);
   } else {
-    transport_.respond(
-        id, {200, "application/json",
-             write_answer(chat.answer, chat.text, finish_reason, statistics), {}});
+    transport_.respond(id, {200,
+                            "application/json",
+                            write_answer(chat.answer, chat.text, finish_reason, statistics),
+                            {}});
   }
 }
 

@@ -1,11 +1,11 @@
-// The rest of a HTTP exchange whose answer websocketpp has left to us (defer_http_response): written
-// in pieces straight to its socket, which is read meanwhile, for nothing else tells that the client
-// is gone. Websocketpp has no timer for such an exchange, so it has one of its own. C++17, and all on
-// the thread of the transport.
+// The rest of a HTTP exchange whose answer websocketpp has left to us (defer_http_response):
+// written in pieces straight to its socket, which is read meanwhile, for nothing else tells that
+// the client is gone. Websocketpp has no timer for such an exchange, so it has one of its own.
+// C++17, and all on the thread of the transport.
 #pragma once
 
-#include <asio.hpp>
 #include <array>
+#include <asio.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -94,16 +94,15 @@ class HttpExchange : public std::enable_shared_from_this<HttpExchange<Connection
       return;
     }
     writing_.swap(unsent_);
-    asio::async_write(
-        connection_->get_socket(), asio::buffer(writing_),
-        [self = this->shared_from_this()](const std::error_code& error, std::size_t) {
-          self->writing_.clear();
-          if (error) {
-            self->end(false);
-          } else {
-            self->write();
-          }
-        });
+    asio::async_write(connection_->get_socket(), asio::buffer(writing_),
+                      [self = this->shared_from_this()](const std::error_code& error, std::size_t) {
+                        self->writing_.clear();
+                        if (error) {
+                          self->end(false);
+                        } else {
+                          self->write();
+                        }
+                      });
   }
 
   void end(bool whole) {

@@ -122,9 +122,8 @@ std::deque<LiveService::Frame> LiveService::take_waiting(Client& client) {
 void LiveService::take_frame(ConnectionId id, Client& client, std::string file) {
   metrics_.receive_frame();
   const std::int64_t frame_id = ++client.frames;
-  log_(LogLevel::kInfo,
-       fmt::format("📥 {} frame {} 📊 {:.1f} KB", client.peer, frame_id,
-                   static_cast<double>(file.size()) / 1000));
+  log_(LogLevel::kInfo, fmt::format("📥 {} frame {} 📊 {:.1f} KB", client.peer, frame_id,
+                                    static_cast<double>(file.size()) / 1000));
   if (client.configured) {
     for (const Frame& frame : take_waiting(client)) {
       metrics_.end_frame("skipped");
@@ -191,8 +190,8 @@ void LiveService::describe(ConnectionId id, std::int64_t frame_id, std::vector<I
   request.conversation.push_back({Turn::Role::kUser, client.prompt, std::move(images)});
   request.sampling.temperature = client.temperature;
   request.sampling.max_new_tokens = client.max_new_tokens;
-  request.live = LiveView{
-      .id = id, .draft = options_.drafts, .unchanged_below = client.unchanged_below};
+  request.live =
+      LiveView{.id = id, .draft = options_.drafts, .unchanged_below = client.unchanged_below};
   request.on_text = [this, inbox = inbox_, id, frame_id](std::string_view text) {
     inbox->post([this, id, frame_id, piece = std::string(text)] { on_text(id, frame_id, piece); });
   };
@@ -247,8 +246,8 @@ void LiveService::send_description(ConnectionId id, const Client& client, const 
                            .request_id = client.request_id};
   }
   transport_.send(id, write_description(description));
-  log_(LogLevel::kInfo, fmt::format("📤 {} frame {} ✨ {:.0f} ms: {}", client.peer,
-                                    current.frame_id, total_ms, result.text));
+  log_(LogLevel::kInfo, fmt::format("📤 {} frame {} ✨ {:.0f} ms: {}", client.peer, current.frame_id,
+                                    total_ms, result.text));
 }
 
 void LiveService::fail(ConnectionId id, std::int64_t frame_id, const std::string& code,

@@ -29,7 +29,7 @@ struct LiveOptions {
   std::int64_t max_new_tokens = 256;
   std::size_t max_waiting_frames = 8;  // of one client that does not wait for its answers
   std::size_t max_waiting_bytes = std::size_t{256} << 20;  // of all clients' frames together
-  bool drafts = true;          // LiveView::draft
+  bool drafts = true;                                      // LiveView::draft
   double unchanged_below = 0;  // LiveView::unchanged_below, unless the client says
 };
 

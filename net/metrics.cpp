@@ -54,8 +54,7 @@ std::string engine_text(const EngineCounters& c) {
          gauge("fastvlm_cache_pages", "Pages of the KV cache.", c.cache_pages) +
          gauge("fastvlm_cache_pages_free", "Pages of the KV cache that hold nothing.",
                c.free_pages) +
-         counter("fastvlm_encoder_passes_total", "Passes of the image encoder.",
-                 c.encoder_passes) +
+         counter("fastvlm_encoder_passes_total", "Passes of the image encoder.", c.encoder_passes) +
          counter("fastvlm_encoder_images_total",
                  "Images in these passes; by their number: the mean batch.", c.encoded_images) +
          counter("fastvlm_prefill_passes_total", "Passes over prompts.", c.prefill_passes) +
@@ -119,8 +118,7 @@ std::string Metrics::text(const Now& now) const {
       gauge("fastvlm_queue", "Frames and requests that wait, here and in the engine.",
             now.frames_waiting + now.engine.waiting) +
       gauge("fastvlm_draining", "1 while the server finishes before it stops.", now.draining) +
-      counter("fastvlm_frames_received_total", "Frames that clients have sent.",
-              frames_received_) +
+      counter("fastvlm_frames_received_total", "Frames that clients have sent.", frames_received_) +
       by_outcome("fastvlm_frames_total", "Frames by what became of them.", frames_) +
       by_outcome("fastvlm_chats_total", "Chat completions by what became of them.", chats_) +
       counter("fastvlm_prompt_tokens_total", "Positions of prompts, those of images included.",

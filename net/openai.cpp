@@ -21,7 +21,9 @@ ApiError wrong(std::string param, std::string message, std::string code = {}) {
 }
 
 Json error_object(const ApiError& error) {
-  const auto text_or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
+  const auto text_or_null = [](const std::string& text) {
+    return text.empty() ? Json() : Json(text);
+  };
   return {{"error",
            {{"message", error.message},
             {"type", error.type},
@@ -119,7 +121,8 @@ Read<std::vector<ChatTurn>> read_turns(const Json& body) {
     images += turns.back().images.size();
   }
   if (images > kMostImages) {
-    return wrong("messages", fmt::format("at most {} images are taken, not {}", kMostImages, images));
+    return wrong("messages",
+                 fmt::format("at most {} images are taken, not {}", kMostImages, images));
   }
   return turns;
 }
@@ -270,9 +273,9 @@ std::string write_answer(const ChatAnswer& answer, std::string_view text,
                {"object", "chat.completion"},
                {"created", answer.created},
                {"model", answer.model},
-               {"choices", choice("message",
-                                  {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}},
-                                  finish_reason)},
+               {"choices",
+                choice("message", {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}},
+                       finish_reason)},
                {"usage", usage_object(statistics)}});
 }
 

@@ -108,10 +108,10 @@ std::optional<HttpResponse> Server::refusal(const HttpRequest& request) const {
     return refuse(request, 403, "this server answers to localhost only", "wrong_host");
   }
   if (!origin_is_welcome(request.origin, request.host, options_.allowed_origins)) {
-    return refuse(request, 403,
-                  "pages of " + request.origin +
-                      " may not use this server; --allow-origin would let them",
-                  "wrong_origin");
+    return refuse(
+        request, 403,
+        "pages of " + request.origin + " may not use this server; --allow-origin would let them",
+        "wrong_origin");
   }
   return std::nullopt;
 }

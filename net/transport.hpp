@@ -1,6 +1,6 @@
 // WebSocket and HTTP on one port, with or without TLS, and without a word about what is said there:
-// websocketpp's interface as values and calls, and its traps behind it (websocket_transport-inl.hpp,
-// which must be C++17).
+// websocketpp's interface as values and calls, and its traps behind it
+// (websocket_transport-inl.hpp, which must be C++17).
 //
 // Everything of a Transport happens on the one thread that is in run(): events arrive there, and
 // calls may be made there only. Other threads use post().
@@ -63,7 +63,7 @@ class TransportEvents {
 
 struct TransportOptions {
   std::string host = "127.0.0.1";
-  std::uint16_t port = 5000;      // 0: one that is free
+  std::uint16_t port = 5000;       // 0: one that is free
   std::string certificate_file{};  // PEM, with the chain; empty: no TLS
   std::string key_file{};          // PEM
   std::size_t max_message_bytes = std::size_t{8} << 20;

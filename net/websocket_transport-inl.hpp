@@ -10,9 +10,7 @@
 //   deferring a HTTP answer stops its timer             HttpExchange has its own
 //   out of descriptors, accepting spins                 fewer connections than descriptors
 //   no handler tells the end of a plain HTTP request    a Slot in each connection counts them
-//   the last fragment of a text may end inside of a     texts are looked at once more
-//   character; close code 1016 and a reason that is
-//   no text get the wrong answer
+//   a text in fragments may end inside a character      texts are looked at once more
 #pragma once
 
 #include <sys/resource.h>
@@ -57,8 +55,8 @@ struct ConnectionState : websocketpp::connection_base {
   ConnectionId id = 0;                            // of an open WebSocket
   std::chrono::steady_clock::time_point heard{};  // when it last said something whole
   std::uint64_t sent = 0;                         // bytes of messages so far
-  std::uint64_t acknowledged = 0;                 // of these, sent before the last ping that came back
-  bool pinged = false;                            // a ping is on its way
+  std::uint64_t acknowledged = 0;  // of these, sent before the last ping that came back
+  bool pinged = false;             // a ping is on its way
 };
 
 template <class Base>
@@ -88,9 +86,8 @@ inline bool is_number(const std::string& text) {
 // Whether a Sec-WebSocket-Key is 16 bytes in Base64, as RFC 6455 (4.2.1) demands.
 inline bool is_websocket_key(const std::string& key) {
   return key.size() == 24 && key.compare(22, 2, "==") == 0 &&
-         std::all_of(key.begin(), key.end() - 2, [](unsigned char c) {
-           return std::isalnum(c) != 0 || c == '+' || c == '/';
-         });
+         std::all_of(key.begin(), key.end() - 2,
+                     [](unsigned char c) { return std::isalnum(c) != 0 || c == '+' || c == '/'; });
 }
 
 inline HttpResponse plain_response(int status, const std::string& text) {
@@ -119,9 +116,8 @@ class WebSocketTransport final : public Transport {
     server_.set_validate_handler([this](Handle handle) { return validate(handle); });
     server_.set_http_handler([this](Handle handle) { answer_http(handle); });
     server_.set_open_handler([this](Handle handle) { open(handle); });
-    server_.set_message_handler([this](Handle handle, MessagePtr message) {
-      receive(handle, std::move(message));
-    });
+    server_.set_message_handler(
+        [this](Handle handle, MessagePtr message) { receive(handle, std::move(message)); });
     server_.set_ping_handler(
         [this](Handle handle, const std::string& payload) { return may_pong(handle, payload); });
     server_.set_pong_handler(

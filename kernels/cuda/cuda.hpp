@@ -30,6 +30,8 @@ template <Target target, class E>
 class CudaBackend {
  public:
   using Element = E;
+  static constexpr std::int64_t kExactRows = TokenKernels<target>::kMatVecRows;
+  static constexpr std::size_t kScratchBudget = std::size_t{4} << 30;
   static constexpr bool kPlansItself = true;  // over an arena that measures, as said above
 
   struct Linear {
@@ -75,6 +77,7 @@ class CudaBackend {
   FeatureMap<const std::uint8_t> upload(FeatureMap<const std::uint8_t> pixels);
   View<float> download(View<float> rows);
   View<float> download(View<BFloat16> rows);
+  void copy(View<const E> from, View<E> to);
   void synchronize() { stream_->synchronize(); }
 
   Linear pack(const LinearSpec& spec, const HostLinear& host);
