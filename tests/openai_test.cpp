@@ -237,11 +237,11 @@ TEST_F(OpenAiTest, CancelsWhenTheClientLeaves) {
     json body = question(1900);
     body["stream"] = stream;
     client.send(post_request(body.dump()));
-    await_metric("fastvlm_chats_running 1\n");
+    await_metric("fastvlm_requests_running 1\n");
     if (stream) client.read_until("data: ");
     client.reset();
     const auto left = std::chrono::steady_clock::now();
-    await_metric("fastvlm_chats_running 0\n");
+    await_metric("fastvlm_requests_running 0\n");
     EXPECT_LT(std::chrono::steady_clock::now() - left, std::chrono::milliseconds(250));
   }
   await_metric("fastvlm_chats_total{outcome=\"abandoned\"} 2\n");

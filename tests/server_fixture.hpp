@@ -44,11 +44,13 @@ class ServerTest : public testing::Test {
     server_ = std::make_unique<net::Server>(*engine_, options);
     thread_ = std::thread([this] { server_->run(); });
   }
-  ~ServerTest() override {
+  void stop() {
     if (!server_) return;
     server_->drain(std::chrono::milliseconds(0));
     if (thread_.joinable()) thread_.join();
+    server_.reset();
   }
+  ~ServerTest() override { stop(); }
   std::uint16_t port() const { return server_->port(); }
 
   // The next message, as an object; empty at the end of the connection.

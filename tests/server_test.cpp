@@ -79,6 +79,62 @@ TEST_F(ServerTest, NewestFrameWinsAndEveryFrameIsAnsweredOnce) {
   for (int i = 1; i <= kFrames; ++i) EXPECT_EQ(answers[static_cast<std::size_t>(i)], 1) << i;
 }
 
+TEST_F(ServerTest, UnchangedFramesGetTheLastAnswerIfTheClientWants) {
+  start({.live = {.max_new_tokens = 8}});
+  RawWebSocket page(port());
+  const auto ask = [&](const json& settings) {
+    configure(page, settings);
+    page.send(RawWebSocket::kBinary, jpeg());
+    return next(page);
+  };
+  const json first = ask({{"unchanged_below", 2}});
+  EXPECT_FALSE(first.contains("unchanged"));
+  const json second = ask(json::object());
+  EXPECT_EQ(second["unchanged"], true) << second;
+  EXPECT_EQ(second["content"], first["content"]);
+  EXPECT_FALSE(ask({{"prompt", "What else?"}}).contains("unchanged"));
+  EXPECT_FALSE(ask({{"unchanged_below", 0}}).contains("unchanged"));
+  await_metric("fastvlm_frames_total{outcome=\"unchanged\"} 1\n");
+}
+
+TEST_F(ServerTest, TheLastAnswerIsTheDraftOfTheNext) {
+  const auto accepted_tokens = [&](bool drafts) {
+    start({.live = {.max_new_tokens = 30, .drafts = drafts}});
+    RawWebSocket camera(port());
+    std::string first;
+    for (int i = 0; i < 3; ++i) {
+      camera.send(RawWebSocket::kBinary, jpeg());
+      const std::string content = next(camera)["content"];
+      if (i == 0) first = content;
+      EXPECT_EQ(content, first);
+    }
+    const std::string metrics = http_get(port(), "/metrics");
+    stop();
+    const std::string name = "\nfastvlm_accepted_tokens_total ";
+    return std::stoi(metrics.substr(metrics.find(name) + name.size()));
+  };
+  EXPECT_EQ(accepted_tokens(false), 0);
+  EXPECT_GT(accepted_tokens(true), 30);
+}
+
+TEST_F(ServerTest, TooMuchWaitingIsRefused) {
+  start({.live = {.max_new_tokens = 1900, .max_waiting_bytes = jpeg().size()}});
+  RawWebSocket first(port());
+  RawWebSocket second(port());
+  for (RawWebSocket* page : {&first, &second}) {
+    configure(*page, {{"stream", true}});
+    page->send(RawWebSocket::kBinary, jpeg());
+    EXPECT_EQ(next(*page)["type"], "token");
+  }
+  first.send(RawWebSocket::kBinary, jpeg());
+  await_metric("fastvlm_frames_waiting 1\n");
+  second.send(RawWebSocket::kBinary, jpeg());
+  json message = next(second);
+  while (message["type"] == "token") message = next(second);
+  EXPECT_EQ(message["code"], "busy") << message;
+  EXPECT_EQ(message["frame_id"], 2);
+}
+
 TEST_F(ServerTest, CancelEndsAnAnswerSoon) {
   constexpr int kLong = 1900;  // tokens: many more than can come before the cancel does
   start({.live = {.max_new_tokens = kLong}});
@@ -109,6 +165,11 @@ TEST_F(ServerTest, WrongMessagesAreNamed) {
            {R"({"type": "configure", "prompt": 7})", "\"prompt\" must be a text"},
            {R"({"type": "configure", "stream": "yes"})", "\"stream\" must be true or false"},
            {R"({"type": "configure", "max_new_tokens": 1.5})", "\"max_new_tokens\""},
+           {R"({"type": "configure", "request_id": )" + std::string(20000, '[') +
+                std::string(20000, ']') + "}",
+            "JSON object"},
+           {R"({"type": "configure", "prompt": ")" + std::string(70000, 'x') + "\"}",
+            "65536 bytes"},
            {R"({"type": "configure", "temperature": -1})", "temperature"}}) {
     page.send(RawWebSocket::kText, text);
     const json answer = next(page);
@@ -243,8 +304,8 @@ TEST_F(ServerTest, ClientsThatVanishLeaveNothingBehind) {
 }
 
 TEST_F(ServerTest, StalledPeersAreClosed) {
-  start({.transport = {.ping_interval = std::chrono::seconds(1),
-                       .longest_silence = std::chrono::seconds(2)}});
+  start({.transport = {.ping_interval = std::chrono::milliseconds(100),
+                       .longest_silence = std::chrono::milliseconds(250)}});
   RawWebSocket stalled(port());
   stalled.socket().send(client_frame(RawWebSocket::kBinary, jpeg()).substr(0, 500));
   RawWebSocket healthy(port());
