@@ -1,5 +1,6 @@
 #include "net/server.hpp"
 
+#include <stdexcept>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -54,7 +55,10 @@ Server::Server(Engine& engine, ServerOptions options)
   try {
     transport_ = Transport::listen(options_.transport, *this);
   } catch (const std::system_error& error) {
-    throw Error("{}", error.what());
+    throw Error("cannot listen on {}; is another server running? --port chooses another",
+                error.what());
+  } catch (const std::runtime_error& error) {
+    throw Error("{}; --tls-cert and --tls-key want PEM files", error.what());
   }
   inbox_ = std::make_shared<Inbox>(*transport_);
   live_.emplace(engine_, *transport_, inbox_, decoder_, metrics_, options_.log, options_.live);

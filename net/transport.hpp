@@ -81,8 +81,8 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Begins to listen. Throws std::system_error if the address cannot be had or the certificate or
-  // its key cannot be used; what() says which.
+  // Begins to listen. Throws std::system_error if the address cannot be had, std::runtime_error if
+  // the certificate or its key cannot be used.
   static std::unique_ptr<Transport> listen(const TransportOptions& options,
                                            TransportEvents& events);
 

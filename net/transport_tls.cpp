@@ -1,4 +1,5 @@
 // The transport with TLS 1.2 or later. Compiled as C++17, as websocketpp wants it.
+#include <stdexcept>
 #include <websocketpp/config/asio.hpp>
 
 #include "net/transport.hpp"
@@ -11,7 +12,7 @@ using Context = asio::ssl::context;
 
 std::shared_ptr<Context> make_context(const TransportOptions& options) {
   const auto check = [](const std::error_code& error, const std::string& file) {
-    if (error) throw std::system_error(error, file);
+    if (error) throw std::runtime_error(file + ": " + error.message());
   };
   auto context = std::make_shared<Context>(Context::tls_server);
   context->set_options(Context::default_workarounds | Context::no_tlsv1 | Context::no_tlsv1_1);

@@ -1,7 +1,14 @@
 // fastvlm serve: starts, writes its log, stops on a signal, and refuses what it should.
 #include <gtest/gtest.h>
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <regex>
 #include <string>
 
 #include "tests/cli_checkpoint.hpp"
@@ -46,6 +53,77 @@ TEST_F(Serve, NamesWhatIsWrong) {
   expect_named(run_program(arguments({"--host", "192.0.2.1", "--open-to-all"})), "192.0.2.1");
   expect_named(run_program(arguments({"--api-key-file", "/none"})), "/none");
   expect_named(run_program(arguments({"--max_new_tokens", "0"})), "--max_new_tokens");
+  expect_named(run_program(arguments({"--tls-cert", "/none"})), "--tls-key");
+  expect_named(run_program(arguments({"--tls-cert", "/none", "--tls-key", "/none"})), "/none");
+  expect_refusal(run_program({"serve"}), {"--model-path is required"});
+}
+
+TEST_F(Serve, TakesFlagsFromAFile) {
+  const std::string file = (folder_ / "serve.toml").string();
+  const auto start = [&](const std::string& lines, const Arguments& more = {}) {
+    write_file(file, lines);
+    return run_program(arguments(with({"--config", file}, more)));
+  };
+  // The port is refused by the time that everything else was understood.
+  const std::string all =
+      "# comment\nhost = \"192.0.2.1\"\nport = 0\nopen-to-all = true\n"
+      "allow-origin = [\"https://a.example\", \"https://b.example\"]\n"
+      "prompt = \"描述 # 图片\"\nunchanged-below = 1.5\nlongest-silence = 0.5\n";
+  expect_named(start(all), "192.0.2.1");
+  expect_named(start(all, {"--host", "198.51.100.1"}), "198.51.100.1");
+  expect_refusal(start("colour = \"red\"\n"), {file, "no flag \"colour\""});
+  expect_refusal(start("[section]\nport = 1\n"), {file, "no flag \"section"});
+  expect_refusal(start("port = 1\nport = 2\n"), {file, "\"port\" has more than one value"});
+  expect_refusal(start("port = 70000\n"), {file, "--port", "70000"});
+  expect_refusal(start("open-to-all = \"perhaps\"\n"), {file});
+  expect_refusal(run_program(arguments({"--config", "/none"})), {"/none"});
+}
+
+TEST_F(Serve, TheExampleFileHasEveryFlagWithItsDefault) {
+  const std::string example = std::string(FVLM_SOURCE) + "/tools/deploy/fastvlm.toml";
+  const std::string text = read_file(example);
+  const std::string help = run_program({"serve", "--help"}).output;
+  const std::regex flag("\n  --([a-z_-]+)");
+  int flags = 0;
+  for (std::sregex_iterator match(help.begin(), help.end(), flag), end; match != end; ++match) {
+    const std::string name = (*match)[1];
+    if (name == "config") continue;
+    EXPECT_TRUE(std::regex_search(text, std::regex("\n(# )?" + name + " = "))) << name;
+    ++flags;
+  }
+  EXPECT_GT(flags, 30);
+  Program server(arguments({"--config", example, "--port", "0"}));
+  ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
+}
+
+TEST_F(Serve, TellsSystemdWhatItDoes) {
+  const std::string path = (folder_ / "notify").string();
+  const int socket = ::socket(AF_UNIX, SOCK_DGRAM, 0);
+  const timeval patience{30, 0};
+  ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  ASSERT_LT(path.size(), sizeof address.sun_path);
+  std::memcpy(address.sun_path, path.data(), path.size());
+  ASSERT_EQ(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  ::setenv("WATCHDOG_USEC", "60000", 1);
+  Program server(arguments({"--port", "0"}));
+  ::unsetenv("NOTIFY_SOCKET");
+  ::unsetenv("WATCHDOG_USEC");
+  const auto next = [&] {
+    char bytes[64];
+    const auto size = ::recv(socket, bytes, sizeof bytes, 0);
+    return size < 0 ? std::string("nothing") : std::string(bytes, static_cast<std::size_t>(size));
+  };
+  EXPECT_EQ(next(), "READY=1");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(next(), "WATCHDOG=1");
+  server.send_signal(SIGTERM);
+  std::string last = next();
+  while (last == "WATCHDOG=1") last = next();
+  EXPECT_EQ(last, "STOPPING=1");
+  EXPECT_EQ(server.finish().code, 0);
+  ::close(socket);
 }
 
 }  // namespace

@@ -60,6 +60,12 @@ class ServerTest : public testing::Test {
     socket.send(RawWebSocket::kText, settings.dump());
   }
 
+  double metric(const std::string& name) const {
+    const std::string text = http_get(port(), "/metrics");
+    const std::string line = "\n" + name + " ";
+    const std::size_t at = text.find(line);
+    return at == text.npos ? -1 : std::stod(text.substr(at + line.size()));
+  }
   // Fails the test if it does not come to be within a while.
   void await_metric(const std::string& line) const {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);

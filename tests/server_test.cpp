@@ -100,18 +100,19 @@ TEST_F(ServerTest, UnchangedFramesGetTheLastAnswerIfTheClientWants) {
 TEST_F(ServerTest, TheLastAnswerIsTheDraftOfTheNext) {
   const auto accepted_tokens = [&](bool drafts) {
     start({.live = {.max_new_tokens = 30, .drafts = drafts}});
-    RawWebSocket camera(port());
-    std::string first;
-    for (int i = 0; i < 3; ++i) {
-      camera.send(RawWebSocket::kBinary, jpeg());
-      const std::string content = next(camera)["content"];
-      if (i == 0) first = content;
-      EXPECT_EQ(content, first);
+    {
+      RawWebSocket camera(port());
+      std::string first;
+      for (int i = 0; i < 3; ++i) {
+        camera.send(RawWebSocket::kBinary, jpeg());
+        const std::string content = next(camera)["content"];
+        if (i == 0) first = content;
+        EXPECT_EQ(content, first);
+      }
     }
-    const std::string metrics = http_get(port(), "/metrics");
+    const double accepted = metric("fastvlm_accepted_tokens_total");
     stop();
-    const std::string name = "\nfastvlm_accepted_tokens_total ";
-    return std::stoi(metrics.substr(metrics.find(name) + name.size()));
+    return accepted;
   };
   EXPECT_EQ(accepted_tokens(false), 0);
   EXPECT_GT(accepted_tokens(true), 30);
