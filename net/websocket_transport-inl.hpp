@@ -67,6 +67,9 @@ struct TransportConfig : Base {
   static const websocketpp::log::level elog_level = websocketpp::log::elevel::none;
 };
 
+// What a peer may take to agree that a WebSocket is closed.
+inline constexpr std::chrono::milliseconds kLongestFarewell{2000};
+
 // Descriptors that files, the listening socket and the rest of the program need.
 inline constexpr std::size_t kOtherDescriptors = 64;
 
@@ -112,6 +115,7 @@ class WebSocketTransport final : public Transport {
     server_.set_max_message_size(options.max_message_bytes);
     server_.set_max_http_body_size(options.max_body_bytes);
     server_.set_open_handshake_timeout(options.longest_request.count());
+    server_.set_close_handshake_timeout(kLongestFarewell.count());
     server_.set_tcp_pre_init_handler([this](Handle handle) { accept(handle); });
     server_.set_validate_handler([this](Handle handle) { return validate(handle); });
     server_.set_http_handler([this](Handle handle) { answer_http(handle); });
@@ -130,6 +134,7 @@ class WebSocketTransport final : public Transport {
       throw std::system_error(error, options.host + ":" + std::to_string(options.port));
     }
     schedule_pings();
+    schedule_looks_for_silence();
   }
 
   // Connections are given up before the io_service that their sockets belong to.
@@ -366,17 +371,22 @@ class WebSocketTransport final : public Transport {
 
   void schedule_pings() {
     after(options_.ping_interval, [this] {
+      for (const auto& [id, peer] : peers_) ping(peer);
+      schedule_pings();
+    });
+  }
+
+  void schedule_looks_for_silence() {
+    constexpr int kLooks = 10;  // in the longest silence
+    after(options_.longest_silence / kLooks, [this] {
+      const auto heard_since = Clock::now() - options_.longest_silence;
       std::vector<ConnectionPtr> silent;
       for (const auto& [id, peer] : peers_) {
-        if (Clock::now() - peer->heard > options_.longest_silence) {
-          silent.push_back(peer);
-        } else {
-          ping(peer);
-        }
+        if (peer->heard < heard_since) silent.push_back(peer);
       }
       // Without a closing handshake, which a peer that says nothing would not answer.
       for (const ConnectionPtr& connection : silent) cut(connection);
-      schedule_pings();
+      schedule_looks_for_silence();
     });
   }
 

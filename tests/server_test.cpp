@@ -291,6 +291,29 @@ TEST_F(ServerTest, DrainFinishesWhatIsBegun) {
   thread_.join();
 }
 
+TEST_F(ServerTest, DrainRefusesWhatIsNew) {
+  start({.live = {.max_new_tokens = 1900}});
+  RawWebSocket busy(port());
+  RawWebSocket idle(port());
+  configure(busy, {{"stream", true}});
+  busy.send(RawWebSocket::kBinary, jpeg());
+  EXPECT_EQ(next(busy)["type"], "token");
+  server_->drain(std::chrono::seconds(30));
+  await_metric("fastvlm_draining 1\n");
+  EXPECT_EQ(status_of(http_get(port(), "/readyz")), 503);
+  EXPECT_EQ(status_of(http_get(port(), "/livez")), 200);
+  EXPECT_EQ(status_of(http(port(),
+                           "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                           "Content-Length: 2\r\n\r\n{}")),
+            503);
+  EXPECT_THROW(RawWebSocket{port()}, std::runtime_error);
+  idle.send(RawWebSocket::kBinary, jpeg());
+  EXPECT_EQ(next(idle)["content"], "处理出错: the server is stopping");
+  json message = next(busy);
+  while (message["type"] == "token") message = next(busy);
+  EXPECT_EQ(message["type"], "description") << message;
+}
+
 TEST_F(ServerTest, ClientsThatVanishLeaveNothingBehind) {
   start();
   for (int i = 0; i < 50; ++i) {
@@ -305,8 +328,8 @@ TEST_F(ServerTest, ClientsThatVanishLeaveNothingBehind) {
 }
 
 TEST_F(ServerTest, StalledPeersAreClosed) {
-  start({.transport = {.ping_interval = std::chrono::milliseconds(100),
-                       .longest_silence = std::chrono::milliseconds(250)}});
+  start({.transport = {.ping_interval = std::chrono::milliseconds(200),
+                       .longest_silence = std::chrono::milliseconds(1000)}});
   RawWebSocket stalled(port());
   stalled.socket().send(client_frame(RawWebSocket::kBinary, jpeg()).substr(0, 500));
   RawWebSocket healthy(port());
