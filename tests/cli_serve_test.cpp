@@ -1,18 +1,31 @@
 // fastvlm serve: starts, writes its log, stops on a signal, and refuses what it should.
 #include <gtest/gtest.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <memory>
+#include <random>
 #include <regex>
+#include <stdexcept>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/cli_checkpoint.hpp"
 #include "tests/cli_program.hpp"
+#include "tests/raw_websocket.hpp"
 #include "tests/temporary_folder.hpp"
 
 namespace fvlm {
@@ -124,6 +137,80 @@ TEST_F(Serve, TellsSystemdWhatItDoes) {
   EXPECT_EQ(last, "STOPPING=1");
   EXPECT_EQ(server.finish().code, 0);
   ::close(socket);
+}
+
+std::uint16_t free_port() {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ::bind(socket, reinterpret_cast<const sockaddr*>(&address), size);
+  ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size);
+  ::close(socket);
+  return ntohs(address.sin_port);
+}
+
+// A camera that connects again after 250 ms, doubled up to 5 s, as the original does after 5 s.
+class StubbornCamera {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  StubbornCamera(std::uint16_t port, int number)
+      : thread_([this, port, number] { film(port, number); }) {}
+  ~StubbornCamera() {
+    over_ = true;
+    thread_.join();
+  }
+  // When the last answer came.
+  Clock::time_point answered() const { return answered_; }
+
+ private:
+  void film(std::uint16_t port, int number) {
+    std::minstd_rand random(static_cast<unsigned>(number + 1));
+    const std::string frame =
+        read_file(std::filesystem::path(FVLM_TEST_DATA) / "images" / "420.jpg");
+    std::chrono::milliseconds wait{250};
+    while (!over_) {
+      try {
+        RawWebSocket socket(port);
+        wait = std::chrono::milliseconds(250);
+        while (!over_) {
+          socket.send(RawWebSocket::kBinary, frame);
+          if (socket.next_text().empty()) break;
+          answered_ = Clock::now();
+          std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        }
+      } catch (const std::runtime_error&) {  // nobody listens
+        std::this_thread::sleep_for(wait * std::uniform_real_distribution(0.75, 1.0)(random));
+        wait = std::min(2 * wait, std::chrono::milliseconds(5000));
+      }
+    }
+  }
+
+  std::atomic<bool> over_ = false;
+  std::atomic<Clock::time_point> answered_ = Clock::time_point();
+  std::thread thread_;
+};
+
+TEST_F(Serve, ItsCamerasAreBackSoonAfterAKill) {
+  const int rounds = std::getenv("FVLM_LONG_TESTS") != nullptr ? 50 : 2;
+  const std::uint16_t port = free_port();
+  std::vector<std::unique_ptr<StubbornCamera>> cameras;
+  for (int i = 0; i < 16; ++i) cameras.push_back(std::make_unique<StubbornCamera>(port, i));
+  for (int round = 0; round < rounds; ++round) {
+    Program server(arguments({"--port", std::to_string(port), "--max_new_tokens", "8"}));
+    ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
+    const auto ready = StubbornCamera::Clock::now();
+    for (const auto& camera : cameras) {
+      while (camera->answered() < ready) {
+        ASSERT_LT(StubbornCamera::Clock::now() - ready, std::chrono::seconds(6));
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
+    }
+    server.send_signal(SIGKILL);
+    EXPECT_EQ(server.finish().code, 128 + SIGKILL);
+  }
 }
 
 }  // namespace
