@@ -156,12 +156,10 @@ class StubbornCamera {
  public:
   using Clock = std::chrono::steady_clock;
 
-  StubbornCamera(std::uint16_t port, int number)
-      : thread_([this, port, number] { film(port, number); }) {}
-  ~StubbornCamera() {
-    over_ = true;
-    thread_.join();
-  }
+  // Films until `over`.
+  StubbornCamera(std::uint16_t port, int number, const std::atomic<bool>& over)
+      : over_(over), thread_([this, port, number] { film(port, number); }) {}
+  ~StubbornCamera() { thread_.join(); }
   // When the last answer came.
   Clock::time_point answered() const { return answered_; }
 
@@ -188,7 +186,7 @@ class StubbornCamera {
     }
   }
 
-  std::atomic<bool> over_ = false;
+  const std::atomic<bool>& over_;
   std::atomic<Clock::time_point> answered_ = Clock::time_point();
   std::thread thread_;
 };
@@ -196,8 +194,9 @@ class StubbornCamera {
 TEST_F(Serve, ItsCamerasAreBackSoonAfterAKill) {
   const int rounds = std::getenv("FVLM_LONG_TESTS") != nullptr ? 50 : 2;
   const std::uint16_t port = free_port();
+  std::atomic<bool> over = false;
   std::vector<std::unique_ptr<StubbornCamera>> cameras;
-  for (int i = 0; i < 16; ++i) cameras.push_back(std::make_unique<StubbornCamera>(port, i));
+  for (int i = 0; i < 16; ++i) cameras.push_back(std::make_unique<StubbornCamera>(port, i, over));
   for (int round = 0; round < rounds; ++round) {
     Program server(arguments({"--port", std::to_string(port), "--max_new_tokens", "8"}));
     ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
@@ -211,6 +210,7 @@ TEST_F(Serve, ItsCamerasAreBackSoonAfterAKill) {
     server.send_signal(SIGKILL);
     EXPECT_EQ(server.finish().code, 128 + SIGKILL);
   }
+  over = true;
 }
 
 }  // namespace
