@@ -1,15 +1,14 @@
-// The engine over one backend: a thread that takes requests in, prefills them one after the other
-// and decodes all that are running together, one token each per step.
+// The engine over one backend: a thread that runs what the scheduler lets in, all of it together:
+// images are encoded, prompts read and answers continued in passes over several requests each.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <deque>
-#include <list>
+#include <cstdint>
 #include <memory>
-#include <mutex>
 #include <random>
+#include <span>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -18,9 +17,13 @@
 #include "runtime/engine.hpp"
 #include "runtime/generation.hpp"
 #include "runtime/image_processor.hpp"
+#include "runtime/live_views.hpp"
 #include "runtime/loaded_model.hpp"
+#include "runtime/passes.hpp"
 #include "runtime/prefix_cache.hpp"
 #include "runtime/prompt.hpp"
+#include "runtime/scheduler.hpp"
+#include "runtime/stop_of_all.hpp"
 #include "runtime/tokenizer.hpp"
 
 namespace fvlm {
@@ -40,9 +43,10 @@ class EngineCore final : public Engine {
       : loaded_(std::move(loaded)),
         tokenizer_(std::move(tokenizer)),
         info_(std::move(info)),
-        max_waiting_(max_waiting),
         pool_(kCachedContexts * ((info_.context_tokens + kPageTokens - 1) / kPageTokens)),
         pool_pages_(pool_.free_pages()),
+        limits_(loaded_->limits),
+        scheduler_({.waiting = max_waiting, .pages = pool_pages_, .images = limits_.images}),
         cache_(loaded_->backend.make_cache(loaded_->model.decoder.cache_shape(pool_pages_))),
         eos_(loaded_->config.text.eos_tokens) {
     for (const char* end : {"<|im_end|>", "<|endoftext|>"}) {
@@ -52,13 +56,7 @@ class EngineCore final : public Engine {
   }
 
   ~EngineCore() override {
-    {
-      const std::lock_guard lock(mutex_);
-      closing_ = true;
-      for (auto& generation : waiting_) generation->stop.request_stop();
-      for (auto& [id, stop] : stops_) stop.request_stop();
-    }
-    wake_.notify_all();
+    scheduler_.close();
     thread_.join();
   }
 
@@ -73,37 +71,17 @@ class EngineCore final : public Engine {
     const std::uint64_t seed = request.sampling.seed.value_or(std::random_device{}() + id);
     auto generation = std::make_unique<Generation>(id, std::move(request), std::move(ids), seed);
     measure(*generation);
-    {
-      const std::lock_guard lock(mutex_);
-      if (std::ssize(waiting_) >= max_waiting_)
-        throw Busy("{} requests wait already; try again later", waiting_.size());
-      stops_.emplace_back(id, generation->stop);
-      waiting_.push_back(std::move(generation));
-    }
-    wake_.notify_all();
+    if (generation->request.live) views_.begin(generation->request.live->id);
+    scheduler_.submit(std::move(generation));
     return id;
   }
 
-  void cancel(RequestId id) override {
-    const std::lock_guard lock(mutex_);
-    for (auto& [known, stop] : stops_) {
-      if (known == id) stop.request_stop();
-    }
-    wake_.notify_all();
-  }
-
-  void end_live(std::uint64_t) override {}
-
-  EngineCounters counters() const override {
-    const std::lock_guard lock(mutex_);
-    return counters_;
-  }
-
+  void cancel(RequestId id) override { scheduler_.cancel(id); }
+  void end_live(std::uint64_t view) override { views_.end(view); }
+  EngineCounters counters() const override { return scheduler_.counters(); }
   const EngineInfo& info() const override { return info_; }
 
  private:
-  using GenerationPtr = std::unique_ptr<Generation>;
-
   std::int64_t image_tokens() const { return loaded_->config.vision.tokens(); }
 
   // Whoever made the image by hand learns here, not from a read beyond its end.
@@ -139,50 +117,19 @@ class EngineCore final : public Engine {
     }
   }
 
+  // One pass over prompts, then one step of everything that has its prompt behind it, so that
+  // running answers are not starved by new requests.
   void work() {
-    while (true) {
-      {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return closing_ || !waiting_.empty() || !running_.empty(); });
-        if (closing_ && waiting_.empty() && running_.empty()) return;
-        admit();
-      }
-      // One piece of one prompt, then one step of everything that has its prompt behind it, so that
-      // running answers are not starved by new requests.
-      for (const GenerationPtr& g : running_) {
-        if (g->outcome || g->prefill_done()) continue;
-        guarded(*g, [&] { prefill(*g); });
-        break;
-      }
-      end_cancelled();
-      decode_step();
-      retire();
-    }
-  }
-
-  // Moves waiting requests to the running ones while the cache has room for them.
-  void admit() {
-    std::int64_t reserved = 0;
-    for (const GenerationPtr& g : running_) reserved += g->reserved_pages;
-    while (!waiting_.empty() && reserved + waiting_.front()->reserved_pages <= pool_pages_) {
-      reserved += waiting_.front()->reserved_pages;
-      running_.push_back(std::move(waiting_.front()));
-      waiting_.pop_front();
-    }
-    // Those that were cancelled before their turn come in only to be answered.
-    for (GenerationPtr& g : waiting_) {
-      if (!g->stop.stop_requested()) continue;
-      g->end(Outcome::kCancelled);
-      running_.push_back(std::move(g));
-    }
-    std::erase(waiting_, nullptr);
-  }
-
-  // Whichever stage a request is in, and whatever stands before it, a cancelled one goes no
-  // further.
-  void end_cancelled() {
-    for (const GenerationPtr& g : running_) {
-      if (!g->outcome && g->stop.stop_requested()) g->end(Outcome::kCancelled);
+    while (scheduler_.wait(views_)) {
+      scheduler_.end_cancelled();
+      prefill();
+      scheduler_.end_cancelled();
+      for (const auto& group : plan_decode(scheduler_.running(), limits_)) decode(group);
+      while (GenerationPtr ended = scheduler_.take_ended()) retire(*ended);
+      scheduler_.count([this](EngineCounters& counters) {
+        counters.cache_pages = pool_pages_;
+        counters.free_pages = pool_.free_pages();
+      });
     }
   }
 
@@ -208,6 +155,7 @@ class EngineCore final : public Engine {
   // Resizes the images, names the positions and takes over what an earlier request has cached.
   void prepare(Generation& g) {
     const auto start = Generation::Clock::now();
+    if (g.request.live && take_from_view(g)) return;
     const std::int64_t side = loaded_->config.vision.image_size;
     for (const Turn& turn : g.request.conversation) {
       for (const Image& image : turn.images) {
@@ -240,128 +188,225 @@ class EngineCore final : public Engine {
     g.statistics.cached_tokens = length;
   }
 
-  // Runs the next piece of the prompt: as many tokens and whole images as one pass takes.
-  void prefill(Generation& g) {
-    const std::stop_token stop = g.stop.get_token();
-    if (g.hypotheses.empty()) {
-      prepare(g);
-      stop_if_requested(stop);
+  // The last answer of a live view becomes the draft of this one. If the view has not changed since
+  // then, it is this one: true.
+  bool take_from_view(Generation& g) {
+    const LiveView& live = *g.request.live;
+    const Image* only = nullptr;
+    std::size_t images = 0;
+    for (const Turn& turn : g.request.conversation) {
+      images += turn.images.size();
+      if (!turn.images.empty()) only = &turn.images.front();
     }
-    B& backend = loaded_->backend;
-    const auto& model = loaded_->model;
-    const Arena::Scope scope(backend.arena());
-    const std::int64_t limit = max_prefill_rows(loaded_->config);
-    const std::int64_t side = loaded_->config.vision.image_size;
-    auto start = Generation::Clock::now();
+    if (images == 1) g.seen = make_thumbnail(*only);
+    const auto last = views_.last(live.id, g.ids);
+    if (last && last->seen && g.seen && last->seen->difference(*g.seen) < live.unchanged_below) {
+      g.end_unchanged(last->tokens, last->outcome);
+      say(g, last->text);
+      return true;
+    }
+    if (live.draft && g.request.sampling.num_beams <= 1)
+      g.draft = Draft(last ? last->tokens : std::vector<std::int32_t>{});
+    return false;
+  }
 
-    const auto all = backend.arena().template matrix<E>(limit, loaded_->config.text.hidden_size);
-    std::int64_t rows = 0;
-    for (const PromptSpan& span : g.spans) {
-      const std::int64_t done = std::max(g.prefilled + rows - span.position, std::int64_t{0});
-      if (done >= span.rows) continue;
-      if (span.image >= 0) {
-        if (rows + span.rows > limit) break;
-        const auto& pixels = g.images[static_cast<std::size_t>(span.image)].pixels;
-        const Arena::Scope image_scope(backend.arena());
-        model.embed_images(backend, backend.upload({pixels.data(), 1, side, side, 3}),
-                           all.slice_rows(rows, span.rows), stop);
-        rows += span.rows;
-      } else {
-        const std::int64_t count = std::min(span.rows - done, limit - rows);
-        model.decoder.embed(backend,
-                            std::span(g.ids).subspan(static_cast<std::size_t>(span.first_id + done),
-                                                     static_cast<std::size_t>(count)),
-                            all.slice_rows(rows, count));
-        rows += count;
-      }
-      if (rows == limit) break;
+  // Encodes images of several prompts together and reads on in these prompts, in one pass each.
+  void prefill() {
+    for (const GenerationPtr& g : scheduler_.running()) {
+      if (!g->outcome && !g->prepared()) guarded(*g, [&] { prepare(*g); });
     }
-    const auto x = all.slice_rows(0, rows);
+    const std::vector<PromptPiece> pieces = plan_prefill(scheduler_.running(), limits_);
+    if (pieces.empty()) return;
+    std::vector<std::stop_token> stops;
+    for (const PromptPiece& piece : pieces) stops.push_back(piece.generation->stop.get_token());
+    const StopOfAll stop(stops);
+    try {
+      prefill(pieces, stop.token());
+    } catch (const Stopped&) {  // all of them: end_cancelled() ends them
+    } catch (const std::exception& e) {
+      for (const PromptPiece& piece : pieces) fail(*piece.generation, e.what());
+    }
+  }
+
+  void prefill(const std::vector<PromptPiece>& pieces, const std::stop_token& stop) {
+    B& backend = loaded_->backend;
+    const auto& decoder = loaded_->model.decoder;
+    const Arena::Scope scope(backend.arena());
+    std::int64_t rows = 0;
+    for (const PromptPiece& piece : pieces) rows += piece.rows();
+    const auto x = backend.arena().template matrix<E>(rows, loaded_->config.text.hidden_size);
+
+    auto start = Generation::Clock::now();
+    embed(pieces, x, stop);
     backend.synchronize();  // so that the time is the encoder's
-    g.statistics.encode_s += since(start);
+    const double encode_s = since(start);
 
     start = Generation::Clock::now();
-    Sequence& sequence = g.hypotheses.front().sequence;
-    make_room(sequence.pages_needed(rows));
-    sequence.extend(rows);
     DecoderBatch batch;
-    batch.add(rows, g.prefilled, sequence.pages());
-    model.decoder.forward(backend, batch, cache_, x, stop);
-    g.prefilled += rows;
-    if (g.prefill_done()) {
-      const auto logits =
-          backend.arena().template matrix<float>(1, loaded_->config.text.vocab_size);
-      model.decoder.logits(backend, x.slice_rows(rows - 1, 1), logits);
-      choose(g, backend.download(logits));
+    for (const PromptPiece& piece : pieces) {
+      Sequence& sequence = piece.generation->hypotheses.front().sequence;
+      make_room(sequence.pages_needed(piece.rows()));
+      sequence.extend(piece.rows());
+      batch.add(piece.rows(), piece.generation->prefilled, sequence.pages());
     }
-    g.statistics.prefill_s += since(start);
+    decoder.forward(backend, batch, cache_, x, stop);
+    scheduler_.count([](EngineCounters& counters) { ++counters.prefill_passes; });
+    std::vector<Generation*> done;  // reading their prompts
+    std::vector<std::int64_t> last_rows;
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      Generation& g = *pieces[i].generation;
+      g.statistics.encode_s += encode_s;
+      g.statistics.prefill_s += since(start);
+      g.prefilled += pieces[i].rows();
+      ++g.passes;
+      if (!g.prefill_done()) continue;
+      done.push_back(&g);
+      last_rows.push_back(batch.segments[i].first_row + batch.segments[i].rows - 1);
+    }
+    if (done.empty()) return;
+
+    start = Generation::Clock::now();
+    const auto last = backend.arena().template matrix<E>(std::ssize(done), x.cols);
+    for (std::size_t i = 0; i < done.size(); ++i)
+      backend.copy(x.slice_rows(last_rows[i], 1), last.slice_rows(static_cast<std::int64_t>(i), 1));
+    const auto logits =
+        backend.arena().template matrix<float>(std::ssize(done), loaded_->config.text.vocab_size);
+    decoder.logits(backend, last, logits);
+    choose(done, logits);
+    for (Generation* g : done) g->statistics.prefill_s += since(start);
+  }
+
+  // The rows of prompts: x [rows of all pieces, hidden].
+  void embed(const std::vector<PromptPiece>& pieces, View<E> x, const std::stop_token& stop) {
+    B& backend = loaded_->backend;
+    const std::int64_t side = loaded_->config.vision.image_size;
+    std::vector<const PreparedImage*> images;
+    std::vector<View<E>> places;
+    std::int64_t row = 0;
+    for (const PromptPiece& piece : pieces) {
+      for (const PromptSpan& span : piece.spans) {
+        const View<E> place = x.slice_rows(row, span.rows);
+        row += span.rows;
+        if (span.image >= 0) {
+          images.push_back(&piece.generation->images[static_cast<std::size_t>(span.image)]);
+          places.push_back(place);
+        } else {
+          loaded_->model.decoder.embed(backend,
+                                       std::span(piece.generation->ids)
+                                           .subspan(static_cast<std::size_t>(span.first_id),
+                                                    static_cast<std::size_t>(span.rows)),
+                                       place);
+        }
+      }
+    }
+    if (images.empty()) return;
+    const Arena::Scope scope(backend.arena());
+    const auto count = std::ssize(images);
+    pixels_.clear();
+    for (const PreparedImage* image : images)
+      pixels_.insert(pixels_.end(), image->pixels.begin(), image->pixels.end());
+    const auto encoded = backend.arena().template matrix<E>(count * image_tokens(), x.cols);
+    loaded_->model.embed_images(backend, backend.upload({pixels_.data(), count, side, side, 3}),
+                                encoded, stop);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      backend.copy(
+          encoded.slice_rows(static_cast<std::int64_t>(i) * image_tokens(), image_tokens()),
+          places[i]);
+    }
+    scheduler_.count([&](EngineCounters& counters) {
+      ++counters.encoder_passes;
+      counters.encoded_images += count;
+    });
   }
 
   // Decode -------------------------------------------------------------------------------------
 
-  bool decodes(const Generation& g) const { return !g.outcome && g.prefill_done(); }
-
-  // One token more for every hypothesis of every generation that has its prompt behind it.
-  void decode_step() {
-    std::vector<Generation*> group;
-    std::int64_t rows = 0;
-    const auto flush = [&] {
-      try {
-        if (rows > 0) decode(group, rows);
-      } catch (const std::exception& e) {
-        for (Generation* g : group) fail(*g, e.what());
+  // The next tokens of a group of answers: one for each, and more where a draft is right.
+  void decode(const std::vector<Generation*>& group) {
+    try {
+      B& backend = loaded_->backend;
+      const Arena::Scope scope(backend.arena());
+      const auto& text = loaded_->config.text;
+      std::vector<std::int32_t> ids;
+      DecoderBatch batch;
+      for (Generation* g : group) {
+        for (Hypothesis& h : g->hypotheses) {
+          const std::int64_t position = h.sequence.length();
+          const std::int64_t rows = 1 + std::ssize(g->proposed);
+          make_room(h.sequence.pages_needed(rows));
+          h.sequence.extend(rows);
+          ids.push_back(h.tokens.back());
+          ids.insert(ids.end(), g->proposed.begin(), g->proposed.end());
+          batch.add(rows, position, h.sequence.pages());
+        }
       }
-      group.clear();
-      rows = 0;
-    };
-    for (const GenerationPtr& g : running_) {
-      if (!decodes(*g)) continue;
-      const std::int64_t more = std::ssize(g->hypotheses);
-      if (rows + more > kMaxDecodeRows) flush();
-      group.push_back(g.get());
-      rows += more;
+      const std::int64_t rows = batch.rows();
+      const auto x = backend.arena().template matrix<E>(rows, text.hidden_size);
+      const auto logits = backend.arena().template matrix<float>(rows, text.vocab_size);
+      loaded_->model.decoder.embed(backend, ids, x);
+      loaded_->model.decoder.forward(backend, batch, cache_, x);
+      loaded_->model.decoder.logits(backend, x, logits);
+      scheduler_.count([&](EngineCounters& counters) {
+        ++counters.decode_passes;
+        counters.decoded_rows += rows;
+      });
+      choose(group, logits);
+    } catch (const std::exception& e) {
+      for (Generation* g : group) fail(*g, e.what());
     }
-    flush();
   }
 
-  void decode(const std::vector<Generation*>& group, std::int64_t rows) {
-    B& backend = loaded_->backend;
-    const Arena::Scope scope(backend.arena());
-    const auto& text = loaded_->config.text;
-    const auto x = backend.arena().template matrix<E>(rows, text.hidden_size);
-    const auto logits = backend.arena().template matrix<float>(rows, text.vocab_size);
-    std::vector<std::int32_t> ids;
-    DecoderBatch batch;
-    for (Generation* g : group) {
-      for (Hypothesis& h : g->hypotheses) {
-        const std::int64_t position = h.sequence.length();
-        make_room(h.sequence.pages_needed(1));
-        h.sequence.extend(1);
-        ids.push_back(h.tokens.back());
-        batch.add(1, position, h.sequence.pages());
+  // Takes the next tokens of a group from the logits of its rows, and streams what they say.
+  void choose(const std::vector<Generation*>& group, View<float> logits) {
+    if constexpr (ChoosesTokens<B>) {
+      if (std::all_of(group.begin(), group.end(), backend_can_choose)) {
+        return choose_there(group, logits);
       }
     }
-    loaded_->model.decoder.embed(backend, ids, x);
-    loaded_->model.decoder.forward(backend, batch, cache_, x);
-    loaded_->model.decoder.logits(backend, x, logits);
-    const View<float> chosen_from = backend.download(logits);
+    const View<float> here = loaded_->backend.download(logits);
     std::int64_t row = 0;
     for (Generation* g : group) {
-      const std::int64_t count = std::ssize(g->hypotheses);
-      guarded(*g, [&] { choose(*g, chosen_from.slice_rows(row, count)); });
+      const std::int64_t count = g->decode_rows();
+      guarded(*g, [&] {
+        g->advance(here.slice_rows(row, count), eos_, [this](const Sequence& parent, auto tokens) {
+          make_room(1);
+          return fork(parent, tokens);
+        });
+        say_new(*g);
+      });
       row += count;
     }
   }
 
-  // Takes the next tokens and streams what they say.
-  void choose(Generation& g, View<float> logits) {
-    g.advance(logits, eos_, [this](const Sequence& parent, std::int64_t tokens) {
-      make_room(1);
-      return fork(parent, tokens);
-    });
-    const bool stream = g.request.sampling.num_beams <= 1;
-    if (stream && (!g.outcome || g.outcome == Outcome::kLength)) {
-      say(g, g.utf8.push(tokenizer_.token_bytes(g.hypotheses.front().tokens.back())));
+  static bool backend_can_choose(const Generation* g) {
+    const Sampling& how = g->request.sampling;
+    return how.num_beams <= 1 &&
+           B::can_choose({.temperature = how.temperature, .top_k = how.top_k});
+  }
+
+  // The same where the logits are.
+  void choose_there(const std::vector<Generation*>& group, View<float> logits) {
+    std::vector<TokenChoice> choices;
+    for (Generation* g : group) {
+      const auto more = g->choices();
+      choices.insert(choices.end(), more.begin(), more.end());
+    }
+    auto tokens = loaded_->backend.choose(logits, choices);
+    for (Generation* g : group) {
+      const auto count = static_cast<std::size_t>(g->decode_rows());
+      guarded(*g, [&] {
+        g->advance(tokens.first(count), eos_);
+        say_new(*g);
+      });
+      tokens = tokens.subspan(count);
+    }
+  }
+
+  void say_new(Generation& g) {
+    if (g.request.sampling.num_beams > 1) return;  // the answer is known at the end
+    const auto& tokens = g.hypotheses.front().tokens;
+    for (; g.said < tokens.size(); ++g.said) {
+      say(g, g.utf8.push(tokenizer_.token_bytes(tokens[g.said])));
     }
   }
 
@@ -371,26 +416,20 @@ class EngineCore final : public Engine {
     if (g.request.on_text) g.request.on_text(piece);
   }
 
-  // Hands over the answers of generations that ended and keeps their caches for later prompts.
-  void retire() {
-    for (auto it = running_.begin(); it != running_.end();) {
-      Generation& g = **it;
-      if (!g.outcome) {
-        ++it;
-        continue;
-      }
-      if (g.request.sampling.num_beams > 1) {
-        for (const std::int32_t token : g.answer)
-          say(g, g.utf8.push(tokenizer_.token_bytes(token)));
-      }
-      say(g, g.utf8.finish());
-      keep(g);
-      Result result = g.take_result();
-      const auto on_done = std::move(g.request.on_done);
-      forget(g.id);
-      it = running_.erase(it);
-      if (on_done) on_done(result);
+  // Hands over an answer and keeps its cache for later prompts.
+  void retire(Generation& g) {
+    if (g.request.sampling.num_beams > 1) {
+      for (const std::int32_t token : g.answer) say(g, g.utf8.push(tokenizer_.token_bytes(token)));
     }
+    say(g, g.utf8.finish());
+    keep(g);
+    const Result result = g.take_result();
+    const bool whole = result.outcome == Outcome::kStop || result.outcome == Outcome::kLength;
+    if (g.request.live && whole && !result.unchanged) {
+      views_.remember(g.request.live->id,
+                      {g.ids, result.tokens, result.text, result.outcome, g.seen});
+    }
+    if (g.request.on_done) g.request.on_done(result);
   }
 
   void keep(Generation& g) {
@@ -400,11 +439,6 @@ class EngineCore final : public Engine {
       g.keys.push_back(static_cast<std::uint64_t>(token));
     g.keys.resize(static_cast<std::size_t>(first.sequence.length()));
     prefixes_.insert(std::move(g.keys), std::move(first.sequence));
-  }
-
-  void forget(RequestId id) {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(stops_, [&](const auto& entry) { return entry.first == id; });
   }
 
   // Cache --------------------------------------------------------------------------------------
@@ -432,26 +466,19 @@ class EngineCore final : public Engine {
   std::unique_ptr<LoadedModel<B>> loaded_;
   Tokenizer tokenizer_;
   EngineInfo info_;
-  std::int64_t max_waiting_;
 
-  // Of the engine's thread.
-  PagePool pool_;
+  PagePool pool_;  // of the engine's thread, as is what follows the scheduler
   std::int64_t pool_pages_;
+  PassLimits limits_;
+  LiveViews views_;
+  std::atomic<RequestId> next_id_ = 1;
+  Scheduler scheduler_;
+
   typename B::Cache cache_;
   std::vector<std::int32_t> eos_;
   PrefixCache prefixes_;
-  std::list<GenerationPtr> running_;
+  std::vector<std::uint8_t> pixels_;  // of one pass, [images, side, side, 3]
 
-  // Shared, under the mutex.
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  EngineCounters counters_;
-  std::deque<GenerationPtr> waiting_;
-  std::vector<std::pair<RequestId, std::stop_source>>
-      stops_;  // of all requests that have not ended
-  bool closing_ = false;
-
-  std::atomic<RequestId> next_id_ = 1;
   std::thread thread_;
 };
 

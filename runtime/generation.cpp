@@ -48,21 +48,72 @@ Generation::Generation(RequestId request_id, Request r, std::vector<std::int32_t
 
 void Generation::advance(View<float> logits, std::span<const std::int32_t> eos, const Fork& fork) {
   if (request.sampling.num_beams > 1) {
+    if (statistics.new_tokens == 0) first_token = Clock::now();
     advance_beams(logits, eos, fork);
-  } else {
-    advance_single(row(logits, 0), eos);
+    ++statistics.new_tokens;
+    if (!outcome && statistics.new_tokens >= max_new_tokens) end(Outcome::kLength);
+    return;
   }
-  if (statistics.new_tokens++ == 0) first_token = Clock::now();
-  if (!outcome && statistics.new_tokens >= max_new_tokens) end(Outcome::kLength);
+  write_history();
+  advance_single(
+      [&](std::size_t r) {
+        return sampler_.sample(row(logits, static_cast<std::int64_t>(r)), history_of(r));
+      },
+      eos);
 }
 
-void Generation::advance_single(std::span<float> logits, std::span<const std::int32_t> eos) {
+void Generation::write_history() {
+  history_ = ids;
+  const auto& tokens = hypotheses.front().tokens;
+  history_.insert(history_.end(), tokens.begin(), tokens.end());
+  history_.insert(history_.end(), proposed.begin(), proposed.end());
+}
+
+std::vector<TokenChoice> Generation::choices() {
+  write_history();
+  std::vector<TokenChoice> all;
+  for (std::size_t r = 0; r <= proposed.size(); ++r) {
+    all.push_back(sampler_.choice(history_of(r), r));
+  }
+  return all;
+}
+
+void Generation::advance(std::span<const std::int32_t> chosen, std::span<const std::int32_t> eos) {
+  std::size_t used = 0;
+  advance_single(
+      [&](std::size_t r) {
+        ++used;
+        return chosen[r];
+      },
+      eos);
+  sampler_.choices_made(used);
+}
+
+// choose(row): the token of one of the rows, which are asked in order.
+template <class Choose>
+void Generation::advance_single(const Choose& choose, std::span<const std::int32_t> eos) {
+  if (statistics.new_tokens == 0) first_token = Clock::now();
   Hypothesis& only = hypotheses.front();
-  std::vector<std::int32_t> history = ids;
-  history.insert(history.end(), only.tokens.begin(), only.tokens.end());
-  const std::int32_t token = sampler_.sample(logits, history);
-  if (contains(eos, token)) return end(Outcome::kStop);
-  only.tokens.push_back(token);
+  std::size_t accepted = 0;
+  while (!outcome) {
+    const std::int32_t token = choose(accepted);
+    ++statistics.new_tokens;
+    if (contains(eos, token)) {
+      end(Outcome::kStop);
+      break;
+    }
+    only.tokens.push_back(token);
+    if (statistics.new_tokens >= max_new_tokens) end(Outcome::kLength);
+    if (accepted == proposed.size() || token != proposed[accepted]) break;
+    ++accepted;
+  }
+  if (!draft) return;
+  draft->confirm(static_cast<std::int64_t>(accepted));
+  statistics.drafted_tokens += std::ssize(proposed);
+  statistics.accepted_tokens += static_cast<std::int64_t>(accepted);
+  // What was computed after the last proposed token that was right is forgotten.
+  only.sequence.shrink(std::ssize(proposed) - static_cast<std::int64_t>(accepted));
+  proposed.clear();
 }
 
 // Of the continuations of all beams twice as many as needed are taken (the likeliest, or drawn
@@ -133,13 +184,20 @@ void Generation::end(Outcome how) {
   if (best != finished_.end()) answer = best->tokens;
 }
 
+void Generation::end_unchanged(std::vector<std::int32_t> tokens, Outcome how) {
+  unchanged = true;
+  first_token = Clock::now();
+  answer = std::move(tokens);
+  outcome = how;
+}
+
 Result Generation::take_result() {
   const auto now = Clock::now();
   const auto seconds = [](auto duration) {
     return std::chrono::duration<double>(duration).count();
   };
   statistics.total_s = seconds(now - submitted);
-  if (statistics.new_tokens > 0) {
+  if (statistics.new_tokens > 0 || unchanged) {
     statistics.ttft_s = seconds(first_token - submitted);
     statistics.decode_s = seconds(now - first_token);
   }
@@ -148,6 +206,7 @@ Result Generation::take_result() {
                 .error = std::move(error),
                 .statistics = statistics};
   result.tokens = std::move(answer);
+  result.unchanged = unchanged;
   return result;
 }
 

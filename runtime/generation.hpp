@@ -12,9 +12,11 @@
 #include <vector>
 
 #include "fvlm/core/view.hpp"
+#include "runtime/draft.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/page_pool.hpp"
 #include "runtime/sampler.hpp"
+#include "runtime/thumbnail.hpp"
 #include "runtime/utf8_stream.hpp"
 
 namespace fvlm {
@@ -55,15 +57,25 @@ struct Generation {
   Generation(RequestId request_id, Request r, std::vector<std::int32_t> prompt_ids,
              std::uint64_t seed);
 
-  // Chooses the next tokens from the logits of each hypothesis, [hypotheses, vocab] (after prefill
-  // there is one), or ends the generation. `eos` are the tokens that end an answer.
+  // Chooses the next tokens, or ends the generation, from logits [rows, vocab]: of the prompt's
+  // last position, of each hypothesis, or of the last token and the proposed ones after it, which
+  // are taken over as far as they are what is chosen. `eos` are the tokens that end an answer.
   void advance(View<float> logits, std::span<const std::int32_t> eos, const Fork& fork);
+  // The same in two steps, without beams, for a backend that chooses: how the token of each row is
+  // chosen, and what is done with these tokens. Histories live until the second step.
+  std::vector<TokenChoice> choices();
+  void advance(std::span<const std::int32_t> chosen, std::span<const std::int32_t> eos);
   // Ends it early; what was generated so far is kept.
   void end(Outcome how);
+  // Ends it with an answer that was given before.
+  void end_unchanged(std::vector<std::int32_t> tokens, Outcome how);
 
   // Takes the answer. Only after the end.
   Result take_result();
 
+  // Rows that the next decode pass has for it.
+  std::int64_t decode_rows() const { return std::ssize(hypotheses) + std::ssize(proposed); }
+  bool prepared() const { return !hypotheses.empty(); }
   bool prefill_done() const { return !keys.empty() && prefilled == std::ssize(keys); }
 
   RequestId id;
@@ -74,9 +86,14 @@ struct Generation {
   std::vector<PromptSpan> spans;
   PositionKeys keys;                // one for each position of the prompt
   std::int64_t prefilled = 0;       // positions of the prompt that are in the cache
+  std::int64_t passes = 0;          // that it took
   std::int64_t max_new_tokens = 0;  // as the context allows
   std::int64_t reserved_pages = 0;  // the most it can hold
   std::vector<Hypothesis> hypotheses;
+  std::optional<Draft> draft;          // of a live view's answer
+  std::vector<std::int32_t> proposed;  // by it, to be checked in the next pass
+  std::optional<Thumbnail> seen;       // of a live view's image
+  bool unchanged = false;
   std::optional<Outcome> outcome;  // once it has ended
   std::string error;
   Statistics statistics;
@@ -84,10 +101,18 @@ struct Generation {
   Clock::time_point first_token;
   Utf8Stream utf8;
   std::string text;                  // of the answer so far; beams have it at the end
+  std::size_t said = 0;              // tokens that are in it
   std::vector<std::int32_t> answer;  // its tokens, at the end
 
  private:
-  void advance_single(std::span<float> logits, std::span<const std::int32_t> eos);
+  // All tokens so far and, after them, the proposed ones: row i's history is all but the last
+  // proposed.size() - i of them.
+  std::span<const std::int32_t> history_of(std::size_t row) const {
+    return std::span(history_).first(history_.size() - proposed.size() + row);
+  }
+  void write_history();
+  template <class Choose>
+  void advance_single(const Choose& choose, std::span<const std::int32_t> eos);
   void advance_beams(View<float> logits, std::span<const std::int32_t> eos, const Fork& fork);
 
   struct Finished {
@@ -96,6 +121,7 @@ struct Generation {
   };
 
   Sampler sampler_;
+  std::vector<std::int32_t> history_;
   std::vector<Finished> finished_;  // beams that reached an end
 };
 

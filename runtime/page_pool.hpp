@@ -66,6 +66,16 @@ class Sequence {
     length_ += tokens;
   }
 
+  // Forgets the last `tokens`.
+  void shrink(std::int64_t tokens) {
+    assert(tokens <= length_);
+    length_ -= tokens;
+    for (; (std::ssize(pages_) - 1) * kPageTokens >= length_ && !pages_.empty();
+         pages_.pop_back()) {
+      pool_->give_back(pages_.back());
+    }
+  }
+
   // A sequence that begins with the first `tokens` of this one. Whole pages are shared; the last
   // one, if only part of it is used, is copied by `copy(from, to)`, for which a page must be free.
   template <class Copy>

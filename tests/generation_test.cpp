@@ -76,10 +76,21 @@ class Rehearsal {
 
   // One decode step: each hypothesis reads its cache and is given logits for what comes next.
   void step() {
-    for (Hypothesis& h : generation_.hypotheses) write(h.sequence, {h.tokens.back()});
-    check_caches();
+    if (generation_.draft) {
+      generation_.proposed = generation_.draft->propose(
+          generation_.hypotheses.front().tokens,
+          generation_.max_new_tokens - generation_.statistics.new_tokens - 1);
+    }
+    for (Hypothesis& h : generation_.hypotheses) {
+      Ids rows = {h.tokens.back()};
+      rows.insert(rows.end(), generation_.proposed.begin(), generation_.proposed.end());
+      write(h.sequence, rows);
+    }
+    ++steps_;
     advance();
+    check_caches();
   }
+  int steps() const { return steps_; }
 
   // Every hypothesis must find the prompt and its own tokens in its pages.
   void check_caches() {
@@ -96,10 +107,15 @@ class Rehearsal {
   void advance() {
     Logits logits;
     for (const Hypothesis& h : generation_.hypotheses) {
-      const Logits row = model_(h.tokens);
-      logits.insert(logits.end(), row.begin(), row.end());
+      Ids tokens = h.tokens;
+      for (std::int64_t row = 0;; ++row) {
+        const Logits next = model_(tokens);
+        logits.insert(logits.end(), next.begin(), next.end());
+        if (row == std::ssize(generation_.proposed)) break;
+        tokens.push_back(generation_.proposed[static_cast<std::size_t>(row)]);
+      }
     }
-    const auto rows = std::ssize(generation_.hypotheses);
+    const auto rows = std::ssize(logits) / kVocabulary;
     generation_.advance({logits.data(), rows, kVocabulary, kVocabulary}, std::vector{kEos},
                         [this](const Sequence& parent, std::int64_t tokens) {
                           return parent.fork(tokens, [this](std::int32_t from, std::int32_t to) {
@@ -138,7 +154,85 @@ class Rehearsal {
       std::vector<std::int32_t>(static_cast<std::size_t>(kPages * kPageTokens));
   Model model_;
   Generation generation_;
+  int steps_ = 0;
 };
+
+// Drafts -----------------------------------------------------------------------------------------
+
+// The answer with a draft, which must be the one without; the number of steps it took.
+int steps_with_draft(const Model& model, const Sampling& sampling, const Ids& draft) {
+  const Result plain = Rehearsal(model, sampling).finish();
+  Rehearsal rehearsal(model, sampling);
+  rehearsal.generation().draft = Draft(draft);
+  const Result result = rehearsal.finish();
+  EXPECT_EQ(result.tokens, plain.tokens);
+  EXPECT_EQ(result.outcome, plain.outcome);
+  EXPECT_EQ(result.statistics.new_tokens, plain.statistics.new_tokens);
+  EXPECT_LE(result.statistics.accepted_tokens, result.statistics.drafted_tokens);
+  // Each step brings one token and those that were accepted; the first came from the prompt.
+  EXPECT_EQ(rehearsal.steps() + result.statistics.accepted_tokens,
+            result.statistics.new_tokens - 1);
+  EXPECT_EQ(rehearsal.leaked(), 0);
+  return rehearsal.steps();
+}
+
+TEST(Draft, TheAnswerIsWhatItWouldHaveBeen) {
+  std::int64_t accepted = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const Model model = [seed](const Ids& tokens) {
+      return seed % 2 == 0 ? endless(tokens, seed) : scrambled(tokens, seed);
+    };
+    Sampling sampling;
+    sampling.temperature = seed % 3 == 0 ? 0 : 0.7;
+    sampling.repetition_penalty = seed % 5 == 0 ? 1.3 : 1;
+    sampling.max_new_tokens = 1 + static_cast<std::int64_t>(seed % 90);
+    sampling.seed = seed;
+    Ids draft = Rehearsal(model, sampling).finish().tokens;
+    const auto whole = static_cast<int>(draft.size());
+    const int right = steps_with_draft(model, sampling, draft);
+    EXPECT_LE(right, whole / 8 + 1) << "the right draft must be taken eight tokens at a time";
+    if (draft.size() > 4) draft[draft.size() / 2] ^= 1;  // one wrong token
+    accepted += whole - steps_with_draft(model, sampling, draft);
+    draft.erase(draft.begin(), draft.begin() + static_cast<std::ptrdiff_t>(draft.size() / 3));
+    steps_with_draft(model, sampling, draft);
+    steps_with_draft(model, sampling, Ids(40, static_cast<std::int32_t>(seed % kVocabulary)));
+    steps_with_draft(model, sampling, {});
+  }
+  EXPECT_GT(accepted, 1000);
+}
+
+TEST(Draft, GoesOnWhereTheAnswersAgreeAgain) {
+  Draft draft({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  EXPECT_EQ(draft.propose(Ids{1}, 4), (Ids{2, 3, 4, 5}));
+  draft.confirm(1);  // 2 was right, then came 33
+  EXPECT_EQ(draft.propose(Ids{1, 2, 33}, 4), Ids{});
+  draft.confirm(0);
+  EXPECT_EQ(draft.propose(Ids{1, 2, 33, 5}, 1), Ids{6});
+  draft.confirm(1);
+}
+
+TEST(Draft, OfSeveralPlacesTakesTheOneThatIsExpected) {
+  Draft draft({1, 2, 9, 1, 3, 9, 1, 4});
+  EXPECT_EQ(draft.propose(Ids{1}, 1), Ids{2});
+  EXPECT_EQ(draft.propose(Ids{9, 1}, 1), Ids{3});
+  EXPECT_EQ(draft.propose(Ids{3, 9, 1}, 1), Ids{4}) << "more tokens agree";
+}
+
+TEST(Draft, ProposesLessAfterAFailureAndMoreAfterASuccess) {
+  Ids earlier(100);
+  for (std::size_t i = 0; i < earlier.size(); ++i) earlier[i] = static_cast<std::int32_t>(i);
+  Draft draft(earlier);
+  EXPECT_EQ(draft.propose(Ids{0}, 50).size(), 7U);
+  draft.confirm(2);
+  EXPECT_EQ(draft.propose(Ids{10}, 50).size(), 2U);
+  draft.confirm(0);
+  EXPECT_EQ(draft.propose(Ids{20}, 50).size(), 1U);
+  draft.confirm(1);
+  EXPECT_EQ(draft.propose(Ids{22}, 50).size(), 3U);
+  draft.confirm(3);
+  EXPECT_EQ(draft.propose(Ids{26}, 50).size(), 7U);
+  EXPECT_EQ(draft.propose(Ids{98}, 50).size(), 1U);
+}
 
 Sampling beams(std::int64_t count, std::int64_t tokens) {
   Sampling sampling;

@@ -73,6 +73,21 @@ TEST(Sequence, TakesPagesAsItGrows) {
   EXPECT_EQ(pool.free_pages(), 0);
 }
 
+TEST(Sequence, ShrinkingGivesBackThePagesBehindItsEnd) {
+  PagePool pool(4);
+  Sequence sequence = sequence_of(pool, 3 * kPageTokens + 1);
+  sequence.shrink(1);
+  EXPECT_EQ(sequence.length(), 3 * kPageTokens);
+  EXPECT_EQ(pool.free_pages(), 1);
+  sequence.shrink(kPageTokens - 1);
+  EXPECT_EQ(pool.free_pages(), 1) << "one token of the page is left";
+  sequence.extend(2);
+  EXPECT_EQ(sequence.length(), 2 * kPageTokens + 3);
+  EXPECT_EQ(pool.free_pages(), 1);
+  sequence.shrink(sequence.length());
+  EXPECT_EQ(pool.free_pages(), 4);
+}
+
 TEST(Sequence, GivesItsPagesBackWhenItGoes) {
   PagePool pool(5);
   {

@@ -176,9 +176,10 @@ void print_work(const Checkpoint& checkpoint) {
   print(fmt::format("prefill of {} tokens", rows), costs.prefill);
   print(fmt::format("decode step at {}", rows), costs.decode);
   const CacheShape page{config.text.layers, 1, config.text.kv_heads, config.text.head_dim()};
-  fmt::print("\nMemory: {:.1f} MB of scratch, {:.1f} KB of KV cache a token (f32)\n",
-             static_cast<double>(scratch_bytes(config)) / 1e6,
-             static_cast<double>(page.elements()) * 4 / kPageTokens / 1e3);
+  fmt::print(
+      "\nMemory: {:.1f} MB of scratch, {:.1f} KB of KV cache a token (f32)\n",
+      static_cast<double>(scratch_bytes(config, pass_limits(config, Cpu::kScratchBudget))) / 1e6,
+      static_cast<double>(page.elements()) * 4 / kPageTokens / 1e3);
 }
 
 int info(const std::string& folder, int depth) {

@@ -35,6 +35,8 @@ struct CpuOptions {
 class Cpu : public HostMemory {
  public:
   using Element = float;
+  static constexpr std::int64_t kExactRows = 16;
+  static constexpr std::size_t kScratchBudget = std::size_t{32} << 20;
 
   struct Linear {
     std::int64_t out = 0;
@@ -128,7 +130,7 @@ class Cpu : public HostMemory {
   };
   // Inputs up to which a matrix of rows is multiplied by our own kernel, which reads it once for
   // every simd::kMaxInputs of them; above, oneDNN's blocking wins.
-  static constexpr std::int64_t kMatVecRows = 16;
+  static constexpr std::int64_t kMatVecRows = kExactRows;
 
   struct ThreadWorkspace {
     Workspace mixed, narrow, hidden, weights, result, scores, pages;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <type_traits>
 #include <vector>
 
@@ -23,6 +24,7 @@ std::string CudaBackend<target, E>::description() const {
 
 template <Target target, class E>
 void CudaBackend<target, E>::reserve(std::size_t bytes) {
+  retire_memory();
   memory_ = DeviceBuffer<target>(bytes);
   arena_ = Arena(memory_.template as<std::byte>(), bytes);
 }
@@ -68,6 +70,14 @@ View<float> CudaBackend<target, E>::download(View<BFloat16> rows) {
                    [](BFloat16 x) { return static_cast<float>(x); });
   }
   return {to, rows.rows, rows.cols, rows.stride};
+}
+
+template <Target target, class E>
+void CudaBackend<target, E>::copy(View<const E> from, View<E> to) {
+  assert(from.stride == from.cols && to.stride == to.cols);
+  if (arena_.measures()) return;
+  stream_->copy_on_device(to.data, from.data,
+                          static_cast<std::size_t>(from.rows * from.cols) * sizeof(E));
 }
 
 // Weights
@@ -182,11 +192,25 @@ auto CudaBackend<target, E>::pack(const NormSpec& spec, const HostNorm& host) ->
 // ---------------------------------------------------------------------------------
 
 template <Target target, class E>
+PassKey CudaBackend<target, E>::pass_key(View<E> rows, PassKey more) const {
+  more.insert(more.end(), {address_of(rows.data), static_cast<std::uint64_t>(rows.rows),
+                           static_cast<std::uint64_t>(rows.stride), arena_.used()});
+  return more;
+}
+
+template <Target target, class E>
+void CudaBackend<target, E>::retire_memory() {
+  stream_->synchronize();
+  graphs_->clear();
+}
+
+template <Target target, class E>
 DeviceBatch CudaBackend<target, E>::on_device(const DecoderBatch& batch) {
+  if (pass_batch_) return *pass_batch_;
   const BatchLayout layout(batch, kSingleRows);
   const std::size_t bytes = layout.words().size() * sizeof(std::int32_t);
   if (batch_memory_.bytes() < bytes) {
-    stream_->synchronize();  // kernels may still read the old one
+    retire_memory();
     batch_memory_ = DeviceBuffer<target>(bytes);
     batch_words_.clear();
   }
@@ -205,7 +229,7 @@ const DeviceAttention& CudaBackend<target, E>::prepare_attention(const Attention
       is.rope_theta == shape.rope_theta && attention_positions_ >= positions) {
     return attention_;
   }
-  stream_->synchronize();  // kernels may still use the old ones
+  retire_memory();
   attention_shape_ = shape;
   attention_positions_ = positions;
   const auto table = rotation_table(positions, shape.head_dim, shape.rope_theta);
@@ -228,6 +252,7 @@ auto CudaBackend<target, E>::make_cache(const CacheShape& shape) -> Cache {
   const std::int64_t positions = shape.pages * kPageTokens;
   // Known from the planning of a model; else it is done when attention is first asked for.
   if (attention_shape_.heads > 0) prepare_attention(attention_shape_, positions);
+  retire_memory();
   batch_memory_ = DeviceBuffer<target>(static_cast<std::size_t>(4 * positions + 65536));
   batch_words_.clear();
   return {shape, DeviceBuffer<target>(static_cast<std::size_t>(shape.elements()) * sizeof(E))};

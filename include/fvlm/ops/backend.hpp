@@ -5,6 +5,10 @@
 //   Element                      type of an activation in memory
 //   Linear, Depthwise, Stem, Norm  its own form of the weights
 //   Cache                        storage of the KV cache: layers x pages
+// and constants
+//   kExactRows       rows of a decode pass up to which each comes out the same, to the bit, however
+//                    many there are
+//   kScratchBudget   bytes of scratch memory that it may cost to encode several images in one pass
 // Shapes: View [rows, cols]; FeatureMap [batch, height, width, channels]. GELU is the erf form.
 // `out` never overlaps an input, except where "in place" is said.
 #pragma once
@@ -61,8 +65,17 @@ concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
   // Rows for the host, as float32, once what computes them is done; until the next call.
   { backend.download(rows) } -> std::same_as<View<float>>;
   { backend.download(logits) } -> std::same_as<View<float>>;
+  // Rows from one place to another.
+  backend.copy(rows, rows);  // (from, to)
   // Waits for all that was put aside.
   backend.synchronize();
+  // Run work(): the operations of a decoder's pass over `batch`, or of the encoder's over pixels,
+  // on or to `rows`. A backend may keep a record and run that when such a pass comes again: for as
+  // many rows and images in the same places only the content of memory may be another, and the
+  // batch's positions and pages, over the one cache. So work() must bring nothing from the host or
+  // there.
+  backend.run_pass(batch, rows, [] {});
+  backend.run_pass(pixels, rows, [] {});
 
   // Weights: from the host's folded form to the backend's.
   { backend.pack(LinearSpec{}, HostLinear{}) } -> std::same_as<typename B::Linear>;

@@ -2,6 +2,7 @@
 // nothing.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "fvlm/core/view.hpp"
@@ -13,7 +14,14 @@ struct HostMemory {
     return pixels;
   }
   static View<float> download(View<float> rows) { return rows; }
+  static void copy(View<const float> from, View<float> to) {
+    for (std::int64_t r = 0; r < from.rows; ++r) std::copy_n(from.row(r), from.cols, to.row(r));
+  }
   static void synchronize() {}
+  template <class Input, class E, class Work>
+  static void run_pass(const Input&, View<E>, const Work& work) {
+    work();
+  }
 };
 
 }  // namespace fvlm
