@@ -6,13 +6,25 @@
 
 namespace fvlm::capture {
 
-struct EventLoop::Alarm {
+struct EventLoop::Alarms {
+  explicit Alarms(asio::io_context& context) : timer(context), signals(context) {}
+
+  void wait_for_signal() {
+    signals.async_wait([this](const std::error_code& error, int number) {
+      if (error) return;
+      wait_for_signal();  // or the next one would end us at once
+      on_signal(number);
+    });
+  }
+
   asio::steady_timer timer;
+  asio::signal_set signals;
+  std::function<void(int)> on_signal{};
 };
 
 EventLoop::EventLoop()
     : context_(std::make_unique<asio::io_context>(1)),
-      alarm_(new Alarm{asio::steady_timer(*context_)}) {}
+      alarms_(std::make_unique<Alarms>(*context_)) {}
 EventLoop::~EventLoop() = default;
 
 void EventLoop::run() {
@@ -36,17 +48,17 @@ void EventLoop::after(std::chrono::milliseconds time, std::function<void()> work
 }
 
 void EventLoop::set_alarm(std::chrono::steady_clock::time_point time, std::function<void()> work) {
-  alarm_->timer.expires_at(time);  // the last one ends with an error, and says nothing
-  alarm_->timer.async_wait([work = std::move(work)](const std::error_code& error) {
+  alarms_->timer.expires_at(time);  // the last one ends with an error, and says nothing
+  alarms_->timer.async_wait([work = std::move(work)](const std::error_code& error) {
     if (!error) work();
   });
 }
 
 void EventLoop::on_signal(std::function<void(int)> work) {
-  const auto signals = std::make_shared<asio::signal_set>(*context_, SIGINT, SIGTERM);
-  signals->async_wait([signals, work = std::move(work)](const std::error_code& error, int number) {
-    if (!error) work(number);
-  });
+  alarms_->on_signal = std::move(work);
+  alarms_->signals.add(SIGINT);
+  alarms_->signals.add(SIGTERM);
+  alarms_->wait_for_signal();
 }
 
 }  // namespace fvlm::capture

@@ -28,16 +28,16 @@ class EventLoop {
   void after(std::chrono::milliseconds time, std::function<void()> work);
   // The one alarm: a new one takes the place of the last. On the loop's thread only.
   void set_alarm(std::chrono::steady_clock::time_point time, std::function<void()> work);
-  // Calls `work` with SIGTERM or SIGINT when one comes.
+  // Calls `work` with each SIGTERM or SIGINT that comes.
   void on_signal(std::function<void(int)> work);
 
   asio::io_context& context() { return *context_; }
 
  private:
-  struct Alarm;
+  struct Alarms;
 
   std::unique_ptr<asio::io_context> context_;
-  std::unique_ptr<Alarm> alarm_;
+  std::unique_ptr<Alarms> alarms_;
 };
 
 }  // namespace fvlm::capture

@@ -91,6 +91,13 @@ TEST_F(ClientTest, AnOriginalServerGetsPicturesAndNothingElse) {
   EXPECT_TRUE(contains(read_file(folder / "client.log"), "✨ A tree."));
 }
 
+TEST_F(ClientTest, TwoSignalsEndItAsWellAsOne) {
+  const auto camera = start(kNowhere, {"--source", "test-pattern"});
+  ::kill(camera->process(), SIGTERM);
+  std::this_thread::sleep_for(Milliseconds(30));
+  EXPECT_EQ(camera->end(SIGINT), 0);
+}
+
 TEST_F(ClientTest, ACamerasJpegIsMovedOnceAndThatIsItsMask) {
   CameraServer server(describe);
   const auto camera = start(server.url(), {"--source", "test-pattern:mjpeg", "--interval", "10ms"});
