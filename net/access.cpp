@@ -1,10 +1,9 @@
 #include "net/access.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
-#include <cstdint>
-#include <optional>
+
+#include "net/base64.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -17,26 +16,6 @@ bool same_in_constant_time(std::string_view given, std::string_view key) {
     difference |= static_cast<std::size_t>(static_cast<unsigned char>(given[i] ^ expected));
   }
   return difference == 0;
-}
-
-std::optional<std::string> decode_base64(std::string_view text) {
-  constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  while (!text.empty() && text.back() == '=') text.remove_suffix(1);
-  std::string bytes;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const std::size_t digit = kDigits.find(c);
-    if (digit == kDigits.npos) return std::nullopt;
-    bits = bits << 6 | static_cast<std::uint32_t>(digit);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      bytes += static_cast<char>(bits >> count & 0xff);
-    }
-  }
-  return bytes;
 }
 
 // "[::1]:5000" -> "[::1]", "localhost:5000" -> "localhost".

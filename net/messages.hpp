@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@ struct Configure {
   std::optional<std::int64_t> max_new_tokens{};
   std::optional<double> temperature{};
   std::optional<bool> stream{};             // send "token" messages before the description
+  std::optional<double> unchanged_below{};  // LiveView::unchanged_below
   std::optional<std::string> request_id{};  // any JSON value, as text; comes back in the answers
 };
 // {"type": "cancel"}: ends the answer that is being made and drops the frame that waits.
@@ -29,6 +31,8 @@ struct Unreadable {
   std::string why;
 };
 using ClientMessage = std::variant<Configure, Cancel, Unreadable>;
+
+inline constexpr std::size_t kLongestText = 64 << 10;  // bytes of a client's text message
 
 ClientMessage read_client_message(std::string_view text);
 
@@ -45,6 +49,7 @@ struct Description {
     double ttft_ms = 0;   // from the frame's arrival to its first token
     double total_ms = 0;  // from its arrival to its last
     std::int64_t tokens = 0;
+    bool unchanged = false;    // the last answer again: the frame looks as that one's did
     std::string request_id{};  // a JSON value, or empty
   };
   std::optional<Details> details{};

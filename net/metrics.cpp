@@ -1,9 +1,15 @@
 #include "net/metrics.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+#include <utility>
 
 namespace fvlm::net {
 namespace {
@@ -12,9 +18,49 @@ std::string head(const std::string& name, const std::string& type, const std::st
   return fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n", name, type, help);
 }
 
-std::string one(const std::string& name, const std::string& type, const std::string& help,
-                std::int64_t value) {
-  return head(name, type, help) + fmt::format("{} {}\n", name, value);
+std::string gauge(const std::string& name, const std::string& help, std::int64_t value) {
+  return head(name, "gauge", help) + fmt::format("{} {}\n", name, value);
+}
+
+std::string counter(const std::string& name, const std::string& help, std::int64_t value) {
+  return head(name, "counter", help) + fmt::format("{} {}\n", name, value);
+}
+
+std::string by_outcome(const std::string& name, const std::string& help,
+                       const std::map<std::string, std::int64_t>& counts) {
+  std::string out = head(name, "counter", help);
+  for (const auto& [outcome, count] : counts) {
+    out += fmt::format("{}{{outcome=\"{}\"}} {}\n", name, outcome, count);
+  }
+  return out;
+}
+
+std::int64_t resident_bytes() {
+  std::int64_t total = 0;
+  std::int64_t resident = 0;  // in pages
+  std::ifstream("/proc/self/statm") >> total >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+std::int64_t open_descriptors() {
+  std::error_code error;
+  const std::filesystem::directory_iterator open("/proc/self/fd", error);
+  return error ? 0 : std::distance(begin(open), end(open)) - 1;  // without the folder's own
+}
+
+std::string engine_text(const EngineCounters& c) {
+  return gauge("fastvlm_requests_waiting", "Requests in the engine's queue.", c.waiting) +
+         gauge("fastvlm_requests_running", "Requests that the engine works on.", c.running) +
+         gauge("fastvlm_cache_pages", "Pages of the KV cache.", c.cache_pages) +
+         gauge("fastvlm_cache_pages_free", "Pages of the KV cache that hold nothing.",
+               c.free_pages) +
+         counter("fastvlm_encoder_passes_total", "Passes of the image encoder.", c.encoder_passes) +
+         counter("fastvlm_encoder_images_total",
+                 "Images in these passes; by their number: the mean batch.", c.encoded_images) +
+         counter("fastvlm_prefill_passes_total", "Passes over prompts.", c.prefill_passes) +
+         counter("fastvlm_decode_passes_total", "Decode steps.", c.decode_passes) +
+         counter("fastvlm_decode_rows_total",
+                 "Positions in these steps; by their number: the mean batch.", c.decoded_rows);
 }
 
 }  // namespace
@@ -38,28 +84,61 @@ std::string Histogram::text(const std::string& name, const std::string& label) c
   return lines;
 }
 
-std::string Metrics::text(std::int64_t connections, std::int64_t waiting,
-                          std::int64_t running) const {
-  std::string out =
-      one("fastvlm_connections", "gauge", "Open WebSocket connections.", connections) +
-      one("fastvlm_frames_waiting", "gauge", "Frames that wait for their turn.", waiting) +
-      one("fastvlm_frames_running", "gauge", "Frames being decoded or described.", running) +
-      one("fastvlm_frames_received_total", "counter", "Frames that clients have sent.",
-          frames_received) +
-      one("fastvlm_prompt_tokens_total", "counter",
-          "Positions of prompts, those of images included.", prompt_tokens) +
-      one("fastvlm_cached_tokens_total", "counter",
-          "Positions of prompts that were taken from earlier requests.", cached_tokens) +
-      one("fastvlm_new_tokens_total", "counter", "Tokens made.", new_tokens);
-  out += head("fastvlm_frames_total", "counter", "Frames by what became of them.");
-  for (const auto& [outcome, count] : frames) {
-    out += fmt::format("fastvlm_frames_total{{outcome=\"{}\"}} {}\n", outcome, count);
+// Series that exist from the beginning have a rate from the beginning.
+Metrics::Metrics()
+    : frames_{{"described", 0}, {"unchanged", 0}, {"skipped", 0}, {"abandoned", 0}, {"busy", 0}},
+      chats_{{"answered", 0}, {"abandoned", 0}, {"busy", 0}} {
+  for (const char* stage : {"preprocess", "encode", "prefill", "first_token", "decode", "total"}) {
+    stages_[stage];
   }
-  out += head("fastvlm_stage_seconds", "histogram", "Time of the stages of a described frame.");
-  for (const auto& [stage, histogram] : stages) {
+}
+
+void Metrics::add(const Statistics& s) {
+  prompt_tokens_ += s.prompt_tokens;
+  cached_tokens_ += s.cached_tokens;
+  new_tokens_ += s.new_tokens;
+  drafted_tokens_ += s.drafted_tokens;
+  accepted_tokens_ += s.accepted_tokens;
+  for (const auto& [stage, seconds] : {std::pair("preprocess", s.preprocess_s),
+                                       {"encode", s.encode_s},
+                                       {"prefill", s.prefill_s},
+                                       {"first_token", s.ttft_s},
+                                       {"decode", s.decode_s},
+                                       {"total", s.total_s}}) {
+    stages_[stage].add(seconds);
+  }
+}
+
+std::string Metrics::text(const Now& now) const {
+  std::string out =
+      gauge("fastvlm_connections", "Open WebSocket connections.", now.connections) +
+      gauge("fastvlm_frames_waiting", "Frames that wait for their turn.", now.frames_waiting) +
+      gauge("fastvlm_frames_running", "Frames being decoded or described.", now.frames_running) +
+      gauge("fastvlm_chats_running", "Chat completions that are not ended.", now.chats_running) +
+      gauge("fastvlm_queue", "Frames and requests that wait, here and in the engine.",
+            now.frames_waiting + now.engine.waiting) +
+      gauge("fastvlm_draining", "1 while the server finishes before it stops.", now.draining) +
+      counter("fastvlm_frames_received_total", "Frames that clients have sent.", frames_received_) +
+      by_outcome("fastvlm_frames_total", "Frames by what became of them.", frames_) +
+      by_outcome("fastvlm_chats_total", "Chat completions by what became of them.", chats_) +
+      counter("fastvlm_prompt_tokens_total", "Positions of prompts, those of images included.",
+              prompt_tokens_) +
+      counter("fastvlm_cached_tokens_total",
+              "Positions of prompts that were taken from earlier requests.", cached_tokens_) +
+      counter("fastvlm_new_tokens_total", "Tokens made.", new_tokens_) +
+      counter("fastvlm_drafted_tokens_total", "Tokens proposed by a stream's last answer.",
+              drafted_tokens_) +
+      counter("fastvlm_accepted_tokens_total",
+              "Of these, found right; by their number: the acceptance.", accepted_tokens_) +
+      engine_text(now.engine);
+  out += head("fastvlm_stage_seconds", "histogram", "Time of the stages of an answer.");
+  for (const auto& [stage, histogram] : stages_) {
     out += histogram.text("fastvlm_stage_seconds", fmt::format("stage=\"{}\"", stage));
   }
-  return out;
+  return out + gauge("fastvlm_weight_bytes", "Memory of the weights.", now.weight_bytes) +
+         gauge("fastvlm_scratch_bytes", "Memory of activations.", now.scratch_bytes) +
+         gauge("process_resident_memory_bytes", "Resident memory size.", resident_bytes()) +
+         gauge("process_open_fds", "Open file descriptors.", open_descriptors());
 }
 
 }  // namespace fvlm::net

@@ -6,6 +6,8 @@
 #include <map>
 #include <string>
 
+#include "runtime/engine.hpp"
+
 namespace fvlm::net {
 
 // How many values were at most each of the bounds, and their sum.
@@ -22,16 +24,42 @@ class Histogram {
   double sum_ = 0;
 };
 
-struct Metrics {
-  std::map<std::string, std::int64_t> frames{};  // by outcome: described, skipped, failed ...
-  std::map<std::string, Histogram> stages{};     // seconds of preprocess, encode, prefill ...
-  std::int64_t frames_received = 0;
-  std::int64_t prompt_tokens = 0;
-  std::int64_t cached_tokens = 0;
-  std::int64_t new_tokens = 0;
+class Metrics {
+ public:
+  // What is the case at a moment.
+  struct Now {
+    std::int64_t connections = 0;
+    std::int64_t frames_waiting = 0;  // in the server; more wait in the engine
+    std::int64_t frames_running = 0;
+    std::int64_t chats_running = 0;
+    bool draining = false;
+    EngineCounters engine{};
+    std::int64_t weight_bytes = 0;
+    std::int64_t scratch_bytes = 0;
+  };
 
-  // With what is the case now: open connections, frames that wait, frames being described.
-  std::string text(std::int64_t connections, std::int64_t waiting, std::int64_t running) const;
+  Metrics();
+
+  void receive_frame() { ++frames_received_; }
+  // `outcome`: described, unchanged, skipped, abandoned, or the code of an error.
+  void end_frame(const std::string& outcome, std::int64_t count = 1) { frames_[outcome] += count; }
+  // `outcome`: answered, abandoned, or the code of an error.
+  void end_chat(const std::string& outcome) { ++chats_[outcome]; }
+  // Of an answer that came to its end.
+  void add(const Statistics& statistics);
+
+  std::string text(const Now& now) const;
+
+ private:
+  std::map<std::string, std::int64_t> frames_;
+  std::map<std::string, std::int64_t> chats_;
+  std::map<std::string, Histogram> stages_;
+  std::int64_t frames_received_ = 0;
+  std::int64_t prompt_tokens_ = 0;
+  std::int64_t cached_tokens_ = 0;
+  std::int64_t new_tokens_ = 0;
+  std::int64_t drafted_tokens_ = 0;
+  std::int64_t accepted_tokens_ = 0;
 };
 
 }  // namespace fvlm::net

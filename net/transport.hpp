@@ -1,8 +1,9 @@
-// WebSocket and HTTP on one port, without a word about what is said there: websocketpp's interface
-// as values and calls, and its traps behind it (transport.cpp, which must be C++17).
+// WebSocket and HTTP on one port, with or without TLS, and without a word about what is said there:
+// websocketpp's interface as values and calls, and its traps behind it
+// (websocket_transport-inl.hpp, which must be C++17).
 //
 // Everything of a Transport happens on the one thread that is in run(): events arrive there, and
-// send() and close() may be called there only. Other threads use post().
+// calls may be made there only. Other threads use post().
 #pragma once
 
 #include <chrono>
@@ -10,13 +11,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace fvlm::net {
 
-using ConnectionId = std::uint64_t;
+using ConnectionId = std::uint64_t;  // of a WebSocket
+using ExchangeId = std::uint64_t;    // of one HTTP request and its answer
 
 struct HttpRequest {
   std::string method{};
@@ -51,26 +54,35 @@ class TransportEvents {
   virtual void on_message(ConnectionId id, std::string payload, bool binary) = 0;
   // Once for each on_open.
   virtual void on_close(ConnectionId id) = 0;
-  virtual HttpResponse on_http(const HttpRequest& request) = 0;
+  // Answers a request at once, or with nothing if Transport::respond() will.
+  virtual std::optional<HttpResponse> on_http(ExchangeId id, HttpRequest request) = 0;
+  // Nobody waits any more for an answer that was to come or to go on: the client is gone, does not
+  // read, or its time is over.
+  virtual void on_http_gone(ExchangeId id) = 0;
 };
 
 struct TransportOptions {
   std::string host = "127.0.0.1";
-  std::uint16_t port = 5000;  // 0: one that is free
+  std::uint16_t port = 5000;       // 0: one that is free
+  std::string certificate_file{};  // PEM, with the chain; empty: no TLS
+  std::string key_file{};          // PEM
   std::size_t max_message_bytes = std::size_t{8} << 20;
   std::size_t max_body_bytes = std::size_t{12} << 20;
   std::size_t max_connections = 1024;
   // Bytes that a client has not taken yet, beyond which it is closed.
   std::size_t max_unsent_bytes = std::size_t{4} << 20;
-  std::chrono::seconds ping_interval{10};
-  std::chrono::seconds longest_silence{25};
+  std::chrono::milliseconds ping_interval{10'000};
+  std::chrono::milliseconds longest_silence{25'000};  // of a WebSocket
+  std::chrono::milliseconds longest_request{20'000};  // from connecting to a whole HTTP request
+  std::chrono::milliseconds longest_answer{600'000};  // from there to a whole HTTP answer
 };
 
 class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Begins to listen. Throws std::system_error if the address cannot be had.
+  // Begins to listen. Throws std::system_error if the address cannot be had, std::runtime_error if
+  // the certificate or its key cannot be used.
   static std::unique_ptr<Transport> listen(const TransportOptions& options,
                                            TransportEvents& events);
 
@@ -81,9 +93,15 @@ class Transport {
   virtual void post(std::function<void()> work) = 0;
   // Calls `work` there after a time, unless run() has ended.
   virtual void after(std::chrono::milliseconds time, std::function<void()> work) = 0;
-  // Ids of connections that are gone are ignored.
+
+  // Ids of connections and exchanges that are gone are ignored.
   virtual void send(ConnectionId id, const std::string& text) = 0;
   virtual void close(ConnectionId id, CloseReason reason, const std::string& text) = 0;
+  // The answer that on_http left open; with `more`, its beginning.
+  virtual void respond(ExchangeId id, const HttpResponse& response, bool more = false) = 0;
+  virtual void add_to_response(ExchangeId id, const std::string& piece) = 0;
+  virtual void finish_response(ExchangeId id) = 0;
+
   // Accepts nothing new.
   virtual void stop_listening() = 0;
   // Closes all connections, waits up to a second for the other sides' consent, and ends run().

@@ -147,8 +147,11 @@ std::optional<RawWebSocket::Frame> RawWebSocket::next() {
   frame.opcode = head[0] & 0x0f;
   frame.final = (head[0] & 0x80) != 0;
   std::uint64_t size = static_cast<unsigned char>(head[1]);
-  if (size == 126) size = number(2);
-  if (size == 127) size = number(8);
+  if (size == 126) {
+    size = number(2);
+  } else if (size == 127) {
+    size = number(8);
+  }
   frame.payload = socket_.read_bytes(size);
   return frame;
 }

@@ -1,79 +1,16 @@
-// The server with a small golden model behind it, seen from its clients' side of the socket.
-#include "net/server.hpp"
+// Cameras, pages and HTTP: what they send to the server and what comes back.
+#include "tests/server_fixture.hpp"
 
-#include <gtest/gtest.h>
-
-#include <chrono>
-#include <filesystem>
-#include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/engine.hpp"
-#include "tests/raw_websocket.hpp"
-#include "tests/temporary_folder.hpp"
 
 namespace fvlm {
 namespace {
 
-using nlohmann::json;
-
-const std::filesystem::path kData = FVLM_TEST_DATA;
-
-std::string jpeg() {
-  return read_file(kData / "images" / "420.jpg");
-}
-
-class ServerTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    EngineOptions options;
-    options.model_path = kData / "golden" / "tiny" / "checkpoint";
-    options.device = Device::kCpu;
-    options.precision = Precision::kF32;
-    options.threads = 1;
-    engine_ = Engine::load(options);
-  }
-  static void TearDownTestSuite() { engine_.reset(); }
-
-  void start(net::ServerOptions options = {}) {
-    options.transport.port = 0;
-    server_ = std::make_unique<net::Server>(*engine_, options);
-    thread_ = std::thread([this] { server_->run(); });
-  }
-  ~ServerTest() override {
-    if (!server_) return;
-    server_->drain(std::chrono::milliseconds(0));
-    if (thread_.joinable()) thread_.join();
-  }
-  std::uint16_t port() const { return server_->port(); }
-
-  // The next message, as an object; empty at the end of the connection.
-  static json next(RawWebSocket& socket) { return json::parse(socket.next_text(), nullptr, false); }
-  static void configure(RawWebSocket& socket, json settings) {
-    settings["type"] = "configure";
-    socket.send(RawWebSocket::kText, settings.dump());
-  }
-
-  // Fails the test if it does not come to be within a while.
-  void await_metric(const std::string& line) const {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (http_get(port(), "/metrics").find(line) == std::string::npos) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << line;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-  }
-
-  static inline std::unique_ptr<Engine> engine_;
-  std::unique_ptr<net::Server> server_;
-  std::thread thread_;
-};
-
 TEST_F(ServerTest, OriginalClientsGetOneDescriptionForEachFrame) {
-  start({.max_new_tokens = 8});
+  start({.live = {.max_new_tokens = 8}});
   RawWebSocket camera(port());
   std::string first;
   for (int i = 0; i < 3; ++i) {
@@ -142,9 +79,66 @@ TEST_F(ServerTest, NewestFrameWinsAndEveryFrameIsAnsweredOnce) {
   for (int i = 1; i <= kFrames; ++i) EXPECT_EQ(answers[static_cast<std::size_t>(i)], 1) << i;
 }
 
+TEST_F(ServerTest, UnchangedFramesGetTheLastAnswerIfTheClientWants) {
+  start({.live = {.max_new_tokens = 8}});
+  RawWebSocket page(port());
+  const auto ask = [&](const json& settings) {
+    configure(page, settings);
+    page.send(RawWebSocket::kBinary, jpeg());
+    return next(page);
+  };
+  const json first = ask({{"unchanged_below", 2}});
+  EXPECT_FALSE(first.contains("unchanged"));
+  const json second = ask(json::object());
+  EXPECT_EQ(second["unchanged"], true) << second;
+  EXPECT_EQ(second["content"], first["content"]);
+  EXPECT_FALSE(ask({{"prompt", "What else?"}}).contains("unchanged"));
+  EXPECT_FALSE(ask({{"unchanged_below", 0}}).contains("unchanged"));
+  await_metric("fastvlm_frames_total{outcome=\"unchanged\"} 1\n");
+}
+
+TEST_F(ServerTest, TheLastAnswerIsTheDraftOfTheNext) {
+  const auto accepted_tokens = [&](bool drafts) {
+    start({.live = {.max_new_tokens = 30, .drafts = drafts}});
+    {
+      RawWebSocket camera(port());
+      std::string first;
+      for (int i = 0; i < 3; ++i) {
+        camera.send(RawWebSocket::kBinary, jpeg());
+        const std::string content = next(camera)["content"];
+        if (i == 0) first = content;
+        EXPECT_EQ(content, first);
+      }
+    }
+    const double accepted = metric("fastvlm_accepted_tokens_total");
+    stop();
+    return accepted;
+  };
+  EXPECT_EQ(accepted_tokens(false), 0);
+  EXPECT_GT(accepted_tokens(true), 30);
+}
+
+TEST_F(ServerTest, TooMuchWaitingIsRefused) {
+  start({.live = {.max_new_tokens = 1900, .max_waiting_bytes = jpeg().size()}});
+  RawWebSocket first(port());
+  RawWebSocket second(port());
+  for (RawWebSocket* page : {&first, &second}) {
+    configure(*page, {{"stream", true}});
+    page->send(RawWebSocket::kBinary, jpeg());
+    EXPECT_EQ(next(*page)["type"], "token");
+  }
+  first.send(RawWebSocket::kBinary, jpeg());
+  await_metric("fastvlm_frames_waiting 1\n");
+  second.send(RawWebSocket::kBinary, jpeg());
+  json message = next(second);
+  while (message["type"] == "token") message = next(second);
+  EXPECT_EQ(message["code"], "busy") << message;
+  EXPECT_EQ(message["frame_id"], 2);
+}
+
 TEST_F(ServerTest, CancelEndsAnAnswerSoon) {
   constexpr int kLong = 1900;  // tokens: many more than can come before the cancel does
-  start({.max_new_tokens = kLong});
+  start({.live = {.max_new_tokens = kLong}});
   RawWebSocket page(port());
   configure(page, {{"stream", true}, {"max_new_tokens", kLong}, {"temperature", 0}});
   page.send(RawWebSocket::kBinary, jpeg());
@@ -172,6 +166,11 @@ TEST_F(ServerTest, WrongMessagesAreNamed) {
            {R"({"type": "configure", "prompt": 7})", "\"prompt\" must be a text"},
            {R"({"type": "configure", "stream": "yes"})", "\"stream\" must be true or false"},
            {R"({"type": "configure", "max_new_tokens": 1.5})", "\"max_new_tokens\""},
+           {R"({"type": "configure", "request_id": )" + std::string(20000, '[') +
+                std::string(20000, ']') + "}",
+            "JSON object"},
+           {R"({"type": "configure", "prompt": ")" + std::string(70000, 'x') + "\"}",
+            "65536 bytes"},
            {R"({"type": "configure", "temperature": -1})", "temperature"}}) {
     page.send(RawWebSocket::kText, text);
     const json answer = next(page);
@@ -181,7 +180,7 @@ TEST_F(ServerTest, WrongMessagesAreNamed) {
 }
 
 TEST_F(ServerTest, AnswersOverHttp) {
-  start({.max_new_tokens = 4});
+  start({.live = {.max_new_tokens = 4}});
   RawWebSocket camera(port());
   camera.send(RawWebSocket::kBinary, jpeg());
   next(camera);
@@ -277,7 +276,7 @@ TEST_F(ServerTest, ATakenPortIsNamed) {
 }
 
 TEST_F(ServerTest, DrainFinishesWhatIsBegun) {
-  start({.max_new_tokens = 60});
+  start({.live = {.max_new_tokens = 60}});
   RawWebSocket camera(port());
   camera.send(RawWebSocket::kBinary, jpeg());
   camera.send(RawWebSocket::kBinary, jpeg());
@@ -290,6 +289,29 @@ TEST_F(ServerTest, DrainFinishesWhatIsBegun) {
   EXPECT_EQ(frame->payload.substr(0, 2), "\x03\xe9");  // 1001: going away
   camera.send(RawWebSocket::kClose, frame->payload.substr(0, 2));
   thread_.join();
+}
+
+TEST_F(ServerTest, DrainRefusesWhatIsNew) {
+  start({.live = {.max_new_tokens = 1900}});
+  RawWebSocket busy(port());
+  RawWebSocket idle(port());
+  configure(busy, {{"stream", true}});
+  busy.send(RawWebSocket::kBinary, jpeg());
+  EXPECT_EQ(next(busy)["type"], "token");
+  server_->drain(std::chrono::seconds(30));
+  await_metric("fastvlm_draining 1\n");
+  EXPECT_EQ(status_of(http_get(port(), "/readyz")), 503);
+  EXPECT_EQ(status_of(http_get(port(), "/livez")), 200);
+  EXPECT_EQ(status_of(http(port(),
+                           "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                           "Content-Length: 2\r\n\r\n{}")),
+            503);
+  EXPECT_THROW(RawWebSocket{port()}, std::runtime_error);
+  idle.send(RawWebSocket::kBinary, jpeg());
+  EXPECT_EQ(next(idle)["content"], "处理出错: the server is stopping");
+  json message = next(busy);
+  while (message["type"] == "token") message = next(busy);
+  EXPECT_EQ(message["type"], "description") << message;
 }
 
 TEST_F(ServerTest, ClientsThatVanishLeaveNothingBehind) {
@@ -306,8 +328,8 @@ TEST_F(ServerTest, ClientsThatVanishLeaveNothingBehind) {
 }
 
 TEST_F(ServerTest, StalledPeersAreClosed) {
-  start({.transport = {.ping_interval = std::chrono::seconds(1),
-                       .longest_silence = std::chrono::seconds(2)}});
+  start({.transport = {.ping_interval = std::chrono::milliseconds(200),
+                       .longest_silence = std::chrono::milliseconds(1000)}});
   RawWebSocket stalled(port());
   stalled.socket().send(client_frame(RawWebSocket::kBinary, jpeg()).substr(0, 500));
   RawWebSocket healthy(port());

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From a fresh clone to described pictures: installs packages, builds, and asks the bundled demo
 # model (tools/demo/README.md says what it can do) about pictures it was not trained on. If there is
-# a checkpoint under checkpoints/ (tools/get_models.sh), that one describes a picture too.
+# a checkpoint under checkpoints/ (tools/get_models.sh), that one describes a picture too. At the end
+# it serves the page with the demo model, until Ctrl-C or for --seconds N.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,8 +12,11 @@ images=tools/demo/images
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-if [[ $# -gt 0 ]]; then
-  echo "usage: tools/demo.sh" >&2
+seconds=
+if [[ $# -eq 2 && $1 == --seconds && $2 =~ ^[0-9]+$ ]]; then
+  seconds=$2
+elif [[ $# -gt 0 ]]; then
+  echo "usage: tools/demo.sh [--seconds N]" >&2
   exit 2
 fi
 
@@ -70,6 +74,30 @@ find_checkpoint() {
   done
 }
 
+# Serves until a signal or the end of its time. The port is 5000, or another if that is taken. The
+# server runs in the background, so that a signal for this script alone ends both.
+serve() {
+  local port=5000 log=$scratch/server.log server
+  if (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then port=0; fi
+  "$program" serve --model-path "$model" --port "$port" --log-folder "$scratch/logs" 2> "$log" &
+  server=$!
+  trap 'kill -TERM "$server" 2> /dev/null' INT TERM
+  until grep -qs "ready: " "$log"; do
+    kill -0 "$server" 2> /dev/null || {
+      cat "$log" >&2
+      return 1
+    }
+    sleep 0.1
+  done
+  printf '\n  Open %s with a browser: show a webcam or a picture such as %s/0008.jpg.\n' \
+    "$(sed -n 's/.*ready: //p' "$log")" "$images"
+  printf '  It understands shapes, colours, counts and short words. Ctrl-C ends it.\n'
+  if [[ -n $seconds ]]; then (sleep "$seconds"; kill -TERM "$server" 2> /dev/null) & fi
+  # A signal ends the first wait; the server then finishes its answers.
+  wait "$server" || wait "$server" || true
+  trap - INT TERM
+}
+
 stage "packages" tools/install_packages.sh
 stage "build" build
 stage "the demo model describes" describe_scenes
@@ -82,3 +110,5 @@ fi
 printf '\nYour own picture wants a model that has seen more than shapes and words:\n'
 [[ -n $checkpoint ]] || echo "  tools/get_models.sh 0.5b      # Apple's weights, for research; 1.5b and 7b as well"
 echo "  $program describe --model-path ${checkpoint:-checkpoints/llava-fastvithd_0.5b_stage3} --image-file FILE"
+
+stage "the server" serve

@@ -1,14 +1,8 @@
 // fastvlm serve: the server of the real-time system, for cameras, pages and programs.
 #include <fmt/format.h>
-#include <pwd.h>
-#include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/rotating_file_sink.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
-#include <unistd.h>
 
-#include <cctype>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -17,13 +11,15 @@
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "fvlm/core/error.hpp"
 #include "net/server.hpp"
 #include "runtime/engine.hpp"
 #include "tools/command.hpp"
+#include "tools/config_file.hpp"
 #include "tools/options.hpp"
+#include "tools/server_log.hpp"
+#include "tools/systemd.hpp"
 #include "tools/terminal.hpp"
 
 namespace fvlm {
@@ -32,59 +28,12 @@ namespace {
 struct Options {
   EngineOptions engine;
   net::ServerOptions server;
+  std::string config_file;
   std::string api_key_file;
-  std::string log_folder;
+  std::string log_folder = default_log_folder();
+  std::int64_t max_new_tokens = 256;
   double drain_s = 10;
 };
-
-std::filesystem::path default_log_folder() {
-  const char* home = std::getenv("HOME");
-  if (home == nullptr || *home == '\0') {
-    const passwd* user = ::getpwuid(::getuid());
-    home = user == nullptr ? "/tmp" : user->pw_dir;
-  }
-  return std::filesystem::path(home) / "ml-fastvlm-logs";
-}
-
-// The level as a word in capitals.
-class LevelName : public spdlog::custom_flag_formatter {
- public:
-  void format(const spdlog::details::log_msg& message, const std::tm&,
-              spdlog::memory_buf_t& to) override {
-    const spdlog::string_view_t name = spdlog::level::to_string_view(message.level);
-    for (const char c : name) to.push_back(static_cast<char>(std::toupper(c)));
-  }
-  std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<LevelName>();
-  }
-};
-
-// "[2026-11-23 08:17:00] INFO: message" to standard error and to FOLDER/server.log, of which five
-// old ones are kept. Without the file if it cannot be written.
-std::shared_ptr<spdlog::logger> open_log(const std::filesystem::path& folder) {
-  constexpr std::size_t kBytes = std::size_t{10} << 20;
-  constexpr std::size_t kOldFiles = 5;
-  std::vector<spdlog::sink_ptr> sinks = {std::make_shared<spdlog::sinks::stderr_color_sink_mt>()};
-  std::string problem;
-  try {
-    std::filesystem::create_directories(folder);
-    sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
-        (folder / "server.log").string(), kBytes, kOldFiles));
-  } catch (const std::exception& error) {
-    problem = error.what();
-  }
-  auto logger = std::make_shared<spdlog::logger>("server", sinks.begin(), sinks.end());
-  auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  formatter->add_flag<LevelName>('N').set_pattern("[%Y-%m-%d %H:%M:%S] %^%N%$: %v");
-  logger->set_formatter(std::move(formatter));
-  logger->flush_on(spdlog::level::info);
-  if (problem.empty()) {
-    logger->info("📁 log file {}", (folder / "server.log").string());
-  } else {
-    logger->warn("⚠️ no log file: {}", problem);
-  }
-  return logger;
-}
 
 std::string first_line(const std::string& path) {
   std::ifstream file(path);
@@ -95,30 +44,53 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-int serve(Options& options) {
-  if (!options.api_key_file.empty()) options.server.api_key = first_line(options.api_key_file);
-  if (options.server.api_key.empty()) {
-    if (const char* key = std::getenv("FASTVLM_API_KEY")) options.server.api_key = key;
+// What follows from the flags once all are known.
+void complete(Options& options, CLI::App& parser) {
+  if (!options.config_file.empty()) apply_config_file(parser, options.config_file);
+  if (options.engine.model_path.empty()) {
+    throw Error("--model-path is required; run fastvlm serve --help");
   }
-  const auto log = open_log(options.log_folder.empty() ? default_log_folder()
-                                                       : std::filesystem::path(options.log_folder));
-  options.server.log = [log](const std::string& line) { log->info("{}", line); };
-  if (options.server.open_to_all && options.server.api_key.empty()) {
-    log->warn("⚠️ anybody who reaches {} may use this server", options.server.transport.host);
+  net::ServerOptions& server = options.server;
+  if (!options.api_key_file.empty()) server.api_key = first_line(options.api_key_file);
+  if (server.api_key.empty()) {
+    if (const char* key = std::getenv("FASTVLM_API_KEY")) server.api_key = key;
+  }
+  server.live.max_new_tokens = options.max_new_tokens;
+  server.chat.max_new_tokens = options.max_new_tokens;
+}
+
+// Until a signal comes. Systemd hears of us from the thread that serves, as long as that works.
+void wait_for_signal(const InterruptGuard& interrupt, net::Server& server) {
+  const std::chrono::milliseconds watchdog = systemd::watchdog_interval();
+  while (interrupt.signal() == 0) {
+    if (watchdog.count() > 0) server.post([] { systemd::notify("WATCHDOG=1"); });
+    wait_for_event(false, watchdog);
+  }
+}
+
+int serve(Options& options, CLI::App& parser) {
+  complete(options, parser);
+  const auto log = open_server_log(options.log_folder);
+  net::ServerOptions& settings = options.server;
+  settings.log = server_log(log);
+  if (settings.open_to_all && settings.api_key.empty()) {
+    log->warn("⚠️ anybody who reaches {} may use this server", settings.transport.host);
   }
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
-  net::Server server(*engine, options.server);
+  net::Server server(*engine, settings);
   const InterruptGuard interrupt;  // before anybody is told that signals find a server
-  const std::string& host = options.server.transport.host;
   log->info("🚀 {} on {}, {}", engine->info().model, engine->info().device,
             engine->info().precision);
-  log->info("✅ ready: http://{}:{}/", host, server.port());
+  log->info("✅ ready: {}://{}:{}/", settings.transport.certificate_file.empty() ? "http" : "https",
+            settings.transport.host, server.port());
+  systemd::notify("READY=1");
 
   std::thread traffic([&] {
     server.run();
     notify_event();
   });
-  while (interrupt.signal() == 0) wait_for_event(false, std::chrono::milliseconds(-1));
+  wait_for_signal(interrupt, server);
+  systemd::notify("STOPPING=1");
   log->info("stopping: what is begun has {} s", options.drain_s);
   server.drain(std::chrono::milliseconds(static_cast<std::int64_t>(options.drain_s * 1000)));
   traffic.join();
@@ -126,53 +98,143 @@ int serve(Options& options) {
   return kExitSuccess;
 }
 
-}  // namespace
+void add_seconds(CLI::App& parser, const std::string& flag, std::chrono::milliseconds& value,
+                 const std::string& description) {
+  const auto set = [&value](double seconds) {
+    value = std::chrono::milliseconds(static_cast<std::int64_t>(1000 * seconds));
+  };
+  parser
+      .add_option_function<double>(flag, set,
+                                   fmt::format("{} [{}]", description, value.count() / 1000))
+      ->check(CLI::Range(0.01, 86400.0))
+      ->option_text("SECONDS");
+}
 
-Command add_serve(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand("serve", "Serve cameras and pages over WebSocket");
-  const auto options = std::make_shared<Options>();
-  net::ServerOptions& server = options->server;
-  add_model_flags(*parser, options->engine);
-  parser->add_option("--host", server.transport.host, "Address to listen on [127.0.0.1]")
+void add_megabytes(CLI::App& parser, const std::string& flag, std::size_t& value,
+                   const std::string& description) {
+  constexpr std::size_t kMegabyte = std::size_t{1} << 20;
+  const auto set = [&value](std::size_t megabytes) { value = megabytes * kMegabyte; };
+  parser
+      .add_option_function<std::size_t>(flag, set,
+                                        fmt::format("{} [{}]", description, value / kMegabyte))
+      ->check(CLI::Range(1, 1 << 20))
+      ->option_text("MB");
+}
+
+template <class Count>
+void add_count(CLI::App& parser, const std::string& flag, Count& value,
+               const std::string& description) {
+  parser.add_option(flag, value, fmt::format("{} [{}]", description, value))
+      ->check(CLI::Range(1, 1 << 30))
+      ->option_text("N");
+}
+
+void add_access_flags(CLI::App& parser, Options& options) {
+  net::ServerOptions& server = options.server;
+  parser.add_option("--host", server.transport.host, "Address to listen on [127.0.0.1]")
       ->option_text("ADDRESS");
   const auto set_port = [&server](int port) {
     server.transport.port = static_cast<std::uint16_t>(port);
   };
-  parser->add_option_function<int>("--port", set_port, "Port; 0: any that is free [5000]")
+  parser.add_option_function<int>("--port", set_port, "Port; 0: any that is free [5000]")
       ->check(CLI::Range(0, 65535))
       ->option_text("PORT");
   parser
-      ->add_option("--api-key", server.api_key,
-                   "Key that clients must give; see also "
-                   "--api-key-file and $FASTVLM_API_KEY")
+      .add_option("--api-key", server.api_key,
+                  "Key that clients must give; see also --api-key-file and $FASTVLM_API_KEY")
       ->option_text("KEY");
-  parser->add_option("--api-key-file", options->api_key_file, "File whose first line is the key")
+  parser.add_option("--api-key-file", options.api_key_file, "File whose first line is the key")
       ->option_text("FILE");
   parser
-      ->add_option("--allow-origin", server.allowed_origins,
-                   "Web site whose pages may connect, e.g. https://example.org; repeatable")
+      .add_option("--tls-cert", server.transport.certificate_file,
+                  "Certificate with its chain, in PEM: https and wss on the port")
+      ->option_text("FILE");
+  parser.add_option("--tls-key", server.transport.key_file, "The certificate's key, in PEM")
+      ->option_text("FILE");
+  parser
+      .add_option("--allow-origin", server.allowed_origins,
+                  "Web site whose pages may connect, e.g. https://example.org; repeatable")
+      ->take_all()
+      ->allow_extra_args(false)
       ->option_text("ORIGIN");
-  parser->add_flag("--open-to-all", server.open_to_all, "Listen beyond this machine without a key");
-  parser->add_option("--prompt", server.prompt, "What to ask about frames unless the client says")
+  parser.add_flag("--open-to-all", server.open_to_all, "Listen beyond this machine without a key");
+}
+
+void add_answer_flags(CLI::App& parser, Options& options) {
+  net::ServerOptions& server = options.server;
+  parser
+      .add_option("--prompt", server.live.prompt, "What to ask about frames unless the client says")
       ->option_text("TEXT");
   parser
-      ->add_option("--max_new_tokens,--max-new-tokens", server.max_new_tokens,
-                   "Longest answer, in tokens [256]")
+      .add_option("--max_new_tokens,--max-new-tokens", options.max_new_tokens,
+                  "Longest answer, in tokens [256]")
       ->check(CLI::PositiveNumber)
       ->option_text("N");
   parser
-      ->add_option("--max-connections", server.transport.max_connections,
-                   "Connections at a time [1024]")
-      ->check(CLI::PositiveNumber)
-      ->option_text("N");
+      .add_option("--model-name", server.chat.model,
+                  "Name of the model in OpenAI's interface [that of its folder]")
+      ->option_text("NAME");
+  parser.add_flag("--drafts,!--no-drafts", server.live.drafts,
+                  "Try a stream's last answer as the draft of its next, which changes no answer; "
+                  "--no-drafts: do not [on]");
   parser
-      ->add_option("--drain", options->drain_s, "Seconds that answers may take after SIGTERM [10]")
+      .add_option("--unchanged-below", server.live.unchanged_below,
+                  "Answer a frame that differs less from the last one, in 0..255, with the last "
+                  "answer; 0: never [0]")
+      ->check(CLI::Range(0.0, 255.0))
+      ->option_text("X");
+}
+
+void add_limit_flags(CLI::App& parser, Options& options) {
+  net::ServerOptions& server = options.server;
+  net::TransportOptions& transport = server.transport;
+  add_count(parser, "--max-connections", transport.max_connections, "Connections at a time");
+  add_count(parser, "--max-chats", server.chat.max_chats, "Chat completions at a time");
+  add_count(parser, "--max-waiting", options.engine.max_waiting,
+            "Requests in the engine's queue; more are refused");
+  add_count(parser, "--max-waiting-frames", server.live.max_waiting_frames,
+            "Frames that a client may send ahead of their answers");
+  add_megabytes(parser, "--max-waiting-size", server.live.max_waiting_bytes,
+                "Files of all frames that wait");
+  add_megabytes(parser, "--max-decoded-size", server.max_decoded_bytes,
+                "Decoded pictures that wait for the engine");
+  add_megabytes(parser, "--max-message-size", transport.max_message_bytes, "Longest message");
+  add_megabytes(parser, "--max-body-size", transport.max_body_bytes, "Longest body of a request");
+  add_megabytes(parser, "--max-unsent-size", transport.max_unsent_bytes,
+                "What a client may leave unread");
+  add_seconds(parser, "--ping-interval", transport.ping_interval, "Time between two pings");
+  add_seconds(parser, "--longest-silence", transport.longest_silence,
+              "Time without a sign of a client, after which it is closed");
+  add_seconds(parser, "--longest-request", transport.longest_request,
+              "Time that a HTTP request may take to arrive");
+  add_seconds(parser, "--longest-answer", transport.longest_answer,
+              "Time that a chat completion may take");
+  add_count(parser, "--decoders", server.decoders, "Threads that decode pictures");
+  parser.add_option("--drain", options.drain_s, "Seconds that answers may take after SIGTERM [10]")
       ->check(CLI::NonNegativeNumber)
       ->option_text("SECONDS");
+}
+
+}  // namespace
+
+Command add_serve(CLI::App& program) {
+  CLI::App* parser = program.add_subcommand(
+      "serve", "Serve cameras, pages and OpenAI's clients over WebSocket and HTTP");
+  const auto options = std::make_shared<Options>();
+  parser
+      ->add_option(
+          "--config", options->config_file,
+          "File with flags, such as tools/deploy/fastvlm.toml; the command line counts more")
+      ->option_text("FILE");
+  add_model_flags(*parser, options->engine);
+  parser->get_option("--model-path")->required(false);  // it may stand in the file
+  add_access_flags(*parser, *options);
+  add_answer_flags(*parser, *options);
+  add_limit_flags(*parser, *options);
   parser
       ->add_option("--log-folder", options->log_folder, "Where server.log goes [~/ml-fastvlm-logs]")
       ->option_text("DIR");
-  return {parser, [options] { return serve(*options); }};
+  return {parser, [options, parser] { return serve(*options, *parser); }};
 }
 
 }  // namespace fvlm

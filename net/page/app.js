@@ -7,12 +7,13 @@ const camera = byId("camera"), still = byId("still"), answer = byId("answer");
 const kLongestSide = 1024;   // pixels of a frame that is sent: the model sees no more
 const kQuality = 0.85;
 const kHistory = 50;
+const kThumbnail = 96;       // pixels of a picture in the history
 
 let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let socket, retry = 250, linkState = "connecting";
 let picture = null;          // the still picture, as a Blob
 let live = false, busy = false;
-let sent = new Map();        // frame number -> what it looked like
+let sent = new Map();        // frame number -> its question and a small picture
 let frames = 0, streamed = "", finished = [];
 
 // Words -------------------------------------------------------------------------------------------
@@ -25,11 +26,12 @@ function showLanguage() {
   byId("language").textContent = language === "en" ? "中文" : "English";
   byId("language").lang = language === "en" ? "zh" : "en";
   byId("live").textContent = text(live ? "stop" : "live");
+  still.alt = text("picture");
   byId("presets").replaceChildren(...presets[language].map((prompt) => {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = prompt;
-    button.onclick = () => { byId("prompt").value = prompt; describe(); };
+    button.onclick = () => { byId("prompt").value = prompt; ask(); };
     return button;
   }));
   showLink(linkState);
@@ -74,45 +76,77 @@ function connect() {
 function receive(message) {
   if (message.type === "token") {
     streamed += message.content;
-    answer.classList.remove("bad");
-    answer.textContent = streamed;
+    // The same answer again stays as it is, instead of being written anew.
+    if (answer.classList.contains("bad") || !answer.textContent.startsWith(streamed)) say(streamed);
     return;
   }
   if (message.frame_id !== undefined && message.frame_id === frames) busy = false;
-  const look = sent.get(message.frame_id);
+  const frame = sent.get(message.frame_id);
   sent.delete(message.frame_id);
   if (message.type === "description") {
     streamed = "";
-    answer.classList.remove("bad");
-    answer.textContent = message.content;
-    byId("ttft").textContent = `${Math.round(message.ttft_ms)} ms`;
-    byId("total").textContent = `${Math.round(message.total_ms)} ms`;
-    const now = performance.now();
-    finished = [...finished.filter((t) => now - t < 5000), now];
-    const seconds = (now - finished[0]) / 1000;
-    byId("rate").textContent = finished.length > 1 ? ((finished.length - 1) / seconds).toFixed(1) : "–";
-    remember(message.content, look);
+    say(message.content);
+    if (byId("spoken").textContent !== message.content) byId("spoken").textContent = message.content;
+    showFigures(message);
+    remember(message.content, frame);
   } else if (message.type === "error") {
     streamed = "";
-    answer.classList.add("bad");
-    answer.textContent = message.message;
+    if (message.code !== "cancelled") say(message.message, true);
   }
   if (live && !busy) describe();
 }
 
-function remember(content, prompt) {
-  const last = byId("history").firstChild;   // the same again is no news
-  if (last?.lastChild.textContent === content) last.remove();
+function say(words, bad = false) {
+  answer.classList.toggle("bad", bad);
+  answer.textContent = words;
+}
+
+function showFigures(message) {
+  byId("ttft").textContent = `${Math.round(message.ttft_ms)} ms`;
+  byId("total").textContent = `${Math.round(message.total_ms)} ms`;
+  const now = performance.now();
+  finished = live ? [...finished.filter((t) => now - t < 5000), now] : [];
+  const rate = (finished.length - 1) * 1000 / (now - finished[0]);
+  byId("rate").textContent = finished.length > 1 ? rate.toFixed(1) : "–";
+}
+
+function remember(content, frame) {
+  const history = byId("history");
+  const last = history.firstChild;   // the same again is no news
+  if (last?.dataset.content === content && last.dataset.prompt === frame?.prompt) last.remove();
   const item = document.createElement("li");
+  item.dataset.content = content;
+  item.dataset.prompt = frame?.prompt ?? "";
+  const small = document.createElement("img");
+  small.alt = "";
+  small.src = frame?.small ?? "/static/icon.svg";
+  const said = document.createElement("p");
+  said.textContent = content;
+  const about = document.createElement("p");
   const time = document.createElement("time");
   time.dateTime = new Date().toISOString();
   time.textContent = new Date().toLocaleTimeString(language, { hour12: false });
-  const said = document.createElement("span");
-  said.textContent = content;
-  said.title = prompt ?? "";
-  item.append(time, said);
-  byId("history").prepend(item);
-  while (byId("history").children.length > kHistory) byId("history").lastChild.remove();
+  about.append(time, " ", frame?.prompt ?? "");
+  item.append(small, said, about);
+  history.prepend(item);
+  while (history.children.length > kHistory) history.lastChild.remove();
+  byId("clear").hidden = false;
+}
+
+byId("clear").onclick = () => {
+  byId("history").replaceChildren();
+  byId("clear").hidden = true;
+};
+
+// What the user asks does not wait for an answer that is being made.
+function ask() {
+  cancel();
+  describe();
+}
+
+function cancel() {
+  if (busy && socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "cancel" }));
+  busy = false;
 }
 
 async function describe() {
@@ -123,21 +157,27 @@ async function describe() {
   busy = true;
   const frame = await toJpeg(source);
   if (!frame || socket.readyState !== WebSocket.OPEN) { busy = false; return; }
+  const small = draw(source, kThumbnail).toDataURL("image/jpeg", kQuality);
   streamed = "";
   socket.send(JSON.stringify({ type: "configure", prompt, stream: true, temperature: 0 }));
   socket.send(frame);
-  sent.set(++frames, prompt);
+  sent.set(++frames, { prompt, small });
+}
+
+// The picture that an element shows, on a canvas with a longest side.
+function draw(source, side) {
+  const width = source.videoWidth ?? source.naturalWidth, height = source.videoHeight ?? source.naturalHeight;
+  const scale = Math.min(1, side / Math.max(width, height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
+  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
+  return canvas;
 }
 
 function toJpeg(source) {
-  const width = source.videoWidth ?? source.naturalWidth, height = source.videoHeight ?? source.naturalHeight;
-  if (!width || !height) return null;
-  const scale = Math.min(1, kLongestSide / Math.max(width, height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height * scale);
-  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
-  return new Promise((done) => canvas.toBlob(done, "image/jpeg", kQuality));
+  if (!(source.videoWidth ?? source.naturalWidth)) return null;   // it shows nothing yet
+  return new Promise((done) => draw(source, kLongestSide).toBlob(done, "image/jpeg", kQuality));
 }
 
 // Pictures ----------------------------------------------------------------------------------------
@@ -159,22 +199,24 @@ async function showPicture(blob) {
   } catch {
     picture = null;
     show(null);
-    answer.classList.add("bad");
-    answer.textContent = text("unreadable");
+    say(text("unreadable"), true);
     return;
   }
-  describe();
+  ask();
 }
 
 async function startCamera() {
+  if (!navigator.mediaDevices) {   // browsers hide it from pages that came over plain http
+    say(text("insecure"), true);
+    return false;
+  }
   try {
     camera.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: 1280 } });
     await camera.play();
     show(camera);
     return true;
   } catch (error) {
-    answer.classList.add("bad");
-    answer.textContent = `${text("noCamera")} (${error.name})`;
+    say(`${text("noCamera")} (${error.name})`, true);
     return false;
   }
 }
@@ -197,7 +239,7 @@ byId("live").onclick = async () => {
     show(picture ? still : null);
   } else if (await startCamera()) {
     setLive(true);
-    describe();
+    ask();
   }
 };
 
@@ -208,7 +250,7 @@ byId("shot").onclick = async () => {
 };
 
 byId("file").onchange = (event) => event.target.files[0] && showPicture(event.target.files[0]);
-byId("ask").onsubmit = (event) => { event.preventDefault(); describe(); };
+byId("ask").onsubmit = (event) => { event.preventDefault(); ask(); };
 
 const drop = byId("drop");
 drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
@@ -217,6 +259,10 @@ drop.ondrop = (event) => {
   event.preventDefault();
   drop.classList.remove("over");
   if (event.dataTransfer.files[0]) showPicture(event.dataTransfer.files[0]);
+};
+document.onkeydown = (event) => {
+  if (event.key !== "Escape") return;
+  if (live) byId("live").click(); else cancel();
 };
 document.onpaste = (event) => {
   const file = [...event.clipboardData.files].find((f) => f.type.startsWith("image/"));

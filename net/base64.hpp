@@ -1,0 +1,13 @@
+// Base64 (RFC 4648, 4) to bytes.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace fvlm::net {
+
+// Nothing if there is anything in it but digits and padding at its end.
+std::optional<std::string> decode_base64(std::string_view text);
+
+}  // namespace fvlm::net

@@ -1,0 +1,264 @@
+#include "net/chat_service.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <random>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace fvlm::net {
+namespace {
+
+constexpr std::string_view kModels = "/v1/models";
+constexpr std::string_view kChat = "/v1/chat/completions";
+
+std::int64_t now_in_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+ApiError busy_error(const std::string& why) {
+  return {.status = 429, .message = why, .type = "rate_limit_error", .code = "busy"};
+}
+
+ApiError model_not_found(const std::string& asked, const std::string& served) {
+  return {.status = 404,
+          .message = fmt::format("there is no model \"{}\" here, only \"{}\"", asked, served),
+          .param = "model",
+          .code = "model_not_found"};
+}
+
+HttpResponse wrong_method(const HttpRequest& request, const char* allowed) {
+  HttpResponse response = error_response(
+      {.status = 405,
+       .message = fmt::format("{} is for {}, not {}", request.path, allowed, request.method),
+       .code = "method_not_allowed"});
+  response.headers.emplace_back("Allow", allowed);
+  return response;
+}
+
+}  // namespace
+
+ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
+                         Decoder& decoder, Metrics& metrics, Log log, ChatOptions options)
+    : engine_(engine),
+      transport_(transport),
+      inbox_(std::move(inbox)),
+      decoder_(decoder),
+      metrics_(metrics),
+      log_(std::move(log)),
+      options_(std::move(options)),
+      started_(now_in_seconds()),
+      id_prefix_(fmt::format("chatcmpl-{:08x}", std::random_device()())) {
+  if (options_.model.empty()) options_.model = engine_.info().model;
+}
+
+ChatService::~ChatService() {
+  while (!chats_.empty()) abandon(chats_.begin()->first);
+}
+
+std::optional<HttpResponse> ChatService::answer(ExchangeId id, HttpRequest request) {
+  if (request.path == kChat) {
+    if (request.method != "POST") return wrong_method(request, "POST");
+    return begin(id, std::move(request));
+  }
+  if (auto models = answer_models(request)) return models;
+  return error_response({.status = 404,
+                         .message = fmt::format("{} is not served here, only {} and {}",
+                                                request.path, kModels, kChat),
+                         .code = "not_found"});
+}
+
+std::optional<HttpResponse> ChatService::answer_models(const HttpRequest& request) const {
+  std::string_view rest = request.path;
+  if (!rest.starts_with(kModels)) return std::nullopt;
+  rest.remove_prefix(kModels.size());
+  if (!rest.empty() && rest.front() != '/') return std::nullopt;
+  if (request.method != "GET" && request.method != "HEAD") return wrong_method(request, "GET");
+  if (rest.empty()) {
+    return HttpResponse{200, "application/json", write_models(options_.model, started_), {}};
+  }
+  const std::string asked(rest.substr(1));
+  if (asked != options_.model) return error_response(model_not_found(asked, options_.model));
+  return HttpResponse{200, "application/json", write_model(options_.model, started_), {}};
+}
+
+std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest request) {
+  if (draining_) {
+    metrics_.end_chat("stopping");
+    return error_response({.status = 503,
+                           .message = "the server is stopping",
+                           .type = "server_error",
+                           .code = "stopping"});
+  }
+  if (chats_.size() >= options_.max_chats) {
+    metrics_.end_chat("busy");
+    return error_response(busy_error("too many chats at a time"));
+  }
+  log_(LogLevel::kInfo, fmt::format("📥 {} chat {} 📊 {:.1f} KB", request.peer, id,
+                                    static_cast<double>(request.body.size()) / 1000));
+  chats_.emplace(id, Chat{.peer = request.peer});
+  decoder_.put([this, id, body = std::move(request.body)] { submit(id, body); });
+  return std::nullopt;
+}
+
+void ChatService::submit(ExchangeId id, const std::string& body) {
+  const auto refuse = [&](ApiError error) {
+    inbox_->post([this, id, error = std::move(error)] { fail(id, error); });
+  };
+  const auto read = read_chat_request(body);
+  if (const auto* error = std::get_if<ApiError>(&read)) {
+    refuse(*error);
+    return;
+  }
+  const auto& chat = std::get<ChatRequest>(read);
+  if (chat.model != options_.model) {
+    refuse(model_not_found(chat.model, options_.model));
+    return;
+  }
+  try {
+    Request request = make_request(id, chat);
+    inbox_->post(
+        [this, id,
+         settings = ChatRequest{
+             .stop = chat.stop, .stream = chat.stream, .include_usage = chat.include_usage}] {
+          accept(id, settings);
+        });
+    const RequestId number = engine_.submit(std::move(request));
+    inbox_->post([this, id, number] { on_submitted(id, number); });
+  } catch (const Busy& busy) {
+    refuse(busy_error(busy.what()));
+  } catch (const std::exception& error) {
+    refuse({.message = error.what(), .param = "messages"});
+  }
+}
+
+Request ChatService::make_request(ExchangeId id, const ChatRequest& chat) {
+  Request request;
+  std::vector<Decoder::Lease> leases;
+  for (const ChatTurn& turn : chat.turns) {
+    Turn& to =
+        request.conversation.emplace_back(Turn{.role = turn.role, .text = turn.text, .images = {}});
+    for (const std::string& file : turn.images) {
+      leases.push_back(decoder_.decode(file, to.images));
+    }
+  }
+  request.sampling = chat.sampling;
+  request.sampling.max_new_tokens = std::min(chat.sampling.max_new_tokens, options_.max_new_tokens);
+  request.on_text = [this, inbox = inbox_, id](std::string_view text) {
+    inbox->post([this, id, piece = std::string(text)] { on_text(id, piece); });
+  };
+  request.on_done = [this, inbox = inbox_, id, leases = std::move(leases)](const Result& result) {
+    inbox->post([this, id, result] { on_done(id, result); });
+  };
+  return request;
+}
+
+void ChatService::accept(ExchangeId id, const ChatRequest& request) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) return;
+  Chat& chat = known->second;
+  chat.answer = {.id = fmt::format("{}{:08x}", id_prefix_, id),
+                 .model = options_.model,
+                 .created = now_in_seconds(),
+                 .include_usage = request.include_usage};
+  chat.stream = request.stream;
+  chat.stop = StopFilter(request.stop);
+}
+
+void ChatService::on_submitted(ExchangeId id, RequestId request) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) {
+    engine_.cancel(request);  // its client is gone, or it has ended already
+  } else {
+    known->second.request = request;
+  }
+}
+
+void ChatService::abandon(ExchangeId id) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) return;
+  if (known->second.request) engine_.cancel(*known->second.request);
+  metrics_.end_chat("abandoned");
+  log_(LogLevel::kInfo, fmt::format("🔌 {} left chat {}", known->second.peer, id));
+  chats_.erase(known);
+}
+
+void ChatService::on_text(ExchangeId id, const std::string& text) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) return;
+  Chat& chat = known->second;
+  if (chat.stop.stopped()) return;
+  say(id, chat, chat.stop.add(text));
+  // The work ends, and on_done with it.
+  if (chat.stop.stopped() && chat.request) engine_.cancel(*chat.request);
+}
+
+void ChatService::say(ExchangeId id, Chat& chat, const std::string& text) {
+  chat.text += text;
+  if (!chat.stream) return;
+  std::string events;
+  if (!std::exchange(chat.begun, true)) {
+    transport_.respond(id,
+                       {200,
+                        "text/event-stream; charset=utf-8",
+                        first_event(chat.answer),
+                        {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}},
+                       true);
+  }
+  if (!text.empty()) transport_.add_to_response(id, text_event(chat.answer, text));
+}
+
+void ChatService::on_done(ExchangeId id, const Result& result) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) return;
+  Chat& chat = known->second;
+  const bool stopped = chat.stop.stopped();
+  if (result.outcome == Outcome::kFailed || (result.outcome == Outcome::kCancelled && !stopped)) {
+    fail(id, {.status = 500, .message = result.error, .type = "server_error", .code = "failed"});
+    return;
+  }
+  say(id, chat, chat.stop.finish());
+  metrics_.add(result.statistics);
+  finish(id, chat, !stopped && result.outcome == Outcome::kLength ? "length" : "stop",
+         result.statistics);
+  chats_.erase(known);
+}
+
+void ChatService::finish(ExchangeId id, const Chat& chat, const char* finish_reason,
+                         const Statistics& statistics) {
+  metrics_.end_chat("answered");
+  log_(LogLevel::kInfo, fmt::format("📤 {} chat {} ✨ {:.0f} ms: {}", chat.peer, id,
+                                    1000 * statistics.total_s, chat.text));
+  if (chat.stream) {
+    transport_.add_to_response(id, last_events(chat.answer, finish_reason, statistics));
+    transport_.finish_response(id);
+  } else {
+    transport_.respond(id, {200,
+                            "application/json",
+                            write_answer(chat.answer, chat.text, finish_reason, statistics),
+                            {}});
+  }
+}
+
+void ChatService::fail(ExchangeId id, const ApiError& error) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) return;
+  metrics_.end_chat(error.code.empty() ? "bad_request" : error.code);
+  log_(LogLevel::kError, fmt::format("❌ {} chat {}: {}", known->second.peer, id, error.message));
+  if (known->second.begun) {
+    transport_.add_to_response(id, error_event(error));
+    transport_.finish_response(id);
+  } else {
+    transport_.respond(id, error_response(error));
+  }
+  chats_.erase(known);
+}
+
+}  // namespace fvlm::net

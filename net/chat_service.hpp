@@ -1,0 +1,86 @@
+// Chat completions as OpenAI defines them: one request over HTTP, one answer, whole or as a stream
+// of events. For the transport's thread; requests are read and their pictures decoded by others.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "net/decoder.hpp"
+#include "net/inbox.hpp"
+#include "net/log.hpp"
+#include "net/metrics.hpp"
+#include "net/openai.hpp"
+#include "net/stop_filter.hpp"
+#include "net/transport.hpp"
+#include "runtime/engine.hpp"
+
+namespace fvlm::net {
+
+struct ChatOptions {
+  std::string model{};  // the name that clients call the model by; empty: the engine's
+  std::int64_t max_new_tokens = 256;
+  std::size_t max_chats = 256;  // at a time
+};
+
+class ChatService {
+ public:
+  ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox, Decoder& decoder,
+              Metrics& metrics, Log log, ChatOptions options);
+  // Cancels what is begun.
+  ~ChatService();
+  ChatService(const ChatService&) = delete;
+  ChatService& operator=(const ChatService&) = delete;
+
+  // Answers a request for /v1/..., at once or, with nothing, later through the transport.
+  std::optional<HttpResponse> answer(ExchangeId id, HttpRequest request);
+  // Nobody waits for the answer any more.
+  void abandon(ExchangeId id);
+  // From now on new requests are refused.
+  void drain() { draining_ = true; }
+
+  std::int64_t running() const { return static_cast<std::int64_t>(chats_.size()); }
+
+ private:
+  struct Chat {
+    std::string peer{};
+    ChatAnswer answer{};
+    bool stream = false;
+    StopFilter stop{};
+    std::string text{};                  // so far
+    bool begun = false;                  // the head of a stream is sent
+    std::optional<RequestId> request{};  // once the engine has it
+  };
+
+  std::optional<HttpResponse> answer_models(const HttpRequest& request) const;
+  std::optional<HttpResponse> begin(ExchangeId id, HttpRequest request);
+  // On a thread of the decoder's.
+  void submit(ExchangeId id, const std::string& body);
+  Request make_request(ExchangeId id, const ChatRequest& chat);
+
+  void accept(ExchangeId id, const ChatRequest& request);
+  void on_submitted(ExchangeId id, RequestId request);
+  void on_text(ExchangeId id, const std::string& text);
+  void on_done(ExchangeId id, const Result& result);
+  void say(ExchangeId id, Chat& chat, const std::string& text);
+  void finish(ExchangeId id, const Chat& chat, const char* finish_reason,
+              const Statistics& statistics);
+  void fail(ExchangeId id, const ApiError& error);
+
+  Engine& engine_;
+  Transport& transport_;
+  std::shared_ptr<Inbox> inbox_;
+  Decoder& decoder_;
+  Metrics& metrics_;
+  Log log_;
+  ChatOptions options_;
+  std::int64_t started_;  // seconds since 1970
+  std::string id_prefix_;
+  std::map<ExchangeId, Chat> chats_;
+  bool draining_ = false;
+};
+
+}  // namespace fvlm::net

@@ -1,0 +1,13 @@
+// What a server tells about itself: a level and one line of text.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace fvlm::net {
+
+enum class LogLevel : std::uint8_t { kInfo, kWarning, kError };
+using Log = std::function<void(LogLevel level, const std::string& line)>;
+
+}  // namespace fvlm::net

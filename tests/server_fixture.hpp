@@ -1,0 +1,83 @@
+// The server with a small golden model behind it, for tests that see it from its clients' side of
+// the socket.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "net/server.hpp"
+#include "runtime/engine.hpp"
+#include "tests/raw_websocket.hpp"
+#include "tests/temporary_folder.hpp"
+
+namespace fvlm {
+
+using nlohmann::json;
+
+inline const std::filesystem::path kData = FVLM_TEST_DATA;
+
+inline std::string jpeg() {
+  return read_file(kData / "images" / "420.jpg");
+}
+
+class ServerTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    EngineOptions options;
+    options.model_path = kData / "golden" / "tiny" / "checkpoint";
+    options.device = Device::kCpu;
+    options.precision = Precision::kF32;
+    options.threads = 1;
+    engine_ = Engine::load(options);
+  }
+  static void TearDownTestSuite() { engine_.reset(); }
+
+  void start(net::ServerOptions options = {}) {
+    options.transport.port = 0;
+    server_ = std::make_unique<net::Server>(*engine_, options);
+    thread_ = std::thread([this] { server_->run(); });
+  }
+  void stop() {
+    if (!server_) return;
+    server_->drain(std::chrono::milliseconds(0));
+    if (thread_.joinable()) thread_.join();
+    server_.reset();
+  }
+  ~ServerTest() override { stop(); }
+  std::uint16_t port() const { return server_->port(); }
+
+  // The next message, as an object; empty at the end of the connection.
+  static json next(RawWebSocket& socket) { return json::parse(socket.next_text(), nullptr, false); }
+  static void configure(RawWebSocket& socket, json settings) {
+    settings["type"] = "configure";
+    socket.send(RawWebSocket::kText, settings.dump());
+  }
+
+  double metric(const std::string& name) const {
+    const std::string text = http_get(port(), "/metrics");
+    const std::string line = "\n" + name + " ";
+    const std::size_t at = text.find(line);
+    return at == text.npos ? -1 : std::stod(text.substr(at + line.size()));
+  }
+  // Fails the test if it does not come to be within a while.
+  void await_metric(const std::string& line) const {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (http_get(port(), "/metrics").find(line) == std::string::npos) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << line;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+
+  static inline std::unique_ptr<Engine> engine_;
+  std::unique_ptr<net::Server> server_;
+  std::thread thread_;
+};
+
+}  // namespace fvlm

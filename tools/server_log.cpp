@@ -1,0 +1,90 @@
+#include "tools/server_log.hpp"
+
+#include <pwd.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <cstdlib>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace fvlm {
+namespace {
+
+// The level as a word in capitals.
+class LevelName : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& to) override {
+    const spdlog::string_view_t name = spdlog::level::to_string_view(message.level);
+    for (const char c : name) to.push_back(static_cast<char>(std::toupper(c)));
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<LevelName>();
+  }
+};
+
+spdlog::level::level_enum level_of(net::LogLevel level) {
+  switch (level) {
+    case net::LogLevel::kInfo:
+      return spdlog::level::info;
+    case net::LogLevel::kWarning:
+      return spdlog::level::warn;
+    case net::LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+}  // namespace
+
+std::filesystem::path default_log_folder() {
+  const char* home = std::getenv("HOME");
+  if (home == nullptr || *home == '\0') {
+    const passwd* user = ::getpwuid(::getuid());
+    home = user == nullptr ? "/tmp" : user->pw_dir;
+  }
+  return std::filesystem::path(home) / "ml-fastvlm-logs";
+}
+
+std::shared_ptr<spdlog::logger> open_server_log(const std::filesystem::path& folder) {
+  constexpr std::size_t kBytes = std::size_t{10} << 20;
+  constexpr std::size_t kOldFiles = 5;
+  std::vector<spdlog::sink_ptr> sinks = {std::make_shared<spdlog::sinks::stderr_color_sink_mt>()};
+  std::string problem;
+  try {
+    std::filesystem::create_directories(folder);
+    sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
+        (folder / "server.log").string(), kBytes, kOldFiles));
+  } catch (const std::exception& error) {
+    problem = error.what();
+  }
+  auto logger = std::make_shared<spdlog::logger>("server", sinks.begin(), sinks.end());
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<LevelName>('N').set_pattern("[%Y-%m-%d %H:%M:%S] %^%N%$: %v");
+  logger->set_formatter(std::move(formatter));
+  logger->flush_on(spdlog::level::info);
+  if (problem.empty()) {
+    logger->info("📁 log file {}", (folder / "server.log").string());
+  } else {
+    logger->warn("⚠️ no log file: {}", problem);
+  }
+  return logger;
+}
+
+net::Log server_log(std::shared_ptr<spdlog::logger> logger) {
+  return [logger = std::move(logger)](net::LogLevel level, std::string line) {
+    std::replace_if(
+        line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+    logger->log(level_of(level), "{}", line);
+  };
+}
+
+}  // namespace fvlm
