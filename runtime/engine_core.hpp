@@ -161,7 +161,7 @@ class EngineCore final : public Engine {
       for (const Image& image : turn.images) {
         PreparedImage& prepared = g.images.emplace_back();
         prepared.pixels.resize(static_cast<std::size_t>(side * side * 3));
-        pad_and_resize(image, side, info_.threads, prepared.pixels);
+        pad_and_resize(loaded_->backend, image, side, info_.threads, prepared.pixels);
         prepared.hash = hash_of(prepared.pixels);
       }
     }

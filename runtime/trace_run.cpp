@@ -19,7 +19,7 @@ std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& che
   LoadedModel<B> loaded(checkpoint, std::move(backend), {}, {});
   const std::int64_t side = loaded.config.vision.image_size;
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side * side * 3));
-  pad_and_resize(image, side, thread_count(options.threads), pixels);
+  pad_and_resize(loaded.backend, image, side, thread_count(options.threads), pixels);
   return trace_model(loaded, pixels, options.prompt_ids, options.max_new_tokens);
 }
 

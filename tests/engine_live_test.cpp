@@ -92,7 +92,7 @@ TEST_P(EngineLiveTest, AnUnchangedFrameIsAnsweredWithoutLooking) {
 
 TEST_P(EngineLiveTest, ViewsDoNotMix) {
   const auto engine = load();
-  constexpr std::size_t kViews = 6;
+  constexpr std::size_t kViews = 3;
   std::vector<Listener> listeners(3 * kViews);
   for (std::size_t i = 0; i < listeners.size(); ++i) {
     engine->submit(listeners[i].attach(look(i % kViews, static_cast<int>(i % kViews), 8)));

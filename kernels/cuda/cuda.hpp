@@ -18,6 +18,7 @@
 
 #include "fvlm/core/buffer.hpp"
 #include "fvlm/ops/backend.hpp"
+#include "fvlm/ops/resize.hpp"
 #include "fvlm/ops/token_choice.hpp"
 #include "kernels/cuda/decoder.hpp"
 #include "kernels/cuda/depthwise.hpp"
@@ -78,6 +79,9 @@ class CudaBackend {
   std::int64_t weight_bytes() const { return weight_bytes_; }
 
   FeatureMap<const std::uint8_t> upload(FeatureMap<const std::uint8_t> pixels);
+  // Memory for it grows with the largest picture.
+  void resize(FeatureMap<const std::uint8_t> picture, const ResizePlan& plan,
+              std::span<std::uint8_t> out);
   View<float> download(View<float> rows);
   View<float> download(View<BFloat16> rows);
   void copy(View<const E> from, View<E> to);
@@ -154,6 +158,8 @@ class CudaBackend {
   std::unique_ptr<std::array<Staging<target>, 2>> packing_ =
       std::make_unique<std::array<Staging<target>, 2>>();  // by turns
   std::unique_ptr<Staging<target>> pixels_ = std::make_unique<Staging<target>>();
+  std::unique_ptr<Staging<target>> picture_ = std::make_unique<Staging<target>>();
+  DeviceBuffer<target> resizing_;  // pictures, tables and results of resize()
   std::unique_ptr<Staging<target>> words_ = std::make_unique<Staging<target>>();
   std::unique_ptr<Staging<target>> choices_ = std::make_unique<Staging<target>>();
   PinnedBuffer<target> chosen_;  // tokens
@@ -212,5 +218,6 @@ extern template class CudaBackend<Target::kDevice, BFloat16>;
 static_assert(Backend<CudaBackend<Target::kEmulated, float>>);
 static_assert(Backend<CudaBackend<Target::kEmulated, BFloat16>>);
 static_assert(ChoosesTokens<CudaBackend<Target::kEmulated, BFloat16>>);
+static_assert(ResizesPictures<CudaBackend<Target::kEmulated, BFloat16>>);
 
 }  // namespace fvlm
