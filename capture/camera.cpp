@@ -50,7 +50,7 @@ void Camera::stream() {
       heard = Clock::now();
       counters_.captured.add();
       mailbox_.put(*std::move(frame));
-      tell(true, source->description());
+      if (!told_.live) tell(true, source->description());
     } else if (Clock::now() - heard > options_.longest_silence) {
       throw SourceError(
           fmt::format("{}: no good frame for {:.1f} s", source->description(),

@@ -50,7 +50,11 @@ std::optional<PageAnswer> file_answer(std::string_view path) {
       return PageAnswer{200,
                         std::string(type_of(name)),
                         std::string(content),
-                        {{"Cache-Control", "no-cache"}, {"X-Content-Type-Options", "nosniff"}}};
+                        {{"Cache-Control", "no-cache"},
+                         {"X-Content-Type-Options", "nosniff"},
+                         {"Content-Security-Policy",
+                          "default-src 'self'; img-src 'self' blob:; connect-src 'self' ws: wss:; "
+                          "frame-ancestors 'none'"}}};
     }
   }
   return std::nullopt;

@@ -1,18 +1,22 @@
 // The whole client from outside: the program, between a server and viewers that are tests.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "capture/jpeg_header.hpp"
+#include "capture/pattern_source.hpp"
 #include "tests/camera_jpeg.hpp"
 #include "tests/camera_program.hpp"
 #include "tests/camera_server.hpp"
@@ -89,6 +93,26 @@ TEST_F(ClientTest, AnOriginalServerGetsPicturesAndNothingElse) {
   EXPECT_EQ(server.violation(), "");
   for (const std::string& jpeg : server.pictures()) EXPECT_EQ(decode_jpeg(jpeg).width, 320);
   EXPECT_TRUE(contains(read_file(folder / "client.log"), "✨ A tree."));
+}
+
+TEST_F(ClientTest, FilesArriveAsTheyAre) {
+  const auto pattern = [](int width) {
+    PatternSource source(PixelFormat::kMjpeg, width, 1000);
+    const Frame frame = *source.next(Milliseconds(100));
+    return std::string(reinterpret_cast<const char*>(frame.bytes.data), frame.bytes.size);
+  };
+  const std::vector<std::string> files = {pattern(64), pattern(640), pattern(320)};
+  std::filesystem::create_directory(folder / "scenes");
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    write_file(folder / "scenes" / (std::to_string(i) + ".jpg"), files[i]);
+  }
+  CameraServer server(describe);
+  const auto camera = start(server.url(), {"--source", "images:" + (folder / "scenes").string(),
+                                           "--fps", "5", "--interval", "10ms"});
+  EXPECT_TRUE(
+      CameraProgram::wait_for([&] { return server.pictures().size() >= 6; }, Milliseconds(20'000)));
+  const std::vector<std::string> pictures = server.pictures();
+  for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(pictures[i], files[i % 3]) << i;
 }
 
 TEST_F(ClientTest, TwoSignalsEndItAsWellAsOne) {
@@ -335,6 +359,28 @@ TEST_F(ClientTest, SettingsMayComeFromAFile) {
   EXPECT_TRUE(
       CameraProgram::wait_for([&] { return server.pictures().size() >= 3; }, Milliseconds(5000)));
   EXPECT_EQ(decode_jpeg(server.pictures().at(0)).width, 160);
+}
+
+TEST_F(ClientTest, AServiceManagerIsToldHowItGoes) {
+  const std::string path = (folder / "notify").string();
+  const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const auto told = [socket] {
+    std::array<char, 64> text{};
+    const ssize_t size = ::recv(socket, text.data(), text.size(), 0);
+    return std::string(text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+  };
+  ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  const auto camera = start(kNowhere, {"--source", "test-pattern"});
+  ::unsetenv("NOTIFY_SOCKET");
+  EXPECT_EQ(told(), "READY=1");
+  EXPECT_EQ(told(), "WATCHDOG=1");
+  EXPECT_EQ(camera->end(SIGTERM), 0);
+  EXPECT_EQ(told(), "STOPPING=1");
+  ::close(socket);
 }
 
 TEST_F(ClientTest, WrongFlagsAreNamed) {

@@ -14,6 +14,7 @@
 #include "capture/jpeg_stream.hpp"
 #include "capture/pattern_source.hpp"
 #include "capture/planes.hpp"
+#include "capture/source.hpp"
 #include "tests/camera_jpeg.hpp"
 
 namespace fvlm::capture {
@@ -228,7 +229,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Shape{PixelFormat::kYuyv, 638, 14, 0, 638 * 14 * 2},
                     // Not a whole number of blocks wide: rows must be padded, and so are copied.
                     Shape{PixelFormat::kYu12, 602, 338, 0, 602 * 338 * 3 / 2},
-                    Shape{PixelFormat::kGrey, 33, 17, 0, 33 * 17}));
+                    Shape{PixelFormat::kGrey, 33, 17, 0, 33 * 17}),
+    [](const auto& test) {
+      return name_of(test.param.format) + "_" + std::to_string(test.param.width) + "x" +
+             std::to_string(test.param.height);
+    });
 
 TEST(Encoder, PatternsOfAllFormatsAreTheSamePicture) {
   Counters counters;
