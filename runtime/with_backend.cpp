@@ -46,6 +46,7 @@ bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
   MatrixBytes weights(checkpoint, formats);
   model.visit(weights);
   const double element = choice.precision == Precision::kF32 ? 4 : 2;
+  // Twice: the encoder has some of its own, to run beside the decoder.
   const double scratch =
       static_cast<double>(scratch_bytes(
           config, pass_limits(config, CudaBackend<Target::kDevice, BFloat16>::kScratchBudget))) *
