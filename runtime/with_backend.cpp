@@ -50,7 +50,7 @@ bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
   const double scratch =
       static_cast<double>(scratch_bytes(
           config, pass_limits(config, CudaBackend<Target::kDevice, BFloat16>::kScratchBudget))) *
-      element / 4;
+      2 * element / 4;
   const double cache =
       2 * element *
       static_cast<double>(config.text.layers * config.text.kv_size() * choice.cache_tokens);
