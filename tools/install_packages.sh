@@ -8,7 +8,7 @@ packages=(
   libdnnl-dev libhwy-dev libboost-context-dev
   libfmt-dev nlohmann-json3-dev libcli11-dev
   libjpeg-dev libpng-dev libwebp-dev libutf8proc-dev libzip-dev zlib1g-dev
-  libwebsocketpp-dev libasio-dev libspdlog-dev
+  libwebsocketpp-dev libasio-dev libssl-dev libspdlog-dev
   libgtest-dev libbenchmark-dev
 )
 
