@@ -161,7 +161,7 @@ class EngineCore final : public Engine {
       for (const Image& image : turn.images) {
         PreparedImage& prepared = g.images.emplace_back();
         prepared.pixels.resize(static_cast<std::size_t>(side * side * 3));
-        pad_and_resize(image, side, info_.threads, prepared.pixels);
+        pad_and_resize(loaded_->backend, image, side, info_.threads, prepared.pixels);
         prepared.hash = hash_of(prepared.pixels);
       }
     }
@@ -272,12 +272,8 @@ class EngineCore final : public Engine {
     const auto logits =
         backend.arena().template matrix<float>(std::ssize(done), loaded_->config.text.vocab_size);
     decoder.logits(backend, last, logits);
-    const View<float> chosen_from = backend.download(logits);
-    for (std::size_t i = 0; i < done.size(); ++i) {
-      done[i]->statistics.prefill_s += since(start);
-      guarded(*done[i],
-              [&] { choose(*done[i], chosen_from.slice_rows(static_cast<std::int64_t>(i), 1)); });
-    }
+    choose(done, logits);
+    for (Generation* g : done) g->statistics.prefill_s += since(start);
   }
 
   // The rows of prompts: x [rows of all pieces, hidden].
@@ -354,24 +350,59 @@ class EngineCore final : public Engine {
         ++counters.decode_passes;
         counters.decoded_rows += rows;
       });
-      const View<float> chosen_from = backend.download(logits);
-      std::int64_t row = 0;
-      for (Generation* g : group) {
-        const std::int64_t count = g->decode_rows();
-        guarded(*g, [&] { choose(*g, chosen_from.slice_rows(row, count)); });
-        row += count;
-      }
+      choose(group, logits);
     } catch (const std::exception& e) {
       for (Generation* g : group) fail(*g, e.what());
     }
   }
 
-  // Takes the next tokens and streams what they say.
-  void choose(Generation& g, View<float> logits) {
-    g.advance(logits, eos_, [this](const Sequence& parent, std::int64_t tokens) {
-      make_room(1);
-      return fork(parent, tokens);
-    });
+  // Takes the next tokens of a group from the logits of its rows, and streams what they say.
+  void choose(const std::vector<Generation*>& group, View<float> logits) {
+    if constexpr (ChoosesTokens<B>) {
+      if (std::all_of(group.begin(), group.end(), backend_can_choose)) {
+        return choose_there(group, logits);
+      }
+    }
+    const View<float> here = loaded_->backend.download(logits);
+    std::int64_t row = 0;
+    for (Generation* g : group) {
+      const std::int64_t count = g->decode_rows();
+      guarded(*g, [&] {
+        g->advance(here.slice_rows(row, count), eos_, [this](const Sequence& parent, auto tokens) {
+          make_room(1);
+          return fork(parent, tokens);
+        });
+        say_new(*g);
+      });
+      row += count;
+    }
+  }
+
+  static bool backend_can_choose(const Generation* g) {
+    const Sampling& how = g->request.sampling;
+    return how.num_beams <= 1 &&
+           B::can_choose({.temperature = how.temperature, .top_k = how.top_k});
+  }
+
+  // The same where the logits are.
+  void choose_there(const std::vector<Generation*>& group, View<float> logits) {
+    std::vector<TokenChoice> choices;
+    for (Generation* g : group) {
+      const auto more = g->choices();
+      choices.insert(choices.end(), more.begin(), more.end());
+    }
+    auto tokens = loaded_->backend.choose(logits, choices);
+    for (Generation* g : group) {
+      const auto count = static_cast<std::size_t>(g->decode_rows());
+      guarded(*g, [&] {
+        g->advance(tokens.first(count), eos_);
+        say_new(*g);
+      });
+      tokens = tokens.subspan(count);
+    }
+  }
+
+  void say_new(Generation& g) {
     if (g.request.sampling.num_beams > 1) return;  // the answer is known at the end
     const auto& tokens = g.hypotheses.front().tokens;
     for (; g.said < tokens.size(); ++g.said) {

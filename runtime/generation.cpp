@@ -47,31 +47,62 @@ Generation::Generation(RequestId request_id, Request r, std::vector<std::int32_t
       sampler_(request.sampling, seed) {}
 
 void Generation::advance(View<float> logits, std::span<const std::int32_t> eos, const Fork& fork) {
-  if (statistics.new_tokens == 0) first_token = Clock::now();
   if (request.sampling.num_beams > 1) {
+    if (statistics.new_tokens == 0) first_token = Clock::now();
     advance_beams(logits, eos, fork);
     ++statistics.new_tokens;
     if (!outcome && statistics.new_tokens >= max_new_tokens) end(Outcome::kLength);
-  } else {
-    advance_single(logits, eos);
+    return;
   }
+  write_history();
+  advance_single(
+      [&](std::size_t r) {
+        return sampler_.sample(row(logits, static_cast<std::int64_t>(r)), history_of(r));
+      },
+      eos);
 }
 
-void Generation::advance_single(View<float> logits, std::span<const std::int32_t> eos) {
+void Generation::write_history() {
+  history_ = ids;
+  const auto& tokens = hypotheses.front().tokens;
+  history_.insert(history_.end(), tokens.begin(), tokens.end());
+  history_.insert(history_.end(), proposed.begin(), proposed.end());
+}
+
+std::vector<TokenChoice> Generation::choices() {
+  write_history();
+  std::vector<TokenChoice> all;
+  for (std::size_t r = 0; r <= proposed.size(); ++r) {
+    all.push_back(sampler_.choice(history_of(r), r));
+  }
+  return all;
+}
+
+void Generation::advance(std::span<const std::int32_t> chosen, std::span<const std::int32_t> eos) {
+  std::size_t used = 0;
+  advance_single(
+      [&](std::size_t r) {
+        ++used;
+        return chosen[r];
+      },
+      eos);
+  sampler_.choices_made(used);
+}
+
+// choose(row): the token of one of the rows, which are asked in order.
+template <class Choose>
+void Generation::advance_single(const Choose& choose, std::span<const std::int32_t> eos) {
+  if (statistics.new_tokens == 0) first_token = Clock::now();
   Hypothesis& only = hypotheses.front();
-  std::vector<std::int32_t> history = ids;
-  history.insert(history.end(), only.tokens.begin(), only.tokens.end());
   std::size_t accepted = 0;
   while (!outcome) {
-    const std::int32_t token =
-        sampler_.sample(row(logits, static_cast<std::int64_t>(accepted)), history);
+    const std::int32_t token = choose(accepted);
     ++statistics.new_tokens;
     if (contains(eos, token)) {
       end(Outcome::kStop);
       break;
     }
     only.tokens.push_back(token);
-    history.push_back(token);
     if (statistics.new_tokens >= max_new_tokens) end(Outcome::kLength);
     if (accepted == proposed.size() || token != proposed[accepted]) break;
     ++accepted;

@@ -61,6 +61,10 @@ struct Generation {
   // last position, of each hypothesis, or of the last token and the proposed ones after it, which
   // are taken over as far as they are what is chosen. `eos` are the tokens that end an answer.
   void advance(View<float> logits, std::span<const std::int32_t> eos, const Fork& fork);
+  // The same in two steps, without beams, for a backend that chooses: how the token of each row is
+  // chosen, and what is done with these tokens. Histories live until the second step.
+  std::vector<TokenChoice> choices();
+  void advance(std::span<const std::int32_t> chosen, std::span<const std::int32_t> eos);
   // Ends it early; what was generated so far is kept.
   void end(Outcome how);
   // Ends it with an answer that was given before.
@@ -101,7 +105,14 @@ struct Generation {
   std::vector<std::int32_t> answer;  // its tokens, at the end
 
  private:
-  void advance_single(View<float> logits, std::span<const std::int32_t> eos);
+  // All tokens so far and, after them, the proposed ones: row i's history is all but the last
+  // proposed.size() - i of them.
+  std::span<const std::int32_t> history_of(std::size_t row) const {
+    return std::span(history_).first(history_.size() - proposed.size() + row);
+  }
+  void write_history();
+  template <class Choose>
+  void advance_single(const Choose& choose, std::span<const std::int32_t> eos);
   void advance_beams(View<float> logits, std::span<const std::int32_t> eos, const Fork& fork);
 
   struct Finished {
@@ -110,6 +121,7 @@ struct Generation {
   };
 
   Sampler sampler_;
+  std::vector<std::int32_t> history_;
   std::vector<Finished> finished_;  // beams that reached an end
 };
 

@@ -1,21 +1,15 @@
-// Padding and resizing as Pillow does it, bit for bit.
-//
-// Bicubic interpolation (R. Keys, 1981, a = -0.5) whose kernel is stretched by the reduction factor
-// when the picture shrinks, so that every source pixel counts. Weights are normalised in double,
-// then rounded to fixed point with 22 fractional bits. First each row is resized, rounded to 8 bits
-// and clipped, then each column. The black border adds nothing to any sum: weights are computed for
-// the whole square, and those that fall on the border are left out.
+// Padding and resizing as Pillow does it, bit for bit, by the filters of ops/resize.hpp.
 #include "runtime/image_processor.hpp"
 
 #include <omp.h>
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 #include <cstddef>
 #include <utility>
 #include <vector>
 
+#include "fvlm/ops/resize.hpp"
 #include "runtime/image_resize_row.hpp"
 
 namespace fvlm {
@@ -23,73 +17,12 @@ namespace {
 
 constexpr std::int32_t kHalf = 1 << (kWeightFractionBits - 1);
 
-double bicubic(double x) {
-  constexpr double kA = -0.5;
-  x = std::abs(x);
-  if (x < 1.0) return ((kA + 2.0) * x - (kA + 3.0)) * x * x + 1.0;
-  if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * kA;
-  return 0.0;
-}
-
 std::uint8_t round_to_byte(std::int32_t sum) {
   return static_cast<std::uint8_t>(std::clamp(sum >> kWeightFractionBits, 0, 255));
 }
 
-// How one axis of the square is resized.
-struct Axis {
-  std::vector<Taps> taps;             // [size]
-  std::int64_t stride = 0;            // room for the weights of one output sample, even
-  std::vector<std::int32_t> weights;  // [size, stride], zero behind `count`
-  std::int64_t begin = 0;             // outputs in [begin, end) touch the picture,
-  std::int64_t end = 0;               // the others are black
-
-  const std::int32_t* weights_of(std::int64_t output) const {
-    return weights.data() + output * stride;
-  }
-};
-
-// For a square of `side` samples that holds the picture in [offset, offset + length). Taps count
-// from the picture's first sample.
-Axis make_axis(std::int64_t side, std::int64_t offset, std::int64_t length, std::int64_t size) {
-  const double scale = static_cast<double>(side) / static_cast<double>(size);
-  const double stretch = std::max(scale, 1.0);
-  const double support = 2.0 * stretch;
-  const auto most_taps = static_cast<std::int64_t>(std::ceil(support)) * 2 + 1;
-
-  Axis axis;
-  axis.taps.resize(static_cast<std::size_t>(size));
-  axis.stride = (std::min(most_taps, length) + 1) / 2 * 2;
-  axis.weights.resize(static_cast<std::size_t>(size * axis.stride));
-  axis.begin = size;
-  std::vector<double> exact(static_cast<std::size_t>(most_taps));
-  for (std::int64_t i = 0; i < size; ++i) {
-    const double center = (static_cast<double>(i) + 0.5) * scale;
-    const auto first = std::max<std::int64_t>(static_cast<std::int64_t>(center - support + 0.5), 0);
-    const auto last = std::min(static_cast<std::int64_t>(center + support + 0.5), side);
-    double total = 0.0;
-    for (std::int64_t k = first; k < last; ++k) {
-      const double weight = bicubic((static_cast<double>(k) - center + 0.5) * (1.0 / stretch));
-      exact[static_cast<std::size_t>(k - first)] = weight;
-      total += weight;
-    }
-    const std::int64_t inside = std::max(first, offset);
-    const std::int64_t inside_end = std::min(last, offset + length);
-    if (inside >= inside_end) continue;
-    axis.taps[static_cast<std::size_t>(i)] = {inside - offset, inside_end - inside};
-    axis.begin = std::min(axis.begin, i);
-    axis.end = i + 1;
-    for (std::int64_t k = inside; k < inside_end; ++k) {
-      const double scaled =
-          exact[static_cast<std::size_t>(k - first)] / total * (1 << kWeightFractionBits);
-      axis.weights[static_cast<std::size_t>(i * axis.stride + k - inside)] =
-          static_cast<std::int32_t>(scaled + (scaled < 0.0 ? -0.5 : 0.5));
-    }
-  }
-  return axis;
-}
-
 // The filter of resize_row for the outputs that touch the picture.
-RowFilter make_row_filter(const Axis& axis) {
+RowFilter make_row_filter(const ResizeAxis& axis) {
   RowFilter filter;
   filter.taps.assign(axis.taps.begin() + axis.begin, axis.taps.begin() + axis.end);
   filter.stride = axis.stride / 2;
@@ -124,7 +57,7 @@ std::vector<std::uint8_t> resize_rows(const Image& image, const RowFilter& filte
 // Resizes the columns of `rows`, [.., row_bytes] of which `used_bytes` hold pixels, into columns of
 // `out`, [size, out_row_bytes].
 void resize_columns(const std::vector<std::uint8_t>& rows, std::int64_t row_bytes,
-                    std::int64_t used_bytes, const Axis& axis, std::uint8_t* out,
+                    std::int64_t used_bytes, const ResizeAxis& axis, std::uint8_t* out,
                     std::int64_t out_row_bytes, int threads) {
 #pragma omp parallel for num_threads(threads)
   for (std::int64_t y = axis.begin; y < axis.end; ++y) {
@@ -163,8 +96,9 @@ void pad_and_resize(const Image& image, std::int64_t size, int threads,
     }
     return;
   }
-  const Axis horizontal = make_axis(side, left, image.width, size);
-  const Axis vertical = make_axis(side, top, image.height, size);
+  const ResizePlan plan(image.width, image.height, size);
+  const ResizeAxis& horizontal = plan.horizontal;
+  const ResizeAxis& vertical = plan.vertical;
   const std::int64_t used_bytes = (horizontal.end - horizontal.begin) * 3;
   const std::int64_t row_bytes = used_bytes + kRowWriteSlack;
   const std::vector<std::uint8_t> rows =

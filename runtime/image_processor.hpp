@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "fvlm/ops/resize.hpp"
 #include "runtime/image.hpp"
 
 namespace fvlm {
@@ -15,5 +16,17 @@ namespace fvlm {
 // `out`, and at least one thread.
 void pad_and_resize(const Image& image, std::int64_t size, int threads,
                     std::span<std::uint8_t> out);
+
+// The same, by a backend that can.
+template <class B>
+void pad_and_resize(B& backend, const Image& image, std::int64_t size, int threads,
+                    std::span<std::uint8_t> out) {
+  if constexpr (ResizesPictures<B>) {
+    backend.resize({image.rgb.data(), 1, image.height, image.width, 3},
+                   ResizePlan(image.width, image.height, size), out);
+  } else {
+    pad_and_resize(image, size, threads, out);
+  }
+}
 
 }  // namespace fvlm

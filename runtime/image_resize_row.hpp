@@ -4,16 +4,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "fvlm/ops/resize.hpp"
+
 namespace fvlm {
-
-// Which source samples make up an output sample: `count` of them from `first` on.
-struct Taps {
-  std::int64_t first = 0;
-  std::int64_t count = 0;
-};
-
-// Weights are fixed-point numbers with this many fractional bits.
-inline constexpr int kWeightFractionBits = 22;
 
 // The weights of two neighbouring source pixels, split for 16-bit multiply-add instructions:
 // weight = high * 256 + low, where low is 0..255.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fvlm/models/fastvlm.hpp"
+#include "fvlm/ops/token_choice.hpp"
 #include "kernels/plan/plan.hpp"
 #include "runtime/checkpoint.hpp"
 #include "runtime/passes.hpp"
@@ -51,6 +52,7 @@ std::size_t measure_passes(B& backend, const FastVlm<B>& model, const FastVlmCon
     const auto last = arena.template matrix<typename B::Element>(logit_rows, text.hidden_size);
     const auto logits = arena.template matrix<float>(logit_rows, text.vocab_size);
     model.decoder.logits(backend, last, logits);
+    if constexpr (ChoosesTokens<B>) backend.choose(logits, {});
     backend.download(logits);
   };
   // Each request of a pass over prompts has a row of its own at least.
@@ -68,7 +70,8 @@ inline std::size_t scratch_bytes(const FastVlmConfig& config, const PassLimits& 
   return measure_passes(plan, model, config, limits);
 }
 
-// Several images are encoded in one pass where that costs little memory.
+// Several images are encoded in one pass where that costs little memory: there one image alone does
+// not keep the machine busy.
 inline PassLimits pass_limits(const FastVlmConfig& config, std::size_t scratch_budget) {
   constexpr std::int64_t kMostImages = 8;
   constexpr std::int64_t kTextRows = 32;  // of a short prompt, beside those of the image

@@ -16,14 +16,14 @@ struct ModelWork {
   Operation decode;   // one more token
 };
 
-inline ModelWork model_work(const Checkpoint& checkpoint, std::int64_t prompt_rows,
-                            const FormatChoice& formats) {
-  const FastVlmConfig& config = checkpoint.config();
+// `load(trace, model)` gives a model its weights without data.
+template <class Load>
+ModelWork model_work(const FastVlmConfig& config, std::int64_t prompt_rows,
+                     const FormatChoice& formats, const Load& load) {
   const auto traced = [&](const auto& pass) {
     Trace trace(formats);
     FastVlm<Trace> model(config);
-    ShapeLoader<Trace> shapes(trace, &checkpoint);
-    model.visit(shapes);
+    load(trace, model);
     pass(trace, model);
     return trace.sink().total();
   };
@@ -46,6 +46,15 @@ inline ModelWork model_work(const Checkpoint& checkpoint, std::int64_t prompt_ro
         model.embed_images(trace, {nullptr, 1, side, side, 3}, {nullptr, tokens, hidden, hidden});
       }),
       decoder_pass(prompt_rows, 0), decoder_pass(1, prompt_rows)};
+}
+
+inline ModelWork model_work(const Checkpoint& checkpoint, std::int64_t prompt_rows,
+                            const FormatChoice& formats) {
+  return model_work(checkpoint.config(), prompt_rows, formats,
+                    [&](Trace& trace, FastVlm<Trace>& model) {
+                      ShapeLoader<Trace> shapes(trace, &checkpoint);
+                      model.visit(shapes);
+                    });
 }
 
 }  // namespace fvlm

@@ -111,12 +111,34 @@ std::int32_t Sampler::sample(std::span<float> logits, std::span<const std::int32
                                      logits.begin());
   }
   const auto tokens = distribution(logits, history);
-  double draw = std::uniform_real_distribution<double>(0, 1)(random_);
+  double left = draw(0);
+  choices_made(1);
   for (const Candidate& c : tokens) {
-    draw -= std::exp(c.log_probability);
-    if (draw < 0) return c.token;
+    left -= std::exp(c.log_probability);
+    if (left < 0) return c.token;
   }
   return tokens.back().token;
+}
+
+double Sampler::draw(std::size_t ahead) {
+  while (draws_.size() <= ahead) {
+    draws_.push_back(std::uniform_real_distribution<double>(0, 1)(random_));
+  }
+  return draws_[ahead];
+}
+
+TokenChoice Sampler::choice(std::span<const std::int32_t> history, std::size_t ahead) {
+  return {.temperature = sampling_.temperature,
+          .top_k = sampling_.top_k,
+          .top_p = sampling_.top_p,
+          .repetition_penalty = sampling_.repetition_penalty,
+          .draw = sampling_.temperature > 0 ? draw(ahead) : 0,
+          .history = history};
+}
+
+void Sampler::choices_made(std::size_t count) {
+  count = std::min(count, draws_.size());
+  draws_.erase(draws_.begin(), draws_.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
 std::vector<Sampler::Candidate> Sampler::candidates(std::span<float> logits,

@@ -2,11 +2,14 @@
 // repetition penalty, temperature, top-k, top-p, draw.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <random>
 #include <span>
 #include <vector>
 
+#include "fvlm/ops/token_choice.hpp"
 #include "runtime/engine.hpp"
 
 namespace fvlm {
@@ -18,6 +21,11 @@ class Sampler {
   // The next token. `logits` [vocab] are changed; `history` is every token so far, whose logits
   // the repetition penalty lowers.
   std::int32_t sample(std::span<float> logits, std::span<const std::int32_t> history);
+
+  // The same choice, for a backend that makes it: the one that sample() would make after `ahead`
+  // others. choices_made() says how many of them count; what was drawn for the rest is drawn again.
+  TokenChoice choice(std::span<const std::int32_t> history, std::size_t ahead);
+  void choices_made(std::size_t count);
 
   // For beam search: log probabilities of the tokens after penalty, temperature and filters, of
   // the `count` continuations to consider: the likeliest, or drawn without replacement if the
@@ -36,8 +44,12 @@ class Sampler {
   std::vector<Candidate> distribution(std::span<float> logits,
                                       std::span<const std::int32_t> history) const;
 
+  // The draw, uniform in [0, 1), after `ahead` others.
+  double draw(std::size_t ahead);
+
   Sampling sampling_;
   std::mt19937_64 random_;
+  std::deque<double> draws_;  // made ahead
 };
 
 }  // namespace fvlm

@@ -47,8 +47,8 @@ class RandomParameters {
 };
 
 // |got - want| / |want|; NaN if there is one.
-template <class E>
-double relative_error(const std::vector<E>& got, const std::vector<float>& want) {
+template <class E, class Memory>
+double relative_error(const std::vector<E, Memory>& got, const std::vector<float>& want) {
   double difference = 0;
   double norm = 0;
   for (std::size_t i = 0; i < want.size(); ++i) {
@@ -63,14 +63,14 @@ inline std::vector<float> filled(std::int64_t count, float value = std::nanf("")
   return std::vector<float>(static_cast<std::size_t>(count), value);
 }
 
-template <class E>
-View<E> view(std::vector<E>& values, std::int64_t rows) {
+template <class E, class Memory>
+View<E> view(std::vector<E, Memory>& values, std::int64_t rows) {
   const std::int64_t cols = std::ssize(values) / rows;
   return {values.data(), rows, cols, cols};
 }
 
-template <class E>
-FeatureMap<E> map(std::vector<E>& values, std::int64_t batch, std::int64_t side,
+template <class E, class Memory>
+FeatureMap<E> map(std::vector<E, Memory>& values, std::int64_t batch, std::int64_t side,
                   std::int64_t width) {
   return {values.data(), batch, side, width, std::ssize(values) / (batch * side * width)};
 }

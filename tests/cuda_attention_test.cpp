@@ -106,7 +106,7 @@ class CudaAttention : public CudaDecoderTest<Mode> {
   std::vector<AttentionShape> shapes_{{14, 2, 64}, {12, 2, 128}, {7, 1, 64},
                                       {4, 2, 16},  {10, 1, 32},  {36, 2, 16}};
 };
-TYPED_TEST_SUITE(CudaAttention, DecoderModes, DecoderModeName);
+TYPED_TEST_SUITE(CudaAttention, CudaModes, CudaModeName);
 
 TYPED_TEST(CudaAttention, InputIsRotatedAndWrittenToItsPage) {
   using Element = typename TypeParam::E;

@@ -1,11 +1,11 @@
-// Every operation of the emulated CUDA backend against Ref, in float and in bfloat16, on awkward
-// shapes: odd counts, one row, channels that fill no vector, batches of two. Device memory is the
-// heap there, so operations take vectors as they are.
+// Every operation of the CUDA backend against Ref, in float and in bfloat16, on awkward shapes: odd
+// counts, one row, channels that fill no vector, batches of two.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -15,22 +15,30 @@
 #include "kernels/cuda/cuda.hpp"
 #include "kernels/ref/ref.hpp"
 #include "tests/backend_fixture.hpp"
+#include "tests/cuda_modes.hpp"
 
 namespace fvlm {
 namespace {
 
-template <class E>
+template <class Mode>
 class CudaBackendTest : public testing::Test, protected RandomParameters {
  protected:
+  static constexpr Target kTarget = Mode::kTarget;
+  using E = typename Mode::E;
   static constexpr bool kFloat = std::is_same_v<E, float>;
   static constexpr WeightFormat kFormat = kFloat ? WeightFormat::kF32 : WeightFormat::kBF16;
 
-  void SetUp() override { cuda_.reserve(std::size_t{16} << 20); }
+  void SetUp() override {
+    if (device_count<kTarget>() == 0) GTEST_SKIP() << "no CUDA device";
+    backend_.emplace(kFormat);
+    cuda().reserve(std::size_t{16} << 20);
+  }
+  CudaBackend<kTarget, E>& cuda() { return *backend_; }
 
   // The same numbers for both backends, rounded to E.
   struct Data {
     std::vector<float> plain;
-    std::vector<E> fast;
+    PinnedVector<kTarget, E> fast;
   };
   Data data(std::int64_t count, float scale = 1) {
     Data d{random(count, scale), {}};
@@ -42,17 +50,18 @@ class CudaBackendTest : public testing::Test, protected RandomParameters {
   }
   // Results: NaNs until they are written.
   Data result(std::int64_t count) {
-    return {filled(count),
-            std::vector<E>(static_cast<std::size_t>(count), static_cast<E>(std::nanf("")))};
+    return {filled(count), PinnedVector<kTarget, E>(static_cast<std::size_t>(count),
+                                                    static_cast<E>(std::nanf("")))};
   }
 
-  static void expect_near(const Data& d) {
+  void expect_near(const Data& d) {
+    cuda().synchronize();
     EXPECT_LT(relative_error(d.fast, d.plain), kFloat ? 1e-5 : 1e-2);
   }
 
   template <class Spec, class Host>
   auto both(const Spec& spec, const Host& host) {
-    return std::pair(ref_.pack(spec, host), cuda_.pack(spec, host));
+    return std::pair(ref_.pack(spec, host), cuda().pack(spec, host));
   }
   auto both_linear(std::int64_t in, std::int64_t out, Rows rows, bool bias = true) {
     const LinearSpec spec{.in = in, .parts = {{"", out}}, .bias = bias, .rows = rows};
@@ -69,23 +78,18 @@ class CudaBackendTest : public testing::Test, protected RandomParameters {
     Data out = result(2 * side * width * channels);
     ref_.conv_ffn(map(x.plain, 2, side, width), plain_conv, plain1, plain2,
                   map(out.plain, 2, side, width));
-    cuda_.conv_ffn(map(x.fast, 2, side, width), fast_conv, fast1, fast2,
-                   map(out.fast, 2, side, width));
+    cuda().conv_ffn(map(x.fast, 2, side, width), fast_conv, fast1, fast2,
+                    map(out.fast, 2, side, width));
     expect_near(out);
   }
 
-  CudaBackend<Target::kEmulated, E> cuda_{kFormat};
   Ref ref_{kFormat};
+
+ private:
+  std::optional<CudaBackend<kTarget, E>> backend_;
 };
 
-struct ElementName {
-  template <class E>
-  static std::string GetName(int) {
-    return sizeof(E) == 4 ? "f32" : "bf16";
-  }
-};
-using Elements = testing::Types<float, BFloat16>;
-TYPED_TEST_SUITE(CudaBackendTest, Elements, ElementName);
+TYPED_TEST_SUITE(CudaBackendTest, CudaModes, CudaModeName);
 
 TYPED_TEST(CudaBackendTest, Linear) {
   for (const Rows kind : {Rows::kPositions, Rows::kTokens}) {
@@ -99,7 +103,7 @@ TYPED_TEST(CudaBackendTest, Linear) {
           auto x = this->data(rows * in);
           auto y = this->data(rows * out);
           this->ref_.linear(view(x.plain, rows), plain, epilogue, view(y.plain, rows));
-          this->cuda_.linear(view(x.fast, rows), fast, epilogue, view(y.fast, rows));
+          this->cuda().linear(view(x.fast, rows), fast, epilogue, view(y.fast, rows));
           this->expect_near(y);
         }
       }
@@ -122,8 +126,8 @@ TYPED_TEST(CudaBackendTest, Depthwise) {
       auto y = this->result(2 * 20 * 18 * spec.out() / s / s);
       this->ref_.depthwise(map(x.plain, 2, 20, 18), plain, activation,
                            map(y.plain, 2, 20 / s, 18 / s));
-      this->cuda_.depthwise(map(x.fast, 2, 20, 18), fast, activation,
-                            map(y.fast, 2, 20 / s, 18 / s));
+      this->cuda().depthwise(map(x.fast, 2, 20, 18), fast, activation,
+                             map(y.fast, 2, 20 / s, 18 / s));
       this->expect_near(y);
     }
   }
@@ -131,10 +135,10 @@ TYPED_TEST(CudaBackendTest, Depthwise) {
 
 TYPED_TEST(CudaBackendTest, UnknownSizesAreErrors) {
   const DepthwiseSpec spec{.in = 4, .kernel = 5};
-  EXPECT_THROW(this->cuda_.pack(spec, this->host_depthwise(spec)), Error);
+  EXPECT_THROW(this->cuda().pack(spec, this->host_depthwise(spec)), Error);
   auto qkv = this->data(2 * 3 * 48);
   auto out = this->result(2 * 48);
-  EXPECT_THROW(this->cuda_.image_attention(view(qkv.fast, 2), 1, 48, view(out.fast, 2)), Error);
+  EXPECT_THROW(this->cuda().image_attention(view(qkv.fast, 2), 1, 48, view(out.fast, 2)), Error);
 }
 
 TYPED_TEST(CudaBackendTest, Stem) {
@@ -150,8 +154,8 @@ TYPED_TEST(CudaBackendTest, Stem) {
     auto y = this->result(2 * kSide * kSide / 16 * channels);
     const FeatureMap<const std::uint8_t> images{pixels.data(), 2, kSide, kSide, 3};
     this->ref_.stem(images, plain_conv, plain, map(y.plain, 2, kSide / 4, kSide / 4));
-    this->cuda_.stem(this->cuda_.upload(images), fast_conv, fast,
-                     map(y.fast, 2, kSide / 4, kSide / 4));
+    this->cuda().stem(this->cuda().upload(images), fast_conv, fast,
+                      map(y.fast, 2, kSide / 4, kSide / 4));
     this->expect_near(y);
   }
 }
@@ -171,7 +175,7 @@ TYPED_TEST(CudaBackendTest, LayerNorm) {
     auto x = this->data(11 * channels, 3);
     auto y = this->result(11 * channels);
     this->ref_.layer_norm(view(x.plain, 11), plain, view(y.plain, 11));
-    this->cuda_.layer_norm(view(x.fast, 11), fast, view(y.fast, 11));
+    this->cuda().layer_norm(view(x.fast, 11), fast, view(y.fast, 11));
     this->expect_near(y);
   }
 }
@@ -183,7 +187,7 @@ TYPED_TEST(CudaBackendTest, ImageAttention) {
     auto qkv = this->data(2 * tokens * 3 * heads * dim, 2);
     auto y = this->result(2 * tokens * heads * dim);
     this->ref_.image_attention(view(qkv.plain, 2 * tokens), 2, dim, view(y.plain, 2 * tokens));
-    this->cuda_.image_attention(view(qkv.fast, 2 * tokens), 2, dim, view(y.fast, 2 * tokens));
+    this->cuda().image_attention(view(qkv.fast, 2 * tokens), 2, dim, view(y.fast, 2 * tokens));
     this->expect_near(y);
   }
 }
@@ -195,7 +199,7 @@ TYPED_TEST(CudaBackendTest, SqueezeExcite) {
   auto y = this->result(3 * 4 * 5 * 50);
   this->ref_.squeeze_excite(map(x.plain, 3, 4, 5), plain_reduce, plain_expand,
                             map(y.plain, 3, 4, 5));
-  this->cuda_.squeeze_excite(map(x.fast, 3, 4, 5), fast_reduce, fast_expand, map(y.fast, 3, 4, 5));
+  this->cuda().squeeze_excite(map(x.fast, 3, 4, 5), fast_reduce, fast_expand, map(y.fast, 3, 4, 5));
   this->expect_near(y);
 }
 
@@ -204,7 +208,8 @@ TYPED_TEST(CudaBackendTest, Embed) {
   const std::vector<std::int32_t> ids = {8, 0, 3, 3};
   auto y = this->result(4 * 70);
   this->ref_.embed(ids, plain, view(y.plain, 4));
-  this->cuda_.embed(ids, fast, view(y.fast, 4));
+  this->cuda().embed(ids, fast, view(y.fast, 4));
+  this->cuda().synchronize();
   for (std::size_t i = 0; i < y.plain.size(); ++i)
     EXPECT_EQ(static_cast<float>(y.fast[i]), y.plain[i]);
 }
@@ -217,12 +222,13 @@ TYPED_TEST(CudaBackendTest, SwigluAndLogits) {
     auto x = this->data(rows * 96, 5);
     auto y = this->result(rows * 76);
     this->ref_.swiglu(view(x.plain, rows), plain_norm, plain, view(y.plain, rows));
-    this->cuda_.swiglu(view(x.fast, rows), fast_norm, fast, view(y.fast, rows));
+    this->cuda().swiglu(view(x.fast, rows), fast_norm, fast, view(y.fast, rows));
     this->expect_near(y);
     std::vector<float> want = filled(rows * 152);
-    std::vector<float> got = want;
+    PinnedVector<TestFixture::kTarget, float> got(want.size(), std::nanf(""));
     this->ref_.logits(view(x.plain, rows), plain_norm, plain, view(want, rows));
-    this->cuda_.logits(view(x.fast, rows), fast_norm, fast, view(got, rows));
+    this->cuda().logits(view(x.fast, rows), fast_norm, fast, view(got, rows));
+    this->cuda().synchronize();
     EXPECT_LT(relative_error(got, want), this->kFloat ? 1e-5 : 1e-2);
   }
 }
@@ -239,7 +245,7 @@ TYPED_TEST(CudaBackendTest, AttentionOverThePagedCache) {
         this->both_linear(hidden, hidden + 2 * shape.kv_heads * shape.head_dim, Rows::kTokens);
     const CacheShape size{2, 9, shape.kv_heads, shape.head_dim};
     auto plain_cache = this->ref_.make_cache(size);
-    auto fast_cache = this->cuda_.make_cache(size);
+    auto fast_cache = this->cuda().make_cache(size);
     const std::vector<std::int32_t> a = {3, 7};
     const std::vector<std::int32_t> b = {5};
     const std::vector<std::int32_t> c = {0, 8};
@@ -257,26 +263,26 @@ TYPED_TEST(CudaBackendTest, AttentionOverThePagedCache) {
         auto out = this->result(rows * hidden);
         this->ref_.attention_input(view(x.plain, rows), plain_norm, plain, shape, batch, layer,
                                    plain_cache, view(query.plain, rows));
-        this->cuda_.attention_input(view(x.fast, rows), fast_norm, fast, shape, batch, layer,
-                                    fast_cache, view(query.fast, rows));
+        this->cuda().attention_input(view(x.fast, rows), fast_norm, fast, shape, batch, layer,
+                                     fast_cache, view(query.fast, rows));
         this->expect_near(query);
         this->ref_.attention(view(query.plain, rows), shape, batch, layer, plain_cache,
                              view(out.plain, rows));
-        this->cuda_.attention(view(query.fast, rows), shape, batch, layer, fast_cache,
-                              view(out.fast, rows));
+        this->cuda().attention(view(query.fast, rows), shape, batch, layer, fast_cache,
+                               view(out.fast, rows));
         this->expect_near(out);
       }
     }
     // A copied page holds the same keys and values.
     this->ref_.copy_page(plain_cache, 5, 6);
-    this->cuda_.copy_page(fast_cache, 5, 6);
+    this->cuda().copy_page(fast_cache, 5, 6);
     const std::vector<std::int32_t> copy = {6};
     DecoderBatch batch;
     batch.add(1, 1, copy);
     auto query = this->data(hidden);
     auto out = this->result(hidden);
     this->ref_.attention(view(query.plain, 1), shape, batch, 1, plain_cache, view(out.plain, 1));
-    this->cuda_.attention(view(query.fast, 1), shape, batch, 1, fast_cache, view(out.fast, 1));
+    this->cuda().attention(view(query.fast, 1), shape, batch, 1, fast_cache, view(out.fast, 1));
     this->expect_near(out);
   }
 }

@@ -10,7 +10,6 @@
 #include <optional>
 #include <random>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,31 +17,9 @@
 #include "kernels/cuda/memory.hpp"
 #include "kernels/cuda/stream.hpp"
 #include "kernels/ref/ref.hpp"
+#include "tests/cuda_modes.hpp"
 
 namespace fvlm {
-
-template <Target target, class Activation>
-struct DecoderMode {
-  static constexpr Target kTarget = target;
-  using E = Activation;
-};
-
-struct DecoderModeName {
-  template <class Mode>
-  static std::string GetName(int) {
-    return std::string(Mode::kTarget == Target::kDevice ? "device" : "emulated") +
-           (sizeof(typename Mode::E) == 2 ? "_bf16" : "_f32");
-  }
-};
-
-#ifdef FVLM_HAS_CUDA
-using DecoderModes =
-    testing::Types<DecoderMode<Target::kEmulated, float>, DecoderMode<Target::kEmulated, BFloat16>,
-                   DecoderMode<Target::kDevice, float>, DecoderMode<Target::kDevice, BFloat16>>;
-#else
-using DecoderModes =
-    testing::Types<DecoderMode<Target::kEmulated, float>, DecoderMode<Target::kEmulated, BFloat16>>;
-#endif
 
 inline View<float> rows_of(std::vector<float>& values, std::int64_t rows) {
   const std::int64_t cols = std::ssize(values) / rows;

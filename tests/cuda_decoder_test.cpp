@@ -40,7 +40,7 @@ class CudaDecoder : public CudaDecoderTest<Mode> {
     this->expect_near(this->content(to), want);
   }
 };
-TYPED_TEST_SUITE(CudaDecoder, DecoderModes, DecoderModeName);
+TYPED_TEST_SUITE(CudaDecoder, CudaModes, CudaModeName);
 
 TYPED_TEST(CudaDecoder, Embed) {
   using Element = typename TypeParam::E;

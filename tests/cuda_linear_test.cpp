@@ -10,18 +10,24 @@
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/linear.hpp"
 #include "kernels/cuda/memory.hpp"
+#include "tests/cuda_modes.hpp"
 
 namespace fvlm {
 namespace {
 
-constexpr Target kTarget = Target::kEmulated;
-
-template <class E>
+template <class Mode>
 class CudaLinear : public testing::Test {
  protected:
+  static constexpr Target kTarget = Mode::kTarget;
+  using E = typename Mode::E;
+
+  void SetUp() override {
+    if (device_count<kTarget>() == 0) GTEST_SKIP() << "no CUDA device";
+  }
+
   struct Matrix {
     std::vector<double> values;  // as rounded to E
-    DeviceBuffer<kTarget> memory;
+    PinnedBuffer<kTarget> memory;
     View<E> view;
   };
 
@@ -29,7 +35,7 @@ class CudaLinear : public testing::Test {
   Matrix matrix(std::int64_t rows, std::int64_t cols, std::int64_t padding = 0) {
     const std::int64_t stride = cols + padding;
     Matrix m{{},
-             DeviceBuffer<kTarget>(static_cast<std::size_t>(rows * stride) * sizeof(E)),
+             PinnedBuffer<kTarget>(static_cast<std::size_t>(rows * stride) * sizeof(E)),
              {nullptr, rows, cols, stride}};
     m.view.data = m.memory.template as<E>();
     std::normal_distribution<float> normal;
@@ -50,18 +56,20 @@ class CudaLinear : public testing::Test {
     const Matrix b = matrix(n, k, padding);
     Matrix out = matrix(m, n, padding);
     const std::vector<double> before = out.values;
-    DeviceBuffer<kTarget> added(static_cast<std::size_t>(n) * sizeof(float));
+    PinnedBuffer<kTarget> added(static_cast<std::size_t>(n) * sizeof(float));
     std::normal_distribution<float> normal;
     for (std::int64_t c = 0; c < n; ++c) added.template as<float>()[c] = normal(random_);
 
     Stream<kTarget> stream;
-    LinearKernels<kTarget>::multiply<E>(stream, multiprocessors,
-                                        {.in = a.view,
-                                         .weight = b.view,
-                                         .bias = bias ? added.template as<float>() : nullptr,
-                                         .activation = activation,
-                                         .residual = residual ? out.view : View<E>{},
-                                         .out = out.view});
+    LinearKernels<kTarget>::template multiply<E>(
+        stream, multiprocessors,
+        {.in = a.view,
+         .weight = b.view,
+         .bias = bias ? added.template as<float>() : nullptr,
+         .activation = activation,
+         .residual = residual ? out.view : View<E>{},
+         .out = out.view});
+    stream.synchronize();
     double difference = 0;
     double norm = 0;
     for (std::int64_t r = 0; r < m; ++r) {
@@ -86,14 +94,7 @@ class CudaLinear : public testing::Test {
   std::mt19937 random_{7};
 };
 
-using Elements = testing::Types<float, BFloat16>;
-struct ElementName {
-  template <class E>
-  static std::string GetName(int) {
-    return sizeof(E) == 4 ? "f32" : "bf16";
-  }
-};
-TYPED_TEST_SUITE(CudaLinear, Elements, ElementName);
+TYPED_TEST_SUITE(CudaLinear, CudaModes, CudaModeName);
 
 TYPED_TEST(CudaLinear, EveryTileAndEdge) {
   // m, n, k, multiprocessors

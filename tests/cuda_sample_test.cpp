@@ -11,6 +11,7 @@
 
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/memory.hpp"
+#include "tests/cuda_modes.hpp"
 #include "tests/cuda_sample.hpp"
 
 namespace fvlm {
@@ -65,12 +66,9 @@ struct TargetName {
   }
 };
 
-#ifdef FVLM_HAS_CUDA
-using Targets = testing::Types<std::integral_constant<Target, Target::kEmulated>,
-                               std::integral_constant<Target, Target::kDevice>>;
-#else
-using Targets = testing::Types<std::integral_constant<Target, Target::kEmulated>>;
-#endif
+template <Target target>
+using OnTarget = std::integral_constant<Target, target>;
+using Targets = ForTargets<OnTarget>;
 TYPED_TEST_SUITE(CudaSample, Targets, TargetName);
 
 TYPED_TEST(CudaSample, Add) {

@@ -62,13 +62,8 @@ class CudaSampling : public CudaDecoderTest<Mode> {
 };
 
 // Activations do not matter here: one type is enough.
-#ifdef FVLM_HAS_CUDA
-using SamplingModes =
-    testing::Types<DecoderMode<Target::kEmulated, float>, DecoderMode<Target::kDevice, float>>;
-#else
-using SamplingModes = testing::Types<DecoderMode<Target::kEmulated, float>>;
-#endif
-TYPED_TEST_SUITE(CudaSampling, SamplingModes, DecoderModeName);
+using SamplingModes = ForTargets<Float32Mode>;
+TYPED_TEST_SUITE(CudaSampling, SamplingModes, CudaModeName);
 
 TYPED_TEST(CudaSampling, GreedyIsTheFirstOfTheLargest) {
   auto logits = this->random_logits(3, 4500);

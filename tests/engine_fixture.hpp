@@ -153,7 +153,10 @@ class EngineTest : public testing::TestWithParam<EngineParameters> {
 
 inline std::string engine_test_name(const testing::TestParamInfo<EngineParameters>& info) {
   const auto& [model, device] = info.param;
-  return model + (device == Device::kRef ? "_ref" : "_cpu");
+  const char* const name = device == Device::kRef   ? "_ref"
+                           : device == Device::kCpu ? "_cpu"
+                                                    : "_cuda_emulated";
+  return model + name;
 }
 
 inline const auto kEveryEngine =

@@ -16,6 +16,8 @@
 
 #include <hwy/highway.h>
 
+#include "kernels/cuda/cuda.hpp"
+
 namespace fvlm {
 namespace {
 
@@ -77,6 +79,15 @@ TEST(PadAndResize, EqualsPillowOnEveryTarget) {
     }
   }
   hwy::SetSupportedTargetsForTest(0);
+}
+
+TEST(PadAndResize, TheCudaBackendEqualsPillow) {
+  CudaBackend<Target::kEmulated, float> backend(WeightFormat::kF32);
+  for (const Case& c : kCases) {
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(c.size * c.size * 3), 0xaa);
+    pad_and_resize(backend, make_noise(c.width, c.height), c.size, 1, out);
+    EXPECT_EQ(hash(out), c.hash) << c.width << "x" << c.height << " to " << c.size;
+  }
 }
 
 TEST(PadAndResize, ClipsLikePillow) {

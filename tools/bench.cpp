@@ -2,6 +2,7 @@
 // which is measured first in the same run. Fractions say how near the limit a stage comes:
 //   encoder   arithmetic done / time / best matrix product
 //   decode    bytes of weights read / time / best reading of memory
+// On a GPU the product is cuBLAS's, and reading is a copy's: bytes read and written.
 // The limit of TTFT is the arithmetic of encoder and prefill at the best matrix product's speed.
 #include <fmt/format.h>
 
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "kernels/cpu/limits.hpp"
+#include "kernels/cuda/limits.hpp"
 #include "runtime/image_processor.hpp"
 #include "runtime/loaded_model.hpp"
 #include "runtime/model_work.hpp"
@@ -68,7 +70,29 @@ Image large_image() {
   return image;
 }
 
+struct Limits {
+  double f32_flops = 0;  // 0: not measured
+  double bf16_flops = 0;
+  double bandwidth = 0;
+
+  double matmul() const { return std::max(f32_flops, bf16_flops); }
+};
+
+template <class B>
+Limits limits_of(const B&, int threads) {
+  const CpuLimits cpu = measure_cpu_limits(threads);
+  return {cpu.f32_flops, cpu.bf16_flops, cpu.read_bandwidth};
+}
+#ifdef FVLM_HAS_CUDA
+template <class E>
+Limits limits_of(const CudaBackend<Target::kDevice, E>&, int) {
+  const GpuLimits gpu = measure_gpu_limits();
+  return {0, gpu.bf16_flops, gpu.bandwidth};
+}
+#endif
+
 struct Measured {
+  Limits limits;
   std::string model, device, precision;
   double load_s = 0;
   std::int64_t weight_bytes = 0;
@@ -79,6 +103,8 @@ struct Measured {
 template <class B>
 Measured measure(const Options& options, const Checkpoint& checkpoint, B backend_to_use) {
   Measured m;
+  m.limits = limits_of(backend_to_use, thread_count(options.engine.threads));
+  reset_peak_memory();  // what follows is the model's
   const auto start = Clock::now();
   LoadedModel<B> loaded(checkpoint, std::move(backend_to_use), {}, {});
   m.load_s = std::chrono::duration<double>(Clock::now() - start).count();
@@ -107,7 +133,7 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
   Arena& arena = backend.arena();
   const auto x = arena.template matrix<E>(rows, hidden);
   const auto preprocess = [&] {
-    pad_and_resize(image, side, thread_count(options.engine.threads), pixels);
+    pad_and_resize(backend, image, side, thread_count(options.engine.threads), pixels);
   };
   const auto encode = [&] {
     const Arena::Scope scope(arena);
@@ -152,9 +178,6 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
 
 int bench(const Options& options) {
   const int threads = thread_count(options.engine.threads);
-  const CpuLimits limits = measure_cpu_limits(threads);
-  reset_peak_memory();  // what follows is the model's
-  const double matmul = std::max(limits.f32_flops, limits.bf16_flops);
   const Checkpoint checkpoint = Checkpoint::open(options.engine.model_path);
   const Measured m =
       with_backend(checkpoint,
@@ -164,11 +187,13 @@ int bench(const Options& options) {
                     .cache_tokens = checkpoint.config().vision.tokens() + 2 * kPageTokens},
                    [&](auto backend) { return measure(options, checkpoint, std::move(backend)); });
 
+  const Limits& limits = m.limits;
+  const double matmul = limits.matmul();
   const std::int64_t rows = checkpoint.config().vision.tokens() + kTextTokens;
   const double step_s = m.decode.median() / kDecodeSteps;
   const double encoder_fraction = m.work.encoder.flops / m.encoder.median() / matmul;
   const double prefill_fraction = m.work.prefill.flops / m.prefill.median() / matmul;
-  const double decode_fraction = m.work.decode.weight_bytes / step_s / limits.read_bandwidth;
+  const double decode_fraction = m.work.decode.weight_bytes / step_s / limits.bandwidth;
   const double ttft_limit_s = (m.work.encoder.flops + m.work.prefill.flops) / matmul;
   const std::int64_t peak = peak_memory_bytes();
   if (options.json) {
@@ -182,7 +207,7 @@ int bench(const Options& options) {
          {{"matmul_flops", matmul},
           {"matmul_f32_flops", limits.f32_flops},
           {"matmul_bf16_flops", limits.bf16_flops},
-          {"read_bandwidth", limits.read_bandwidth},
+          {"read_bandwidth", limits.bandwidth},
           {"ttft_s", ttft_limit_s}}},
         {"load_s", m.load_s},
         {"preprocess_s", m.preprocess.median()},
@@ -201,7 +226,7 @@ int bench(const Options& options) {
   fmt::print("{} on {}, {} runs: median (fastest .. slowest)\n", m.model, m.device, options.runs);
   fmt::print(
       "limits      f32 product {:.3f} TFLOP/s, bf16 product {:.3f} TFLOP/s, reading {:.1f} GB/s\n",
-      limits.f32_flops / 1e12, limits.bf16_flops / 1e12, limits.read_bandwidth / 1e9);
+      limits.f32_flops / 1e12, limits.bf16_flops / 1e12, limits.bandwidth / 1e9);
   fmt::print("load        {:8.4f} s\n", m.load_s);
   fmt::print("preprocess  {}  of 12 megapixels\n", m.preprocess.text());
   fmt::print("encoder     {}  {:.0f} GFLOP, {:.0f} % of the product's speed\n", m.encoder.text(),

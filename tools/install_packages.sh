@@ -23,10 +23,12 @@ if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
   exit 0
 fi
 
+# Other architectures' packages, for a cross compiler, may be there as well.
+architecture=$(dpkg --print-architecture)
 missing=()
 for package in "${packages[@]}"; do
-  status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2> /dev/null || true)
-  [[ $status == installed ]] || missing+=("$package")
+  status=$(dpkg-query --show --showformat='${Architecture} ${db:Status-Status}\n' "$package" 2> /dev/null || true)
+  grep -Eqx "($architecture|all) installed" <<< "$status" || missing+=("$package")
 done
 if [[ ${#missing[@]} -eq 0 ]]; then
   echo "All ${#packages[@]} packages are installed."

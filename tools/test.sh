@@ -53,11 +53,9 @@ build() {
   cmake --build --preset "$preset" ${1:+--target "$@"}
 }
 
-# Tests run one at a time: they use all cores themselves, and some measure how soon a signal acts.
+# Those that measure time run alone (tests/CMakeLists.txt).
 run_tests() {
-  local preset=$1
-  shift
-  ctest --preset "$preset" --no-tests=error --progress "$@"
+  ctest --preset "$1" --no-tests=error --parallel "$(nproc)"
 }
 
 has_libfuzzer() {
@@ -74,15 +72,18 @@ phase "format" tools/format.sh --check
 phase "cpu: build" build cpu
 phase "cpu: tests" run_tests cpu
 if [[ $quick == false ]]; then
-  # Without the plain loops of Ref on whole models, which are long under a sanitizer: the tests of
-  # the backends cover Ref's operations.
+  # Without the plain loops of Ref, and the emulated device, on whole models, which are long under a
+  # sanitizer: the tests of the backends cover their operations.
   phase "asan: build" build asan
-  phase "asan: tests" run_tests asan --exclude-regex 'GoldenTest\.[^ ]*_ref'
+  export GTEST_FILTER='-*GoldenTest*_ref:*EngineLive*_emulated'
+  phase "asan: tests" run_tests asan
   # One OpenMP thread: the sanitizer does not know how libgomp's threads wait for each other. What is
   # tested are the engine's own threads.
   export OMP_NUM_THREADS=1
   phase "tsan: build" build tsan engine_test
-  phase "tsan: tests" run_tests tsan --tests-regex 'Engine.*_cpu'
+  export GTEST_FILTER='*Engine*_cpu'
+  phase "tsan: tests" build/tsan/bin/engine_test --gtest_brief=1
+  unset GTEST_FILTER
   if has_libfuzzer; then
     phase "fuzz: build" build fuzz
     phase "fuzz: tests" run_tests fuzz

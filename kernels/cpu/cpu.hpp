@@ -36,7 +36,7 @@ class Cpu : public HostMemory {
  public:
   using Element = float;
   static constexpr std::int64_t kExactRows = 16;
-  static constexpr std::size_t kScratchBudget = std::size_t{256} << 20;
+  static constexpr std::size_t kScratchBudget = std::size_t{32} << 20;
 
   struct Linear {
     std::int64_t out = 0;

@@ -22,13 +22,15 @@
 #endif
 
 // In front of a loop over an array of vectors, of a constant length: only if it is unrolled
-// completely does the array live in registers.
-#ifndef FVLM_UNROLL
-#if HWY_COMPILER_CLANG
+// completely does the array live in registers. Emulated vectors would not, and take minutes to
+// compile so.
+#undef FVLM_UNROLL
+#if HWY_TARGET == HWY_SCALAR || (defined(HWY_EMU128) && HWY_TARGET == HWY_EMU128)
+#define FVLM_UNROLL
+#elif HWY_COMPILER_CLANG
 #define FVLM_UNROLL _Pragma("unroll")
 #else
 #define FVLM_UNROLL _Pragma("GCC unroll 64")
-#endif
 #endif
 
 #include <cstddef>

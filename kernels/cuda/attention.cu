@@ -72,10 +72,8 @@ __global__ void __launch_bounds__(kPlainThreads)
   }
 }
 
-constexpr std::int64_t kSplitTokens = std::int64_t{kSplitPages} * kPage;
-
 std::int64_t splits_of(std::int64_t tokens) {
-  return (tokens + kSplitTokens - 1) / kSplitTokens;
+  return (tokens + DeviceBatch::kSplitTokens - 1) / DeviceBatch::kSplitTokens;
 }
 
 // Bytes of the counters at the beginning of the scratch memory: for any grid of so many rows.

@@ -17,7 +17,7 @@
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
-inline constexpr int kSplitPages = 4;
+inline constexpr int kSplitPages = DeviceBatch::kSplitTokens / kPage;
 // Query heads of a kv head that a block takes.
 inline constexpr int kHeadRows = 16;
 

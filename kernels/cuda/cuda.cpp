@@ -6,8 +6,10 @@
 
 namespace fvlm {
 
+#ifndef FVLM_NO_EMULATOR
 template class CudaBackend<Target::kEmulated, float>;
 template class CudaBackend<Target::kEmulated, BFloat16>;
+#endif
 #ifdef FVLM_HAS_CUDA
 template class CudaBackend<Target::kDevice, float>;
 template class CudaBackend<Target::kDevice, BFloat16>;

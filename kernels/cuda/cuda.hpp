@@ -11,15 +11,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "fvlm/core/buffer.hpp"
 #include "fvlm/ops/backend.hpp"
+#include "fvlm/ops/resize.hpp"
+#include "fvlm/ops/token_choice.hpp"
 #include "kernels/cuda/decoder.hpp"
 #include "kernels/cuda/depthwise.hpp"
 #include "kernels/cuda/encoder.hpp"
+#include "kernels/cuda/graph_cache.hpp"
 #include "kernels/cuda/memory.hpp"
 #include "kernels/cuda/staging.hpp"
 #include "kernels/cuda/stream.hpp"
@@ -75,10 +79,19 @@ class CudaBackend {
   std::int64_t weight_bytes() const { return weight_bytes_; }
 
   FeatureMap<const std::uint8_t> upload(FeatureMap<const std::uint8_t> pixels);
+  // Memory for it grows with the largest picture.
+  void resize(FeatureMap<const std::uint8_t> picture, const ResizePlan& plan,
+              std::span<std::uint8_t> out);
   View<float> download(View<float> rows);
   View<float> download(View<BFloat16> rows);
   void copy(View<const E> from, View<E> to);
   void synchronize() { stream_->synchronize(); }
+  template <class Work>
+  void run_pass(const DecoderBatch& batch, View<E> rows, const Work& work);
+  template <class Work>
+  void run_pass(FeatureMap<const std::uint8_t> pixels, View<E> rows, const Work& work);
+  // How many passes were launched as graphs.
+  std::int64_t graph_launches() const { return graphs_->launches(); }
 
   Linear pack(const LinearSpec& spec, const HostLinear& host);
   Depthwise pack(const DepthwiseSpec& spec, const HostDepthwise& host);
@@ -107,6 +120,9 @@ class CudaBackend {
   void swiglu(View<const E> x, const Norm& norm, const Linear& gate_up, View<E> out);
   void logits(View<const E> x, const Norm& norm, const Linear& head, View<float> out);
 
+  static bool can_choose(const TokenChoice& choice);
+  std::span<const std::int32_t> choose(View<float> logits, std::span<const TokenChoice> choices);
+
   Cache make_cache(const CacheShape& shape);
   void copy_page(Cache& cache, std::int32_t from, std::int32_t to);
 
@@ -125,6 +141,10 @@ class CudaBackend {
   View<E> norm_scratch(View<const E> x);
   // The batch on the device; uploaded if it is another than before.
   DeviceBatch on_device(const DecoderBatch& batch);
+  static std::uint64_t address_of(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
+  PassKey pass_key(View<E> rows, PassKey more) const;
+  // Memory that kernels use is about to be replaced: they must be done, and graphs are void.
+  void retire_memory();
   // Rotations and scratch memory for a model's attention over up to `positions`.
   const DeviceAttention& prepare_attention(const AttentionShape& shape, std::int64_t positions);
 
@@ -138,10 +158,16 @@ class CudaBackend {
   std::unique_ptr<std::array<Staging<target>, 2>> packing_ =
       std::make_unique<std::array<Staging<target>, 2>>();  // by turns
   std::unique_ptr<Staging<target>> pixels_ = std::make_unique<Staging<target>>();
+  std::unique_ptr<Staging<target>> picture_ = std::make_unique<Staging<target>>();
+  DeviceBuffer<target> resizing_;  // pictures, tables and results of resize()
   std::unique_ptr<Staging<target>> words_ = std::make_unique<Staging<target>>();
+  std::unique_ptr<Staging<target>> choices_ = std::make_unique<Staging<target>>();
+  PinnedBuffer<target> chosen_;  // tokens
   PinnedBuffer<target> fetched_;
   Buffer widened_;  // what was fetched, as float32
 
+  std::unique_ptr<GraphCache<target>> graphs_ = std::make_unique<GraphCache<target>>();
+  std::optional<DeviceBatch> pass_batch_;  // of the pass that runs or is recorded
   std::vector<std::int32_t> batch_words_;  // of the batch on the device
   DeviceBuffer<target> batch_memory_;
   AttentionShape attention_shape_{};
@@ -150,6 +176,37 @@ class CudaBackend {
   DeviceBuffer<target> rotations_;
   DeviceBuffer<target> attention_scratch_;
 };
+
+template <Target target, class E>
+template <class Work>
+void CudaBackend<target, E>::run_pass(FeatureMap<const std::uint8_t> pixels, View<E> rows,
+                                      const Work& work) {
+  if (arena_.measures()) return work();
+  graphs_->run(pass_key(rows, {address_of(pixels.data), static_cast<std::uint64_t>(pixels.batch)}),
+               *stream_, work);
+}
+
+// What a graph must not bring is brought before: the batch. Its counts are those of grids.
+template <Target target, class E>
+template <class Work>
+void CudaBackend<target, E>::run_pass(const DecoderBatch& batch, View<E> rows, const Work& work) {
+  if (arena_.measures()) return work();
+  const DeviceBatch there = on_device(batch);
+  PassKey key = pass_key(rows, {});
+  for (const int count : {there.rows, there.single_count, there.range_count, there.most_tokens}) {
+    key.push_back(static_cast<std::uint64_t>(count));
+  }
+  graphs_->run(std::move(key), *stream_, [&] {
+    pass_batch_ = there;
+    try {
+      work();
+    } catch (...) {
+      pass_batch_.reset();
+      throw;
+    }
+    pass_batch_.reset();
+  });
+}
 
 extern template class CudaBackend<Target::kEmulated, float>;
 extern template class CudaBackend<Target::kEmulated, BFloat16>;
@@ -160,5 +217,7 @@ extern template class CudaBackend<Target::kDevice, BFloat16>;
 
 static_assert(Backend<CudaBackend<Target::kEmulated, float>>);
 static_assert(Backend<CudaBackend<Target::kEmulated, BFloat16>>);
+static_assert(ChoosesTokens<CudaBackend<Target::kEmulated, BFloat16>>);
+static_assert(ResizesPictures<CudaBackend<Target::kEmulated, BFloat16>>);
 
 }  // namespace fvlm

@@ -2,6 +2,7 @@
 // when an operation returns, before its kernels have run; what gets it next runs after them.
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstdint>
 #include <span>
@@ -10,6 +11,7 @@
 #include "fvlm/core/error.hpp"
 #include "kernels/cuda/cuda.hpp"
 #include "kernels/cuda/linear.hpp"
+#include "kernels/cuda/sampling.hpp"
 
 namespace fvlm {
 
@@ -175,6 +177,66 @@ void CudaBackend<target, E>::logits(View<const E> x, const Norm& norm, const Lin
   const auto scratch = norm_scratch(x);
   if (arena_.measures()) return;
   TokenKernels<target>::template logits<E>(*stream_, x, norm.norm, head.matrix, scratch, out);
+}
+
+template <Target target, class E>
+bool CudaBackend<target, E>::can_choose(const TokenChoice& choice) {
+  return SamplingKernels<target>::supports(choice.temperature, choice.top_k);
+}
+
+// The choices and, if a row has a penalty, a bit for each token of each row's history go to the
+// device in one copy.
+template <Target target, class E>
+std::span<const std::int32_t> CudaBackend<target, E>::choose(View<float> logits,
+                                                             std::span<const TokenChoice> choices) {
+  using Kernels = SamplingKernels<target>;
+  const Arena::Scope scope(arena_);
+  const std::int64_t rows = logits.rows;
+  const std::int64_t seen_words = (logits.cols + 31) / 32;
+  const auto how_bytes = static_cast<std::size_t>(rows) * sizeof(SamplingRow);
+  const auto seen_bytes = static_cast<std::size_t>(rows * seen_words) * sizeof(std::uint32_t);
+  auto* const there =
+      arena_.template allocate<std::byte>(static_cast<std::int64_t>(how_bytes + seen_bytes));
+  auto* const scratch =
+      arena_.template allocate<std::byte>(Kernels::scratch_bytes(rows, logits.cols));
+  auto* const tokens = arena_.template allocate<std::int32_t>(rows);
+  const auto token_bytes = static_cast<std::size_t>(rows) * sizeof(std::int32_t);
+  if (chosen_.bytes() < token_bytes) chosen_ = PinnedBuffer<target>(token_bytes);
+  choices_->reserve(how_bytes + seen_bytes);
+  if (arena_.measures()) return {};
+
+  const bool penalised = std::any_of(choices.begin(), choices.end(),
+                                     [](const auto& c) { return c.repetition_penalty != 1; });
+  const std::size_t bytes = how_bytes + (penalised ? seen_bytes : 0);
+  std::byte* const room = choices_->room(bytes);
+  auto* const how = reinterpret_cast<SamplingRow*>(room);
+  auto* const seen = reinterpret_cast<std::uint32_t*>(room + how_bytes);
+  if (penalised) std::fill_n(seen, rows * seen_words, 0U);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const TokenChoice& choice = choices[static_cast<std::size_t>(r)];
+    how[r] = {.temperature = choice.temperature,
+              .top_p = choice.top_p,
+              .repetition_penalty = choice.repetition_penalty,
+              .draw = choice.draw,
+              .top_k = static_cast<std::int32_t>(choice.top_k)};
+    if (choice.repetition_penalty == 1) continue;
+    for (const std::int32_t token : choice.history) {
+      if (token < 0 || token >= logits.cols) continue;
+      seen[r * seen_words + token / 32] |= 1U << (token % 32);
+    }
+  }
+  choices_->send(*stream_, there, bytes);
+  Kernels::sample(
+      *stream_,
+      {.logits = logits,
+       .how = reinterpret_cast<const SamplingRow*>(there),
+       .seen = penalised ? reinterpret_cast<std::uint32_t*>(there + how_bytes) : nullptr,
+       .seen_words = seen_words,
+       .tokens = tokens},
+      scratch);
+  stream_->copy_to_host(chosen_.template as<std::int32_t>(), tokens, token_bytes);
+  stream_->synchronize();
+  return {chosen_.template as<std::int32_t>(), static_cast<std::size_t>(rows)};
 }
 
 template <Target target, class E>

@@ -29,6 +29,9 @@ BatchLayout::BatchLayout(const DecoderBatch& batch, std::int64_t single_capacity
       ranges.push_back(narrow(std::min(kRows, segment.rows - i)));
     }
   }
+  // So a batch's graph serves while its sequences grow.
+  constexpr std::int32_t kSplit = DeviceBatch::kSplitTokens;
+  counts_.most_tokens = (counts_.most_tokens + kSplit - 1) / kSplit * kSplit;
   counts_.rows = narrow(batch.rows());
   counts_.single_count = narrow(std::ssize(singles));
   counts_.single_capacity = narrow(single_capacity);

@@ -59,9 +59,10 @@ struct DeviceBatch {
   int single_capacity = 0;           // the rows that attention's scratch memory was made for
   const RowRange* ranges = nullptr;  // [range_count], each of at most kRangeRows rows
   int range_count = 0;
-  int most_tokens = 0;  // no row attends to more
+  int most_tokens = 0;  // no row attends to more; a multiple of kSplitTokens
 
   static constexpr int kRangeRows = 32;
+  static constexpr int kSplitTokens = 256;  // of a block in attention of single rows
 };
 
 // One layer of the KV cache. A page holds, for each kv head, the keys of its tokens and then the

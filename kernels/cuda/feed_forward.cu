@@ -1,9 +1,10 @@
 // fc1, GELU, fc2 and the residual in one kernel: the hidden layer, four times as wide as the input,
 // never leaves the chip. A block keeps kRows rows of the input in shared memory and goes through
 // the hidden layer kHidden columns at a time:
-//   hidden [rows, 64]    = GELU(in fc1^T + b)    fc1's 64 rows in shared memory
-//   sums   [rows, C]    += hidden fc2^T          fc2's 64 columns likewise; sums stay in registers
+//   hidden [rows, kHidden]  = GELU(in fc1^T + b)  kHidden rows of fc1 in shared memory
+//   sums   [rows, C]       += hidden fc2^T        as many columns of fc2; sums stay in registers
 // While one product runs, the other's next weights are on their way, so one buffer each suffices.
+// Steps along the depth are not unrolled: the next steps' fragments would not fit into registers.
 //
 // It pays while the sums fit into registers and the weights, which every block reads anew from the
 // second-level cache, are small: up to 192 channels, FastViTHD's first two stages.
@@ -19,7 +20,7 @@ namespace {
 template <class E, int kC>
 struct FeedForward {
   static constexpr int kRows = 128;
-  static constexpr int kHidden = 64;
+  static constexpr int kHidden = kC <= 96 ? 32 : 64;  // as the registers allow
   // Warps: four of 32 rows by parts of the columns, of 48 sums each.
   static constexpr int kColWarps = kC / 48;
   static constexpr int kThreads = 4 * kColWarps * 32;
@@ -86,7 +87,7 @@ __global__ void __launch_bounds__(FeedForward<E, kC>::kThreads, FeedForward<E, k
     __syncthreads();  // fc1 (and the input) are there, and all have left fc2 and the hidden layer
     fetch_fc2(first);
     FragmentC products[F::kRowTiles][F::kHiddenTiles] = {};
-#pragma unroll 2
+#pragma unroll 1
     for (int k = 0; k < kC; k += 16) {
       const int slice = k / F::kSlice;
       FragmentA<E> a[F::kRowTiles];
@@ -130,7 +131,7 @@ __global__ void __launch_bounds__(FeedForward<E, kC>::kThreads, FeedForward<E, k
     copy_async_wait();
     __syncthreads();  // fc2 and the hidden layer are there, and all have left fc1
     if (first + F::kHidden < hidden_cols) fetch_fc1(first + F::kHidden);
-#pragma unroll
+#pragma unroll 1
     for (int k = 0; k < F::kHidden; k += 16) {
       FragmentA<E> a[F::kRowTiles];
 #pragma unroll

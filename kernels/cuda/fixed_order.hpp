@@ -19,27 +19,27 @@ __device__ inline float multiply_add(float a, float b, float c) {
 }
 
 // Sums of `kCount` values over a warp; lane i gets that of value i / (32 / kCount). Each value adds
-// up in the same order, whatever kCount is.
-template <int kCount>
-__device__ inline float warp_sums(float (&values)[kCount]) {
+// up in the same order, whatever kCount is. Counts are template arguments all the way down, so that
+// the values stay in registers.
+template <int kCount, int kStep = 16, int kAll>
+__device__ inline float warp_sums(float (&values)[kAll]) {
   static_assert(kCount <= 32 && (kCount & (kCount - 1)) == 0);
-  int count = kCount;
+  if constexpr (kCount > 1) {
+    const bool upper = (lane_id() & static_cast<unsigned>(kStep)) != 0;
 #pragma unroll
-  for (int step = 16; step > 0; step /= 2) {
-    if (count > 1) {
-      count /= 2;
-      const bool upper = (lane_id() & static_cast<unsigned>(step)) != 0;
-#pragma unroll
-      for (int i = 0; i < count; ++i) {
-        const float kept = upper ? values[i + count] : values[i];
-        const float given = upper ? values[i] : values[i + count];
-        values[i] = kept + __shfl_xor_sync(kAllLanes, given, step);
-      }
-    } else {
-      values[0] += __shfl_xor_sync(kAllLanes, values[0], step);
+    for (int i = 0; i < kCount / 2; ++i) {
+      const float kept = upper ? values[i + kCount / 2] : values[i];
+      const float given = upper ? values[i] : values[i + kCount / 2];
+      values[i] = kept + __shfl_xor_sync(kAllLanes, given, kStep);
     }
+  } else {
+    values[0] += __shfl_xor_sync(kAllLanes, values[0], kStep);
   }
-  return values[0];
+  if constexpr (kStep > 1) {
+    return warp_sums<(kCount > 1 ? kCount / 2 : 1), kStep / 2>(values);
+  } else {
+    return values[0];
+  }
 }
 
 // N elements as floats.

@@ -25,7 +25,7 @@ struct SamplingRow {
 template <Target target>
 struct SamplingKernels {
   static constexpr int kMostTopK = 64;
-  static bool supports(double temperature, int top_k) {
+  static bool supports(double temperature, std::int64_t top_k) {
     return temperature == 0 || (top_k >= 1 && top_k <= kMostTopK);
   }
 

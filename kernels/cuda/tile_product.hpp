@@ -212,8 +212,9 @@ class TileProduct {
 
 // Neighbouring blocks share rows of A, which are the larger operand in the encoder: the second
 // level cache has them when the next block asks.
+// The bound of one block a multiprocessor lets ptxas take the registers that it needs.
 template <class Shape, class A, class B, class Epilogue>
-__global__ void __launch_bounds__(Shape::kThreads)
+__global__ void __launch_bounds__(Shape::kThreads, 1)
     tile_product(A a, B b, Epilogue epilogue, int m, int depth) {
   check_launch_bounds<Shape::kThreads>();
   wait_for_previous_kernel();

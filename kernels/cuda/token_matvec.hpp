@@ -31,6 +31,7 @@ template <WeightType kType>
 struct MatVecShape {
   static constexpr int kThreads = 256;
   static constexpr int kWarps = kThreads / 32;
+  static constexpr int kBlocks = 2;  // at once on a multiprocessor, so that registers suffice
   // Vectors of 16 bytes that a lane takes of a row at once.
   static constexpr int kVectors = Weights<kType>::kQuantised ? 1 : 2;
   // Inputs of one step.
@@ -257,7 +258,7 @@ class MatVec {
     auto& all = shared_.sums[buffer];
     constexpr int kLanes = 32 / (2 * kRows);  // that get the same sum
     const int lane = static_cast<int>(lane_id());
-    const float sum = warp_sums(sums);
+    const float sum = warp_sums<2 * kRows>(sums);
     if (lane % kLanes == 0) (&all[warp_id()][0][0])[lane / kLanes] = sum;
     __syncthreads();  // the other buffer has been read, too
     const int i = static_cast<int>(threadIdx.x);
@@ -285,7 +286,7 @@ class MatVec {
 };
 
 template <class E, WeightType kType, int kRows>
-__global__ void __launch_bounds__(MatVecShape<kType>::kThreads)
+__global__ void __launch_bounds__(MatVecShape<kType>::kThreads, MatVecShape<kType>::kBlocks)
     token_matvec(TokenInput<E> input, TokenOutput<E> output, MatVecPlan plan) {
   check_launch_bounds<MatVecShape<kType>::kThreads>();
   using Product = MatVec<E, kType, kRows>;

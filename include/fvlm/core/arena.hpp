@@ -63,6 +63,8 @@ class Arena {
   }
 
   bool measures() const { return capacity_ == std::numeric_limits<std::size_t>::max(); }
+  // Bytes in use: what is allocated next begins there.
+  std::size_t used() const { return used_; }
   // The most bytes that were ever in use at once.
   std::size_t high_water() const { return high_water_; }
 

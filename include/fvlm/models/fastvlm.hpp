@@ -1,6 +1,8 @@
 // FastVLM: image encoder, projector and decoder, under the names of LLaVA's checkpoints.
 #pragma once
 
+#include <type_traits>
+
 #include "fvlm/models/config.hpp"
 #include "fvlm/models/fastvithd.hpp"
 #include "fvlm/models/projector.hpp"
@@ -31,12 +33,19 @@ struct FastVlm {
   void embed_images(B& backend, FeatureMap<const std::uint8_t> pixels,
                     View<typename B::Element> out, const std::stop_token& stop = {},
                     const Observer& observe = {}) const {
-    const Arena::Scope scope(backend.arena());
-    const auto& config = vision.config();
-    const auto features = backend.arena().template matrix<typename B::Element>(
-        pixels.batch * config.tokens(), config.output_channels());
-    vision.encode(backend, pixels, features, stop, observe);
-    projector.run(backend, features, out);
+    const auto pass = [&] {
+      const Arena::Scope scope(backend.arena());
+      const auto& config = vision.config();
+      const auto features = backend.arena().template matrix<typename B::Element>(
+          pixels.batch * config.tokens(), config.output_channels());
+      vision.encode(backend, pixels, features, stop, observe);
+      projector.run(backend, features, out);
+    };
+    if constexpr (std::is_same_v<Observer, NoObserver>) {
+      backend.run_pass(pixels, out, pass);
+    } else {
+      pass();  // an observer may look at every stage
+    }
   }
 };
 

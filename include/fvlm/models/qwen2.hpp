@@ -116,10 +116,12 @@ class Qwen2 {
   // Throws Stopped between layers.
   void forward(B& backend, const DecoderBatch& batch, typename B::Cache& cache, View<E> x,
                const std::stop_token& stop = {}) const {
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-      stop_if_requested(stop);
-      layers_[i].run(backend, shape_, batch, static_cast<std::int64_t>(i), cache, x);
-    }
+    backend.run_pass(batch, x, [&] {
+      for (std::size_t i = 0; i < layers_.size(); ++i) {
+        stop_if_requested(stop);
+        layers_[i].run(backend, shape_, batch, static_cast<std::int64_t>(i), cache, x);
+      }
+    });
   }
 
   // The logits of some rows after forward: x [rows, hidden] -> out [rows, vocab].

@@ -69,6 +69,13 @@ concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
   backend.copy(rows, rows);  // (from, to)
   // Waits for all that was put aside.
   backend.synchronize();
+  // Run work(): the operations of a decoder's pass over `batch`, or of the encoder's over pixels,
+  // on or to `rows`. A backend may keep a record and run that when such a pass comes again: for as
+  // many rows and images in the same places only the content of memory may be another, and the
+  // batch's positions and pages, over the one cache. So work() must bring nothing from the host or
+  // there.
+  backend.run_pass(batch, rows, [] {});
+  backend.run_pass(pixels, rows, [] {});
 
   // Weights: from the host's folded form to the backend's.
   { backend.pack(LinearSpec{}, HostLinear{}) } -> std::same_as<typename B::Linear>;

@@ -18,6 +18,10 @@ struct HostMemory {
     for (std::int64_t r = 0; r < from.rows; ++r) std::copy_n(from.row(r), from.cols, to.row(r));
   }
   static void synchronize() {}
+  template <class Input, class E, class Work>
+  static void run_pass(const Input&, View<E>, const Work& work) {
+    work();
+  }
 };
 
 }  // namespace fvlm

@@ -1,0 +1,221 @@
+// Speed on the device with random weights of the real sizes: the encoder, the time to the first
+// token and decoding, each beside what the device's limits allow.
+//   gpu_bench SIZE FORMAT...    e.g. gpu_bench 0.5b bf16 int8 int4
+// prints one line of JSON for the limits and one for each format.
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <map>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bench/gpu_check/gpu_model.hpp"
+#include "bench/gpu_check/random_loader.hpp"
+#include "kernels/cuda/limits.hpp"
+#include "runtime/model_sizes.hpp"
+#include "runtime/model_work.hpp"
+
+namespace fvlm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using E = BFloat16;
+using B = GpuModel<E>::B;
+
+constexpr std::int64_t kTextTokens = 24;  // of a short prompt, around the image
+constexpr std::int64_t kSteps = 48;       // of decoding
+constexpr std::int64_t kMostSequences = 32;
+constexpr std::int64_t kMostImages = 8;
+
+// Median seconds of some runs, after two that record and warm up.
+template <class Work>
+double median_seconds(int runs, const Work& work) {
+  std::vector<double> seconds;
+  for (int run = -3; run < runs; ++run) {
+    const auto start = Clock::now();
+    work();
+    if (run >= 0) seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + runs / 2, seconds.end());
+  return seconds[static_cast<std::size_t>(runs / 2)];
+}
+
+class Measurement {
+ public:
+  Measurement(GpuModel<E>& loaded, B::Cache& cache) : loaded_(loaded), cache_(cache) {
+    const std::int64_t side = loaded.config.vision.image_size;
+    pixels_.resize(static_cast<std::size_t>(kMostImages * side * side * 3));
+    for (std::size_t i = 0; i < pixels_.size(); ++i)
+      pixels_[i] = static_cast<std::uint8_t>(i * 2654435761U >> 24);
+  }
+
+  static std::int64_t pages_each(std::int64_t rows) { return (rows + kSteps) / kPageTokens + 1; }
+  std::int64_t rows() const { return loaded_.config.vision.tokens() + kTextTokens; }
+
+  // Images that are on the device already.
+  double encoder(std::int64_t images) {
+    B& backend = loaded_.backend;
+    const Arena::Scope scope(backend.arena());
+    const auto out = matrix(images * loaded_.config.vision.tokens());
+    const auto pixels = backend.upload(host_pixels(images));
+    return median_seconds(15, [&] {
+      loaded_.model.embed_images(backend, pixels, out);
+      backend.synchronize();
+    });
+  }
+
+  // From pixels on the host to the first token.
+  double first_token() {
+    return median_seconds(15, [&] {
+      B& backend = loaded_.backend;
+      const Arena::Scope scope(backend.arena());
+      const auto x = matrix(rows());
+      const std::int64_t tokens = loaded_.config.vision.tokens();
+      loaded_.model.embed_images(backend, backend.upload(host_pixels(1)), x.slice_rows(0, tokens));
+      const std::vector<std::int32_t> text(kTextTokens, 1);
+      loaded_.model.decoder.embed(backend, text, x.slice_rows(tokens, kTextTokens));
+      DecoderBatch batch;
+      batch.add(rows(), 0, pages(0));
+      loaded_.model.decoder.forward(backend, batch, cache_, x);
+      choose(x.slice_rows(rows() - 1, 1));
+    });
+  }
+
+  // One step of several sequences that have their prompts behind them.
+  double step(std::int64_t sequences) {
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(sequences), 1);
+    return median_seconds(3,
+                          [&] {
+                            for (std::int64_t s = 0; s < kSteps; ++s) {
+                              B& backend = loaded_.backend;
+                              const Arena::Scope scope(backend.arena());
+                              const auto x = matrix(sequences);
+                              loaded_.model.decoder.embed(backend, ids, x);
+                              DecoderBatch batch;
+                              for (std::int64_t i = 0; i < sequences; ++i)
+                                batch.add(1, rows() + s, pages(i));
+                              loaded_.model.decoder.forward(backend, batch, cache_, x);
+                              const auto chosen = choose(x);
+                              std::copy(chosen.begin(), chosen.end(), ids.begin());
+                            }
+                          }) /
+           kSteps;
+  }
+
+ private:
+  View<E> matrix(std::int64_t rows) {
+    return loaded_.backend.arena().matrix<E>(rows, loaded_.config.text.hidden_size);
+  }
+  FeatureMap<const std::uint8_t> host_pixels(std::int64_t images) const {
+    const std::int64_t side = loaded_.config.vision.image_size;
+    return {pixels_.data(), images, side, side, 3};
+  }
+  std::span<const std::int32_t> pages(std::int64_t sequence) {
+    const std::int64_t each = pages_each(rows());
+    if (page_numbers_.empty()) {
+      page_numbers_.resize(static_cast<std::size_t>(each * kMostSequences));
+      std::iota(page_numbers_.begin(), page_numbers_.end(), 0);
+    }
+    return std::span(page_numbers_)
+        .subspan(static_cast<std::size_t>(sequence * each), static_cast<std::size_t>(each));
+  }
+  std::span<const std::int32_t> choose(View<E> x) {
+    B& backend = loaded_.backend;
+    const auto logits = backend.arena().matrix<float>(x.rows, loaded_.config.text.vocab_size);
+    loaded_.model.decoder.logits(backend, x, logits);
+    const std::vector<TokenChoice> choices(static_cast<std::size_t>(x.rows));
+    return backend.choose(logits, choices);
+  }
+
+  GpuModel<E>& loaded_;
+  B::Cache& cache_;
+  std::vector<std::uint8_t> pixels_;
+  std::vector<std::int32_t> page_numbers_;
+};
+
+void measure(const ModelSize& size, const WeightFormat& format, const GpuLimits& limits) {
+  const FastVlmConfig config = config_of(size);
+  RandomWeights random;
+  const std::int64_t rows = config.vision.tokens() + kTextTokens;
+  GpuModel<E> loaded(config, format,
+                     {.images = kMostImages, .prefill_rows = rows, .decode_rows = kMostSequences},
+                     [&](B& backend, FastVlm<B>& model) {
+                       RandomLoader<B> loader(random, format, backend);
+                       model.visit(loader);
+                     });
+  auto cache = loaded.backend.make_cache(
+      loaded.model.decoder.cache_shape(kMostSequences * Measurement::pages_each(rows)));
+  Measurement measurement(loaded, cache);
+  const ModelWork work = model_work(config, rows, format, [](Trace& trace, FastVlm<Trace>& model) {
+    ShapesOf<Trace> shapes(trace);
+    model.visit(shapes);
+  });
+  const double encoder = measurement.encoder(1);
+  const double encoder8 = measurement.encoder(8);
+  const double first = measurement.first_token();
+  const double first_limit = (work.encoder.flops + work.prefill.flops) / limits.bf16_flops;
+  std::printf(
+      "{\"model\": \"%s\", \"format\": \"%s\", \"weight_bytes\": %lld, \"encoder_s\": %.6f, "
+      "\"encoder_fraction\": %.3f, \"encoder_8_images_s\": %.6f, \"encoder_8_fraction\": %.3f, "
+      "\"ttft_s\": %.6f, \"ttft_limit_s\": %.6f",
+      std::string(size.name).c_str(), std::string(name_of(format.type)).c_str(),
+      static_cast<long long>(loaded.backend.weight_bytes()), encoder,
+      work.encoder.flops / encoder / limits.bf16_flops, encoder8,
+      8 * work.encoder.flops / encoder8 / limits.bf16_flops, first, first_limit);
+  for (const std::int64_t sequences : {1, 8, 32}) {
+    const double step = measurement.step(sequences);
+    std::printf(", \"decode_%lld_tok_s\": %.1f", static_cast<long long>(sequences),
+                static_cast<double>(sequences) / step);
+    if (sequences == 1) {
+      // Half of the copy's bytes are read; reading alone is at least as fast.
+      std::printf(", \"decode_1_fraction\": %.3f",
+                  work.decode.weight_bytes / step / limits.bandwidth);
+    }
+  }
+  std::printf(", \"graph_launches\": %lld}\n",
+              static_cast<long long>(loaded.backend.graph_launches()));
+  std::fflush(stdout);
+}
+
+int run(std::span<char*> arguments) {
+  const std::map<std::string, WeightFormat> formats = {{"bf16", WeightFormat::kBF16},
+                                                       {"int8", WeightFormat::int8()},
+                                                       {"int4", WeightFormat::int4()}};
+  const std::string name = arguments[1];
+  const auto size = std::find_if(sizes().begin(), sizes().end(),
+                                 [&](const ModelSize& s) { return s.name == name; });
+  if (size == sizes().end()) throw Error("there is no size {}", name);
+  const GpuLimits limits = measure_gpu_limits();
+  std::printf("{\"device\": \"%s\", \"bf16_flops\": %.4g, \"bandwidth\": %.4g}\n",
+              device_properties<Target::kDevice>().name.c_str(), limits.bf16_flops,
+              limits.bandwidth);
+  for (const char* format : arguments.subspan(2)) {
+    const auto found = formats.find(format);
+    if (found == formats.end()) throw Error("there is no format {}", format);
+    measure(*size, found->second, limits);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace fvlm
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    std::fprintf(stderr, "usage: gpu_bench SIZE FORMAT...\n");
+    return 2;
+  }
+  try {
+    if (fvlm::device_count<fvlm::Target::kDevice>() == 0) {
+      throw fvlm::Error("there is no CUDA device, or no driver for it");
+    }
+    return fvlm::run({argv, static_cast<std::size_t>(argc)});
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "gpu_bench: %s\n", e.what());
+    return 1;
+  }
+}

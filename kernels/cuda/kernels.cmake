@@ -1,0 +1,20 @@
+# The sources of kernels, relative to kernels/: for the engine and for bench/gpu_check.
+set(fvlm_cuda_kernels
+  cuda/attention.cu
+  cuda/depthwise.cu
+  cuda/embed.cu
+  cuda/feed_forward.cu
+  cuda/image_attention.cu
+  cuda/layer_norm.cu
+  cuda/linear.cu
+  cuda/resize.cu
+  cuda/sampling.cu
+  cuda/squeeze_excite.cu
+  cuda/stem.cu
+  cuda/token_matvec_bf16.cu
+  cuda/token_matvec_f16.cu
+  cuda/token_matvec_f32.cu
+  cuda/token_matvec_int4.cu
+  cuda/token_matvec_int8.cu
+  cuda/token_products.cu
+  cuda/token_tile.cu)
