@@ -42,6 +42,7 @@ class WebSocketTransport final : public Transport {
     prepare(server_);
     server_.init_asio();
     server_.set_reuse_addr(true);
+    server_.set_user_agent("fastvlm");
     server_.set_max_message_size(options.max_message_bytes);
     server_.set_max_http_body_size(options.max_body_bytes);
     server_.set_open_handshake_timeout(options.longest_request.count());

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 cameras=${1:-16}
-rate=${2:-15} # frames a second of each
+rate=${2:-4} # frames a second of each
 scratch=$(mktemp -d)
 declare -A processes=()
 end_all() {
