@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <stop_token>
@@ -22,6 +23,7 @@
 #include "runtime/passes.hpp"
 #include "runtime/prefix_cache.hpp"
 #include "runtime/prompt.hpp"
+#include "runtime/reading.hpp"
 #include "runtime/scheduler.hpp"
 #include "runtime/stop_of_all.hpp"
 #include "runtime/tokenizer.hpp"
@@ -48,7 +50,9 @@ class EngineCore final : public Engine {
         limits_(loaded_->limits),
         scheduler_({.waiting = max_waiting, .pages = pool_pages_, .images = limits_.images}),
         cache_(loaded_->backend.make_cache(loaded_->model.decoder.cache_shape(pool_pages_))),
-        eos_(loaded_->config.text.eos_tokens) {
+        eos_(loaded_->config.text.eos_tokens),
+        encoded_(loaded_->backend.arena().template matrix<E>(limits_.images * image_tokens(),
+                                                             loaded_->config.text.hidden_size)) {
     for (const char* end : {"<|im_end|>", "<|endoftext|>"}) {
       if (const auto id = tokenizer_.special_token(end)) eos_.push_back(*id);
     }
@@ -125,6 +129,7 @@ class EngineCore final : public Engine {
       prefill();
       scheduler_.end_cancelled();
       for (const auto& group : plan_decode(scheduler_.running(), limits_)) decode(group);
+      if (reading_) reading_->forget_ended();
       while (GenerationPtr ended = scheduler_.take_ended()) retire(*ended);
       scheduler_.count([this](EngineCounters& counters) {
         counters.cache_pages = pool_pages_;
@@ -211,39 +216,79 @@ class EngineCore final : public Engine {
   }
 
   // Encodes images of several prompts together and reads on in these prompts, in one pass each.
+  // Answers go on while images are encoded, if the backend does that beside them.
   void prefill() {
     for (const GenerationPtr& g : scheduler_.running()) {
       if (!g->outcome && !g->prepared()) guarded(*g, [&] { prepare(*g); });
     }
-    const std::vector<PromptPiece> pieces = plan_prefill(scheduler_.running(), limits_);
-    if (pieces.empty()) return;
-    std::vector<std::stop_token> stops;
-    for (const PromptPiece& piece : pieces) stops.push_back(piece.generation->stop.get_token());
-    const StopOfAll stop(stops);
-    try {
-      prefill(pieces, stop.token());
-    } catch (const Stopped&) {  // all of them: end_cancelled() ends them
-    } catch (const std::exception& e) {
-      for (const PromptPiece& piece : pieces) fail(*piece.generation, e.what());
+    if (!reading_) {
+      auto pieces = plan_prefill(scheduler_.running(), limits_);
+      if (pieces.empty()) return;
+      reading_.emplace(std::move(pieces));
+      guarded_reading([&](const std::stop_token& stop) { encode(stop); });
+    }
+    if (reading_ && (loaded_->backend.beside_done() || !decodes_any())) {
+      guarded_reading([&](const std::stop_token& stop) { read(stop); });
+      reading_.reset();
     }
   }
 
-  void prefill(const std::vector<PromptPiece>& pieces, const std::stop_token& stop) {
+  bool decodes_any() const {
+    const auto& running = scheduler_.running();
+    return std::any_of(running.begin(), running.end(),
+                       [](const GenerationPtr& g) { return !g->outcome && g->prefill_done(); });
+  }
+
+  // A part of the work on all prompts that are read; what goes wrong ends them.
+  template <class Work>
+  void guarded_reading(const Work& part) {
+    const auto stops = reading_->stops();
+    const StopOfAll stop(stops);
+    try {
+      if (!reading_->parts().empty()) return part(stop.token());
+    } catch (const Stopped&) {  // all of them: end_cancelled() ends them
+    } catch (const std::exception& e) {
+      for (const auto& [piece, first_image] : reading_->parts()) fail(*piece.generation, e.what());
+    }
+    reading_.reset();
+  }
+
+  // The first part: encoded_ begins with [positions of all images, hidden].
+  void encode(const std::stop_token& stop) {
+    const auto& images = reading_->images();
+    if (images.empty()) return;
+    B& backend = loaded_->backend;
+    const auto count = std::ssize(images);
+    const std::int64_t side = loaded_->config.vision.image_size;
+    pixels_.clear();
+    for (const PreparedImage* image : images)
+      pixels_.insert(pixels_.end(), image->pixels.begin(), image->pixels.end());
+    backend.beside([&] {
+      const Arena::Scope scope(backend.arena());
+      loaded_->model.embed_images(backend, backend.upload({pixels_.data(), count, side, side, 3}),
+                                  encoded_.slice_rows(0, count * image_tokens()), stop);
+    });
+    scheduler_.count([&](EngineCounters& counters) {
+      ++counters.encoder_passes;
+      counters.encoded_images += count;
+    });
+  }
+
+  // The second part.
+  void read(const std::stop_token& stop) {
     B& backend = loaded_->backend;
     const auto& decoder = loaded_->model.decoder;
     const Arena::Scope scope(backend.arena());
-    std::int64_t rows = 0;
-    for (const PromptPiece& piece : pieces) rows += piece.rows();
-    const auto x = backend.arena().template matrix<E>(rows, loaded_->config.text.hidden_size);
+    const auto x =
+        backend.arena().template matrix<E>(reading_->rows(), loaded_->config.text.hidden_size);
+    backend.join();
+    embed(x);
+    backend.synchronize();  // so that the time is the encoder's
+    const double encode_s = reading_->seconds();
 
     auto start = Generation::Clock::now();
-    embed(pieces, x, stop);
-    backend.synchronize();  // so that the time is the encoder's
-    const double encode_s = since(start);
-
-    start = Generation::Clock::now();
     DecoderBatch batch;
-    for (const PromptPiece& piece : pieces) {
+    for (const auto& [piece, first_image] : reading_->parts()) {
       Sequence& sequence = piece.generation->hypotheses.front().sequence;
       make_room(sequence.pages_needed(piece.rows()));
       sequence.extend(piece.rows());
@@ -253,11 +298,12 @@ class EngineCore final : public Engine {
     scheduler_.count([](EngineCounters& counters) { ++counters.prefill_passes; });
     std::vector<Generation*> done;  // reading their prompts
     std::vector<std::int64_t> last_rows;
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-      Generation& g = *pieces[i].generation;
+    for (std::size_t i = 0; i < batch.segments.size(); ++i) {
+      const PromptPiece& piece = reading_->parts()[i].piece;
+      Generation& g = *piece.generation;
       g.statistics.encode_s += encode_s;
       g.statistics.prefill_s += since(start);
-      g.prefilled += pieces[i].rows();
+      g.prefilled += piece.rows();
       ++g.passes;
       if (!g.prefill_done()) continue;
       done.push_back(&g);
@@ -277,19 +323,16 @@ class EngineCore final : public Engine {
   }
 
   // The rows of prompts: x [rows of all pieces, hidden].
-  void embed(const std::vector<PromptPiece>& pieces, View<E> x, const std::stop_token& stop) {
+  void embed(View<E> x) {
     B& backend = loaded_->backend;
-    const std::int64_t side = loaded_->config.vision.image_size;
-    std::vector<const PreparedImage*> images;
-    std::vector<View<E>> places;
     std::int64_t row = 0;
-    for (const PromptPiece& piece : pieces) {
+    for (const auto& [piece, first_image] : reading_->parts()) {
+      std::int64_t image = first_image;
       for (const PromptSpan& span : piece.spans) {
         const View<E> place = x.slice_rows(row, span.rows);
         row += span.rows;
         if (span.image >= 0) {
-          images.push_back(&piece.generation->images[static_cast<std::size_t>(span.image)]);
-          places.push_back(place);
+          backend.copy(encoded_.slice_rows(image++ * image_tokens(), image_tokens()), place);
         } else {
           loaded_->model.decoder.embed(backend,
                                        std::span(piece.generation->ids)
@@ -299,24 +342,6 @@ class EngineCore final : public Engine {
         }
       }
     }
-    if (images.empty()) return;
-    const Arena::Scope scope(backend.arena());
-    const auto count = std::ssize(images);
-    pixels_.clear();
-    for (const PreparedImage* image : images)
-      pixels_.insert(pixels_.end(), image->pixels.begin(), image->pixels.end());
-    const auto encoded = backend.arena().template matrix<E>(count * image_tokens(), x.cols);
-    loaded_->model.embed_images(backend, backend.upload({pixels_.data(), count, side, side, 3}),
-                                encoded, stop);
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      backend.copy(
-          encoded.slice_rows(static_cast<std::int64_t>(i) * image_tokens(), image_tokens()),
-          places[i]);
-    }
-    scheduler_.count([&](EngineCounters& counters) {
-      ++counters.encoder_passes;
-      counters.encoded_images += count;
-    });
   }
 
   // Decode -------------------------------------------------------------------------------------
@@ -477,7 +502,9 @@ class EngineCore final : public Engine {
   typename B::Cache cache_;
   std::vector<std::int32_t> eos_;
   PrefixCache prefixes_;
-  std::vector<std::uint8_t> pixels_;  // of one pass, [images, side, side, 3]
+  std::optional<Reading> reading_;
+  std::vector<std::uint8_t> pixels_;  // of its images, [images, side, side, 3]
+  View<E> encoded_;                   // what they become
 
   std::thread thread_;
 };
