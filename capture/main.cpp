@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -125,7 +126,10 @@ void add_page_flags(CLI::App& app, Options& options) {
       ->capture_default_str();
 }
 
-void log_line(spdlog::logger& logger, Client::Level level, const std::string& line) {
+// What servers and commands say is part of lines: none makes two of one, or moves the cursor.
+void log_line(spdlog::logger& logger, Client::Level level, std::string line) {
+  const auto moves = [](unsigned char c) { return c < 0x20 || c == 0x7F; };
+  std::replace_if(line.begin(), line.end(), moves, ' ');
   switch (level) {
     case Client::Level::kDebug:
       logger.debug("{}", line);

@@ -34,13 +34,11 @@ using Handle = websocketpp::connection_hdl;
 using ConnectionPtr = Server::connection_ptr;
 using Shared = std::shared_ptr<const std::string>;
 
-Shared bytes_of(const Picture& picture) {
-  auto bytes = std::make_shared<std::string>();
-  bytes->reserve(picture.size());
+void append(const Picture& picture, std::string& to) {
+  to.reserve(picture.size());
   for (const Bytes& piece : picture.pieces) {
-    if (piece.size > 0) bytes->append(reinterpret_cast<const char*>(piece.data), piece.size);
+    if (piece.size > 0) to.append(reinterpret_cast<const char*>(piece.data), piece.size);
   }
-  return bytes;
 }
 
 class WebPageTransport final : public PageTransport {
@@ -94,20 +92,27 @@ class WebPageTransport final : public PageTransport {
   }
 
   std::uint64_t show(const Picture& picture, const TextOf& text_of) override {
-    if (!wants_picture()) return 0;
-    const Shared jpeg = bytes_of(picture);
+    std::uint64_t moved = 0;
+    Server::message_ptr binary;  // each form is made when the first one wants it, and once
+    Shared jpeg;
     std::string text;
-    std::uint64_t moved = jpeg->size();
-    Server::message_ptr binary;
+    const auto need_jpeg = [&] {
+      if (jpeg != nullptr) return;
+      auto bytes = std::make_shared<std::string>();
+      append(picture, *bytes);
+      moved += bytes->size();
+      jpeg = std::move(bytes);
+    };
     for (auto& [id, viewer] : viewers_) {
       if (!viewer.is_free()) continue;
       if (viewer.form == Form::kBinary) {
         if (binary == nullptr) {
-          binary = prepared(viewer.connection, *jpeg);
-          moved += jpeg->size();
+          binary = prepared(viewer.connection, picture);
+          moved += picture.size();
         }
         viewer.connection->send(binary);
       } else {
+        need_jpeg();
         if (text.empty()) text = text_of(*jpeg);
         viewer.connection->send(text, websocketpp::frame::opcode::text);
         moved += text.size();
@@ -115,10 +120,14 @@ class WebPageTransport final : public PageTransport {
       ping(viewer, ++viewer.shown);
     }
     for (auto& [id, stream] : streams_) {
-      if (stream.is_free()) write_part(id, stream, jpeg);
+      if (!stream.is_free()) continue;
+      need_jpeg();
+      write_part(id, stream, jpeg);
     }
     for (const Waiting& each : std::exchange(waiting_, {})) {
+      need_jpeg();
       respond(each.connection, {200, "image/jpeg", *jpeg, {{"Cache-Control", "no-store"}}});
+      moved += jpeg->size();
     }
     return moved;
   }
@@ -285,12 +294,13 @@ class WebPageTransport final : public PageTransport {
         websocketpp::error::make_error_code(websocketpp::error::http_connection_ended));
   }
 
-  static Server::message_ptr prepared(const ConnectionPtr& connection, const std::string& jpeg) {
+  // One message for all viewers: a server's are not masked.
+  static Server::message_ptr prepared(const ConnectionPtr& connection, const Picture& picture) {
     const auto opcode = websocketpp::frame::opcode::binary;
-    const auto message = connection->get_message(opcode, jpeg.size());
-    message->get_raw_payload() = jpeg;
-    const websocketpp::frame::basic_header header(opcode, jpeg.size(), true, false);
-    const websocketpp::frame::extended_header rest(jpeg.size());
+    const auto message = connection->get_message(opcode, picture.size());
+    append(picture, message->get_raw_payload());
+    const websocketpp::frame::basic_header header(opcode, picture.size(), true, false);
+    const websocketpp::frame::extended_header rest(picture.size());
     message->set_header(websocketpp::frame::prepare_header(header, rest));
     message->set_prepared(true);
     return message;

@@ -362,6 +362,16 @@ TEST_F(ClientTest, SettingsMayComeFromAFile) {
   EXPECT_EQ(decode_jpeg(server.pictures().at(0)).width, 160);
 }
 
+TEST_F(ClientTest, WhatTheServerSaysStaysOneLineOfTheLog) {
+  CameraServer server([](bool, const std::string&) {
+    return std::vector<std::string>{original_description("one\\ntwo\\u001b[2J")};
+  });
+  const auto camera = start(server.url(), {"--source", "test-pattern", "--width", "64"});
+  EXPECT_TRUE(CameraProgram::wait_for(
+      [&] { return contains(read_file(folder / "client.log"), "✨ one two [2J\n"); },
+      Milliseconds(5000)));
+}
+
 TEST_F(ClientTest, AServiceManagerIsToldHowItGoes) {
   const std::string path = (folder / "notify").string();
   const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
