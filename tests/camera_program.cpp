@@ -1,6 +1,7 @@
 #include "tests/camera_program.hpp"
 
 #include <arpa/inet.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>

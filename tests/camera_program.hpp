@@ -1,5 +1,6 @@
 // A running fastvlm-camera, for tests that look at it from outside: it is started on a free port,
-// asked over HTTP, and ended with the object.
+// asked over HTTP, and ended with the object, which is a failure of the test if it does not end
+// well: under a sanitizer that is its verdict.
 #pragma once
 
 #include <sys/types.h>
