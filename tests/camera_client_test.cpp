@@ -367,6 +367,12 @@ TEST_F(ClientTest, SettingsMayComeFromAFile) {
   EXPECT_EQ(decode_jpeg(server.pictures().at(0)).width, 160);
 }
 
+TEST_F(ClientTest, ThePackagesSettingsAreUnderstood) {
+  const auto camera = start(kNowhere, {"--config", FVLM_SOURCE "/capture/deploy/camera.conf",
+                                       "--source", "test-pattern"});
+  EXPECT_FALSE(camera->get("/").empty());
+}
+
 TEST_F(ClientTest, WhatTheServerSaysStaysOneLineOfTheLog) {
   CameraServer server([](bool, const std::string&) {
     return std::vector<std::string>{original_description("one\\ntwo\\u001b[2J")};
