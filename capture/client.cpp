@@ -12,6 +12,7 @@ namespace {
 
 using Milliseconds = std::chrono::milliseconds;
 
+constexpr Milliseconds kOriginalPace{1000};
 constexpr Milliseconds kBeat{2000};
 constexpr Milliseconds kLongestTurn{10'000};
 

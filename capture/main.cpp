@@ -189,7 +189,7 @@ int main_program(int count, char** arguments) {
   add_server_flags(app, options);
   add_page_flags(app, options);
   app.add_option("--log-folder", options.log_folder, "Where client.log goes [~/ml-fastvlm-logs]");
-  app.add_flag("--verbose", options.verbose, "Log each picture");
+  app.add_flag("--verbose", options.verbose, "Log each picture, however many there are");
   app.add_flag("--list", options.list, "List cameras and what they offer, and end")
       ->configurable(false);
   try {

@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
 #include <utility>
 
 #include "capture/metrics.hpp"
 #include "net/access.hpp"
-
-#include <camera_page_files.hpp>  // generated: kPageFiles, names, types and bytes
+#include "net/page.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -24,40 +22,15 @@ PageAnswer text_answer(int status, const std::string& text) {
   return {status, "text/plain; charset=utf-8", text + "\n", {}};
 }
 
-std::string_view type_of(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kTypes = {{
-      {".html", "text/html; charset=utf-8"},
-      {".css", "text/css; charset=utf-8"},
-      {".js", "text/javascript; charset=utf-8"},
-      {".svg", "image/svg+xml"},
-  }};
-  for (const auto& [ending, type] : kTypes) {
-    if (name.ends_with(ending)) return type;
-  }
-  return "application/octet-stream";
-}
-
-std::optional<PageAnswer> file_answer(std::string_view path) {
-  constexpr std::string_view kFolder = "/static/";
-  std::string_view name = "index.html";
-  if (path.starts_with(kFolder)) {
-    name = path.substr(kFolder.size());
-  } else if (path != "/") {
-    return std::nullopt;
-  }
-  for (const auto& [known, content] : kPageFiles) {
-    if (known == name) {
-      return PageAnswer{200,
-                        std::string(type_of(name)),
-                        std::string(content),
-                        {{"Cache-Control", "no-cache"},
-                         {"X-Content-Type-Options", "nosniff"},
-                         {"Content-Security-Policy",
-                          "default-src 'self'; img-src 'self' blob:; connect-src 'self' ws: wss:; "
-                          "frame-ancestors 'none'"}}};
-    }
-  }
-  return std::nullopt;
+PageAnswer file_answer(const net::PageFile& file) {
+  return {200,
+          std::string(file.content_type),
+          std::string(file.content),
+          {{"Cache-Control", "no-cache"},
+           {"X-Content-Type-Options", "nosniff"},
+           {"Content-Security-Policy",
+            "default-src 'self'; img-src 'self' blob:; connect-src 'self' ws: wss:; "
+            "frame-ancestors 'none'"}}};
 }
 
 }  // namespace
@@ -138,7 +111,7 @@ PageAnswer Page::on_request(const PageRequest& request) {
   }
   if (request.path == "/healthz") return health();
   if (auto no = refusal(request)) return *no;
-  if (auto file = file_answer(request.path)) return *file;
+  if (const auto file = net::page_file(request.path)) return file_answer(*file);
   if (request.path == "/metrics") {
     const Gauges gauges{state_.camera_live, state_.server == "ready", transport_->viewers()};
     return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(counters_, gauges), {}};
