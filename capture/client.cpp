@@ -117,7 +117,9 @@ void Client::deliver(const Picture& picture) {
   asked_ = false;
   if (link_.wants_picture()) {
     link_.show(picture);
-    log_(Level::kDebug,
+    // As the original logs, at its pace; at a faster one there would be nothing else in the log.
+    const bool slow = link_.options().interval >= kOriginalPace;
+    log_(slow ? Level::kInfo : Level::kDebug,
          fmt::format("📤 sent picture {}, 📊 {}x{}, {:.1f} KB", picture.number, picture.width,
                      picture.height, static_cast<double>(picture.size()) / 1024));
   }

@@ -4,8 +4,10 @@ find_package(JPEG REQUIRED)
 find_package(OpenSSL REQUIRED)
 include(GoogleTest)
 
+# Started by camera_vivid.sh.
 add_executable(camera_vivid_guest tests/camera_vivid_guest.cpp tests/camera_program.cpp)
 target_link_libraries(camera_vivid_guest PRIVATE fvlm_options GTest::gtest_main JPEG::JPEG)
+
 set(sanitized "")
 if(FVLM_SANITIZE)
   set(sanitized FVLM_SANITIZED)
@@ -21,10 +23,9 @@ function(fvlm_camera_test name)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
 endfunction()
 
-fvlm_camera_test(camera_encoder_test tests/camera_encoder_test.cpp tests/camera_jpeg.cpp)
-fvlm_camera_test(camera_source_test tests/camera_source_test.cpp tests/camera_jpeg.cpp tests/fake_camera.cpp)
-fvlm_camera_test(camera_link_test tests/camera_link_test.cpp)
-fvlm_camera_test(camera_client_test tests/camera_client_test.cpp tests/camera_jpeg.cpp tests/camera_program.cpp
-                 tests/camera_server.cpp tests/raw_websocket.cpp)
+fvlm_camera_test(camera_unit_test tests/camera_encoder_test.cpp tests/camera_link_test.cpp tests/camera_source_test.cpp
+                 tests/camera_v4l2_test.cpp tests/camera_jpeg.cpp tests/fake_camera.cpp)
+fvlm_camera_test(camera_client_test tests/camera_client_test.cpp tests/camera_page_test.cpp tests/camera_jpeg.cpp
+                 tests/camera_program.cpp tests/camera_server.cpp tests/raw_websocket.cpp)
 target_link_libraries(camera_client_test PRIVATE OpenSSL::Crypto)
 add_dependencies(camera_client_test fastvlm-camera)

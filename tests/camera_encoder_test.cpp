@@ -16,6 +16,7 @@
 #include "capture/planes.hpp"
 #include "capture/source.hpp"
 #include "tests/camera_jpeg.hpp"
+#include "tests/camera_waiting.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -28,11 +29,6 @@ Bytes bytes_of(const std::string& text) {
 
 Frame pattern(PixelFormat format, int width) {
   return *PatternSource(format, width, 1000).next(Milliseconds(100));
-}
-
-std::string pattern_jpeg(int width) {
-  const Frame frame = pattern(PixelFormat::kMjpeg, width);
-  return {reinterpret_cast<const char*>(frame.bytes.data), frame.bytes.size};
 }
 
 Frame jpeg_frame(const std::string& jpeg) {
