@@ -89,6 +89,11 @@ struct Cost {
   double limit;
 };
 
+// "test-pattern:mjpeg" -> "mjpeg".
+std::string format_name(const std::string& source) {
+  return source.substr(source.find(':') + 1);
+}
+
 class ClientCost : public ClientTest, public testing::WithParamInterface<Cost> {};
 
 TEST_P(ClientCost, IsSmall) {
@@ -109,7 +114,10 @@ TEST_P(ClientCost, IsSmall) {
 INSTANTIATE_TEST_SUITE_P(All, ClientCost,
                          testing::Values(Cost{"test-pattern:mjpeg", "33ms", 0.03},
                                          Cost{"test-pattern:yuyv", "1s", 0.01},
-                                         Cost{"test-pattern:yuyv", "33ms", 0.15}));
+                                         Cost{"test-pattern:yuyv", "33ms", 0.15}),
+                         [](const auto& test) {
+                           return format_name(test.param.source) + "_every_" + test.param.interval;
+                         });
 
 // Every frame of a day at one a second, if FVLM_FRAMES says 86400; by default enough to see a leak
 // of a picture in twenty.
