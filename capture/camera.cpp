@@ -40,21 +40,22 @@ void Camera::run() {
 
 void Camera::stream() {
   // Short enough that a stop is soon noticed.
-  constexpr std::chrono::milliseconds kPatience{100};
+  constexpr std::chrono::milliseconds kTurn{100};
   const std::unique_ptr<FrameSource> source = open_();
   counters_.opened.add();
   for (const std::string& note : source->notes()) events_.note(note);
   Clock::time_point heard = Clock::now();
+  std::chrono::milliseconds patience = options_.longest_start;
   while (!stopping()) {
-    if (auto frame = source->next(kPatience)) {
+    if (auto frame = source->next(kTurn)) {
       heard = Clock::now();
+      patience = options_.longest_silence;
       counters_.captured.add();
       mailbox_.put(*std::move(frame));
       if (!told_.live) tell(true, source->description());
-    } else if (Clock::now() - heard > options_.longest_silence) {
-      throw SourceError(
-          fmt::format("{}: no good frame for {:.1f} s", source->description(),
-                      std::chrono::duration<double>(options_.longest_silence).count()));
+    } else if (Clock::now() - heard > patience) {
+      throw SourceError(fmt::format("{}: no good frame for {:.1f} s", source->description(),
+                                    std::chrono::duration<double>(patience).count()));
     }
   }
 }

@@ -23,7 +23,9 @@ struct CameraState {
 };
 
 struct CameraOptions {
-  std::chrono::milliseconds longest_silence{1500};
+  // Until the first good frame: commands and sensors take their time to start.
+  std::chrono::milliseconds longest_start{10'000};
+  std::chrono::milliseconds longest_silence{1500};  // after it
   std::chrono::milliseconds retry{1000};
 };
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <exception>
 #include <utility>
 
 namespace fvlm::capture {
@@ -41,35 +40,43 @@ Client::Client(const ClientOptions& options, Log log)
     : options_(options),
       log_(std::move(log)),
       mailbox_(counters_),
-      page_(loop_, options.page, counters_,
-            {[this](const std::string& prompt) {
-               log_(Level::kInfo, "prompt: " + prompt);
-               link_.set_prompt(prompt);
-               PageState state = page_.state();
-               state.prompt = prompt;
-               page_.set_state(state);
-             },
-             [this](double seconds) {
-               link_.set_interval(Milliseconds(static_cast<std::int64_t>(seconds * 1000)));
-               PageState state = page_.state();
-               state.interval = seconds;
-               page_.set_state(state);
-             },
-             [this] { plan(); }, [this](const std::string& line) { log_(Level::kInfo, line); }}),
+      page_(loop_, options.page, counters_, page_controls()),
       link_(
           options.link,
           [this](LinkSocket::Events events) {
             return connect(loop_, options_.server, std::move(events));
           },
-          [] { return Clock::now(); }, counters_,
-          {[this](Link::State state, const std::string& why) { on_link(state, why); },
-           [this](const Answer& answer, const std::string& text) { on_answer(answer, text); },
-           [this](const std::string& why) {
-             log_(Level::kWarning, fmt::format("⚠️ a picture stays unanswered: {}", why));
-           },
-           [this] { plan(); }}),
+          [] { return Clock::now(); }, counters_, link_events()),
       encoder_(options.encoder, counters_) {
   page_.set_state(first_state(options));
+}
+
+Page::Controls Client::page_controls() {
+  return {[this](const std::string& prompt) {
+            log_(Level::kInfo, "prompt: " + prompt);
+            link_.set_prompt(prompt);
+            change_state([&](PageState& state) { state.prompt = prompt; });
+          },
+          [this](double seconds) {
+            link_.set_interval(Milliseconds(static_cast<std::int64_t>(seconds * 1000)));
+            change_state([&](PageState& state) { state.interval = seconds; });
+          },
+          [this] { plan(); }, [this](const std::string& line) { log_(Level::kInfo, line); }};
+}
+
+Link::Events Client::link_events() {
+  return {[this](Link::State state, const std::string& why) { on_link(state, why); },
+          [this](const Answer& answer, const std::string& text) { on_answer(answer, text); },
+          [this](const std::string& why) {
+            log_(Level::kWarning, "⚠️ a picture stays unanswered: " + why);
+          },
+          [this] { plan(); }};
+}
+
+void Client::change_state(const std::function<void(PageState& state)>& change) {
+  PageState state = page_.state();
+  change(state);
+  page_.set_state(state);
 }
 
 Client::~Client() {
@@ -133,30 +140,24 @@ void Client::on_camera(const CameraState& camera) {
   } else {
     log_(Level::kWarning, "⚠️ camera: " + camera.text);
   }
-  PageState state = page_.state();
-  state.camera_live = camera.live;
-  state.camera = camera.text;
-  page_.set_state(state);
+  change_state([&](PageState& state) {
+    state.camera_live = camera.live;
+    state.camera = camera.text;
+  });
 }
 
 void Client::on_link(Link::State link, const std::string& why) {
-  PageState state = page_.state();
-  const bool news = state.server != "lost" || state.server_text != why;
-  switch (link) {
-    case Link::State::kConnecting:  // while it is lost, that it is tried again is no news
-      return;
-    case Link::State::kReady:
-      state.server = "ready";
-      log_(Level::kInfo, "🔌 connected to " + options_.server.url);
-      break;
-    case Link::State::kLost:
-      state.server = "lost";
-      if (!news) return;
-      log_(Level::kWarning, fmt::format("⚠️ server {}: {}", options_.server.url, why));
-      break;
+  if (link == Link::State::kConnecting) return;  // that a lost one is tried again is no news
+  const bool ready = link == Link::State::kReady;
+  if (ready) {
+    log_(Level::kInfo, "🔌 connected to " + options_.server.url);
+  } else if (page_.state().server != "lost" || page_.state().server_text != why) {
+    log_(Level::kWarning, fmt::format("⚠️ server {}: {}", options_.server.url, why));
   }
-  state.server_text = why;
-  page_.set_state(state);
+  change_state([&](PageState& state) {
+    state.server = ready ? "ready" : "lost";
+    state.server_text = why;
+  });
 }
 
 void Client::on_answer(const Answer& answer, const std::string& text) {

@@ -47,6 +47,10 @@ class Client {
   void stop();
 
  private:
+  Page::Controls page_controls();
+  Link::Events link_events();
+  void change_state(const std::function<void(PageState& state)>& change);
+
   void encode();
   void deliver(const Picture& picture);
   void on_camera(const CameraState& state);

@@ -7,10 +7,8 @@
 // One object serves one thread and keeps its memory from picture to picture.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "capture/frame.hpp"

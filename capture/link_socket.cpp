@@ -6,7 +6,6 @@
 //   payloads are copied before they are masked     pictures are put into a prepared message
 #include "capture/link_socket.hpp"
 
-#include <algorithm>
 #include <asio.hpp>
 #include <asio/ssl.hpp>
 #include <chrono>

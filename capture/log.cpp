@@ -11,7 +11,6 @@
 #include <exception>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace fvlm::capture {
 namespace {

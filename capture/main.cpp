@@ -1,6 +1,5 @@
 // fastvlm-camera: command line, configuration file, log, signals.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -11,7 +10,6 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
-#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -71,7 +69,8 @@ void add_camera_flags(CLI::App& app, Options& options) {
   app.add_option("--width", source.width, "Width of pictures, in pixels")
       ->check(CLI::Range(16, 8192))
       ->capture_default_str();
-  app.add_option("--fps", source.rate, "Frames a second to ask the source for")
+  app.add_option("--fps", source.rate,
+                 "Frames a second to ask the source for; give it for a pipe with less than one")
       ->check(CLI::Range(0.1, 1e5));
   app.add_option("--format", options.format,
                  "auto (the cheapest), mjpeg, yu12, nv12, yuyv, uyvy or grey, of a camera")

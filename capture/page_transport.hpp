@@ -3,7 +3,6 @@
 // ones. All on the thread of the event loop.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
 
 #include "capture/jpeg_codec.hpp"
 #include "capture/planes.hpp"

@@ -2,7 +2,6 @@
 // plainest calls, and pictures that lack a part.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>

@@ -224,7 +224,8 @@ TEST_F(FakeCameraTest, CameraOpensAgainWhateverHappens) {
   std::mutex mutex;
   std::vector<std::string> told;
   {
-    Camera camera({Milliseconds(60), Milliseconds(5)}, [this] { return open(); }, mailbox, counters,
+    Camera camera({Milliseconds(60), Milliseconds(60), Milliseconds(5)}, [this] { return open(); },
+                  mailbox, counters,
                   {[&](const CameraState& state) {
                      const std::lock_guard lock(mutex);
                      told.push_back((state.live ? "live: " : "lost: ") + state.text);
