@@ -43,10 +43,12 @@ TEST_F(ClientTest, FilesArriveAsTheyAre) {
   CameraServer server(describe);
   const auto camera = start(server.url(), {"--source", "images:" + (folder / "scenes").string(),
                                            "--fps", "5", "--interval", "10ms"});
-  EXPECT_TRUE(
-      CameraProgram::wait_for([&] { return server.pictures().size() >= 6; }, Milliseconds(20'000)));
-  const std::vector<std::string> pictures = server.pictures();
-  for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(pictures[i], files[i % 3]) << i;
+  const auto seen = [&] {
+    const std::vector<std::string> pictures = server.pictures();
+    return std::set<std::string>(pictures.begin(), pictures.end());
+  };
+  EXPECT_TRUE(CameraProgram::wait_for([&] { return seen().size() >= 3; }, Milliseconds(20'000)));
+  EXPECT_TRUE(seen() == std::set<std::string>(files.begin(), files.end()));
 }
 
 TEST_F(ClientTest, TwoSignalsEndItAsWellAsOne) {
