@@ -17,7 +17,7 @@ constexpr Milliseconds kLongestTurn{10'000};
 
 PageState first_state(const ClientOptions& options) {
   PageState state;
-  state.camera = "opening " + options.source.source;
+  state.camera = "opening " + public_name(options.source.source);
   state.stream = options.link.stream;
   state.prompt = options.link.prompt;
   state.interval = std::chrono::duration<double>(options.link.interval).count();

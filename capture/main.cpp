@@ -171,7 +171,7 @@ int run(Options& options) {
     notify_service_manager("STOPPING=1");
     client.stop();
   });
-  logger->info("🚀 {} -> {}", client_options.source.source, client_options.server.url);
+  logger->info("🚀 {} -> {}", public_name(client_options.source.source), client_options.server.url);
   logger->info("✅ ready: http://{}:{}/", client_options.page.address.host, client.port());
   notify_service_manager("READY=1");
   client.run([] { notify_service_manager("WATCHDOG=1"); });

@@ -37,10 +37,10 @@ namespace {
 }  // namespace
 
 PipeSource::PipeSource(const std::string& command, Counters& counters)
-    : command_(command), counters_(counters) {
+    : name_(public_name("pipe:" + command)), counters_(counters) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    throw SourceError(fmt::format("no pipe for {}: {}", command, std::strerror(errno)));
+    throw SourceError(fmt::format("no pipe for {}: {}", name_, std::strerror(errno)));
   }
   const pid_t self = ::getpid();
   process_ = ::fork();
@@ -49,7 +49,7 @@ PipeSource::PipeSource(const std::string& command, Counters& counters)
   output_ = ends[0];
   if (process_ < 0) {
     ::close(output_);
-    throw SourceError(fmt::format("cannot start {}: {}", command, std::strerror(errno)));
+    throw SourceError(fmt::format("cannot start {}: {}", name_, std::strerror(errno)));
   }
   ::setpgid(process_, process_);  // whoever comes first: kill() below must find the group
   ::fcntl(output_, F_SETFL, O_NONBLOCK);
@@ -116,12 +116,12 @@ std::string PipeSource::ending() {
   const bool ended = ::waitpid(process_, &status, WNOHANG) == process_;
   if (ended) process_ = -1;
   if (ended && WIFEXITED(status)) {
-    return fmt::format("{}: ended with status {}", command_, WEXITSTATUS(status));
+    return fmt::format("{}: ended with status {}", name_, WEXITSTATUS(status));
   }
   if (ended && WIFSIGNALED(status)) {
-    return fmt::format("{}: ended by signal {}", command_, WTERMSIG(status));
+    return fmt::format("{}: ended by signal {}", name_, WTERMSIG(status));
   }
-  return fmt::format("{}: closed its output", command_);
+  return fmt::format("{}: closed its output", name_);
 }
 
 }  // namespace fvlm::capture

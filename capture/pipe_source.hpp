@@ -25,7 +25,7 @@ class PipeSource final : public FrameSource {
   PipeSource& operator=(const PipeSource&) = delete;
 
   std::optional<Frame> next(std::chrono::milliseconds patience) override;
-  std::string description() const override { return command_; }
+  std::string description() const override { return name_; }
 
  private:
   // Everything that can be read at once; false at the end of the stream.
@@ -33,7 +33,7 @@ class PipeSource final : public FrameSource {
   std::optional<Frame> newest();
   std::string ending();
 
-  std::string command_;
+  std::string name_;
   Counters& counters_;
   int output_ = -1;
   pid_t process_ = -1;

@@ -72,6 +72,10 @@ std::string name_of(PixelFormat format) {
   return {};
 }
 
+std::string public_name(const std::string& source) {
+  return split(source).first == "pipe" ? source.substr(0, source.find(' ')) : source;
+}
+
 void check_source(const std::string& source) {
   const auto [kind, rest] = split(source);
   const bool known = kind == "v4l2" || ((kind == "images" || kind == "pipe") && !rest.empty()) ||

@@ -43,6 +43,8 @@ class FrameSource {
   virtual std::vector<std::string> notes() const { return {}; }
 };
 
+// What may be shown of it: of a command its first word, as the rest may hold passwords.
+std::string public_name(const std::string& source);
 // Throws SourceError if it is none of the kinds there are.
 void check_source(const std::string& source);
 std::unique_ptr<FrameSource> open_source(const SourceOptions& options, Counters& counters);

@@ -132,6 +132,13 @@ TEST_F(PipeSourceTest, TheCommandEndsWithTheSource) {
   EXPECT_TRUE(wait_for([&] { return !runs(shell) && !runs(child); }));
 }
 
+TEST(Source, NothingButTheNameOfACommandIsShown) {
+  EXPECT_EQ(public_name("pipe:ffmpeg -i rtsp://me:secret@camera/ -f mjpeg -"), "pipe:ffmpeg");
+  EXPECT_EQ(public_name("images:/my pictures"), "images:/my pictures");
+  Counters counters;
+  EXPECT_EQ(PipeSource("true secret", counters).description(), "pipe:true");
+}
+
 TEST(Source, NamesThatAreNoneAreRefused) {
   for (const char* name : {"", "v4l", "images:", "images", "pipe:", "test-pattern:rgb"}) {
     EXPECT_THROW(check_source(name), SourceError) << name;

@@ -2,7 +2,7 @@
 export const texts = {
   en: {
     title: "fastvlm camera", picture: "Live picture", caption: "What is seen", history: "Earlier captions",
-    ttft: "First token", total: "Whole answer", rate: "Pictures a second",
+    ttft: "First token", total: "Answer", rate: "Pictures/s",
     prompt: "What to ask", ask: "Ask", presets: "Suggestions", interval: "A caption every", seconds: "s",
     snapshot: "Save picture", stream: "Video stream",
     cameraLive: "Camera", cameraLost: "No camera",
@@ -11,7 +11,7 @@ export const texts = {
   },
   zh: {
     title: "fastvlm 摄像头", picture: "实时画面", caption: "画面描述", history: "历史描述",
-    ttft: "首个 token", total: "总用时", rate: "每秒画面数",
+    ttft: "首个 token", total: "总用时", rate: "每秒画面",
     prompt: "提问", ask: "发送", presets: "常用提问", interval: "描述间隔", seconds: "秒",
     snapshot: "保存画面", stream: "视频流",
     cameraLive: "摄像头", cameraLost: "没有摄像头",
