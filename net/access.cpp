@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "net/base64.hpp"
 
@@ -57,6 +58,23 @@ bool origin_is_welcome(std::string_view origin, std::string_view host_header,
   const std::size_t scheme = origin.find("://");
   if (scheme != origin.npos && origin.substr(scheme + 3) == host_header) return true;
   return std::find(allowed.begin(), allowed.end(), origin) != allowed.end();
+}
+
+HttpResponse readable_by(const std::string& origin, HttpResponse response) {
+  if (!origin.empty()) {
+    response.headers.emplace_back("Access-Control-Allow-Origin", origin);
+    response.headers.emplace_back("Vary", "Origin");
+  }
+  return response;
+}
+
+HttpResponse preflight_response() {
+  return {204,
+          "text/plain; charset=utf-8",
+          {},
+          {{"Access-Control-Allow-Methods", "GET, POST"},
+           {"Access-Control-Allow-Headers", "Authorization, Content-Type"},
+           {"Access-Control-Max-Age", "600"}}};
 }
 
 }  // namespace fvlm::net

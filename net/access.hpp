@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "net/transport.hpp"
+
 namespace fvlm::net {
 
 // Whether an Authorization header carries the key, as "Bearer KEY" or, for browsers, which ask
@@ -22,5 +24,12 @@ bool names_loopback(std::string_view host_header);
 // `host_header`: its own pages, and those on the list.
 bool origin_is_welcome(std::string_view origin, std::string_view host_header,
                        const std::vector<std::string>& allowed);
+
+// Lets the page at `origin`, which is welcome, read an answer: browsers ask for that (CORS).
+// Nothing if the origin is empty.
+HttpResponse readable_by(const std::string& origin, HttpResponse response);
+
+// The answer to a browser that asks what a page may send.
+HttpResponse preflight_response();
 
 }  // namespace fvlm::net

@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "net/access.hpp"
+
 namespace fvlm::net {
 namespace {
 
@@ -103,7 +105,7 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
   }
   log_(LogLevel::kInfo, fmt::format("📥 {} chat {} 📊 {:.1f} KB", request.peer, id,
                                     static_cast<double>(request.body.size()) / 1000));
-  chats_.emplace(id, Chat{.peer = request.peer});
+  chats_.emplace(id, Chat{.peer = request.peer, .origin = request.origin});
   decoder_.put([this, id, body = std::move(request.body)] { submit(id, body); });
   return std::nullopt;
 }
@@ -203,14 +205,14 @@ void ChatService::on_text(ExchangeId id, const std::string& text) {
 void ChatService::say(ExchangeId id, Chat& chat, const std::string& text) {
   chat.text += text;
   if (!chat.stream) return;
-  std::string events;
   if (!std::exchange(chat.begun, true)) {
-    transport_.respond(id,
-                       {200,
-                        "text/event-stream; charset=utf-8",
-                        first_event(chat.answer),
-                        {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}},
-                       true);
+    transport_.respond(
+        id,
+        readable_by(chat.origin, {200,
+                                  "text/event-stream; charset=utf-8",
+                                  first_event(chat.answer),
+                                  {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}}),
+        true);
   }
   if (!text.empty()) transport_.add_to_response(id, text_event(chat.answer, text));
 }
@@ -240,10 +242,8 @@ void ChatService::finish(ExchangeId id, const Chat& chat, const char* finish_rea
     transport_.add_to_response(id, last_events(chat.answer, finish_reason, statistics));
     transport_.finish_response(id);
   } else {
-    transport_.respond(id, {200,
-                            "application/json",
-                            write_answer(chat.answer, chat.text, finish_reason, statistics),
-                            {}});
+    const std::string body = write_answer(chat.answer, chat.text, finish_reason, statistics);
+    transport_.respond(id, readable_by(chat.origin, {200, "application/json", body, {}}));
   }
 }
 
@@ -256,7 +256,7 @@ void ChatService::fail(ExchangeId id, const ApiError& error) {
     transport_.add_to_response(id, error_event(error));
     transport_.finish_response(id);
   } else {
-    transport_.respond(id, error_response(error));
+    transport_.respond(id, readable_by(known->second.origin, error_response(error)));
   }
   chats_.erase(known);
 }

@@ -47,6 +47,7 @@ class ChatService {
  private:
   struct Chat {
     std::string peer{};
+    std::string origin{};  // of the page that asks, if one does
     ChatAnswer answer{};
     bool stream = false;
     StopFilter stop{};

@@ -99,7 +99,8 @@ void Server::finish_if_drained() {
 
 std::optional<HttpResponse> Server::refusal(const HttpRequest& request) const {
   if (!options_.api_key.empty()) {
-    if (!carries_key(request.authorization, options_.api_key)) {
+    // Browsers ask without the key what they may send with it.
+    if (request.method != "OPTIONS" && !carries_key(request.authorization, options_.api_key)) {
       HttpResponse response =
           refuse(request, 401, "this server wants its API key", "invalid_api_key");
       // Browsers ask their user for a password then; programs know what to do.
@@ -129,6 +130,14 @@ HttpResponse Server::on_upgrade(const HttpRequest& request) {
 
 std::optional<HttpResponse> Server::on_http(ExchangeId id, HttpRequest request) {
   if (auto response = refusal(request)) return response;
+  const std::string origin = request.origin;
+  auto response = answer(id, std::move(request));
+  if (response) response = readable_by(origin, *std::move(response));
+  return response;
+}
+
+std::optional<HttpResponse> Server::answer(ExchangeId id, HttpRequest request) {
+  if (request.method == "OPTIONS") return preflight_response();
   if (request.path.starts_with(kApi)) return chat_->answer(id, std::move(request));
   if (request.method != "GET" && request.method != "HEAD") {
     HttpResponse response = text_response(405, "only GET is understood here");

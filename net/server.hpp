@@ -62,6 +62,8 @@ class Server final : private TransportEvents {
 
   // The refusal of a request from elsewhere or without the key, if it is one.
   std::optional<HttpResponse> refusal(const HttpRequest& request) const;
+  // At once, or with nothing if the answer comes later.
+  std::optional<HttpResponse> answer(ExchangeId id, HttpRequest request);
   HttpResponse answer_get(const HttpRequest& request) const;
   std::string metrics_text() const;
   void finish_if_drained();

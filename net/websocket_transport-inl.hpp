@@ -13,89 +13,19 @@
 //   a text in fragments may end inside a character      texts are looked at once more
 #pragma once
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <asio.hpp>
-#include <cctype>
 #include <map>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
-#include <websocketpp/server.hpp>
 
 #include "net/http_exchange-inl.hpp"
 #include "net/transport.hpp"
+#include "net/websocket_connection-inl.hpp"
 
 namespace fvlm::net {
-
-// Counts an open connection as long as it lives.
-class Slot {
- public:
-  Slot() = default;
-  ~Slot() {
-    if (count_ != nullptr) --*count_;
-  }
-  Slot(const Slot&) = delete;
-  Slot& operator=(const Slot&) = delete;
-
-  void take(std::size_t& count) {
-    count_ = &count;
-    ++count;
-  }
-
- private:
-  std::size_t* count_ = nullptr;
-};
-
-// What we keep of a connection, as a part of websocketpp's own object.
-struct ConnectionState : websocketpp::connection_base {
-  Slot slot;
-  ConnectionId id = 0;                            // of an open WebSocket
-  std::chrono::steady_clock::time_point heard{};  // when it last said something whole
-  std::uint64_t sent = 0;                         // bytes of messages so far
-  std::uint64_t acknowledged = 0;  // of these, sent before the last ping that came back
-  bool pinged = false;             // a ping is on its way
-};
-
-template <class Base>
-struct TransportConfig : Base {
-  using connection_base = ConnectionState;
-  // What it would print is told to TransportEvents, or is nobody's business.
-  static const websocketpp::log::level alog_level = websocketpp::log::alevel::none;
-  static const websocketpp::log::level elog_level = websocketpp::log::elevel::none;
-};
-
-// What a peer may take to agree that a WebSocket is closed.
-inline constexpr std::chrono::milliseconds kLongestFarewell{2000};
-
-// Descriptors that files, the listening socket and the rest of the program need.
-inline constexpr std::size_t kOtherDescriptors = 64;
-
-inline std::size_t connections_allowed(std::size_t wanted) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wanted;
-  const auto descriptors = static_cast<std::size_t>(limit.rlim_cur);
-  return std::min(wanted, descriptors > 2 * kOtherDescriptors ? descriptors - kOtherDescriptors
-                                                              : descriptors / 2);
-}
-
-inline bool is_number(const std::string& text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(),
-                                      [](unsigned char c) { return std::isdigit(c) != 0; });
-}
-
-// Whether a Sec-WebSocket-Key is 16 bytes in Base64, as RFC 6455 (4.2.1) demands.
-inline bool is_websocket_key(const std::string& key) {
-  return key.size() == 24 && key.compare(22, 2, "==") == 0 &&
-         std::all_of(key.begin(), key.end() - 2,
-                     [](unsigned char c) { return std::isalnum(c) != 0 || c == '+' || c == '/'; });
-}
-
-inline HttpResponse plain_response(int status, const std::string& text) {
-  return {status, "text/plain; charset=utf-8", text + "\n", {}};
-}
 
 template <class Base>
 class WebSocketTransport final : public Transport {
@@ -112,6 +42,7 @@ class WebSocketTransport final : public Transport {
     prepare(server_);
     server_.init_asio();
     server_.set_reuse_addr(true);
+    server_.set_user_agent("fastvlm");
     server_.set_max_message_size(options.max_message_bytes);
     server_.set_max_http_body_size(options.max_body_bytes);
     server_.set_open_handshake_timeout(options.longest_request.count());
@@ -133,6 +64,7 @@ class WebSocketTransport final : public Transport {
     if (error) {
       throw std::system_error(error, options.host + ":" + std::to_string(options.port));
     }
+    port_ = server_.get_local_endpoint(error).port();
     schedule_pings();
     schedule_looks_for_silence();
   }
@@ -143,11 +75,7 @@ class WebSocketTransport final : public Transport {
     peers_.clear();
   }
 
-  std::uint16_t port() const override {
-    std::error_code error;
-    // Not const in websocketpp, though it changes nothing.
-    return const_cast<Server&>(server_).get_local_endpoint(error).port();
-  }
+  std::uint16_t port() const override { return port_; }
   void run() override { server_.run(); }
   void post(std::function<void()> work) override {
     asio::post(server_.get_io_service(), std::move(work));
@@ -392,6 +320,7 @@ class WebSocketTransport final : public Transport {
 
   TransportOptions options_;
   TransportEvents& events_;
+  std::uint16_t port_ = 0;
   std::size_t max_connections_;
   std::size_t open_sockets_ = 0;
   std::uint64_t next_id_ = 1;

@@ -268,6 +268,30 @@ TEST_F(RefusingServerTest, ProgramsWithoutTheKey) {
   EXPECT_EQ(status_of(http_get(port(), "/v1/models", "Authorization: Bearer secret\r\n")), 200);
 }
 
+TEST_F(RefusingServerTest, PagesThatAreNotOnTheList) {
+  start({.chat = {.model = "tiny"}, .api_key = "secret", .allowed_origins = {"https://a.example"}});
+  const std::string key = "Authorization: Bearer secret\r\n";
+  const std::string allowed = "\r\nAccess-Control-Allow-Origin: https://a.example\r\n";
+  const std::string origin = "Origin: https://a.example\r\n";
+  const std::string asked = http(
+      port(), "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + origin + "\r\n");
+  EXPECT_EQ(status_of(asked), 204);
+  EXPECT_NE(asked.find(allowed), std::string::npos);
+  EXPECT_NE(asked.find("\r\nAccess-Control-Allow-Headers: Authorization"), std::string::npos);
+  for (const bool stream : {false, true}) {
+    json body = question(1);
+    body["stream"] = stream;
+    const std::string text = body.dump();
+    const std::string answered =
+        http(port(), "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + origin + key +
+                         "Content-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text);
+    EXPECT_EQ(status_of(answered), 200);
+    EXPECT_NE(answered.find(allowed), std::string::npos);
+  }
+  EXPECT_EQ(status_of(http_get(port(), "/v1/models", key + "Origin: https://b.example\r\n")), 403);
+  EXPECT_EQ(status_of(http_get(port(), "/v1/models", origin)), 401);
+}
+
 TEST_F(RefusingServerTest, AnswersThatTakeTooLong) {
   start({.transport = {.longest_answer = std::chrono::milliseconds(30)},
          .chat = {.model = "tiny", .max_new_tokens = 1900}});

@@ -4,7 +4,8 @@
     tools/load.py --cameras 64 --rate 1 --seconds 60
     tools/load.py --url wss://example.org/ws --api-key KEY --images FOLDER
 
-The frames are the JPEG files of a folder, by default the demo pictures. A camera that loses its
+The frames are the JPEG files of a folder, by default the demo pictures, a little different each
+time, as a camera never sees the same twice. A camera that loses its
 connection tries again after 250 ms, doubled up to 5 s, and sends what was not answered once more.
 At the end come the latencies, from a frame's first sending to its description, and what became of
 all frames; the exit code is 1 if a frame was neither described, skipped nor refused.
@@ -25,6 +26,17 @@ import websockets
 DEMO_IMAGES = pathlib.Path(__file__).resolve().parent / "demo" / "images"
 SHORTEST_WAIT, LONGEST_WAIT = 0.25, 5.0  # before the next try to connect, in seconds
 GRACE = 15.0  # seconds after the last frame for answers to come
+
+
+def vary(jpeg):
+    """The picture with slightly other contrasts: the first quantisers, one for each frequency, change."""
+    table = jpeg.find(b"\xff\xdb") + 5  # after the marker, its length and the table's number
+    if table < 5:
+        return jpeg
+    changed = bytearray(jpeg)
+    for i in range(table, table + 6):
+        changed[i] = min(255, max(1, changed[i] + random.choice((-1, 0, 1))))
+    return bytes(changed)
 
 
 class Camera:
@@ -101,7 +113,7 @@ class Camera:
             next_time += period
             if self.connected.is_set():
                 self.counts["frames"] += 1
-                await self.send(time.monotonic(), random.choice(self.images))
+                await self.send(time.monotonic(), vary(random.choice(self.images)))
             else:
                 self.counts["not filmed, no connection"] += 1
         deadline = time.monotonic() + GRACE

@@ -4,7 +4,7 @@ export const texts = {
     picture: "Picture", empty: "Start the camera, or drop, paste or choose a picture.",
     live: "Live camera", stop: "Stop camera", shot: "Single shot", file: "Choose a picture",
     prompt: "What to ask", ask: "Ask", presets: "Suggestions", answer: "Answer", history: "Earlier answers", clear: "Clear",
-    ttft: "First token", total: "Whole answer", rate: "Frames/s",
+    ttft: "First token", total: "Total", rate: "Frames/s",
     connecting: "Connecting …", ready: "Ready", lost: "Connection lost, trying again …",
     noCamera: "The camera cannot be used",
     insecure: "Browsers give a camera only to pages that came over https or from this machine itself.",

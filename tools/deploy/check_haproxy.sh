@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 cameras=${1:-16}
+rate=${2:-4} # frames a second of each
 scratch=$(mktemp -d)
 declare -A processes=()
 end_all() {
@@ -20,7 +21,7 @@ start() {
   build/cpu/bin/fastvlm serve --model-path tools/demo/model --threads 1 --port "$1" \
     --log-folder "$scratch/$1" 2> "$scratch/$1.log" &
   processes[$1]=$!
-  until grep -q ready "$scratch/$1.log"; do sleep 0.1; done
+  until grep -qs ready "$scratch/$1.log"; do sleep 0.1; done
 }
 
 start 5001
@@ -28,7 +29,7 @@ start 5002
 FASTVLM_API_KEY= haproxy -f tools/deploy/haproxy.cfg > "$scratch/haproxy.log" 2>&1 &
 processes[haproxy]=$!
 sleep 1
-tools/load.py --url ws://127.0.0.1:5000/ws --cameras "$cameras" --rate 1 --seconds 24 --tokens 32 &
+tools/load.py --url ws://127.0.0.1:5000/ws --cameras "$cameras" --rate "$rate" --seconds 24 --tokens 32 &
 load=$!
 sleep 6
 echo "kill -9 replica1"

@@ -1,0 +1,86 @@
+// What the transport keeps of each connection, how it sets websocketpp up, and a few checks. C++17,
+// like everything that includes websocketpp.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <websocketpp/server.hpp>
+
+#include "net/transport.hpp"
+
+namespace fvlm::net {
+
+// Counts an open connection as long as it lives.
+class Slot {
+ public:
+  Slot() = default;
+  ~Slot() {
+    if (count_ != nullptr) --*count_;
+  }
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+
+  void take(std::size_t& count) {
+    count_ = &count;
+    ++count;
+  }
+
+ private:
+  std::size_t* count_ = nullptr;
+};
+
+// What we keep of a connection, as a part of websocketpp's own object.
+struct ConnectionState : websocketpp::connection_base {
+  Slot slot;
+  ConnectionId id = 0;                            // of an open WebSocket
+  std::chrono::steady_clock::time_point heard{};  // when it last said something whole
+  std::uint64_t sent = 0;                         // bytes of messages so far
+  std::uint64_t acknowledged = 0;  // of these, sent before the last ping that came back
+  bool pinged = false;             // a ping is on its way
+};
+
+template <class Base>
+struct TransportConfig : Base {
+  using connection_base = ConnectionState;
+  // What it would print is told to TransportEvents, or is nobody's business.
+  static const websocketpp::log::level alog_level = websocketpp::log::alevel::none;
+  static const websocketpp::log::level elog_level = websocketpp::log::elevel::none;
+};
+
+// What a peer may take to agree that a WebSocket is closed.
+inline constexpr std::chrono::milliseconds kLongestFarewell{2000};
+
+// Descriptors that files, the listening socket and the rest of the program need.
+inline constexpr std::size_t kOtherDescriptors = 64;
+
+inline std::size_t connections_allowed(std::size_t wanted) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wanted;
+  const auto descriptors = static_cast<std::size_t>(limit.rlim_cur);
+  return std::min(wanted, descriptors > 2 * kOtherDescriptors ? descriptors - kOtherDescriptors
+                                                              : descriptors / 2);
+}
+
+inline bool is_number(const std::string& text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(),
+                                      [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
+// Whether a Sec-WebSocket-Key is 16 bytes in Base64, as RFC 6455 (4.2.1) demands.
+inline bool is_websocket_key(const std::string& key) {
+  return key.size() == 24 && key.compare(22, 2, "==") == 0 &&
+         std::all_of(key.begin(), key.end() - 2,
+                     [](unsigned char c) { return std::isalnum(c) != 0 || c == '+' || c == '/'; });
+}
+
+inline HttpResponse plain_response(int status, const std::string& text) {
+  return {status, "text/plain; charset=utf-8", text + "\n", {}};
+}
+
+}  // namespace fvlm::net
