@@ -36,14 +36,15 @@ std::size_t measure_passes(B& backend, const FastVlm<B>& model, const FastVlmCon
   Arena& arena = backend.arena();
   typename B::Cache cache{};
   const auto& text = config.text;
+  // What images become stays there for good.
+  const auto encoded = arena.template matrix<typename B::Element>(
+      limits.images * config.vision.tokens(), text.hidden_size);
   const auto pass = [&](std::int64_t rows, std::int64_t logit_rows, std::int64_t images) {
     const Arena::Scope scope(arena);
     const auto x = arena.template matrix<typename B::Element>(rows, text.hidden_size);
     if (images > 0) {
       const Arena::Scope image_scope(arena);
       const std::int64_t side = config.vision.image_size;
-      const auto encoded = arena.template matrix<typename B::Element>(
-          images * config.vision.tokens(), text.hidden_size);
       model.embed_images(backend, backend.upload({nullptr, images, side, side, 3}), encoded);
     }
     DecoderBatch batch;
@@ -59,6 +60,17 @@ std::size_t measure_passes(B& backend, const FastVlm<B>& model, const FastVlmCon
   pass(limits.prefill_rows, std::min(limits.prefill_rows, limits.decode_rows), limits.images);
   pass(limits.decode_rows, limits.decode_rows, 0);
   return arena.high_water();
+}
+
+// Likewise for one pass of the encoder alone.
+template <class B>
+std::size_t measure_encoder(B& backend, const FastVlm<B>& model, const FastVlmConfig& config,
+                            std::int64_t images) {
+  const std::int64_t side = config.vision.image_size;
+  model.embed_images(
+      backend, backend.upload({nullptr, images, side, side, 3}),
+      {nullptr, images * config.vision.tokens(), config.text.hidden_size, config.text.hidden_size});
+  return backend.arena().high_water();
 }
 
 // The same for backends that need no more than the models ask for, in float32.
@@ -103,10 +115,17 @@ struct LoadedModel {
     if constexpr (PlansItself<B>) {
       backend.arena() = Arena::measuring();
       scratch = measure_passes(backend, model, config, limits);
+      backend.reserve(scratch);
+      backend.beside([&] {
+        backend.arena() = Arena::measuring();
+        const std::size_t bytes = measure_encoder(backend, model, config, limits.images);
+        backend.reserve(bytes);
+        scratch += bytes;
+      });
     } else {
       scratch = scratch_bytes(config, limits);
+      backend.reserve(scratch);
     }
-    backend.reserve(scratch);
   }
 };
 

@@ -43,6 +43,7 @@ class Scheduler {
   // views are live, a request waits a few milliseconds for others, to be encoded with them.
   bool wait(const LiveViews& views);
   std::list<GenerationPtr>& running() { return running_; }
+  const std::list<GenerationPtr>& running() const { return running_; }
   // Ends those that were cancelled, whatever stage they are in.
   void end_cancelled();
   // Takes out one that has ended.

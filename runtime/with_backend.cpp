@@ -46,10 +46,11 @@ bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
   MatrixBytes weights(checkpoint, formats);
   model.visit(weights);
   const double element = choice.precision == Precision::kF32 ? 4 : 2;
+  // Twice: the encoder has some of its own, to run beside the decoder.
   const double scratch =
       static_cast<double>(scratch_bytes(
           config, pass_limits(config, CudaBackend<Target::kDevice, BFloat16>::kScratchBudget))) *
-      element / 4;
+      2 * element / 4;
   const double cache =
       2 * element *
       static_cast<double>(config.text.layers * config.text.kv_size() * choice.cache_tokens);

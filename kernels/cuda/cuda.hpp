@@ -87,6 +87,10 @@ class CudaBackend {
   void copy(View<const E> from, View<E> to);
   void synchronize() { stream_->synchronize(); }
   template <class Work>
+  void beside(const Work& work);
+  bool beside_done() const { return side_->end.reached(); }
+  void join() { stream_->wait(side_->end); }
+  template <class Work>
   void run_pass(const DecoderBatch& batch, View<E> rows, const Work& work);
   template <class Work>
   void run_pass(FeatureMap<const std::uint8_t> pixels, View<E> rows, const Work& work);
@@ -148,12 +152,24 @@ class CudaBackend {
   // Rotations and scratch memory for a model's attention over up to `positions`.
   const DeviceAttention& prepare_attention(const AttentionShape& shape, std::int64_t positions);
 
+  // What beside() runs on.
+  struct Side {
+    std::unique_ptr<Stream<target>> stream = std::make_unique<Stream<target>>();
+    DeviceBuffer<target> memory{};
+    Arena arena{};
+    Event<target> begin{};
+    Event<target> end{};
+  };
+  // Makes the other stream and its memory those of all that follows.
+  void change_sides();
+
   FormatChoice formats_;
   DeviceProperties properties_;
   std::unique_ptr<Stream<target>> stream_ = std::make_unique<Stream<target>>();
   std::int64_t weight_bytes_ = 0;
   DeviceBuffer<target> memory_;
   Arena arena_;
+  std::unique_ptr<Side> side_ = std::make_unique<Side>();
 
   std::unique_ptr<std::array<Staging<target>, 2>> packing_ =
       std::make_unique<std::array<Staging<target>, 2>>();  // by turns
@@ -176,6 +192,23 @@ class CudaBackend {
   DeviceBuffer<target> rotations_;
   DeviceBuffer<target> attention_scratch_;
 };
+
+// It begins after all that was put on the first stream, which may read what this overwrites.
+template <Target target, class E>
+template <class Work>
+void CudaBackend<target, E>::beside(const Work& work) {
+  stream_->record(side_->begin);
+  change_sides();
+  try {
+    stream_->wait(side_->begin);
+    work();
+    stream_->record(side_->end);
+  } catch (...) {
+    change_sides();
+    throw;
+  }
+  change_sides();
+}
 
 template <Target target, class E>
 template <class Work>

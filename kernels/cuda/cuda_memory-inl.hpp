@@ -260,8 +260,16 @@ PassKey CudaBackend<target, E>::pass_key(View<E> rows, PassKey more) const {
 }
 
 template <Target target, class E>
+void CudaBackend<target, E>::change_sides() {
+  std::swap(stream_, side_->stream);
+  std::swap(memory_, side_->memory);
+  std::swap(arena_, side_->arena);
+}
+
+template <Target target, class E>
 void CudaBackend<target, E>::retire_memory() {
   stream_->synchronize();
+  side_->stream->synchronize();
   graphs_->clear();
 }
 

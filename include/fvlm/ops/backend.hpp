@@ -69,6 +69,12 @@ concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
   backend.copy(rows, rows);  // (from, to)
   // Waits for all that was put aside.
   backend.synchronize();
+  // Runs work(), an upload and a pass of the encoder, perhaps beside what is put aside afterwards
+  // and over an arena of its own. What follows join() finds it done; beside_done(): join() waits no
+  // more.
+  backend.beside([] {});
+  { backend.beside_done() } -> std::same_as<bool>;
+  backend.join();
   // Run work(): the operations of a decoder's pass over `batch`, or of the encoder's over pixels,
   // on or to `rows`. A backend may keep a record and run that when such a pass comes again: for as
   // many rows and images in the same places only the content of memory may be another, and the

@@ -18,6 +18,12 @@ struct HostMemory {
     for (std::int64_t r = 0; r < from.rows; ++r) std::copy_n(from.row(r), from.cols, to.row(r));
   }
   static void synchronize() {}
+  template <class Work>
+  static void beside(const Work& work) {
+    work();
+  }
+  static bool beside_done() { return true; }
+  static void join() {}
   template <class Input, class E, class Work>
   static void run_pass(const Input&, View<E>, const Work& work) {
     work();

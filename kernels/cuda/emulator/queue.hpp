@@ -33,6 +33,7 @@ struct Queue {
 struct Mark {
   std::shared_ptr<Recording> recording{};
   std::chrono::steady_clock::time_point time{};
+  bool asked = true;  // whether it was reached, since it was recorded
 };
 
 }  // namespace fvlm::emulator

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "fvlm/core/error.hpp"
 #include "kernels/cuda/emulator/queue.hpp"
@@ -84,6 +85,7 @@ template <>
 void Stream<kEmulated>::record(Event<kEmulated>& event) {
   event.handle_->recording = handle_->records() ? handle_->recording : nullptr;
   event.handle_->time = std::chrono::steady_clock::now();
+  event.handle_->asked = false;
 }
 template <>
 void Stream<kEmulated>::wait(const Event<kEmulated>& event) {
@@ -118,9 +120,10 @@ Event<kEmulated>::~Event() {
 }
 template <>
 void Event<kEmulated>::synchronize() {}
+// Not at first, so that what goes on meanwhile on a device does so here, too.
 template <>
 bool Event<kEmulated>::reached() const {
-  return true;
+  return std::exchange(handle_->asked, true);
 }
 template <>
 float Event<kEmulated>::since(const Event& earlier) const {

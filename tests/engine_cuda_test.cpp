@@ -1,5 +1,5 @@
-// Tokens chosen where the logits are, by the emulated CUDA backend, are those that the host chooses
-// for Ref: for every way to choose, and for those that are left to the host.
+// What the engine leaves to the CUDA backend, here in emulation: choosing tokens where the logits
+// are, and encoding images beside the steps of answers. Answers are those of Ref.
 #include "tests/engine_fixture.hpp"
 
 namespace fvlm {
@@ -26,7 +26,7 @@ std::unique_ptr<Engine> load(Device device) {
   return Engine::load(options);
 }
 
-TEST(EngineSampling, TheDeviceChoosesAsTheHost) {
+TEST(EngineCuda, TheDeviceChoosesAsTheHost) {
   const auto host = load(Device::kRef);
   const auto device = load(Device::kCudaEmulated);
   std::vector<Sampling> all = {
@@ -47,7 +47,7 @@ TEST(EngineSampling, TheDeviceChoosesAsTheHost) {
 }
 
 // Requests with different ways in one pass.
-TEST(EngineSampling, EachRequestOfAPassHasItsOwnWay) {
+TEST(EngineCuda, EachRequestOfAPassHasItsOwnWay) {
   const std::vector<Sampling> all = {sampling(0, 50, 1, 1), sampling(1.1, 20, 0.9, 1.3),
                                      sampling(0.9, 64, 1, 1)};
   const auto answers = [&](Device device) {
@@ -63,6 +63,50 @@ TEST(EngineSampling, EachRequestOfAPassHasItsOwnWay) {
     return tokens;
   };
   EXPECT_EQ(answers(Device::kCudaEmulated), answers(Device::kRef));
+}
+
+// While images are encoded the steps of an answer go on. Then one of two requests whose images are
+// encoded together is cancelled.
+TEST(EngineCuda, ImagesAreEncodedBesideAnswers) {
+  const auto engine = load(Device::kCudaEmulated);
+  const auto host = load(Device::kRef);
+  const Request text = ask("tell " + digits(5), {}, 16);
+  const Request look = ask("look", {picture(90, 50, 1)}, 6);
+  Listener talks;
+  Listener looks;
+  Listener ends;
+  std::int64_t pieces = 0;
+  talks.on_piece = [&] {
+    if (++pieces != 3) return;
+    engine->submit(looks.attach(look));
+    const RequestId id = engine->submit(ends.attach(ask("look", {picture(60, 70, 2)}, 6)));
+    looks.on_piece = [&engine, id] { engine->cancel(id); };
+  };
+  engine->submit(talks.attach(text));
+  EXPECT_EQ(talks.result().tokens, host->run(text).tokens);
+  EXPECT_EQ(looks.result().tokens, host->run(look).tokens);
+  EXPECT_NE(ends.result().outcome, Outcome::kFailed);
+  EXPECT_EQ(engine->counters().encoded_images, 2);
+  EXPECT_EQ(engine->counters().encoder_passes, 1);
+}
+
+// Cancelled while its image is encoded, a request is forgotten before it is read.
+TEST(EngineCuda, ARequestMayEndWhileItsImageIsEncoded) {
+  const auto engine = load(Device::kCudaEmulated);
+  Listener talks;
+  Listener ends;
+  RequestId id = 0;
+  std::int64_t pieces = 0;
+  talks.on_piece = [&] {
+    ++pieces;
+    if (pieces == 3) id = engine->submit(ends.attach(ask("look", {picture(60, 70, 2)}, 6)));
+    if (pieces == 4) engine->cancel(id);  // a step later: it is being encoded
+  };
+  engine->submit(talks.attach(ask("tell " + digits(5), {}, 12)));
+  EXPECT_EQ(talks.result().tokens.size(), 12U);
+  EXPECT_EQ(ends.result().outcome, Outcome::kCancelled);
+  EXPECT_EQ(engine->counters().encoder_passes, 1);
+  EXPECT_EQ(engine->counters().prefill_passes, 1);
 }
 
 }  // namespace
