@@ -74,12 +74,14 @@ find_checkpoint() {
   done
 }
 
-# Serves until a signal or the end of its time. The port is 5000, or another if that is taken. The
-# server runs in the background, so that a signal for this script alone ends both.
+# Serves until a signal or the end of its time. The port is 5000, or another if that is taken. Under
+# timeout, without end if that is 0, the server has a process group of its own: it hears of a Ctrl-C
+# from here, once.
 serve() {
   local port=5000 log=$scratch/server.log server
   if (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then port=0; fi
-  "$program" serve --model-path "$model" --port "$port" --log-folder "$scratch/logs" 2> "$log" &
+  timeout --preserve-status "${seconds:-0}" \
+    "$program" serve --model-path "$model" --port "$port" --log-folder "$scratch/logs" 2> "$log" &
   server=$!
   trap 'kill -TERM "$server" 2> /dev/null' INT TERM
   until grep -qs "ready: " "$log"; do
@@ -92,7 +94,6 @@ serve() {
   printf '\n  Open %s with a browser: show a webcam or a picture such as %s/0008.jpg.\n' \
     "$(sed -n 's/.*ready: //p' "$log")" "$images"
   printf '  It understands shapes, colours, counts and short words. Ctrl-C ends it.\n'
-  if [[ -n $seconds ]]; then (sleep "$seconds"; kill -TERM "$server" 2> /dev/null) & fi
   # A signal ends the first wait; the server then finishes its answers.
   wait "$server" || wait "$server" || true
   trap - INT TERM
