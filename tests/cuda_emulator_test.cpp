@@ -279,5 +279,31 @@ TEST(CudaEmulator, Reductions) {
   }
 }
 
+__global__ void wait_but_for_thread(unsigned impatient, int* waited) {
+  if (threadIdx.x == impatient) return;
+  wait_for_previous_kernel();
+  atomicAdd(waited, 1);
+}
+
+TEST(CudaEmulator, KernelsThatOverlapTheOneBeforeWaitForIt) {
+  Stream<kTarget> stream;
+  int waited = 0;
+  const auto overlap = [&](unsigned impatient) {
+    launch<wait_but_for_thread>(
+        Launch{.grid = 2, .block = 40, .stream = stream, .overlap_previous = true}, impatient,
+        &waited);
+  };
+  overlap(40);  // nobody
+  EXPECT_EQ(waited, 80);
+  try {
+    overlap(33);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    expect_in_order(error.what(),
+                    {"wait_but_for_thread", "(33, 0, 0)", "wait_for_previous_kernel"});
+  }
+  run<wait_but_for_thread>(2, 40, 0, 33U, &waited);  // does not overlap: it need not wait
+}
+
 }  // namespace
 }  // namespace fvlm::emulated

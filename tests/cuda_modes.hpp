@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "fvlm/core/element.hpp"
@@ -37,6 +38,17 @@ template <template <Target> class... Of>
 using ForTargets = testing::Types<Of<Target::kEmulated>..., Of<Target::kDevice>...>;
 #endif
 using CudaModes = ForTargets<Float32Mode, BFloat16Mode>;
+
+// For tests to which activations do not matter.
+template <Target target>
+using OnTarget = std::integral_constant<Target, target>;
+using CudaTargets = ForTargets<OnTarget>;
+struct CudaTargetName {
+  template <class T>
+  static std::string GetName(int) {
+    return T::value == Target::kDevice ? "device" : "emulated";
+  }
+};
 
 struct CudaModeName {
   template <class Mode>

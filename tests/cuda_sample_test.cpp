@@ -59,17 +59,7 @@ class CudaSample : public testing::Test {
   std::optional<Stream<kTarget>> stream_;
 };
 
-struct TargetName {
-  template <class T>
-  static std::string GetName(int) {
-    return T::value == Target::kDevice ? "device" : "emulated";
-  }
-};
-
-template <Target target>
-using OnTarget = std::integral_constant<Target, target>;
-using Targets = ForTargets<OnTarget>;
-TYPED_TEST_SUITE(CudaSample, Targets, TargetName);
+TYPED_TEST_SUITE(CudaSample, CudaTargets, CudaTargetName);
 
 TYPED_TEST(CudaSample, Add) {
   for (const std::int64_t count : {1, 3, 512, 1027}) {

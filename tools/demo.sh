@@ -94,18 +94,20 @@ ready_address() {
   sed -n 's/.*ready: //p' "$2"
 }
 
-# Server and camera until a signal or the end of their time. They run in the background, so that a
-# signal for this script alone ends all.
+# Server and camera until a signal or the end of their time. Under timeout, without end if that is 0,
+# each has a process group of its own: it hears of a Ctrl-C from here, once.
 serve() {
   local server client address page
-  "$program" serve --model-path "$model" --port "$(free_port 5000)" --log-folder "$scratch/logs" \
+  timeout --preserve-status "${seconds:-0}" \
+    "$program" serve --model-path "$model" --port "$(free_port 5000)" --log-folder "$scratch/logs" \
     2> "$scratch/server.log" &
   server=$!
   trap 'kill -TERM "$server" 2> /dev/null' INT TERM
   address=$(ready_address "$server" "$scratch/server.log")
   mkdir "$scratch/scenes"
   ln -s "$PWD/$images"/00*.jpg "$scratch/scenes"
-  "$camera" --source "images:$scratch/scenes" --fps 0.4 --server "ws${address#http}ws" --stream \
+  timeout --preserve-status "${seconds:-0}" \
+    "$camera" --source "images:$scratch/scenes" --fps 0.4 --server "ws${address#http}ws" --stream \
     --port "$(free_port 8080)" --log-folder "$scratch/logs" 2> "$scratch/client.log" &
   client=$!
   trap 'kill -TERM "$client" "$server" 2> /dev/null' INT TERM
@@ -116,7 +118,6 @@ serve() {
   printf '\n  Open %s with a browser: a camera sees the scenes of %s, with live captions.\n' "$page" "$images"
   printf '  Open %s to show a webcam or a picture of your own.\n' "$address"
   printf '  The model understands shapes, colours, counts and short words. Ctrl-C ends it.\n'
-  if [[ -n $seconds ]]; then (sleep "$seconds"; kill -TERM "$client" "$server" 2> /dev/null) & fi
   # A signal ends the first wait; the server then finishes its answers.
   wait "$client" "$server" || wait "$client" "$server" || true
   trap - INT TERM

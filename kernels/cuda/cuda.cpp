@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/cuda_memory-inl.hpp"
 #include "kernels/cuda/cuda_operations-inl.hpp"
+#include "kernels/cuda/cuda_resize-inl.hpp"
 
 namespace fvlm {
 

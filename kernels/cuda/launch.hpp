@@ -104,7 +104,8 @@ struct Launcher<kernel> {
     const emulator::Grid grid{.kernel = kernel_name<kernel>(),
                               .blocks = dimensions(launch.grid),
                               .threads = dimensions(launch.block),
-                              .shared_bytes = launch.shared_bytes};
+                              .shared_bytes = launch.shared_bytes,
+                              .must_wait = launch.overlap_previous};
     launch.stream.handle()->submit([grid, arguments = std::tuple<Parameters...>(parameters...)] {
       const auto call = [](const void* data) {
         std::apply(kernel, *static_cast<const std::tuple<Parameters...>*>(data));

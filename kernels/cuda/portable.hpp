@@ -65,9 +65,12 @@ __device__ inline unsigned warp_id() {
 
 // Overlap of a kernel with the one before it on the stream (Launch::overlap_previous). The first
 // waits until all that the previous kernel has written is visible; the second lets the next kernel
-// begin, as far as it does not wait. Nothing where a device or an emulator has no such thing.
+// begin, as far as it does not wait. Nothing where a device has no such thing; the emulator sees
+// to it that every thread waits.
 __device__ inline void wait_for_previous_kernel() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#ifndef __CUDACC__
+  emulator::Block::current().waited();
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }

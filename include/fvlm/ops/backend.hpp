@@ -10,6 +10,7 @@
 //                    many there are
 //   kScratchBudget   bytes of scratch memory that it may cost to encode several images in one pass
 // Shapes: View [rows, cols]; FeatureMap [batch, height, width, channels]. GELU is the erf form.
+// Besides, a backend may choose tokens (token_choice.hpp) and resize pictures (resize.hpp).
 // `out` never overlaps an input, except where "in place" is said.
 #pragma once
 

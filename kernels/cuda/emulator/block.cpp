@@ -81,7 +81,13 @@ void Block::work() {
     while (unstarted()) {
       begin(backwards_ ? count_ - 1 - started_ : started_);
       running_->fiber = &fiber;
-      guarded([&] { body_.call(body_.data); });
+      guarded([&] {
+        body_.call(body_.data);
+        if (grid_->must_wait && !running_->waited) {
+          throw Error("{}: block {}, thread {} has ended without wait_for_previous_kernel()",
+                      grid_->kernel, text(block_), text(running_->index));
+        }
+      });
       Warp& warp = warp_of(*running_);
       warp.live &= ~bit_of(*running_);
       --live_;
@@ -114,6 +120,7 @@ void Block::begin(unsigned rank) {
   const Index3& size = grid_->threads;
   running_->index = {rank % size.x, rank / size.x % size.y, rank / size.x / size.y};
   running_->copies.clear();
+  running_->waited = false;
   emulated::threadIdx = running_->index;
 }
 

@@ -41,6 +41,9 @@ struct Grid {
   Index3 blocks;
   Index3 threads;
   std::size_t shared_bytes = 0;  // dynamic
+  // Every thread must call waited(): else it may read what the last kernel has yet to write, and
+  // the next kernel begin before that has ended.
+  bool must_wait = false;
 };
 
 // What every thread does: call(data).
@@ -65,6 +68,7 @@ struct Thread {
   Index3 index;
   Fiber* fiber = nullptr;
   CopyQueue copies;
+  bool waited = false;  // for the kernel before
   // What it waits for, if it does.
   Site site;
   std::uint32_t mask = 0;
@@ -91,6 +95,8 @@ class Block {
   SharedMemory& shared() { return shared_; }
   const Grid& grid() const { return *grid_; }
 
+  // The running thread waits for the kernel before this one, which has ended here.
+  void waited() { running_->waited = true; }
   // Waits for all threads that have not ended.
   void barrier(const Site& site);
   // Waits for the lanes of `mask` that have not ended; the last one calls complete() for all. They
