@@ -205,7 +205,7 @@ void LiveService::describe(ConnectionId id, std::int64_t frame_id, std::vector<I
   } catch (const Busy& busy) {
     client.current.reset();
     fail(id, frame_id, "busy", busy.what());
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     client.current.reset();
     fail(id, frame_id, "bad_request", error.what());
   }

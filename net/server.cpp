@@ -151,6 +151,10 @@ void Server::on_http_gone(ExchangeId id) {
   chat_->abandon(id);
 }
 
+void Server::on_error(const std::string& what) {
+  options_.log(LogLevel::kError, "❌ internal error: " + what);
+}
+
 HttpResponse Server::answer_get(const HttpRequest& request) const {
   if (request.path == "/livez") return text_response(200, "ok");
   if (request.path == "/readyz") {

@@ -59,6 +59,7 @@ class Server final : private TransportEvents {
   void on_close(ConnectionId id) override;
   std::optional<HttpResponse> on_http(ExchangeId id, HttpRequest request) override;
   void on_http_gone(ExchangeId id) override;
+  void on_error(const std::string& what) override;
 
   // The refusal of a request from elsewhere or without the key, if it is one.
   std::optional<HttpResponse> refusal(const HttpRequest& request) const;

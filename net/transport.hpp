@@ -59,6 +59,8 @@ class TransportEvents {
   // Nobody waits any more for an answer that was to come or to go on: the client is gone, does not
   // read, or its time is over.
   virtual void on_http_gone(ExchangeId id) = 0;
+  // A handler or posted work has thrown. What it was for is ended; all else goes on.
+  virtual void on_error(const std::string& what) = 0;
 };
 
 struct TransportOptions {

@@ -1,4 +1,5 @@
-// What the transport keeps of each connection, how it sets websocketpp up, and a few checks. C++17,
+// What the transport keeps of each connection, how it sets websocketpp up, requests and answers as
+// values, and a few checks. C++17,
 // like everything that includes websocketpp.
 #pragma once
 
@@ -81,6 +82,33 @@ inline bool is_websocket_key(const std::string& key) {
 
 inline HttpResponse plain_response(int status, const std::string& text) {
   return {status, "text/plain; charset=utf-8", text + "\n", {}};
+}
+
+// A request without its body.
+template <class Connection>
+HttpRequest request_of(const Connection& connection) {
+  const auto& request = connection.get_request();
+  const std::string& target = request.get_uri();
+  return {request.get_method(),
+          target.substr(0, target.find('?')),
+          request.get_header("Host"),
+          request.get_header("Origin"),
+          request.get_header("Authorization"),
+          connection.get_remote_endpoint(),
+          {}};
+}
+
+template <class Connection>
+void put(const HttpResponse& response, Connection& connection) {
+  connection.set_status(static_cast<websocketpp::http::status_code::value>(response.status));
+  connection.append_header("Content-Type", response.content_type);
+  connection.append_header("Connection", "close");
+  for (const auto& [name, value] : response.headers) connection.append_header(name, value);
+  if (connection.get_request().get_method() == "HEAD") {
+    connection.append_header("Content-Length", std::to_string(response.body.size()));
+  } else {
+    connection.set_body(response.body);
+  }
 }
 
 }  // namespace fvlm::net

@@ -5,7 +5,7 @@
 //   a peer that stalls is kept for ever                 pings; no answer for long: closed
 //   the queue of unsent bytes has no bound              bytes sent since the last ping that came
 //                                                       back are counted, too many: closed
-//   a handler that throws ends everything               none does
+//   a handler that throws ends everything               caught; its connection is closed
 //   bodies of unknown or wrong length arrive empty      refused
 //   deferring a HTTP answer stops its timer             HttpExchange has its own
 //   out of descriptors, accepting spins                 fewer connections than descriptors
@@ -15,7 +15,9 @@
 
 #include <algorithm>
 #include <asio.hpp>
+#include <exception>
 #include <map>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -78,11 +80,11 @@ class WebSocketTransport final : public Transport {
   std::uint16_t port() const override { return port_; }
   void run() override { server_.run(); }
   void post(std::function<void()> work) override {
-    asio::post(server_.get_io_service(), std::move(work));
+    asio::post(server_.get_io_service(), [this, work = std::move(work)] { survives(work); });
   }
   void after(std::chrono::milliseconds time, std::function<void()> work) override {
-    server_.set_timer(time.count(), [work = std::move(work)](const std::error_code& error) {
-      if (!error) work();
+    server_.set_timer(time.count(), [this, work = std::move(work)](const std::error_code& error) {
+      if (!error) survives(work);
     });
   }
 
@@ -138,6 +140,23 @@ class WebSocketTransport final : public Transport {
   using MessagePtr = typename Server::message_ptr;
   using Exchange = HttpExchange<Connection>;
 
+  template <class Work>
+  bool survives(const Work& work) {
+    try {
+      work();
+      return true;
+    } catch (const std::exception& error) {
+      events_.on_error(error.what());
+      return false;
+    }
+  }
+
+  template <class Work>
+  void close_if_it_throws(const ConnectionPtr& connection, const Work& work) {
+    if (survives(work)) return;
+    close(connection, websocketpp::close::status::internal_endpoint_error, "internal error");
+  }
+
   // Asked whether to end again and again: nothing tells when the last socket is closed.
   void wait_for_end(Clock::time_point deadline) {
     constexpr std::chrono::milliseconds kLook{20};
@@ -169,30 +188,6 @@ class WebSocketTransport final : public Transport {
     connection->close(code, text, ignored);
   }
 
-  static HttpRequest request_of(const ConnectionPtr& connection) {
-    const auto& request = connection->get_request();
-    const std::string& target = request.get_uri();
-    return {request.get_method(),
-            target.substr(0, target.find('?')),
-            request.get_header("Host"),
-            request.get_header("Origin"),
-            request.get_header("Authorization"),
-            connection->get_remote_endpoint(),
-            {}};
-  }
-
-  static void put(const HttpResponse& response, const ConnectionPtr& connection) {
-    connection->set_status(static_cast<websocketpp::http::status_code::value>(response.status));
-    connection->append_header("Content-Type", response.content_type);
-    connection->append_header("Connection", "close");
-    for (const auto& [name, value] : response.headers) connection->append_header(name, value);
-    if (connection->get_request().get_method() == "HEAD") {
-      connection->append_header("Content-Length", std::to_string(response.body.size()));
-    } else {
-      connection->set_body(response.body);
-    }
-  }
-
   bool validate(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
     HttpResponse response;
@@ -201,11 +196,11 @@ class WebSocketTransport final : public Transport {
       response.headers.emplace_back("Sec-WebSocket-Version", "13");
     } else if (!is_websocket_key(connection->get_request_header("Sec-WebSocket-Key"))) {
       response = plain_response(400, "Sec-WebSocket-Key must be 16 bytes in Base64");
-    } else {
-      response = events_.on_upgrade(request_of(connection));
+    } else if (!survives([&] { response = events_.on_upgrade(request_of(*connection)); })) {
+      response = plain_response(500, "internal error");
     }
     if (response.status == 101) return true;
-    put(response, connection);
+    put(response, *connection);
     return false;
   }
 
@@ -213,24 +208,28 @@ class WebSocketTransport final : public Transport {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
     const std::string& length = connection->get_request_header("Content-Length");
     if (!connection->get_request_header("Transfer-Encoding").empty()) {
-      put(plain_response(411, "a Content-Length is needed"), connection);
+      put(plain_response(411, "a Content-Length is needed"), *connection);
       return;
     }
     if (!length.empty() && !is_number(length)) {
-      put(plain_response(400, "Content-Length is not a number"), connection);
+      put(plain_response(400, "Content-Length is not a number"), *connection);
       return;
     }
     const ExchangeId id = next_id_++;
-    HttpRequest request = request_of(connection);
+    HttpRequest request = request_of(*connection);
     request.body = connection->get_request_body();
-    if (const auto response = events_.on_http(id, std::move(request))) {
-      put(*response, connection);
+    std::optional<HttpResponse> response;
+    if (!survives([&] { response = events_.on_http(id, std::move(request)); })) {
+      response = plain_response(500, "internal error");
+    }
+    if (response) {
+      put(*response, *connection);
       return;
     }
     connection->defer_http_response();
     const auto exchange = std::make_shared<Exchange>(connection, options_, [this, id](bool whole) {
       exchanges_.erase(id);
-      if (!whole) events_.on_http_gone(id);
+      if (!whole) survives([&] { events_.on_http_gone(id); });
     });
     exchanges_.emplace(id, exchange);
     exchange->start();
@@ -241,7 +240,8 @@ class WebSocketTransport final : public Transport {
     connection->id = next_id_++;
     connection->heard = Clock::now();
     peers_.emplace(connection->id, connection);
-    events_.on_open(connection->id, request_of(connection));
+    close_if_it_throws(connection,
+                       [&] { events_.on_open(connection->id, request_of(*connection)); });
   }
 
   void receive(Handle handle, MessagePtr message) {
@@ -252,12 +252,14 @@ class WebSocketTransport final : public Transport {
       close(connection, websocketpp::close::status::invalid_payload, "a text is not UTF-8");
       return;
     }
-    events_.on_message(connection->id, std::move(message->get_raw_payload()), binary);
+    close_if_it_throws(connection, [&] {
+      events_.on_message(connection->id, std::move(message->get_raw_payload()), binary);
+    });
   }
 
   void end(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
-    if (peers_.erase(connection->id) != 0) events_.on_close(connection->id);
+    if (peers_.erase(connection->id) != 0) survives([&] { events_.on_close(connection->id); });
   }
 
   static std::uint64_t unacknowledged(const ConnectionState& peer) {

@@ -188,6 +188,7 @@ TEST_F(ServerPromises, ResetsEndTheirWorkAndLeaveNoDescriptors) {
   }
   const std::string body = R"({"model": "checkpoint", "max_tokens": 1900, "stream": true,
                                "messages": [{"role": "user", "content": "hello"}]})";
+  std::vector<double> times;
   for (int i = 0; i < (kLong ? 300 : 30); ++i) {
     RawWebSocket camera(port());
     configure(camera, {{"stream", true}});
@@ -201,8 +202,9 @@ TEST_F(ServerPromises, ResetsEndTheirWorkAndLeaveNoDescriptors) {
     chat.reset();
     const auto reset = Clock::now();
     await_metric("fastvlm_requests_running 0\n");
-    EXPECT_LE(in_ms(Clock::now() - reset), 250);
+    times.push_back(in_ms(Clock::now() - reset));
   }
+  EXPECT_LE(p99(times), 250);
   await_metric("fastvlm_connections 0\n");
   // The last check's own connection ends a moment after its answer.
   const auto deadline = Clock::now() + seconds(5);

@@ -1,5 +1,5 @@
 // The transport against RFC 6455, case by case. A server behind it says every text back, and binary
-// messages in hexadecimal. Each of the 370 cases is a connection of its own.
+// messages in hexadecimal. Each of the 372 cases is a connection of its own.
 #pragma once
 
 #include <fmt/format.h>
@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -46,13 +47,16 @@ class Echo final : private net::TransportEvents {
   net::HttpResponse on_upgrade(const net::HttpRequest&) override { return {.status = 101}; }
   void on_open(net::ConnectionId, const net::HttpRequest&) override {}
   void on_message(net::ConnectionId id, std::string payload, bool binary) override {
+    if (payload == "throw") throw std::runtime_error("as asked");
     transport_->send(id, binary ? hex(payload) : payload);
   }
   void on_close(net::ConnectionId) override {}
-  std::optional<net::HttpResponse> on_http(net::ExchangeId, net::HttpRequest) override {
+  std::optional<net::HttpResponse> on_http(net::ExchangeId, net::HttpRequest request) override {
+    if (request.path == "/throw") throw std::runtime_error("as asked");
     return net::HttpResponse{};
   }
   void on_http_gone(net::ExchangeId) override {}
+  void on_error(const std::string& what) override { EXPECT_EQ(what, "as asked"); }
 
   std::unique_ptr<net::Transport> transport_;
   std::thread thread_;

@@ -123,6 +123,12 @@ TEST_F(Conformance, CloseCodes) {
   }
 }
 
+TEST_F(Conformance, HandlersThatThrow) {
+  check({"in a message", {frame(kText, "throw")}, {}, 1011});
+  EXPECT_EQ(status_of(http_get(echo().port(), "/throw")), 500);
+  check({"after that", {frame(kText, "alive")}, {{kText, "alive"}}});
+}
+
 TEST_F(Conformance, Handshakes) {
   const auto ask = [](const std::string& line, const std::string& headers) {
     RawSocket socket(echo().port());

@@ -2,11 +2,13 @@
 # From a fresh clone to described pictures: installs packages, builds, and asks the bundled demo
 # model (tools/demo/README.md says what it can do) about pictures it was not trained on. If there is
 # a checkpoint under checkpoints/ (tools/get_models.sh), that one describes a picture too. At the end
-# it serves the page with the demo model, until Ctrl-C or for --seconds N.
+# it serves the page with the demo model, and a camera that sees the demo's scenes shows its own page
+# with live captions, until Ctrl-C or for --seconds N.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 program=build/cpu/bin/fastvlm
+camera=build/camera/bin/fastvlm-camera
 model=tools/demo/model
 images=tools/demo/images
 scratch=$(mktemp -d)
@@ -29,12 +31,13 @@ stage() {
   printf '    (%d s)\n' $((SECONDS - start))
 }
 
+# build PRESET TARGET
 build() {
-  cmake --preset cpu --log-level=WARNING > "$scratch/configure.log" || {
+  cmake --preset "$1" --log-level=WARNING > "$scratch/configure.log" || {
     cat "$scratch/configure.log" >&2
     return 1
   }
-  cmake --build --preset cpu --target fastvlm
+  cmake --build --preset "$1" --target "$2"
 }
 
 # describe CHECKPOINT PICTURE PROMPT: the answer as it is made, then what it cost.
@@ -74,32 +77,55 @@ find_checkpoint() {
   done
 }
 
-# Serves until a signal or the end of its time. The port is 5000, or another if that is taken. The
-# server runs in the background, so that a signal for this script alone ends both.
-serve() {
-  local port=5000 log=$scratch/server.log server
-  if (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then port=0; fi
-  "$program" serve --model-path "$model" --port "$port" --log-folder "$scratch/logs" 2> "$log" &
-  server=$!
-  trap 'kill -TERM "$server" 2> /dev/null' INT TERM
-  until grep -qs "ready: " "$log"; do
-    kill -0 "$server" 2> /dev/null || {
-      cat "$log" >&2
+# free_port PORT: the port, or 0, which stands for any, if it is taken.
+free_port() {
+  if (: < "/dev/tcp/127.0.0.1/$1") 2> /dev/null; then echo 0; else echo "$1"; fi
+}
+
+# ready_address PROCESS LOG: waits until a program says where its page is.
+ready_address() {
+  until grep -qs "ready: " "$2"; do
+    kill -0 "$1" 2> /dev/null || {
+      cat "$2" >&2
       return 1
     }
     sleep 0.1
   done
-  printf '\n  Open %s with a browser: show a webcam or a picture such as %s/0008.jpg.\n' \
-    "$(sed -n 's/.*ready: //p' "$log")" "$images"
-  printf '  It understands shapes, colours, counts and short words. Ctrl-C ends it.\n'
-  if [[ -n $seconds ]]; then (sleep "$seconds"; kill -TERM "$server" 2> /dev/null) & fi
+  sed -n 's/.*ready: //p' "$2"
+}
+
+# Server and camera until a signal or the end of their time. Under timeout, without end if that is 0,
+# each has a process group of its own: it hears of a Ctrl-C from here, once.
+serve() {
+  local server client address page
+  timeout --preserve-status "${seconds:-0}" \
+    "$program" serve --model-path "$model" --port "$(free_port 5000)" --log-folder "$scratch/logs" \
+    2> "$scratch/server.log" &
+  server=$!
+  trap 'kill -TERM "$server" 2> /dev/null' INT TERM
+  address=$(ready_address "$server" "$scratch/server.log")
+  mkdir "$scratch/scenes"
+  ln -s "$PWD/$images"/00*.jpg "$scratch/scenes"
+  timeout --preserve-status "${seconds:-0}" \
+    "$camera" --source "images:$scratch/scenes" --fps 0.4 --server "ws${address#http}ws" --stream \
+    --port "$(free_port 8080)" --log-folder "$scratch/logs" 2> "$scratch/client.log" &
+  client=$!
+  trap 'kill -TERM "$client" "$server" 2> /dev/null' INT TERM
+  page=$(ready_address "$client" "$scratch/client.log") || {
+    kill -TERM "$server"
+    return 1
+  }
+  printf '\n  Open %s with a browser: a camera sees the scenes of %s, with live captions.\n' "$page" "$images"
+  printf '  Open %s to show a webcam or a picture of your own.\n' "$address"
+  printf '  The model understands shapes, colours, counts and short words. Ctrl-C ends it.\n'
   # A signal ends the first wait; the server then finishes its answers.
-  wait "$server" || wait "$server" || true
+  wait "$client" "$server" || wait "$client" "$server" || true
   trap - INT TERM
 }
 
 stage "packages" tools/install_packages.sh
-stage "build" build
+stage "build" build cpu fastvlm
+stage "build the camera client" build camera fastvlm-camera
 stage "the demo model describes" describe_scenes
 stage "all questions about $images, whole answers counted" evaluate
 checkpoint=$(find_checkpoint)
@@ -111,4 +137,4 @@ printf '\nYour own picture wants a model that has seen more than shapes and word
 [[ -n $checkpoint ]] || echo "  tools/get_models.sh 0.5b      # Apple's weights, for research; 1.5b and 7b as well"
 echo "  $program describe --model-path ${checkpoint:-checkpoints/llava-fastvithd_0.5b_stage3} --image-file FILE"
 
-stage "the server" serve
+stage "server and camera" serve

@@ -27,7 +27,7 @@ if [[ -z $formatter ]]; then
   exit
 fi
 
-find include kernels runtime net tools tests bench \( -name '*.hpp' -o -name '*.cpp' -o -name '*.cu' \) -print0 |
+find include kernels runtime net capture tools tests bench \( -name '*.hpp' -o -name '*.cpp' -o -name '*.cu' \) -print0 |
   xargs -0 "$formatter" "${mode[@]}" || {
   echo "tools/format.sh without --check puts this right." >&2
   exit 1

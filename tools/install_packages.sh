@@ -3,14 +3,46 @@
 # Ubuntu 24.04 and later. Does nothing, and needs no network, if everything is there already.
 set -euo pipefail
 
-packages=(
-  g++ cmake ninja-build pkg-config
-  libdnnl-dev libhwy-dev libboost-context-dev
-  libfmt-dev nlohmann-json3-dev libcli11-dev
-  libjpeg-dev libpng-dev libwebp-dev libutf8proc-dev libzip-dev zlib1g-dev
-  libwebsocketpp-dev libasio-dev libssl-dev libspdlog-dev
-  libgtest-dev libbenchmark-dev
+usage() {
+  cat >&2 << 'USAGE'
+usage: tools/install_packages.sh [--camera] [--vivid] [--arm64]
+  without a flag   what the engine, its server and the camera client are built from
+  --camera         what the camera client alone is built from
+  --vivid          what its test with a virtual camera wants: QEMU
+  --arm64          what it is cross-built for a Raspberry Pi from, and qemu-user to test that
+USAGE
+  exit 2
+}
+
+compilers=(g++ cmake ninja-build pkg-config)
+camera=(
+  libfmt-dev nlohmann-json3-dev libcli11-dev libjpeg-dev
+  libwebsocketpp-dev libasio-dev libssl-dev libspdlog-dev libgtest-dev
 )
+engine=(
+  libdnnl-dev libhwy-dev libboost-context-dev
+  libpng-dev libwebp-dev libutf8proc-dev libzip-dev zlib1g-dev libbenchmark-dev
+)
+vivid=(qemu-system-x86 busybox-static)
+arm64=(
+  g++-aarch64-linux-gnu qemu-user
+  {libfmt-dev,libjpeg-dev,libssl-dev,libspdlog-dev,libgtest-dev}:arm64
+)
+
+packages=()
+foreign=
+for flag in "$@"; do
+  case $flag in
+    --camera) packages+=("${compilers[@]}" "${camera[@]}") ;;
+    --vivid) packages+=("${vivid[@]}") ;;
+    --arm64)
+      packages+=("${arm64[@]}")
+      foreign=arm64
+      ;;
+    *) usage ;;
+  esac
+done
+[[ $# -gt 0 ]] || packages=("${compilers[@]}" "${camera[@]}" "${engine[@]}")
 
 fail() {
   echo "tools/install_packages.sh: $*" >&2
@@ -28,7 +60,9 @@ architecture=$(dpkg --print-architecture)
 missing=()
 for package in "${packages[@]}"; do
   status=$(dpkg-query --show --showformat='${Architecture} ${db:Status-Status}\n' "$package" 2> /dev/null || true)
-  grep -Eqx "($architecture|all) installed" <<< "$status" || missing+=("$package")
+  wanted=$architecture
+  [[ $package == *:* ]] && wanted=${package#*:}
+  grep -Eqx "($wanted|all) installed" <<< "$status" || missing+=("$package")
 done
 if [[ ${#missing[@]} -eq 0 ]]; then
   echo "All ${#packages[@]} packages are installed."
@@ -45,6 +79,7 @@ fi
 echo "Installing ${missing[*]}"
 # DEBIAN_FRONTEND goes through env, because sudo does not pass variables on.
 apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
+[[ -z $foreign ]] || "${as_root[@]}" dpkg --add-architecture "$foreign"
 "${apt_get[@]}" update || fail "apt-get update failed; is the network there?"
 "${apt_get[@]}" install --yes --no-install-recommends "${missing[@]}" > /dev/null ||
   fail "apt-get could not install: ${missing[*]}"

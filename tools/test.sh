@@ -3,8 +3,10 @@
 #   packages   installed if they are missing
 #   format     clang-format, where version 14 is installed
 #   cpu        the optimised build, without warnings, and all tests
-#   asan       the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
-#   tsan       the engine's tests under ThreadSanitizer
+#   camera     the camera client alone, and its tests
+#   vivid      the camera client with the kernel's virtual camera in QEMU, where that can be had
+#   asan       the same tests, but vivid, under AddressSanitizer and UndefinedBehaviorSanitizer
+#   tsan       the engine's, the server's and the camera's under ThreadSanitizer
 #   fuzz       the readers of files with a fixed number of damaged inputs, where clang++ is installed
 # It stops at the first phase that fails. --quick leaves the sanitizers out.
 set -euo pipefail
@@ -55,7 +57,16 @@ build() {
 
 # Those that measure time run alone (tests/CMakeLists.txt).
 run_tests() {
-  ctest --preset "$1" --no-tests=error --parallel "$(nproc)"
+  local preset=$1
+  shift
+  ctest --preset "$preset" --no-tests=error --parallel "$(nproc)" "$@"
+}
+
+test_vivid() {
+  local status=0
+  tools/install_packages.sh --vivid || return 0
+  tests/camera_vivid.sh build/camera || status=$?
+  [[ $status -eq 0 || $status -eq 77 ]]
 }
 
 has_libfuzzer() {
@@ -71,7 +82,10 @@ phase "packages" tools/install_packages.sh
 phase "format" tools/format.sh --check
 phase "cpu: build" build cpu
 phase "cpu: tests" run_tests cpu
+phase "camera: build" build camera
+phase "camera: tests" run_tests camera
 if [[ $quick == false ]]; then
+  phase "vivid" test_vivid
   # Without the plain loops of Ref, and the emulated device, on whole models, which are long under a
   # sanitizer: the tests of the backends cover their operations.
   phase "asan: build" build asan
@@ -80,10 +94,13 @@ if [[ $quick == false ]]; then
   # One OpenMP thread: the sanitizer does not know how libgomp's threads wait for each other. What is
   # tested are the engine's own threads.
   export OMP_NUM_THREADS=1
-  phase "tsan: build" build tsan engine_test
+  phase "tsan: build" build tsan engine_test server_test camera_unit_test camera_client_test
   export GTEST_FILTER='*Engine*_cpu'
-  phase "tsan: tests" build/tsan/bin/engine_test --gtest_brief=1
+  phase "tsan: engine" build/tsan/bin/engine_test --gtest_brief=1
   unset GTEST_FILTER
+  phase "tsan: server" build/tsan/bin/server_test --gtest_brief=1
+  phase "tsan: camera" build/tsan/bin/camera_unit_test --gtest_brief=1
+  phase "tsan: camera" build/tsan/bin/camera_client_test --gtest_brief=1
   if has_libfuzzer; then
     phase "fuzz: build" build fuzz
     phase "fuzz: tests" run_tests fuzz

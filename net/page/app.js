@@ -75,6 +75,7 @@ function connect() {
 
 function receive(message) {
   if (message.type === "token") {
+    if (message.frame_id !== frames) return;   // of an answer that was given up
     streamed += message.content;
     // The same answer again stays as it is, instead of being written anew.
     if (answer.classList.contains("bad") || !answer.textContent.startsWith(streamed)) say(streamed);

@@ -1,0 +1,79 @@
+#include "capture/camera.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace fvlm::capture {
+
+Camera::Camera(const CameraOptions& options, Open open, Mailbox& mailbox, Counters& counters,
+               Events events)
+    : options_(options),
+      open_(std::move(open)),
+      mailbox_(mailbox),
+      counters_(counters),
+      events_(std::move(events)),
+      thread_([this] { run(); }) {}
+
+Camera::~Camera() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void Camera::run() {
+  while (!stopping()) {
+    try {
+      stream();
+    } catch (const SourceError& error) {
+      mailbox_.clear();
+      counters_.lost.add();
+      tell(false, error.what());
+      pause();
+    }
+  }
+  mailbox_.clear();
+}
+
+void Camera::stream() {
+  // Short enough that a stop is soon noticed.
+  constexpr std::chrono::milliseconds kPatience{100};
+  const std::unique_ptr<FrameSource> source = open_();
+  counters_.opened.add();
+  for (const std::string& note : source->notes()) events_.note(note);
+  Clock::time_point heard = Clock::now();
+  while (!stopping()) {
+    if (auto frame = source->next(kPatience)) {
+      heard = Clock::now();
+      counters_.captured.add();
+      mailbox_.put(*std::move(frame));
+      if (!told_.live) tell(true, source->description());
+    } else if (Clock::now() - heard > options_.longest_silence) {
+      throw SourceError(
+          fmt::format("{}: no good frame for {:.1f} s", source->description(),
+                      std::chrono::duration<double>(options_.longest_silence).count()));
+    }
+  }
+}
+
+bool Camera::stopping() {
+  last_turn_ = Clock::now();
+  const std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+void Camera::pause() {
+  std::unique_lock lock(mutex_);
+  wake_.wait_for(lock, options_.retry, [this] { return stopping_; });
+}
+
+void Camera::tell(bool live, const std::string& text) {
+  if (told_.live == live && told_.text == text) return;
+  told_ = {live, text};
+  events_.changed(told_);
+}
+
+}  // namespace fvlm::capture

@@ -1,0 +1,69 @@
+// The thread that keeps a source open: what it delivers goes to the mailbox; if it fails, is
+// silent, or delivers only damage, everything is closed and tried again after a second.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "capture/counters.hpp"
+#include "capture/mailbox.hpp"
+#include "capture/source.hpp"
+
+namespace fvlm::capture {
+
+struct CameraState {
+  bool live = false;
+  std::string text{};  // the source if it is live, else what is wrong
+};
+
+struct CameraOptions {
+  std::chrono::milliseconds longest_silence{1500};
+  std::chrono::milliseconds retry{1000};
+};
+
+class Camera {
+ public:
+  using Open = std::function<std::unique_ptr<FrameSource>()>;
+  // Called on the camera's thread.
+  struct Events {
+    std::function<void(const CameraState& state)> changed{};
+    std::function<void(const std::string& note)> note{};
+  };
+
+  Camera(const CameraOptions& options, Open open, Mailbox& mailbox, Counters& counters,
+         Events events);
+  // Closes the source.
+  ~Camera();
+  Camera(const Camera&) = delete;
+  Camera& operator=(const Camera&) = delete;
+
+  // When its thread last came by: a driver may hang in any call.
+  Clock::time_point last_turn() const { return last_turn_; }
+
+ private:
+  void run();
+  void stream();
+  bool stopping();
+  void pause();
+  void tell(bool live, const std::string& text);
+
+  CameraOptions options_;
+  Open open_;
+  Mailbox& mailbox_;
+  Counters& counters_;
+  Events events_;
+  CameraState told_{};
+  std::atomic<Clock::time_point> last_turn_{Clock::now()};
+  std::mutex mutex_{};
+  std::condition_variable wake_{};
+  bool stopping_ = false;
+  std::thread thread_{};
+};
+
+}  // namespace fvlm::capture

@@ -1,0 +1,192 @@
+#include "capture/client.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <utility>
+
+namespace fvlm::capture {
+namespace {
+
+using Milliseconds = std::chrono::milliseconds;
+
+constexpr Milliseconds kOriginalPace{1000};
+constexpr Milliseconds kBeat{2000};
+constexpr Milliseconds kLongestTurn{10'000};
+
+PageState first_state(const ClientOptions& options) {
+  PageState state;
+  state.camera = "opening " + options.source.source;
+  state.stream = options.link.stream;
+  state.prompt = options.link.prompt;
+  state.interval = std::chrono::duration<double>(options.link.interval).count();
+  return state;
+}
+
+// A source that is slow on purpose is not silent.
+CameraOptions camera_options(const SourceOptions& source) {
+  CameraOptions options;
+  if (source.rate > 0) {
+    const auto expected = Milliseconds(static_cast<std::int64_t>(2500 / source.rate));
+    options.longest_silence = std::max(options.longest_silence, expected);
+  }
+  return options;
+}
+
+}  // namespace
+
+Client::Client(const ClientOptions& options, Log log)
+    : options_(options),
+      log_(std::move(log)),
+      mailbox_(counters_),
+      page_(loop_, options.page, counters_,
+            {[this](const std::string& prompt) {
+               log_(Level::kInfo, "prompt: " + prompt);
+               link_.set_prompt(prompt);
+               PageState state = page_.state();
+               state.prompt = prompt;
+               page_.set_state(state);
+             },
+             [this](double seconds) {
+               link_.set_interval(Milliseconds(static_cast<std::int64_t>(seconds * 1000)));
+               PageState state = page_.state();
+               state.interval = seconds;
+               page_.set_state(state);
+             },
+             [this] { plan(); }, [this](const std::string& line) { log_(Level::kInfo, line); }}),
+      link_(
+          options.link,
+          [this](LinkSocket::Events events) {
+            return connect(loop_, options_.server, std::move(events));
+          },
+          [] { return Clock::now(); }, counters_,
+          {[this](Link::State state, const std::string& why) { on_link(state, why); },
+           [this](const Answer& answer, const std::string& text) { on_answer(answer, text); },
+           [this](const std::string& why) {
+             log_(Level::kWarning, fmt::format("⚠️ a picture stays unanswered: {}", why));
+           },
+           [this] { plan(); }}),
+      encoder_(options.encoder, counters_) {
+  page_.set_state(first_state(options));
+}
+
+Client::~Client() {
+  camera_.reset();
+  mailbox_.close();
+  if (encoding_.joinable()) encoding_.join();
+}
+
+void Client::run(std::function<void()> alive) {
+  encoding_ = std::thread([this] { encode(); });
+  camera_ = std::make_unique<Camera>(
+      camera_options(options_.source), [this] { return open_source(options_.source, counters_); },
+      mailbox_, counters_,
+      Camera::Events{
+          [this](const CameraState& state) { loop_.post([this, state] { on_camera(state); }); },
+          [this](const std::string& note) {
+            loop_.post([this, note] { log_(Level::kWarning, "⚠️ " + note); });
+          }});
+  beat(alive);
+  plan();
+  loop_.run();
+}
+
+void Client::stop() {
+  constexpr Milliseconds kFarewells{100};
+  page_.stop();
+  link_.stop();
+  loop_.after(kFarewells, [this] { loop_.stop(); });
+}
+
+void Client::encode() {
+  while (auto frame = mailbox_.take()) {
+    try {
+      Picture picture = encoder_.encode(*frame);
+      frame.reset();
+      loop_.post([this, picture = std::move(picture)] { deliver(picture); });
+    } catch (const std::runtime_error& error) {
+      counters_.damaged.add();
+      mailbox_.want();  // the next one, then
+    }
+  }
+}
+
+void Client::deliver(const Picture& picture) {
+  asked_ = false;
+  if (link_.wants_picture()) {
+    link_.show(picture);
+    // As the original logs, at its pace; at a faster one there would be nothing else in the log.
+    const bool slow = link_.options().interval >= kOriginalPace;
+    log_(slow ? Level::kInfo : Level::kDebug,
+         fmt::format("📤 sent picture {}, 📊 {}x{}, {:.1f} KB", picture.number, picture.width,
+                     picture.height, static_cast<double>(picture.size()) / 1024));
+  }
+  if (page_.wants_picture()) page_.show(picture);
+  plan();
+}
+
+void Client::on_camera(const CameraState& camera) {
+  if (camera.live) {
+    log_(Level::kInfo, "✅ camera: " + camera.text);
+  } else {
+    log_(Level::kWarning, "⚠️ camera: " + camera.text);
+  }
+  PageState state = page_.state();
+  state.camera_live = camera.live;
+  state.camera = camera.text;
+  page_.set_state(state);
+}
+
+void Client::on_link(Link::State link, const std::string& why) {
+  PageState state = page_.state();
+  const bool news = state.server != "lost" || state.server_text != why;
+  switch (link) {
+    case Link::State::kConnecting:  // while it is lost, that it is tried again is no news
+      return;
+    case Link::State::kReady:
+      state.server = "ready";
+      log_(Level::kInfo, "🔌 connected to " + options_.server.url);
+      break;
+    case Link::State::kLost:
+      state.server = "lost";
+      if (!news) return;
+      log_(Level::kWarning, fmt::format("⚠️ server {}: {}", options_.server.url, why));
+      break;
+  }
+  state.server_text = why;
+  page_.set_state(state);
+}
+
+void Client::on_answer(const Answer& answer, const std::string& text) {
+  if (answer.kind == Answer::Kind::kDescription) {
+    log_(Level::kInfo, "✨ " + answer.content);
+  } else if (answer.kind == Answer::Kind::kError) {
+    log_(Level::kWarning, "❌ " + answer.content);
+  }
+  page_.pass_on(answer, text);
+}
+
+void Client::plan() {
+  if (!asked_ && (link_.wants_picture() || page_.wants_picture())) {
+    asked_ = true;
+    mailbox_.want();
+  }
+  link_.tick();
+  const Clock::time_point now = Clock::now();
+  Clock::time_point next = Clock::time_point::max();
+  for (const Clock::time_point time : {link_.next_time(), page_.next_time()}) {
+    const bool awaited = asked_ && time <= now;  // the picture brings us back
+    if (!awaited) next = std::min(next, time);
+  }
+  if (next != Clock::time_point::max()) loop_.set_alarm(next, [this] { plan(); });
+}
+
+// Says that this thread turns, and that the camera's is not stuck in the driver.
+void Client::beat(const std::function<void()>& alive) {
+  if (Clock::now() - camera_->last_turn() < kLongestTurn) alive();
+  loop_.after(kBeat, [this, alive] { beat(alive); });
+}
+
+}  // namespace fvlm::capture

@@ -1,0 +1,72 @@
+// The whole client: camera -> mailbox -> encoder -> server and page, on three threads.
+//   camera    waits for frames and leaves the newest in the mailbox
+//   encoder   waits until one is wanted, and makes a picture of it
+//   loop      talks to the server and to viewers, and knows when a picture is wanted
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "capture/camera.hpp"
+#include "capture/counters.hpp"
+#include "capture/encoder.hpp"
+#include "capture/event_loop.hpp"
+#include "capture/link.hpp"
+#include "capture/mailbox.hpp"
+#include "capture/page.hpp"
+#include "capture/source.hpp"
+
+namespace fvlm::capture {
+
+struct ClientOptions {
+  SourceOptions source{};
+  EncoderOptions encoder{};
+  ServerAddress server{};
+  LinkOptions link{};
+  PageOptions page{};
+};
+
+class Client {
+ public:
+  enum class Level { kDebug, kInfo, kWarning };
+  using Log = std::function<void(Level level, const std::string& line)>;
+
+  // Begins to listen for viewers. Throws if it cannot.
+  Client(const ClientOptions& options, Log log);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  std::uint16_t port() const { return page_.port(); }
+  EventLoop& loop() { return loop_; }
+  // Works until stop(). `alive` is called now and then, as long as all is well.
+  void run(std::function<void()> alive);
+  // Ends run(). On the loop's thread.
+  void stop();
+
+ private:
+  void encode();
+  void deliver(const Picture& picture);
+  void on_camera(const CameraState& state);
+  void on_link(Link::State state, const std::string& why);
+  void on_answer(const Answer& answer, const std::string& text);
+  // Asks the encoder for a picture if somebody wants one, and comes back when somebody may.
+  void plan();
+  void beat(const std::function<void()>& alive);
+
+  ClientOptions options_;
+  Log log_;
+  Counters counters_{};
+  EventLoop loop_{};
+  Mailbox mailbox_;
+  Page page_;
+  Link link_;
+  Encoder encoder_;
+  bool asked_ = false;  // a picture is on its way
+  std::unique_ptr<Camera> camera_{};
+  std::thread encoding_{};
+};
+
+}  // namespace fvlm::capture

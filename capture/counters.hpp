@@ -1,0 +1,45 @@
+// What the client counts, from all its threads. Page::metrics() writes them for Prometheus.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace fvlm::capture {
+
+class Counter {
+ public:
+  void add(std::uint64_t amount = 1) { value_.fetch_add(amount, std::memory_order_relaxed); }
+  std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+struct Counters {
+  // The source.
+  Counter opened{};         // times it could be opened
+  Counter lost{};           // times it could not, or went away
+  Counter captured{};       // good frames
+  Counter damaged{};        // short, marked by the driver, no whole JPEG
+  Counter dropped{};        // missing in the driver's numbering
+  Counter replaced{};       // by a newer one, before anybody wanted them
+  Counter passed{};         // pictures that are the camera's own JPEG
+  Counter compressed{};     // pictures compressed here
+  Counter rescaled{};       // JPEGs made smaller here
+  Counter encode_micros{};  // time of a processor that this took
+  // Bytes that were moved from one place in memory to another, by reason.
+  Counter copied_rows{};     // into the encoder's row buffer
+  Counter copied_masked{};   // for the server: WebSocket wants a client's bytes masked
+  Counter copied_viewers{};  // for all viewers together
+  // The server.
+  Counter connected{};
+  Counter disconnected{};
+  Counter sent{};
+  Counter sent_bytes{};
+  Counter described{};
+  Counter skipped{};
+  Counter failed{};
+  Counter unanswered{};  // the connection broke first
+};
+
+}  // namespace fvlm::capture

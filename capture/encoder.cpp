@@ -1,0 +1,83 @@
+#include "capture/encoder.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+#include "capture/jpeg_header.hpp"
+#include "capture/planes.hpp"
+
+namespace fvlm::capture {
+namespace {
+
+// Time this thread has had a processor, in microseconds.
+std::uint64_t busy_micros() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+}
+
+// The fewest eighths of `width` that are not under `wanted`.
+int eighths_for(int width, int wanted) {
+  return std::clamp((wanted * 8 + width - 1) / width, 1, 8);
+}
+
+Picture picture_of(Jpeg jpeg, const Frame& frame) {
+  const auto made = std::make_shared<const Jpeg>(std::move(jpeg));
+  return {{{{made->bytes.data(), made->bytes.size()}}},
+          made->width,
+          made->height,
+          frame.number,
+          frame.taken,
+          made};
+}
+
+// The JPEG where it is, with Huffman tables between its head and its rest if it has none.
+Picture pass(const JpegHeader& header, const Frame& frame) {
+  Picture picture{{}, header.width, header.height, frame.number, frame.taken, frame.hold};
+  const std::uint8_t* const data = frame.bytes.data;
+  const std::size_t head = header.tables_belong_at;
+  if (head == 0) {
+    picture.pieces[0] = {data, header.size};
+  } else {
+    picture.pieces = {
+        {{data, head}, JpegCodec::huffman_tables(), {data + head, header.size - head}}};
+  }
+  return picture;
+}
+
+}  // namespace
+
+Picture Encoder::encode(const Frame& frame) {
+  const std::uint64_t start = busy_micros();
+  std::uint64_t copied = 0;
+  Picture picture;
+  if (const auto planes = planes_of(frame)) {
+    const int factor = std::max(1, frame.width / options_.width);
+    picture = picture_of(codec_.compress(*planes, factor, options_.quality, copied), frame);
+    counters_.compressed.add();
+  } else {
+    picture = from_jpeg(frame, copied);
+  }
+  counters_.copied_rows.add(copied);
+  counters_.encode_micros.add(busy_micros() - start);
+  return picture;
+}
+
+Picture Encoder::from_jpeg(const Frame& frame, std::uint64_t& copied) {
+  const auto header = read_jpeg_header(frame.bytes);
+  if (!header) throw std::runtime_error("no whole JPEG");
+  const int eighths = eighths_for(header->width, options_.width);
+  if (eighths == 8 && header->quality <= options_.max_quality) {
+    counters_.passed.add();
+    return pass(*header, frame);
+  }
+  counters_.rescaled.add();
+  // libjpeg fills in the missing Huffman tables by itself.
+  return picture_of(codec_.rescale(frame.bytes, eighths, options_.quality, copied), frame);
+}
+
+}  // namespace fvlm::capture

@@ -1,0 +1,36 @@
+// From a frame to a picture for the wire, at the least cost: a JPEG that is small enough goes
+// through as it lies, anything else is compressed or made smaller.
+#pragma once
+
+#include <cstdint>
+
+#include "capture/counters.hpp"
+#include "capture/frame.hpp"
+#include "capture/jpeg_codec.hpp"
+#include "capture/picture.hpp"
+
+namespace fvlm::capture {
+
+struct EncoderOptions {
+  int width = 640;        // what is much wider is made smaller, but not under this
+  int quality = 85;       // of what is compressed here
+  int max_quality = 100;  // a camera's JPEG above this is compressed again
+};
+
+class Encoder {
+ public:
+  Encoder(const EncoderOptions& options, Counters& counters)
+      : options_(options), counters_(counters) {}
+
+  // Throws std::runtime_error if the frame is a JPEG that is damaged. For one thread.
+  Picture encode(const Frame& frame);
+
+ private:
+  Picture from_jpeg(const Frame& frame, std::uint64_t& copied);
+
+  EncoderOptions options_;
+  Counters& counters_;
+  JpegCodec codec_{};
+};
+
+}  // namespace fvlm::capture

@@ -1,0 +1,41 @@
+// A picture as a source delivers it, still where the source put it: in a mapped buffer of the
+// camera, in a file's bytes. Whoever holds the Frame holds that memory; when the last one lets go,
+// it returns to the source, so frames are kept no longer than needed.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace fvlm::capture {
+
+using Clock = std::chrono::steady_clock;
+
+// Memory of somebody else.
+struct Bytes {
+  const std::uint8_t* data = nullptr;
+  std::size_t size = 0;
+};
+
+enum class PixelFormat {
+  kMjpeg,  // one JPEG
+  kYu12,   // planes Y, U, V; a chroma sample for 2x2 pixels
+  kNv12,   // plane Y, then U and V in turn; 2x2
+  kYuyv,   // Y U Y V ...; a chroma sample for 2x1 pixels
+  kUyvy,   // U Y V Y ...
+  kGrey,   // Y alone
+};
+
+struct Frame {
+  PixelFormat format = PixelFormat::kMjpeg;
+  int width = 0;
+  int height = 0;
+  std::size_t stride = 0;  // bytes from a line to the next, of the first plane; not for MJPEG
+  Bytes bytes{};
+  std::uint64_t number = 0;  // counts what the source captured, also what it lost
+  Clock::time_point taken{};
+  std::shared_ptr<const void> hold{};  // keeps `bytes` there
+};
+
+}  // namespace fvlm::capture

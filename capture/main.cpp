@@ -1,0 +1,212 @@
+// fastvlm-camera: command line, configuration file, log, signals.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "capture/client.hpp"
+#include "capture/log.hpp"
+#include "capture/service_manager.hpp"
+#include "capture/v4l2_source.hpp"
+
+namespace fvlm::capture {
+namespace {
+
+struct Options {
+  ClientOptions client{};
+  std::string format = "auto";
+  std::string interval = "1s";
+  std::string api_key_file{};
+  std::string page_key_file{};
+  std::string log_folder{};
+  bool verbose = false;
+  bool list = false;
+};
+
+// "1s", "250ms", "0.5": seconds if there is no unit.
+std::chrono::milliseconds duration_of(const std::string& text) {
+  std::size_t used = 0;
+  double value = -1;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  const std::string unit = text.substr(used);
+  const double milliseconds = unit == "ms" ? value : value * 1000;
+  const bool known = unit.empty() || unit == "s" || unit == "ms";
+  if (used == 0 || !known || !(milliseconds >= 1) || milliseconds > 3.6e6) {
+    throw CLI::ValidationError(
+        "--interval", text + ": expected a time such as 1s, 0.5s or 250ms, at most an hour");
+  }
+  return std::chrono::milliseconds(std::llround(milliseconds));
+}
+
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line) || line.empty()) {
+    throw std::runtime_error(path + ": expected a key in its first line");
+  }
+  return line;
+}
+
+void add_camera_flags(CLI::App& app, Options& options) {
+  SourceOptions& source = options.client.source;
+  app.add_option("--source", source.source,
+                 "v4l2[:DEVICE or INDEX], images:DIR, test-pattern[:FORMAT] or pipe:COMMAND, which "
+                 "writes JPEGs; v4l2 alone tries 0, then 1")
+      ->capture_default_str();
+  app.add_option("--width", source.width, "Width of pictures, in pixels")
+      ->check(CLI::Range(16, 8192))
+      ->capture_default_str();
+  app.add_option("--fps", source.rate, "Frames a second to ask the source for")
+      ->check(CLI::Range(0.1, 1e5));
+  app.add_option("--format", options.format,
+                 "auto (the cheapest), mjpeg, yu12, nv12, yuyv, uyvy or grey, of a camera")
+      ->check(CLI::IsMember({"auto", "mjpeg", "yu12", "nv12", "yuyv", "uyvy", "grey"}))
+      ->capture_default_str();
+  app.add_option("--exposure", source.exposure, "Exposure time of a camera, in 100 us");
+  app.add_option("--gain", source.gain, "Gain of a camera");
+  app.add_option("--brightness", source.brightness, "Brightness of a camera");
+  EncoderOptions& encoder = options.client.encoder;
+  app.add_option("--quality", encoder.quality, "JPEG quality of what is compressed here")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  app.add_option("--max-quality", encoder.max_quality,
+                 "Compress a camera's own JPEGs again if they are finer than this")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+}
+
+void add_server_flags(CLI::App& app, Options& options) {
+  ServerAddress& server = options.client.server;
+  LinkOptions& link = options.client.link;
+  app.add_option("--server", server.url, "ws:// or wss:// address of the server")
+      ->capture_default_str();
+  app.add_option("--interval", options.interval, "Time from picture to picture, e.g. 250ms")
+      ->capture_default_str();
+  app.add_flag(
+      "--stream", link.stream,
+      "Ask a fastvlm server for texts as they are made, and let the page change the prompt");
+  app.add_option("--prompt", link.prompt, "What to ask, with --stream; the server's if absent");
+  app.add_option("--max-new-tokens", link.max_new_tokens, "Longest answer, with --stream")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--api-key-file", options.api_key_file,
+                 "File whose first line is the server's key; or $FASTVLM_API_KEY");
+  app.add_option("--ca-file", server.ca_file, "Certificates to trust with wss://")
+      ->check(CLI::ExistingFile);
+}
+
+void add_page_flags(CLI::App& app, Options& options) {
+  PageOptions& page = options.client.page;
+  app.add_option("--host", page.address.host, "Address on which the page is served")
+      ->capture_default_str();
+  app.add_option("--port", page.address.port, "Port of the page; 0: any that is free")
+      ->capture_default_str();
+  app.add_option("--page-key-file", options.page_key_file,
+                 "File whose first line is the password of the page");
+  app.add_flag("--open-to-all", page.open_to_all,
+               "Serve the page beyond this machine without a key");
+  app.add_option("--allow-origin", page.allowed_origins,
+                 "Web site whose pages may look; repeatable");
+  app.add_option("--page-fps", page.rate, "Pictures a second on the page, at most")
+      ->check(CLI::Range(0.1, 1000.0))
+      ->capture_default_str();
+}
+
+// What servers and commands say is part of lines: none makes two of one, or moves the cursor.
+void log_line(spdlog::logger& logger, Client::Level level, std::string line) {
+  const auto moves = [](unsigned char c) { return c < 0x20 || c == 0x7F; };
+  std::replace_if(line.begin(), line.end(), moves, ' ');
+  switch (level) {
+    case Client::Level::kDebug:
+      logger.debug("{}", line);
+      break;
+    case Client::Level::kInfo:
+      logger.info("{}", line);
+      break;
+    case Client::Level::kWarning:
+      logger.warn("{}", line);
+      break;
+  }
+}
+
+int run(Options& options) {
+  if (options.list) {
+    std::cout << list_cameras(*system_calls());
+    return EXIT_SUCCESS;
+  }
+  ClientOptions& client_options = options.client;
+  client_options.encoder.width = client_options.source.width;
+  client_options.source.format = format_of(options.format);
+  client_options.link.interval = duration_of(options.interval);
+  check_address(client_options.server);
+  check_source(client_options.source.source);
+  if (!options.api_key_file.empty()) {
+    client_options.server.api_key = first_line(options.api_key_file);
+  } else if (const char* key = std::getenv("FASTVLM_API_KEY")) {
+    client_options.server.api_key = key;
+  }
+  if (!options.page_key_file.empty()) client_options.page.key = first_line(options.page_key_file);
+
+  const auto logger = open_log(
+      options.log_folder.empty() ? default_log_folder() : std::filesystem::path(options.log_folder),
+      options.verbose);
+  Client client(client_options, [&logger](Client::Level level, const std::string& line) {
+    log_line(*logger, level, line);
+  });
+  client.loop().on_signal([&](int) {
+    logger->info("stopping");
+    notify_service_manager("STOPPING=1");
+    client.stop();
+  });
+  logger->info("🚀 {} -> {}", client_options.source.source, client_options.server.url);
+  logger->info("✅ ready: http://{}:{}/", client_options.page.address.host, client.port());
+  notify_service_manager("READY=1");
+  client.run([] { notify_service_manager("WATCHDOG=1"); });
+  logger->info("stopped");
+  return EXIT_SUCCESS;
+}
+
+int main_program(int count, char** arguments) {
+  Options options;
+  CLI::App app("Sends a camera's pictures to a FastVLM server and shows them with what it says");
+  app.set_version_flag("--version", FVLM_VERSION);
+  app.set_config("--config", "", "File of settings: a line NAME = VALUE for each flag");
+  add_camera_flags(app, options);
+  add_server_flags(app, options);
+  add_page_flags(app, options);
+  app.add_option("--log-folder", options.log_folder, "Where client.log goes [~/ml-fastvlm-logs]");
+  app.add_flag("--verbose", options.verbose, "Log each picture, however many there are");
+  app.add_flag("--list", options.list, "List cameras and what they offer, and end")
+      ->configurable(false);
+  try {
+    app.parse(count, arguments);
+    return run(options);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? EXIT_SUCCESS : 2;
+  } catch (const std::exception& error) {
+    std::cerr << "fastvlm-camera: " << error.what() << '\n';
+    return EXIT_FAILURE;
+  }
+}
+
+}  // namespace
+}  // namespace fvlm::capture
+
+int main(int count, char** arguments) {
+  std::signal(SIGPIPE, SIG_IGN);  // a viewer that is gone is an error of a write
+  return fvlm::capture::main_program(count, arguments);
+}

@@ -1,0 +1,168 @@
+#include "capture/page.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "capture/metrics.hpp"
+#include "net/access.hpp"
+#include "net/page.hpp"
+
+namespace fvlm::capture {
+namespace {
+
+constexpr std::size_t kHistory = 50;
+constexpr double kShortestInterval = 0.02;
+constexpr double kLongestInterval = 3600;
+constexpr std::size_t kLongestPrompt = 8000;
+
+PageAnswer text_answer(int status, const std::string& text) {
+  return {status, "text/plain; charset=utf-8", text + "\n", {}};
+}
+
+PageAnswer file_answer(const net::PageFile& file) {
+  return {200,
+          std::string(file.content_type),
+          std::string(file.content),
+          {{"Cache-Control", "no-cache"},
+           {"X-Content-Type-Options", "nosniff"},
+           {"Content-Security-Policy",
+            "default-src 'self'; img-src 'self' blob:; connect-src 'self' ws: wss:; "
+            "frame-ancestors 'none'"}}};
+}
+
+}  // namespace
+
+Page::Page(EventLoop& loop, PageOptions options, Counters& counters, Controls controls)
+    : options_(std::move(options)), counters_(counters), controls_(std::move(controls)) {
+  const PageAddress& address = options_.address;
+  if (!net::is_loopback(address.host) && options_.key.empty() && !options_.open_to_all) {
+    throw std::runtime_error(
+        fmt::format("{} can be reached by others, who would see the camera: give --page-key-file "
+                    "FILE, or --open-to-all if they may",
+                    address.host));
+  }
+  transport_ = PageTransport::listen(loop, address, *this);
+  transport_->on_wish([this] { controls_.moved(); });
+}
+
+bool Page::wants_picture() const {
+  return Clock::now() >= due_ && transport_->wants_picture();
+}
+
+Clock::time_point Page::next_time() const {
+  return transport_->wants_picture() ? due_ : Clock::time_point::max();
+}
+
+void Page::show(const Picture& picture) {
+  due_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                            std::chrono::duration<double>(1 / options_.rate));
+  counters_.copied_viewers.add(transport_->show(picture, write_frame));
+  if (picture.width == state_.width && picture.height == state_.height) return;
+  PageState state = state_;
+  state.width = picture.width;
+  state.height = picture.height;
+  set_state(state);
+}
+
+void Page::pass_on(const Answer& answer, const std::string& text) {
+  const bool description = answer.kind == Answer::Kind::kDescription;
+  if (description) {
+    history_.push_back(text);
+    if (history_.size() > kHistory) history_.pop_front();
+  }
+  for (const ViewerId id : description ? viewers_ : ours_) transport_->send(id, text);
+}
+
+void Page::set_state(const PageState& state) {
+  state_ = state;
+  if (!state_.camera_live) transport_->disappoint(state_.camera);
+  const std::string text = write_state(state_);
+  for (const ViewerId id : ours_) transport_->send(id, text);
+}
+
+std::optional<PageAnswer> Page::refusal(const PageRequest& request) const {
+  const bool open = options_.key.empty() && !options_.open_to_all;
+  if (open && !net::names_loopback(request.host)) {
+    return text_answer(403, "this page is for this machine only");
+  }
+  if (!net::origin_is_welcome(request.origin, request.host, options_.allowed_origins)) {
+    return text_answer(403, "pages of other sites may not use this camera");
+  }
+  if (options_.key.empty() || net::carries_key(request.authorization, options_.key)) {
+    return std::nullopt;
+  }
+  PageAnswer answer = text_answer(401, "the key is needed");
+  answer.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm-camera\"");
+  return answer;
+}
+
+PageAnswer Page::on_upgrade(const PageRequest& request) {
+  if (auto no = refusal(request)) return *no;
+  if (request.path != "/ws") return text_answer(404, "WebSockets are at /ws");
+  return {101, "", "", {}};
+}
+
+PageAnswer Page::on_request(const PageRequest& request) {
+  if (request.method != "GET") {
+    return text_answer(405, "only GET is understood");
+  }
+  if (request.path == "/healthz") return health();
+  if (auto no = refusal(request)) return *no;
+  if (const auto file = net::page_file(request.path)) return file_answer(*file);
+  if (request.path == "/metrics") {
+    const Gauges gauges{state_.camera_live, state_.server == "ready", transport_->viewers()};
+    return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(counters_, gauges), {}};
+  }
+  PageAnswer answer;
+  if (request.path == "/snapshot.jpg") {
+    if (!state_.camera_live) return text_answer(503, state_.camera);
+    answer.follow = PageAnswer::Follow::kPicture;
+    return answer;
+  }
+  if (request.path == "/stream.mjpg") {
+    answer.follow = PageAnswer::Follow::kPictures;
+    return answer;
+  }
+  return text_answer(404, "there is no such page");
+}
+
+PageAnswer Page::health() const {
+  const bool well = state_.camera_live && state_.server == "ready";
+  return text_answer(
+      well ? 200 : 503,
+      fmt::format("camera: {}\nserver: {}", state_.camera_live ? "live" : "lost", state_.server));
+}
+
+void Page::on_open(ViewerId id, const PageRequest& request) {
+  viewers_.insert(id);
+  controls_.log(fmt::format("🔌 viewer {} connected", request.peer));
+}
+
+void Page::on_close(ViewerId id) {
+  viewers_.erase(id);
+  ours_.erase(id);
+  controls_.log("🔌 viewer disconnected");
+}
+
+void Page::on_text(ViewerId id, const std::string& text) {
+  const auto wish = read_wish(text);
+  if (!wish) return;
+  if (wish->binary) {
+    transport_->set_form(id, PageTransport::Form::kBinary);
+    if (ours_.insert(id).second) {
+      transport_->send(id, write_history({history_.begin(), history_.end()}));
+      transport_->send(id, write_state(state_));
+    }
+  }
+  if (wish->prompt && wish->prompt->size() <= kLongestPrompt && state_.stream) {
+    controls_.prompt(*wish->prompt);
+  }
+  if (wish->interval) {
+    controls_.interval(std::clamp(*wish->interval, kShortestInterval, kLongestInterval));
+  }
+}
+
+}  // namespace fvlm::capture

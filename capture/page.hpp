@@ -1,0 +1,81 @@
+// What viewers on port 8080 get: the page and its files, live pictures, the server's texts, and for
+// other programs /stream.mjpg, /snapshot.jpg, /metrics and /healthz.
+//
+// A page of the original system connects to /ws and gets "frame" messages with base64 and the
+// server's "description" messages. Ours says {"type": "configure", "binary": true} and then gets
+// pictures as binary messages, and "state", "history", "token" and other texts besides.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "capture/counters.hpp"
+#include "capture/event_loop.hpp"
+#include "capture/messages.hpp"
+#include "capture/page_transport.hpp"
+#include "capture/picture.hpp"
+
+namespace fvlm::capture {
+
+struct PageOptions {
+  PageAddress address{};
+  std::string key{};                           // empty: none is asked for
+  std::vector<std::string> allowed_origins{};  // of browsers, besides our own pages
+  bool open_to_all = false;                    // listen beyond loopback without a key
+  double rate = 15;                            // pictures a second, at most
+};
+
+class Page final : private PageEvents {
+ public:
+  struct Controls {
+    std::function<void(const std::string& prompt)> prompt{};
+    std::function<void(double seconds)> interval{};
+    std::function<void()> moved{};  // ask wants_picture() and next_time() again
+    std::function<void(const std::string& line)> log{};
+  };
+
+  // Begins to listen. Throws std::runtime_error if it cannot, or if the options would let anybody
+  // in.
+  Page(EventLoop& loop, PageOptions options, Counters& counters, Controls controls);
+
+  std::uint16_t port() const { return transport_->port(); }
+  bool wants_picture() const;
+  // When it may want one again.
+  Clock::time_point next_time() const;
+  void show(const Picture& picture);
+  // What the server said.
+  void pass_on(const Answer& answer, const std::string& text);
+  // Changes the state and tells it.
+  void set_state(const PageState& state);
+  const PageState& state() const { return state_; }
+  void stop() { transport_->stop(); }
+
+ private:
+  PageAnswer on_upgrade(const PageRequest& request) override;
+  PageAnswer on_request(const PageRequest& request) override;
+  void on_open(ViewerId id, const PageRequest& request) override;
+  void on_text(ViewerId id, const std::string& text) override;
+  void on_close(ViewerId id) override;
+
+  std::optional<PageAnswer> refusal(const PageRequest& request) const;
+  PageAnswer health() const;
+
+  PageOptions options_;
+  Counters& counters_;
+  Controls controls_;
+  PageState state_{};
+  std::set<ViewerId> viewers_{};
+  std::set<ViewerId> ours_{};  // of them, those that sent "configure"
+  std::deque<std::string> history_{};
+  Clock::time_point due_{};
+  std::unique_ptr<PageTransport> transport_;
+};
+
+}  // namespace fvlm::capture

@@ -1,0 +1,88 @@
+// WebSocket and HTTP for the page, on one port: who asks for what is up to PageEvents. Pictures go
+// to a viewer only as fast as it takes them, so that a slow one neither fills memory nor sees old
+// ones. All on the thread of the event loop.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "capture/event_loop.hpp"
+#include "capture/picture.hpp"
+
+namespace fvlm::capture {
+
+using ViewerId = std::uint64_t;
+
+struct PageRequest {
+  std::string method{};
+  std::string path{};  // without the query
+  std::string host{};  // headers as sent, empty if absent
+  std::string origin{};
+  std::string authorization{};
+  std::string peer{};  // address and port
+};
+
+struct PageAnswer {
+  int status = 200;
+  std::string content_type = "text/plain; charset=utf-8";
+  std::string body{};
+  std::vector<std::pair<std::string, std::string>> headers{};
+  enum class Follow {
+    kNothing,
+    kPicture,   // no body: the next picture is the body
+    kPictures,  // no body: pictures without end, multipart/x-mixed-replace
+  } follow = Follow::kNothing;
+};
+
+class PageEvents {
+ public:
+  virtual ~PageEvents() = default;
+  // Status 101 accepts a WebSocket, any other is the refusal.
+  virtual PageAnswer on_upgrade(const PageRequest& request) = 0;
+  virtual PageAnswer on_request(const PageRequest& request) = 0;
+  virtual void on_open(ViewerId id, const PageRequest& request) = 0;
+  virtual void on_text(ViewerId id, const std::string& text) = 0;
+  // Once for each on_open.
+  virtual void on_close(ViewerId id) = 0;
+};
+
+struct PageAddress {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8080;  // 0: one that is free
+  std::size_t max_connections = 64;
+};
+
+class PageTransport {
+ public:
+  virtual ~PageTransport() = default;
+  // Begins to listen. Throws std::system_error if the address cannot be had.
+  static std::unique_ptr<PageTransport> listen(EventLoop& loop, const PageAddress& address,
+                                               PageEvents& events);
+
+  virtual std::uint16_t port() const = 0;
+  virtual void send(ViewerId id, const std::string& text) = 0;
+
+  // How a viewer gets pictures: as binary messages, or as the text that `text_of` makes.
+  enum class Form { kText, kBinary };
+  virtual void set_form(ViewerId id, Form form) = 0;
+  // Whether anybody would take a picture now.
+  virtual bool wants_picture() const = 0;
+  // To everybody who would. Returns how many bytes were moved in memory for it.
+  using TextOf = std::function<std::string(const std::string& jpeg)>;
+  virtual std::uint64_t show(const Picture& picture, const TextOf& text_of) = 0;
+  // Those who wait for one picture get this instead.
+  virtual void disappoint(const std::string& why) = 0;
+  virtual std::size_t viewers() const = 0;
+  // Called when wants_picture() may have become true.
+  virtual void on_wish(std::function<void()> wish) = 0;
+  // Closes everything; viewers are told.
+  virtual void stop() = 0;
+};
+
+}  // namespace fvlm::capture
