@@ -66,10 +66,6 @@ struct Side {
     model.visit(loader);
     backend.reserve(std::size_t{64} << 20);
     cache.emplace(backend.make_cache(model.decoder.cache_shape(kPages)));
-    const std::vector<std::int32_t> pages = {0};
-    DecoderBatch batch;
-    batch.add(1, 0, pages);
-    decode({1}, batch);  // makes the tables of rotations, and so voids records
   }
 
   std::vector<float> encode(const std::vector<std::uint8_t>& pixels, std::int64_t images) {

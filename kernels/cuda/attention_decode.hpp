@@ -177,8 +177,9 @@ __device__ inline Combined combine(int parts, int dim, F&& part) {
 }
 
 // Grid: [splits, kv heads and parts of their query heads, singles].
+// The bound of one block lets ptxas take the registers that it needs.
 template <int kDim>
-__global__ void __launch_bounds__(DecodeAttention<kDim>::kThreads)
+__global__ void __launch_bounds__(DecodeAttention<kDim>::kThreads, 1)
     decode_attention(const BFloat16* query, std::int64_t query_stride, DeviceAttention attention,
                      DeviceBatch batch, CacheLayer<BFloat16> cache, SplitScratch scratch,
                      BFloat16* out, std::int64_t out_stride) {

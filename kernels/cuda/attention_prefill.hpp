@@ -28,8 +28,9 @@ struct PrefillShape {
 };
 
 // Grid: [tiles of a range, kv heads, ranges].
+// The bound of one block lets ptxas take the registers that it needs.
 template <int kDim>
-__global__ void __launch_bounds__(PrefillShape<kDim>::kThreads)
+__global__ void __launch_bounds__(PrefillShape<kDim>::kThreads, 1)
     prefill_attention(const BFloat16* query, std::int64_t query_stride, DeviceAttention attention,
                       DeviceBatch batch, CacheLayer<BFloat16> cache, BFloat16* out,
                       std::int64_t out_stride) {

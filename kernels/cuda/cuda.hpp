@@ -229,7 +229,7 @@ void CudaBackend<target, E>::run_pass(const DecoderBatch& batch, View<E> rows, c
   for (const int count : {there.rows, there.single_count, there.range_count, there.most_tokens}) {
     key.push_back(static_cast<std::uint64_t>(count));
   }
-  graphs_->run(std::move(key), *stream_, [&] {
+  graphs_->run(key, *stream_, [&] {
     pass_batch_ = there;
     try {
       work();

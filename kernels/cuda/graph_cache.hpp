@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
-#include <utility>
 #include <vector>
 
 #include "kernels/cuda/stream.hpp"
@@ -24,16 +23,15 @@ class GraphCache {
  public:
   // Runs work(), or what it was when it was recorded, on the stream.
   template <class Work>
-  void run(PassKey key, Stream<target>& stream, const Work& work) {
-    Pass& pass = find(std::move(key));
-    if (!pass.graph && ++pass.runs > 1) {
-      pass.graph = Graph<target>::capture(stream, work);
-    }
+  void run(const PassKey& key, Stream<target>& stream, const Work& work) {
+    Pass& pass = find(key);
+    if (!pass.graph && pass.has_run) pass.graph = Graph<target>::capture(stream, work);
     if (pass.graph) {
       pass.graph.launch(stream);
       ++launches_;
     } else {
-      work();
+      work();  // which may clear()
+      find(key).has_run = true;
     }
   }
   // Forgets all: memory that they use is about to go. The stream must be done with them.
@@ -46,19 +44,19 @@ class GraphCache {
 
   struct Pass {
     PassKey key;
-    int runs = 0;
+    bool has_run = false;
     Graph<target> graph{};
   };
 
   // The pass with this key, at the front.
-  Pass& find(PassKey key) {
+  Pass& find(const PassKey& key) {
     for (auto it = passes_.begin(); it != passes_.end(); ++it) {
       if (it->key != key) continue;
       passes_.splice(passes_.begin(), passes_, it);
       return passes_.front();
     }
     if (passes_.size() == kMost) passes_.pop_back();
-    passes_.push_front({.key = std::move(key)});
+    passes_.push_front({.key = key});
     return passes_.front();
   }
 
