@@ -14,9 +14,9 @@
 #include <string>
 
 #include "capture/client.hpp"
-#include "capture/log.hpp"
-#include "capture/service_manager.hpp"
 #include "capture/v4l2_source.hpp"
+#include "net/program_log.hpp"
+#include "net/systemd.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -162,19 +162,20 @@ int run(Options& options) {
 
   const auto logger = open_log(
       options.log_folder.empty() ? default_log_folder() : std::filesystem::path(options.log_folder),
-      options.verbose);
+      "client");
+  if (options.verbose) logger->set_level(spdlog::level::debug);
   Client client(client_options, [&logger](Client::Level level, const std::string& line) {
     log_line(*logger, level, line);
   });
   client.loop().on_signal([&](int) {
     logger->info("stopping");
-    notify_service_manager("STOPPING=1");
+    systemd::notify("STOPPING=1");
     client.stop();
   });
   logger->info("🚀 {} -> {}", public_name(client_options.source.source), client_options.server.url);
   logger->info("✅ ready: http://{}:{}/", client_options.page.address.host, client.port());
-  notify_service_manager("READY=1");
-  client.run([] { notify_service_manager("WATCHDOG=1"); });
+  systemd::notify("READY=1");
+  client.run([] { systemd::notify("WATCHDOG=1"); });
   logger->info("stopped");
   return EXIT_SUCCESS;
 }

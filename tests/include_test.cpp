@@ -27,7 +27,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
      {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/ref", "kernels/cpu",
       "kernels/cuda", "kernels/plan"}},
     {"net", {"runtime/engine.hpp", "include/fvlm/core/error.hpp"}},
-    {"capture", {"net/access.hpp", "net/page.hpp"}},
+    {"capture", {"net/access.hpp", "net/page.hpp", "net/program_log.hpp", "net/systemd.hpp"}},
 };
 
 // The layer of a file, by the longest folder that is one; empty for tools, bench and tests, which

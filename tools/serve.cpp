@@ -1,6 +1,7 @@
 // fastvlm serve: the server of the real-time system, for cameras, pages and programs.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -13,17 +14,38 @@
 #include <utility>
 
 #include "fvlm/core/error.hpp"
+#include "net/program_log.hpp"
 #include "net/server.hpp"
+#include "net/systemd.hpp"
 #include "runtime/engine.hpp"
 #include "tools/command.hpp"
 #include "tools/config_file.hpp"
 #include "tools/options.hpp"
-#include "tools/server_log.hpp"
-#include "tools/systemd.hpp"
 #include "tools/terminal.hpp"
 
 namespace fvlm {
 namespace {
+
+spdlog::level::level_enum level_of(net::LogLevel level) {
+  switch (level) {
+    case net::LogLevel::kInfo:
+      return spdlog::level::info;
+    case net::LogLevel::kWarning:
+      return spdlog::level::warn;
+    case net::LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+// For the server's own lines, which hold what others said: each stays one line.
+net::Log server_log(std::shared_ptr<spdlog::logger> logger) {
+  return [logger = std::move(logger)](net::LogLevel level, std::string line) {
+    std::replace_if(
+        line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+    logger->log(level_of(level), "{}", line);
+  };
+}
 
 struct Options {
   EngineOptions engine;
@@ -70,7 +92,7 @@ void wait_for_signal(const InterruptGuard& interrupt, net::Server& server) {
 
 int serve(Options& options, CLI::App& parser) {
   complete(options, parser);
-  const auto log = open_server_log(options.log_folder);
+  const auto log = open_log(options.log_folder, "server");
   net::ServerOptions& settings = options.server;
   settings.log = server_log(log);
   if (settings.open_to_all && settings.api_key.empty()) {

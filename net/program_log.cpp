@@ -1,4 +1,4 @@
-#include "tools/server_log.hpp"
+#include "net/program_log.hpp"
 
 #include <pwd.h>
 #include <spdlog/pattern_formatter.h>
@@ -7,7 +7,6 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cctype>
 #include <cstddef>
 #include <cstdlib>
@@ -31,18 +30,6 @@ class LevelName : public spdlog::custom_flag_formatter {
   }
 };
 
-spdlog::level::level_enum level_of(net::LogLevel level) {
-  switch (level) {
-    case net::LogLevel::kInfo:
-      return spdlog::level::info;
-    case net::LogLevel::kWarning:
-      return spdlog::level::warn;
-    case net::LogLevel::kError:
-      return spdlog::level::err;
-  }
-  return spdlog::level::info;
-}
-
 }  // namespace
 
 std::filesystem::path default_log_folder() {
@@ -54,37 +41,31 @@ std::filesystem::path default_log_folder() {
   return std::filesystem::path(home) / "ml-fastvlm-logs";
 }
 
-std::shared_ptr<spdlog::logger> open_server_log(const std::filesystem::path& folder) {
+std::shared_ptr<spdlog::logger> open_log(const std::filesystem::path& folder,
+                                         const std::string& name) {
   constexpr std::size_t kBytes = std::size_t{10} << 20;
   constexpr std::size_t kOldFiles = 5;
+  const std::string file = (folder / (name + ".log")).string();
   std::vector<spdlog::sink_ptr> sinks = {std::make_shared<spdlog::sinks::stderr_color_sink_mt>()};
   std::string problem;
   try {
     std::filesystem::create_directories(folder);
-    sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
-        (folder / "server.log").string(), kBytes, kOldFiles));
+    sinks.push_back(
+        std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file, kBytes, kOldFiles));
   } catch (const std::exception& error) {
     problem = error.what();
   }
-  auto logger = std::make_shared<spdlog::logger>("server", sinks.begin(), sinks.end());
+  auto logger = std::make_shared<spdlog::logger>(name, sinks.begin(), sinks.end());
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   formatter->add_flag<LevelName>('N').set_pattern("[%Y-%m-%d %H:%M:%S] %^%N%$: %v");
   logger->set_formatter(std::move(formatter));
   logger->flush_on(spdlog::level::info);
   if (problem.empty()) {
-    logger->info("📁 log file {}", (folder / "server.log").string());
+    logger->info("📁 log file {}", file);
   } else {
     logger->warn("⚠️ no log file: {}", problem);
   }
   return logger;
-}
-
-net::Log server_log(std::shared_ptr<spdlog::logger> logger) {
-  return [logger = std::move(logger)](net::LogLevel level, std::string line) {
-    std::replace_if(
-        line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
-    logger->log(level_of(level), "{}", line);
-  };
 }
 
 }  // namespace fvlm

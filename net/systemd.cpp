@@ -1,4 +1,4 @@
-#include "tools/systemd.hpp"
+#include "net/systemd.hpp"
 
 #include <sys/socket.h>
 #include <sys/un.h>
