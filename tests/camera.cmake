@@ -16,6 +16,7 @@ endif()
 function(fvlm_camera_test name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE fvlm_capture GTest::gtest_main)
+  set_target_properties(${name} PROPERTIES FVLM_ROLE test)
   target_compile_options(${name} PRIVATE -O1)  # builds twice as fast; what is tested has -O3
   target_compile_definitions(${name} PRIVATE FVLM_SOURCE="${CMAKE_SOURCE_DIR}"
     FVLM_CAMERA_PROGRAM="$<JOIN:${CMAKE_CROSSCOMPILING_EMULATOR};$<TARGET_FILE:fastvlm-camera>, >"
