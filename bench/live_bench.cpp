@@ -141,6 +141,10 @@ void print(std::string_view name, const Run& run, const Run& plain) {
   fmt::print("\n");
 }
 
+double mean_batch(const Histogram& before, const Histogram& after) {
+  return (after.sum() - before.sum()) / static_cast<double>(after.count() - before.count());
+}
+
 int bench(const std::filesystem::path& model, const std::filesystem::path& folder,
           std::int64_t frames) {
   EngineOptions options;
@@ -163,10 +167,8 @@ int bench(const std::filesystem::path& model, const std::filesystem::path& folde
   print("eight cameras together", together, in_turn);
   print("eight cameras together, drafts", both, in_turn);
   fmt::print("together: {:.1f} images an encoder pass, {:.1f} rows a decode pass\n",
-             static_cast<double>(after.encoded_images - before.encoded_images) /
-                 static_cast<double>(after.encoder_passes - before.encoder_passes),
-             static_cast<double>(after.decoded_rows - before.decoded_rows) /
-                 static_cast<double>(after.decode_passes - before.decode_passes));
+             mean_batch(before.encoder_batches, after.encoder_batches),
+             mean_batch(before.decode_batches, after.decode_batches));
   const bool same = drafts.answers == plain.answers && together.answers == in_turn.answers &&
                     both.answers == in_turn.answers;
   fmt::print("{}\n", same ? "all answers are the same" : "ANSWERS DIFFER");

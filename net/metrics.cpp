@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace fvlm::net {
 namespace {
@@ -48,48 +48,46 @@ std::int64_t open_descriptors() {
   return error ? 0 : std::distance(begin(open), end(open)) - 1;  // without the folder's own
 }
 
+// Lines of a histogram, without its head. `label`: as `stage="decode"`, or nothing.
+std::string series(const Histogram& histogram, const std::string& name, const std::string& label) {
+  const std::string more = label.empty() ? "" : label + ",";
+  std::string lines;
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < histogram.bounds().size(); ++i) {
+    count += histogram.counts()[i];
+    lines += fmt::format("{}_bucket{{{}le=\"{}\"}} {}\n", name, more, histogram.bounds()[i], count);
+  }
+  const std::string only = label.empty() ? "" : "{" + label + "}";
+  return lines + fmt::format("{0}_bucket{{{1}le=\"+Inf\"}} {4}\n{0}_sum{2} {3}\n{0}_count{2} {4}\n",
+                             name, more, only, histogram.sum(), histogram.count());
+}
+
+std::string batches(const std::string& name, const std::string& help, const Histogram& histogram) {
+  return head(name, "histogram", help) + series(histogram, name, "");
+}
+
 std::string engine_text(const EngineCounters& c) {
   return gauge("fastvlm_requests_waiting", "Requests in the engine's queue.", c.waiting) +
          gauge("fastvlm_requests_running", "Requests that the engine works on.", c.running) +
          gauge("fastvlm_cache_pages", "Pages of the KV cache.", c.cache_pages) +
          gauge("fastvlm_cache_pages_free", "Pages of the KV cache that hold nothing.",
                c.free_pages) +
-         counter("fastvlm_encoder_passes_total", "Passes of the image encoder.", c.encoder_passes) +
-         counter("fastvlm_encoder_images_total",
-                 "Images in these passes; by their number: the mean batch.", c.encoded_images) +
-         counter("fastvlm_prefill_passes_total", "Passes over prompts.", c.prefill_passes) +
-         counter("fastvlm_decode_passes_total", "Decode steps.", c.decode_passes) +
-         counter("fastvlm_decode_rows_total",
-                 "Positions in these steps; by their number: the mean batch.", c.decoded_rows);
+         batches("fastvlm_encoder_batch_images", "Images in a pass of the encoder.",
+                 c.encoder_batches) +
+         batches("fastvlm_prefill_batch_prompts", "Prompts in a pass over prompts.",
+                 c.prefill_batches) +
+         batches("fastvlm_decode_batch_positions", "Positions in a decode step.", c.decode_batches);
 }
 
 }  // namespace
-
-void Histogram::add(double seconds) {
-  const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), seconds);
-  ++counts_[static_cast<std::size_t>(bound - kBounds.begin())];
-  sum_ += seconds;
-}
-
-std::string Histogram::text(const std::string& name, const std::string& label) const {
-  std::string lines;
-  std::int64_t count = 0;
-  for (std::size_t i = 0; i < kBounds.size(); ++i) {
-    count += counts_[i];
-    lines += fmt::format("{}_bucket{{{},le=\"{}\"}} {}\n", name, label, kBounds[i], count);
-  }
-  count += counts_.back();
-  lines += fmt::format("{}_bucket{{{},le=\"+Inf\"}} {}\n", name, label, count);
-  lines += fmt::format("{0}_sum{{{1}}} {2}\n{0}_count{{{1}}} {3}\n", name, label, sum_, count);
-  return lines;
-}
 
 // Series that exist from the beginning have a rate from the beginning.
 Metrics::Metrics()
     : frames_{{"described", 0}, {"unchanged", 0}, {"skipped", 0}, {"abandoned", 0}, {"busy", 0}},
       chats_{{"answered", 0}, {"abandoned", 0}, {"busy", 0}} {
   for (const char* stage : {"preprocess", "encode", "prefill", "first_token", "decode", "total"}) {
-    stages_[stage];
+    stages_.emplace(
+        stage, std::vector<double>{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30});
   }
 }
 
@@ -105,7 +103,7 @@ void Metrics::add(const Statistics& s) {
                                        {"first_token", s.ttft_s},
                                        {"decode", s.decode_s},
                                        {"total", s.total_s}}) {
-    stages_[stage].add(seconds);
+    stages_.at(stage).add(seconds);
   }
 }
 
@@ -133,7 +131,7 @@ std::string Metrics::text(const Now& now) const {
       engine_text(now.engine);
   out += head("fastvlm_stage_seconds", "histogram", "Time of the stages of an answer.");
   for (const auto& [stage, histogram] : stages_) {
-    out += histogram.text("fastvlm_stage_seconds", fmt::format("stage=\"{}\"", stage));
+    out += series(histogram, "fastvlm_stage_seconds", fmt::format("stage=\"{}\"", stage));
   }
   return out + gauge("fastvlm_weight_bytes", "Memory of the weights.", now.weight_bytes) +
          gauge("fastvlm_scratch_bytes", "Memory of activations.", now.scratch_bytes) +

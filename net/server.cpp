@@ -74,6 +74,10 @@ void Server::run() {
   transport_->run();
 }
 
+bool Server::alive() const {
+  return std::chrono::duration<double>(engine_.counters().turn_s) <= options_.longest_turn;
+}
+
 void Server::drain(std::chrono::milliseconds patience) {
   transport_->post([this, patience] {
     if (drain_until_) return;
@@ -156,7 +160,9 @@ void Server::on_error(const std::string& what) {
 }
 
 HttpResponse Server::answer_get(const HttpRequest& request) const {
-  if (request.path == "/livez") return text_response(200, "ok");
+  if (request.path == "/livez") {
+    return alive() ? text_response(200, "ok") : text_response(503, "the engine hangs");
+  }
   if (request.path == "/readyz") {
     return drain_until_ ? text_response(503, "stopping") : text_response(200, "ok");
   }

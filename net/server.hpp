@@ -30,7 +30,9 @@ struct ServerOptions {
   std::string api_key{};                       // empty: none is asked for
   std::vector<std::string> allowed_origins{};  // of browsers, besides this server's own pages
   bool open_to_all = false;                    // listen beyond loopback without a key
-  int decoders = 2;                            // threads that decode pictures
+  // Of one turn of the engine; after that it counts as hanging.
+  std::chrono::milliseconds longest_turn{300'000};
+  int decoders = 2;                                      // threads that decode pictures
   std::size_t max_decoded_bytes = std::size_t{1} << 30;  // of pictures that wait for the engine
   Log log{};                                             // told of connections, frames, answers
 };
@@ -47,6 +49,8 @@ class Server final : private TransportEvents {
   // Refuses what is new, finishes what is begun within `patience`, and ends run(). Safe from any
   // thread and from several at once.
   void drain(std::chrono::milliseconds patience);
+  // False if the engine hangs. Safe from any thread.
+  bool alive() const;
   // Calls `work` on the thread that serves, soon. Safe from any thread.
   void post(std::function<void()> work) { transport_->post(std::move(work)); }
 

@@ -12,6 +12,17 @@
 namespace fvlm {
 namespace {
 
+constexpr std::int64_t kCachedContexts = 4;
+
+// Of the KV cache, in whole pages.
+std::int64_t cache_tokens(const EngineOptions& options, const Qwen2Config& text) {
+  const auto paged = [](std::int64_t tokens) {
+    return (tokens + kPageTokens - 1) / kPageTokens * kPageTokens;
+  };
+  if (options.cache_tokens > 0) return paged(options.cache_tokens);
+  return kCachedContexts * paged(std::min(options.context_tokens, text.max_positions));
+}
+
 template <class B>
 std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoint& checkpoint,
                                     B backend) {
@@ -33,6 +44,7 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   info.image_size = config.vision.image_size;
   info.image_tokens = config.vision.tokens();
   info.context_tokens = std::min(options.context_tokens, config.text.max_positions);
+  info.cache_tokens = cache_tokens(options, config.text);
   info.scratch_bytes = static_cast<std::int64_t>(loaded->scratch);
   info.weight_bytes = loaded->backend.weight_bytes();
   Tokenizer ready = tokenizer.get();
@@ -64,11 +76,13 @@ std::uint64_t hash_of(const std::vector<std::uint8_t>& bytes) {
 std::unique_ptr<Engine> Engine::load(const EngineOptions& options) {
   if (options.context_tokens < 1)
     throw Error("context_tokens is {}, it must be 1 or more", options.context_tokens);
+  if (options.cache_tokens < 0)
+    throw Error("cache_tokens is {}, it must not be negative", options.cache_tokens);
   const Checkpoint checkpoint = Checkpoint::open(options.model_path);
   const BackendChoice choice{.device = options.device,
                              .precision = options.precision,
                              .threads = options.threads,
-                             .cache_tokens = kCachedContexts * options.context_tokens,
+                             .cache_tokens = cache_tokens(options, checkpoint.config().text),
                              .warn = options.on_warning};
   return with_backend(checkpoint, choice, [&](auto backend) {
     return make_engine(options, checkpoint, std::move(backend));

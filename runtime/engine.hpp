@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "fvlm/core/error.hpp"
+#include "fvlm/core/histogram.hpp"
 #include "runtime/image.hpp"
 
 namespace fvlm {
@@ -27,7 +29,10 @@ struct EngineOptions {
   Precision precision = Precision::kAuto;
   int threads = 0;  // 0: one for each core
   std::int64_t context_tokens =
-      8192;                         // longest prompt + answer; at most what the model was made for
+      8192;  // longest prompt + answer; at most what the model was made for
+  // Positions of all requests that run at a time and of what is kept for later prompts; as many
+  // requests run as have room. 0: four times the context.
+  std::int64_t cache_tokens = 0;
   std::int64_t max_waiting = 1024;  // requests that wait for their turn; more are refused
   std::function<void(double fraction)> on_progress;            // while loading, in 0..1
   std::function<void(const std::string& message)> on_warning;  // while loading
@@ -118,6 +123,7 @@ struct EngineInfo {
   std::int64_t image_size = 0;  // pixels a side
   std::int64_t image_tokens = 0;
   std::int64_t context_tokens = 0;
+  std::int64_t cache_tokens = 0;
   std::int64_t weight_bytes = 0;
   std::int64_t scratch_bytes = 0;
   double load_s = 0;
@@ -125,15 +131,16 @@ struct EngineInfo {
 
 // What the engine has to do at a moment, and what it has done since it was loaded.
 struct EngineCounters {
-  std::int64_t waiting = 0;         // requests that have not begun
-  std::int64_t running = 0;         // requests that have
-  std::int64_t cache_pages = 0;     // of the KV cache, in all
-  std::int64_t free_pages = 0;      // neither used by requests nor kept for later ones
-  std::int64_t encoder_passes = 0;  // each over one image or several
-  std::int64_t encoded_images = 0;
-  std::int64_t prefill_passes = 0;
-  std::int64_t decode_passes = 0;  // each over one request or several
-  std::int64_t decoded_rows = 0;   // positions in all of them
+  std::int64_t waiting = 0;      // requests that have not begun
+  std::int64_t running = 0;      // requests that have
+  std::int64_t cache_pages = 0;  // of the KV cache, in all
+  std::int64_t free_pages = 0;   // neither used by requests nor kept for later ones
+  double turn_s = 0;             // how long the work that is under way has taken; 0: none is
+  Histogram encoder_batches{kBatchBounds};  // images in each pass of the encoder
+  Histogram prefill_batches{kBatchBounds};  // prompts in each pass over prompts
+  Histogram decode_batches{kBatchBounds};   // positions in each decode step
+
+  static constexpr std::initializer_list<double> kBatchBounds = {1, 2, 4, 8, 16, 32, 64};
 };
 
 // Thrown by submit() when max_waiting requests wait already.

@@ -25,8 +25,6 @@
 
 namespace fvlm {
 
-inline constexpr std::int64_t kCachedContexts = 4;  // whole contexts the KV cache can hold
-
 template <class B>
 class EngineCore final : public Engine {
  public:
@@ -36,8 +34,7 @@ class EngineCore final : public Engine {
         tokenizer_(std::move(tokenizer)),
         info_(std::move(info)),
         cache_(loaded_->backend,
-               loaded_->model.decoder.cache_shape(
-                   kCachedContexts * ((info_.context_tokens + kPageTokens - 1) / kPageTokens))),
+               loaded_->model.decoder.cache_shape(info_.cache_tokens / kPageTokens)),
         passes_(*loaded_, cache_, ends_of_answers(), info_.threads),
         scheduler_(
             {.waiting = max_waiting, .pages = cache_.pages(), .images = loaded_->limits.images}) {

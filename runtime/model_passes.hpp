@@ -78,8 +78,7 @@ class ModelPasses {
       loaded_.model.embed_images(backend_, backend_.upload({pixels_.data(), count, side, side, 3}),
                                  encoded_.slice_rows(0, count * image_tokens()), stop);
     });
-    ++counters_.encoder_passes;
-    counters_.encoded_images += count;
+    counters_.encoder_batches.add(static_cast<double>(count));
   }
   // Whether read() need not wait for the images.
   bool encoded() const { return backend_.beside_done(); }
@@ -102,7 +101,7 @@ class ModelPasses {
       batch.add(piece.rows(), piece.generation->prefilled, sequence.pages());
     }
     loaded_.model.decoder.forward(backend_, batch, cache_.memory(), x, stop);
-    ++counters_.prefill_passes;
+    counters_.prefill_batches.add(static_cast<double>(reading.parts().size()));
     std::vector<Generation*> done;  // reading their prompts
     std::vector<std::int64_t> last_rows;
     for (std::size_t i = 0; i < batch.segments.size(); ++i) {
@@ -147,8 +146,7 @@ class ModelPasses {
     const auto x = backend_.arena().template matrix<E>(batch.rows(), text().hidden_size);
     loaded_.model.decoder.embed(backend_, ids, x);
     loaded_.model.decoder.forward(backend_, batch, cache_.memory(), x);
-    ++counters_.decode_passes;
-    counters_.decoded_rows += batch.rows();
+    counters_.decode_batches.add(static_cast<double>(batch.rows()));
     choose(group, x);
   }
 
@@ -162,7 +160,7 @@ class ModelPasses {
     cache_.keep(std::move(g.keys), std::move(first.sequence));
   }
 
-  // What was done so far: passes, images and rows.
+  // The sizes of the passes that were made.
   const EngineCounters& counters() const { return counters_; }
 
  private:

@@ -3,11 +3,13 @@
 // view one request runs at a time.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <utility>
 #include <vector>
@@ -39,8 +41,9 @@ class Scheduler {
 
   // From the engine's -----------------------------------------------------------------------------
 
-  // Waits until there is something to do and lets in what has room. When nothing runs and several
-  // views are live, a request waits a few milliseconds for others, to be encoded with them.
+  // Begins a turn: waits until there is something to do and lets in what has room. When nothing
+  // runs and several views are live, a request waits a few milliseconds for others, to be encoded
+  // with them.
   bool wait(const LiveViews& views);
   std::list<GenerationPtr>& running() { return running_; }
   const std::list<GenerationPtr>& running() const { return running_; }
@@ -56,6 +59,8 @@ class Scheduler {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void admit();
 
   Limits limits_;
@@ -64,6 +69,7 @@ class Scheduler {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   EngineCounters counters_;
+  std::optional<Clock::time_point> turn_;  // since when the engine's thread is at work
   std::deque<GenerationPtr> waiting_;
   std::vector<std::pair<RequestId, std::stop_source>> stops_;  // of all that have not ended
   bool closing_ = false;

@@ -86,8 +86,8 @@ TEST(EngineCuda, ImagesAreEncodedBesideAnswers) {
   EXPECT_EQ(talks.result().tokens, host->run(text).tokens);
   EXPECT_EQ(looks.result().tokens, host->run(look).tokens);
   EXPECT_NE(ends.result().outcome, Outcome::kFailed);
-  EXPECT_EQ(engine->counters().encoded_images, 2);
-  EXPECT_EQ(engine->counters().encoder_passes, 1);
+  EXPECT_EQ(engine->counters().encoder_batches.sum(), 2);
+  EXPECT_EQ(engine->counters().encoder_batches.count(), 1);
 }
 
 // Cancelled while its image is encoded, a request is forgotten before it is read.
@@ -105,8 +105,8 @@ TEST(EngineCuda, ARequestMayEndWhileItsImageIsEncoded) {
   engine->submit(talks.attach(ask("tell " + digits(5), {}, 12)));
   EXPECT_EQ(talks.result().tokens.size(), 12U);
   EXPECT_EQ(ends.result().outcome, Outcome::kCancelled);
-  EXPECT_EQ(engine->counters().encoder_passes, 1);
-  EXPECT_EQ(engine->counters().prefill_passes, 1);
+  EXPECT_EQ(engine->counters().encoder_batches.count(), 1);
+  EXPECT_EQ(engine->counters().prefill_batches.count(), 1);
 }
 
 }  // namespace

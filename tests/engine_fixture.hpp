@@ -121,13 +121,15 @@ class EngineTest : public testing::TestWithParam<EngineParameters> {
            "checkpoint";
   }
 
-  std::unique_ptr<Engine> load(std::int64_t context_tokens = 2048) const {
+  std::unique_ptr<Engine> load(std::int64_t context_tokens = 2048,
+                               std::int64_t cache_tokens = 0) const {
     EngineOptions options;
     options.model_path = folder();
     options.device = std::get<1>(GetParam());
     options.precision = Precision::kF32;
     options.threads = 1;
     options.context_tokens = context_tokens;
+    options.cache_tokens = cache_tokens;
     return Engine::load(options);
   }
 

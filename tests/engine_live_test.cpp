@@ -31,7 +31,7 @@ TEST_P(EngineLiveTest, ADraftMakesTheSameAnswerInFewerSteps) {
   EXPECT_FALSE(second.unchanged);
   EXPECT_GT(second.statistics.accepted_tokens, 20);
   EXPECT_EQ(second.statistics.accepted_tokens, second.statistics.drafted_tokens);
-  EXPECT_LE(after.decode_passes - before.decode_passes, 6);
+  EXPECT_LE(after.decode_batches.count() - before.decode_batches.count(), 6);
 }
 
 TEST_P(EngineLiveTest, AWrongDraftChangesNothing) {
@@ -77,7 +77,7 @@ TEST_P(EngineLiveTest, AnUnchangedFrameIsAnsweredWithoutLooking) {
   EXPECT_EQ(second.outcome, first.outcome);
   ASSERT_EQ(listener.pieces().size(), 1U);
   EXPECT_EQ(listener.pieces()[0], first.text);
-  EXPECT_EQ(engine->counters().prefill_passes, before.prefill_passes);
+  EXPECT_EQ(engine->counters().prefill_batches.count(), before.prefill_batches.count());
 
   EXPECT_FALSE(engine->run(again(0, 0)).unchanged) << "it was not asked for";
   Request other_prompt = again(0);
@@ -106,8 +106,8 @@ TEST_P(EngineLiveTest, ViewsDoNotMix) {
     EXPECT_EQ(listeners[i].result().tokens, alone[i % kViews].tokens) << i;
   }
   const EngineCounters counters = engine->counters();
-  EXPECT_GE(counters.encoded_images, static_cast<std::int64_t>(kViews));
-  EXPECT_GT(counters.decoded_rows, counters.decode_passes);
+  EXPECT_GE(counters.encoder_batches.sum(), static_cast<std::int64_t>(kViews));
+  EXPECT_GT(counters.decode_batches.sum(), counters.decode_batches.count());
 }
 
 TEST_P(EngineLiveTest, RefusesWhatItHasNoPlaceFor) {
@@ -179,7 +179,7 @@ TEST_F(DemoCameras, DraftsOverTwoHundredFramesOfAMovingScene) {
   }
   EXPECT_GE(captions.size(), 4U) << "the scene changes";
   EXPECT_GT(2 * accepted, tokens) << "and yet most words are foreseen";
-  EXPECT_LT(fast->counters().decode_passes, plain->counters().decode_passes / 2);
+  EXPECT_LT(fast->counters().decode_batches.count(), plain->counters().decode_batches.count() / 2);
 }
 
 TEST_F(DemoCameras, EightAtOnceSeeWhatEachSeesAlone) {
@@ -205,7 +205,7 @@ TEST_F(DemoCameras, EightAtOnceSeeWhatEachSeesAlone) {
     }
   }
   const EngineCounters counters = together->counters();
-  EXPECT_GT(counters.encoded_images, counters.encoder_passes);
+  EXPECT_GT(counters.encoder_batches.sum(), counters.encoder_batches.count());
 }
 
 }  // namespace

@@ -22,6 +22,17 @@ TEST_P(EngineTest, SaysWhatItRuns) {
   EXPECT_GT(info.weight_bytes, 0);
 }
 
+TEST_P(EngineTest, TheCacheIsAsLargeAsAsked) {
+  EXPECT_EQ(load(1000)->info().cache_tokens, 4 * 1024);
+  const auto engine = load(1000, 200);
+  EXPECT_EQ(engine->info().cache_tokens, 256) << "whole pages";
+  EXPECT_EQ(engine->run(ask("Hello")).outcome, Outcome::kLength);
+  EXPECT_EQ(engine->counters().cache_pages, 4);
+  Request long_one = ask("Hello");
+  long_one.sampling.max_new_tokens = 500;
+  EXPECT_NE(refusal(*engine, long_one).find("KV cache, which has 4"), std::string::npos);
+}
+
 TEST_P(EngineTest, AnEqualRequestIsAnsweredEquallyFromTheCache) {
   const Request request = ask("What is this?", {picture(90, 60, 1)});
   const auto engine = load();

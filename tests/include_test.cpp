@@ -26,7 +26,8 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"runtime",
      {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/ref", "kernels/cpu",
       "kernels/cuda", "kernels/plan"}},
-    {"net", {"runtime/engine.hpp", "include/fvlm/core/error.hpp"}},
+    {"net",
+     {"runtime/engine.hpp", "include/fvlm/core/error.hpp", "include/fvlm/core/histogram.hpp"}},
     {"capture", {"net/access.hpp", "net/page.hpp", "net/program_log.hpp", "net/systemd.hpp"}},
 };
 

@@ -232,6 +232,8 @@ TEST_F(OpenAiTest, WrongRequestsHaveTheirCodes) {
 }
 
 TEST_F(OpenAiTest, CancelsWhenTheClientLeaves) {
+  stop();
+  start_slow({.chat = {.model = "tiny", .max_new_tokens = 1900}});
   for (const bool stream : {false, true}) {
     RawSocket client(port());
     json body = question(1900);
@@ -293,12 +295,14 @@ TEST_F(RefusingServerTest, PagesThatAreNotOnTheList) {
 }
 
 TEST_F(RefusingServerTest, AnswersThatTakeTooLong) {
-  start({.transport = {.longest_answer = std::chrono::milliseconds(30)},
-         .chat = {.model = "tiny", .max_new_tokens = 1900}});
-  const std::string body = question(1900).dump();
+  HangingEngine engine;
+  start(engine, {.transport = {.longest_answer = std::chrono::milliseconds(30)},
+                 .chat = {.model = "tiny"}});
+  const std::string body = question(8).dump();
   http(port(), "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
                    std::to_string(body.size()) + "\r\n\r\n" + body);  // ends, without an answer
   await_metric("fastvlm_chats_total{outcome=\"abandoned\"} 1\n");
+  stop();  // before the engine goes
 }
 
 TEST(StopFilter, HoldsBackWhatMightBecomeAWord) {

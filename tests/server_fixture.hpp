@@ -8,9 +8,11 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "net/server.hpp"
 #include "runtime/engine.hpp"
@@ -27,6 +29,43 @@ inline std::string jpeg() {
   return read_file(kData / "images" / "420.jpg");
 }
 
+// Answers nothing, and says that it has been at that for 10 s.
+class HangingEngine final : public Engine {
+ public:
+  RequestId submit(Request) override { return 1; }
+  void cancel(RequestId) override {}
+  void end_live(std::uint64_t) override {}
+  EngineCounters counters() const override {
+    EngineCounters counters;
+    counters.turn_s = 10;
+    return counters;
+  }
+  const EngineInfo& info() const override { return info_; }
+
+ private:
+  EngineInfo info_;
+};
+
+// Another engine, whose answers last as long as answers of large models do.
+class SlowEngine final : public Engine {
+ public:
+  explicit SlowEngine(Engine& engine) : engine_(engine) {}
+  RequestId submit(Request request) override {
+    request.on_text = [say = std::move(request.on_text)](std::string_view text) {
+      if (say) say(text);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+    return engine_.submit(std::move(request));
+  }
+  void cancel(RequestId id) override { engine_.cancel(id); }
+  void end_live(std::uint64_t view) override { engine_.end_live(view); }
+  EngineCounters counters() const override { return engine_.counters(); }
+  const EngineInfo& info() const override { return engine_.info(); }
+
+ private:
+  Engine& engine_;
+};
+
 class ServerTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -39,10 +78,14 @@ class ServerTest : public testing::Test {
   }
   static void TearDownTestSuite() { engine_.reset(); }
 
-  void start(net::ServerOptions options = {}) {
+  void start(const net::ServerOptions& options = {}) { start(*engine_, options); }
+  void start(Engine& engine, net::ServerOptions options) {
     options.transport.port = 0;
-    server_ = std::make_unique<net::Server>(*engine_, options);
+    server_ = std::make_unique<net::Server>(engine, options);
     thread_ = std::thread([this] { server_->run(); });
+  }
+  void start_slow(net::ServerOptions options) {
+    start(slow_.emplace(*engine_), std::move(options));
   }
   void stop() {
     if (!server_) return;
@@ -76,6 +119,7 @@ class ServerTest : public testing::Test {
   }
 
   static inline std::unique_ptr<Engine> engine_;
+  std::optional<SlowEngine> slow_;
   std::unique_ptr<net::Server> server_;
   std::thread thread_;
 };

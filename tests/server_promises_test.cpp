@@ -178,7 +178,7 @@ TEST_F(ServerPromises, SlowClientsKeepNobodyAwayAndAreClosed) {
 }
 
 TEST_F(ServerPromises, ResetsEndTheirWorkAndLeaveNoDescriptors) {
-  start({.live = {.max_new_tokens = 1900}, .chat = {.max_new_tokens = 1900}});
+  start_slow({.live = {.max_new_tokens = 1900}, .chat = {.max_new_tokens = 1900}});
   http_get(port(), "/livez");
   const std::ptrdiff_t before = open_descriptors();
   for (int i = 0; i < (kLong ? 3000 : 150); ++i) {

@@ -119,7 +119,7 @@ TEST_F(ServerTest, TheLastAnswerIsTheDraftOfTheNext) {
 }
 
 TEST_F(ServerTest, TooMuchWaitingIsRefused) {
-  start({.live = {.max_new_tokens = 1900, .max_waiting_bytes = jpeg().size()}});
+  start_slow({.live = {.max_new_tokens = 1900, .max_waiting_bytes = jpeg().size()}});
   RawWebSocket first(port());
   RawWebSocket second(port());
   for (RawWebSocket* page : {&first, &second}) {
@@ -138,7 +138,7 @@ TEST_F(ServerTest, TooMuchWaitingIsRefused) {
 
 TEST_F(ServerTest, CancelEndsAnAnswerSoon) {
   constexpr int kLong = 1900;  // tokens: many more than can come before the cancel does
-  start({.live = {.max_new_tokens = kLong}});
+  start_slow({.live = {.max_new_tokens = kLong}});
   RawWebSocket page(port());
   configure(page, {{"stream", true}, {"max_new_tokens", kLong}, {"temperature", 0}});
   page.send(RawWebSocket::kBinary, jpeg());
@@ -181,9 +181,14 @@ TEST_F(ServerTest, WrongMessagesAreNamed) {
 
 TEST_F(ServerTest, AnswersOverHttp) {
   start({.live = {.max_new_tokens = 4}});
+  const std::string single_steps = "fastvlm_decode_batch_positions_bucket{le=\"1\"}";
+  const double single_steps_before = metric(single_steps);
+  const double positions_before = metric("fastvlm_decode_batch_positions_sum");
   RawWebSocket camera(port());
   camera.send(RawWebSocket::kBinary, jpeg());
   next(camera);
+  EXPECT_EQ(metric(single_steps), single_steps_before + 3) << "after the first token";
+  EXPECT_EQ(metric("fastvlm_decode_batch_positions_sum"), positions_before + 3);
   EXPECT_EQ(body_of(http_get(port(), "/livez")), "ok\n");
   EXPECT_EQ(status_of(http_get(port(), "/readyz")), 200);
   const std::string page = http_get(port(), "/?from=here");
@@ -195,6 +200,20 @@ TEST_F(ServerTest, AnswersOverHttp) {
   EXPECT_NE(metrics.find("fastvlm_frames_total{outcome=\"described\"} 1\n"), std::string::npos);
   EXPECT_NE(metrics.find("fastvlm_connections 1\n"), std::string::npos);
   EXPECT_EQ(status_of(http_get(port(), "/nothing")), 404);
+}
+
+TEST_F(ServerTest, IsNotAliveWhenItsEngineHangs) {
+  HangingEngine engine;
+  start(engine, {.longest_turn = std::chrono::milliseconds(9'900)});
+  EXPECT_FALSE(server_->alive());
+  const std::string answer = http_get(port(), "/livez");
+  EXPECT_EQ(status_of(answer), 503);
+  EXPECT_EQ(body_of(answer), "the engine hangs\n");
+  stop();
+  start(engine, {.longest_turn = std::chrono::milliseconds(10'100)});
+  EXPECT_TRUE(server_->alive());
+  EXPECT_EQ(status_of(http_get(port(), "/livez")), 200);
+  stop();  // before the engine goes
 }
 
 TEST_F(ServerTest, RefusesWhatIsNotHttpAsItShouldBe) {
@@ -292,7 +311,7 @@ TEST_F(ServerTest, DrainFinishesWhatIsBegun) {
 }
 
 TEST_F(ServerTest, DrainRefusesWhatIsNew) {
-  start({.live = {.max_new_tokens = 1900}});
+  start_slow({.live = {.max_new_tokens = 1900}});
   RawWebSocket busy(port());
   RawWebSocket idle(port());
   configure(busy, {{"stream", true}});

@@ -81,11 +81,15 @@ void complete(Options& options, CLI::App& parser) {
   server.chat.max_new_tokens = options.max_new_tokens;
 }
 
-// Until a signal comes. Systemd hears of us from the thread that serves, as long as that works.
+// Until a signal comes. Systemd hears of us from the thread that serves, as long as that and the
+// engine work.
 void wait_for_signal(const InterruptGuard& interrupt, net::Server& server) {
+  const auto tell = [&server] {
+    if (server.alive()) systemd::notify("WATCHDOG=1");
+  };
   const std::chrono::milliseconds watchdog = systemd::watchdog_interval();
   while (interrupt.signal() == 0) {
-    if (watchdog.count() > 0) server.post([] { systemd::notify("WATCHDOG=1"); });
+    if (watchdog.count() > 0) server.post(tell);
     wait_for_event(false, watchdog);
   }
 }
@@ -214,6 +218,12 @@ void add_limit_flags(CLI::App& parser, Options& options) {
   add_count(parser, "--max-chats", server.chat.max_chats, "Chat completions at a time");
   add_count(parser, "--max-waiting", options.engine.max_waiting,
             "Requests in the engine's queue; more are refused");
+  parser
+      .add_option("--cache-tokens", options.engine.cache_tokens,
+                  "Positions in the KV cache, of all requests that run; `fastvlm info` says what "
+                  "one takes; 0: four times the context [0]")
+      ->check(CLI::Range(0, 1 << 30))
+      ->option_text("N");
   add_count(parser, "--max-waiting-frames", server.live.max_waiting_frames,
             "Frames that a client may send ahead of their answers");
   add_megabytes(parser, "--max-waiting-size", server.live.max_waiting_bytes,
@@ -231,6 +241,9 @@ void add_limit_flags(CLI::App& parser, Options& options) {
               "Time that a HTTP request may take to arrive");
   add_seconds(parser, "--longest-answer", transport.longest_answer,
               "Time that a chat completion may take");
+  add_seconds(parser, "--longest-turn", server.longest_turn,
+              "Time that one turn of the engine may take; after that /livez fails, and systemd "
+              "ends the server");
   add_count(parser, "--decoders", server.decoders, "Threads that decode pictures");
   parser.add_option("--drain", options.drain_s, "Seconds that answers may take after SIGTERM [10]")
       ->check(CLI::NonNegativeNumber)
