@@ -32,6 +32,13 @@ void for_bands(std::int64_t images, std::int64_t height, std::int64_t band, int 
   }
 }
 
+void convert(const float* from, float* to, std::int64_t count) {
+  std::copy_n(from, count, to);
+}
+void convert(const float* from, BFloat16* to, std::int64_t count) {
+  simd::to_bf16(from, to, count);
+}
+
 }  // namespace
 
 // The first convolution's rows are made a few at a time, just ahead of the depthwise one's need.
@@ -94,12 +101,7 @@ void Cpu::conv_ffn_in(FeatureMap<const float> in, const Depthwise& conv, const L
         if constexpr (std::is_same_v<T, float>) {
           simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
         } else {
-          const std::int64_t size = in.width * channels;
-          auto* row = work.narrow.get<float>(size);
-          for (std::int64_t r = 0; r < rows; ++r) {
-            simd::depthwise(in, image, conv, Activation::kNone, first + r, 1, row);
-            simd::to_bf16(row, mixed.data + r * size, size);
-          }
+          simd::depthwise(in, image, conv, first, rows, mixed.data);
         }
         const View<float> result{out.row(image, first), positions, channels, channels};
         std::copy_n(in.row(image, first), positions * channels, result.data);
@@ -144,7 +146,7 @@ void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::in
     const std::int64_t first = task / heads * tokens;
     const std::int64_t column = task % heads * head_dim;
     ThreadWorkspace& work = workspace();
-    // Queries and keys [tokens, head_dim], values transposed: [head_dim, tokens].
+    // Each [tokens, head_dim].
     T* queries = work.narrow.get<T>(3 * tokens * head_dim);
     T* keys = queries + tokens * head_dim;
     T* values = keys + tokens * head_dim;
@@ -152,11 +154,9 @@ void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::in
       const float* query = qkv.row(first + t) + column;
       const float* key = query + out.cols;
       const float* value = key + out.cols;
-      for (std::int64_t d = 0; d < head_dim; ++d) {
-        queries[t * head_dim + d] = T(query[d]);
-        keys[t * head_dim + d] = T(key[d]);
-        values[d * tokens + t] = T(value[d]);
-      }
+      convert(query, queries + t * head_dim, head_dim);
+      convert(key, keys + t * head_dim, head_dim);
+      convert(value, values + t * head_dim, head_dim);
     }
     float* scores = work.scores.get<float>(kQueries * tokens);
     T* weights = work.hidden.get<T>(kQueries * tokens);
@@ -175,7 +175,8 @@ void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::in
         reciprocals[r] = simd::softmax(scores + r * tokens, weights + r * tokens, tokens, scale);
       }
       std::swap(shape.in, shape.out);
-      shape.in_stride = shape.weight_stride = tokens;
+      shape.in_stride = tokens;
+      shape.weight_rows_are_inputs = true;
       shape.out_stride = out.stride;
       matmuls_->get(shape).run(weights, values, nullptr, out.row(first + t) + column);
       for (std::int64_t r = 0; r < rows; ++r) {

@@ -25,8 +25,10 @@ memory::data_type type(bool bf16) {
   return bf16 ? memory::data_type::bf16 : memory::data_type::f32;
 }
 
-// The matrix as stored: W^T [in, out], whose columns are the weight rows.
+// The matrix as stored: W^T [in, out], whose columns are the weight rows, unless it is stored so.
 memory::desc stored_weights(const MatMulShape& s) {
+  if (s.weight_rows_are_inputs)
+    return {{s.in, s.out}, type(s.bf16), memory::dims{s.weight_stride, 1}};
   return {{s.in, s.out}, type(s.bf16), memory::dims{1, s.weight_stride}};
 }
 

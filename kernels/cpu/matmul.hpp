@@ -17,8 +17,9 @@ struct MatMulShape {
   std::int64_t rows = 0;
   std::int64_t in = 0;
   std::int64_t out = 0;
-  std::int64_t in_stride = 0;      // elements between rows
-  std::int64_t weight_stride = 0;  // elements between rows; 0: packed, see pack_weights
+  std::int64_t in_stride = 0;           // elements between rows
+  std::int64_t weight_stride = 0;       // elements between rows; 0: packed, see pack_weights
+  bool weight_rows_are_inputs = false;  // W is stored as [in, out]
   std::int64_t out_stride = 0;
   bool bf16 = false;        // inputs and weights are bfloat16, else float32; sums are float32
   bool bf16_out = false;    // the result as well

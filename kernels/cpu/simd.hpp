@@ -17,7 +17,7 @@ namespace fvlm::simd {
 
 // Elementwise ------------------------------------------------------------------------------------
 // x[i] = x[i] * (1 + erf(x[i] / sqrt 2)) / 2; absolute error below 5e-7 * max(1, |x|), in bfloat16
-// below 3.5e-5 * max(1, |x|) before it is rounded.
+// below 2e-4 * max(1, |x|) before it is rounded.
 void gelu(float* x, std::int64_t count);
 void gelu(BFloat16* x, std::int64_t count);
 // out[i] = gate[i] / (1 + exp(-gate[i])) * up[i].
@@ -42,6 +42,9 @@ DepthwiseWeights pack_depthwise(const DepthwiseSpec& spec, const HostDepthwise& 
 // Zero padding of kernel / 2; with stride 2 the width is even.
 void depthwise(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
                Activation activation, std::int64_t first, std::int64_t rows, float* out);
+// The same for the filters of conv_ffn, 7x7 with stride 1 and multiplier 1, without activation.
+void depthwise(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
+               std::int64_t first, std::int64_t rows, BFloat16* out);
 
 struct StemWeights {
   std::int64_t channels = 0;
@@ -119,7 +122,8 @@ struct AttentionBlock {
 // out = softmax(scale q K^T) V. Keys beyond `keys` in the last page may hold anything, NaN too.
 void attention(const AttentionBlock& block);
 
-// out[i] = exp(scale (scores[i] - largest score)); returns 1 / their sum. `out` may be `scores`.
+// out[i] = exp(scale (scores[i] - largest score)); returns 1 / their sum. `out` may be `scores`. To
+// bfloat16 with a relative error below 1e-4 before it is rounded.
 float softmax(const float* scores, float* out, std::int64_t count, float scale);
 float softmax(const float* scores, BFloat16* out, std::int64_t count, float scale);
 

@@ -60,27 +60,41 @@ void score_tile(const AttentionBlock& a, std::int64_t first) {
   }
 }
 
-// out[i] = exp(scale (scores[i] - largest)); returns 1 / their sum.
-template <class T>
-float softmax_of(const float* scores, T* out, std::int64_t count, float scale) {
+V largest_of(const float* scores, std::int64_t count) {
   const V lowest = broadcast(-std::numeric_limits<float>::infinity());
   V largest = lowest;
   for_each_vector(count, [&](std::int64_t i, auto part) FVLM_LAMBDA {
     largest = hn::Max(largest, part.select(part.load(scores + i), lowest));
   });
-  largest = broadcast(max_of_lanes(largest));
-  const auto weight = [&](V score) FVLM_LAMBDA {
-    return exp(hn::Mul(hn::Sub(score, largest), broadcast(scale)));
-  };
+  return broadcast(max_of_lanes(largest));
+}
+
+// out[i] = exp(scale (scores[i] - largest)); returns 1 / their sum.
+float softmax_to_float(const float* scores, float* out, std::int64_t count, float scale) {
+  const V largest = largest_of(scores, count);
+  V sum = zero();
+  for_each_vector(count, [&](std::int64_t i, auto part) FVLM_LAMBDA {
+    const V e = exp(hn::Mul(hn::Sub(part.load(scores + i), largest), broadcast(scale)));
+    part.store(e, out + i);
+    sum = hn::Add(sum, part.select(e, zero()));
+  });
+  return 1.0F / sum_of_lanes(sum);
+}
+
+// The same to the accuracy of bfloat16.
+float softmax_to_bfloat16(const float* scores, BFloat16* out, std::int64_t count, float scale) {
+  constexpr float kLog2OfE = 1.44269504F;
+  const V factor = broadcast(scale * kLog2OfE);
+  const V shift = hn::Neg(hn::Mul(largest_of(scores, count), factor));
+  const auto weight = [&](V score)
+                          FVLM_LAMBDA { return rough_exp2(hn::MulAdd(score, factor, shift)); };
   V sum = zero();
   std::int64_t i = 0;
-  if constexpr (std::is_same_v<T, BFloat16>) {
-    for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
-      const V first = weight(load(scores + i));
-      const V second = weight(load(scores + i + kLanes));
-      store(first, second, out + i);
-      sum = hn::Add(sum, hn::Add(first, second));
-    }
+  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+    const V first = weight(load(scores + i));
+    const V second = weight(load(scores + i + kLanes));
+    store_upper_halves(nearest_bfloat16(first), nearest_bfloat16(second), out + i);
+    sum = hn::Add(sum, hn::Add(first, second));
   }
   for_each_vector(count - i, [&](std::int64_t j, auto part) FVLM_LAMBDA {
     const V e = weight(part.load(scores + i + j));
@@ -88,12 +102,6 @@ float softmax_of(const float* scores, T* out, std::int64_t count, float scale) {
     sum = hn::Add(sum, part.select(e, zero()));
   });
   return 1.0F / sum_of_lanes(sum);
-}
-float softmax_to_float(const float* scores, float* out, std::int64_t count, float scale) {
-  return softmax_of(scores, out, count, scale);
-}
-float softmax_to_bfloat16(const float* scores, BFloat16* out, std::int64_t count, float scale) {
-  return softmax_of(scores, out, count, scale);
 }
 
 // Elements [d, d + kVectors * part.count()) of the outputs of queries [first, first + kQueries).
@@ -132,7 +140,7 @@ void attention_tile(const AttentionBlock& a, std::int64_t first) {
   float reciprocals[kQueries];
   for (std::int64_t q = 0; q < kQueries; ++q) {
     float* scores = a.scores + (first + q) * score_stride(a);
-    reciprocals[q] = softmax_of(scores, scores, a.keys, a.scale);
+    reciprocals[q] = softmax_to_float(scores, scores, a.keys, a.scale);
   }
   std::int64_t d = 0;
   const auto take = [&](auto vectors) FVLM_LAMBDA {

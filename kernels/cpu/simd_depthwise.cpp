@@ -18,6 +18,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cassert>
 
 #include "fvlm/core/error.hpp"
 #include "kernels/cpu/simd_math-inl.hpp"
@@ -29,6 +30,7 @@ namespace HWY_NAMESPACE {
 inline constexpr std::int64_t kBlock = 16;  // channels
 
 // What one tile reads and writes; pointers are to the vector's first channel.
+template <class Out>
 struct DepthwiseTile {
   std::int64_t width;     // of the input
   std::int64_t channels;  // of the input
@@ -39,11 +41,11 @@ struct DepthwiseTile {
   Activation activation;
   std::int64_t column;   // under the first column of the first output's filter; may be negative
   std::int64_t outputs;  // positions left on the output row; the tile may be wider
-  float* out;            // of the first output
+  Out* out;              // of the first output
 };
 
-template <int kKernel, int kStride, int kMultiplier, int kOutputs, class Part>
-HWY_INLINE void depthwise_tile(const DepthwiseTile& tile, Part part) {
+template <int kKernel, int kStride, int kMultiplier, int kOutputs, class Out, class Part>
+HWY_INLINE void depthwise_tile(const DepthwiseTile<Out>& tile, Part part) {
   V sums[kOutputs][kMultiplier];
   unroll<kOutputs>([&](auto o) FVLM_LAMBDA {
     unroll<kMultiplier>([&](auto m) FVLM_LAMBDA { sums[o][m] = load(tile.bias + m * kBlock); });
@@ -77,7 +79,7 @@ HWY_INLINE void depthwise_tile(const DepthwiseTile& tile, Part part) {
   });
   const std::int64_t outputs = std::min<std::int64_t>(kOutputs, tile.outputs);
   for (std::int64_t o = 0; o < outputs; ++o) {
-    float* out = tile.out + o * tile.channels * kMultiplier;
+    Out* out = tile.out + o * tile.channels * kMultiplier;
     const auto result = [&](std::int64_t m) FVLM_LAMBDA {
       const V sum = load(results[o][m]);
       return tile.activation == Activation::kGelu ? gelu(sum) : sum;
@@ -92,9 +94,9 @@ HWY_INLINE void depthwise_tile(const DepthwiseTile& tile, Part part) {
   }
 }
 
-template <int kKernel, int kStride, int kMultiplier>
+template <int kKernel, int kStride, int kMultiplier, class Out>
 void depthwise_rows(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
-                    Activation activation, std::int64_t first, std::int64_t rows, float* out) {
+                    Activation activation, std::int64_t first, std::int64_t rows, Out* out) {
   // Half of the registers accumulate: enough to hide an FMA's latency, and room for the taps.
   constexpr int kOutputs = kRegisters / 2 / kMultiplier;
   constexpr std::int64_t kPadding = kKernel / 2;
@@ -111,7 +113,7 @@ void depthwise_rows(FeatureMap<const float> in, std::int64_t image, const Depthw
       for_each_vector(in.channels, [&](std::int64_t c, auto part) FVLM_LAMBDA {
         const std::int64_t block = c / kBlock * kMultiplier * kBlock;
         const std::int64_t lane = c % kBlock;
-        const DepthwiseTile tile = {
+        const DepthwiseTile<Out> tile = {
             .width = in.width,
             .channels = in.channels,
             .rows = row_end - row_begin,
@@ -143,6 +145,12 @@ void depthwise_of(FeatureMap<const float> in, std::int64_t image, const Depthwis
   });
 }
 
+void depthwise_to_bfloat16(FeatureMap<const float> in, std::int64_t image,
+                           const DepthwiseWeights& weights, std::int64_t first, std::int64_t rows,
+                           BFloat16* out) {
+  depthwise_rows<7, 1, 1>(in, image, weights, Activation::kNone, first, rows, out);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace fvlm::simd
 HWY_AFTER_NAMESPACE();
@@ -151,6 +159,7 @@ HWY_AFTER_NAMESPACE();
 namespace fvlm::simd {
 
 HWY_EXPORT(depthwise_of);
+HWY_EXPORT(depthwise_to_bfloat16);
 
 DepthwiseWeights pack_depthwise(const DepthwiseSpec& spec, const HostDepthwise& host) {
   if ((spec.kernel != 3 && spec.kernel != 7) || spec.stride < 1 || spec.stride > 2 ||
@@ -188,6 +197,12 @@ DepthwiseWeights pack_depthwise(const DepthwiseSpec& spec, const HostDepthwise& 
 void depthwise(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
                Activation activation, std::int64_t first, std::int64_t rows, float* out) {
   HWY_DYNAMIC_DISPATCH(depthwise_of)(in, image, weights, activation, first, rows, out);
+}
+
+void depthwise(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
+               std::int64_t first, std::int64_t rows, BFloat16* out) {
+  assert(weights.spec.kernel == 7 && weights.spec.stride == 1 && weights.spec.multiplier == 1);
+  HWY_DYNAMIC_DISPATCH(depthwise_to_bfloat16)(in, image, weights, first, rows, out);
 }
 
 }  // namespace fvlm::simd
