@@ -183,7 +183,7 @@ int run(Options& options) {
 int main_program(int count, char** arguments) {
   Options options;
   CLI::App app("Sends a camera's pictures to a FastVLM server and shows them with what it says");
-  app.set_version_flag("--version", FVLM_VERSION);
+  app.set_version_flag("--version", "fastvlm-camera " FVLM_VERSION);
   app.set_config("--config", "", "File of settings: a line NAME = VALUE for each flag");
   add_camera_flags(app, options);
   add_server_flags(app, options);
