@@ -1,6 +1,5 @@
 // What the transport keeps of each connection, how it sets websocketpp up, requests and answers as
-// values, and a few checks. C++17,
-// like everything that includes websocketpp.
+// values, and a few checks. C++17, like everything that includes websocketpp.
 #pragma once
 
 #include <sys/resource.h>
@@ -46,8 +45,24 @@ struct ConnectionState : websocketpp::connection_base {
   bool pinged = false;             // a ping is on its way
 };
 
+// The answer to a request. This form of set_status() is what websocketpp calls for one that it
+// cannot read, of which nobody else hears; it would send a number and nothing more.
+struct Response : websocketpp::http::parser::response {
+  using websocketpp::http::parser::response::set_status;
+  void set_status(websocketpp::http::status_code::value code, const std::string&) {
+    set_status(code);
+    const bool too_long = code == websocketpp::http::status_code::request_entity_too_large;
+    const std::string message = too_long ? "the body is longer than --max-body-size of this server"
+                                         : "this request cannot be read: " + get_status_msg();
+    append_header("Content-Type", "application/json");
+    append_header("Connection", "close");
+    set_body(R"({"error": {"message": ")" + message + R"(", "type": "invalid_request_error"}})");
+  }
+};
+
 template <class Base>
 struct TransportConfig : Base {
+  using response_type = Response;
   using connection_base = ConnectionState;
   // What it would print is told to TransportEvents, or is nobody's business.
   static const websocketpp::log::level alog_level = websocketpp::log::alevel::none;
