@@ -41,7 +41,7 @@ bool file_exists(const path& file) {
 // Shard names come from a file: one that leads out of the folder or would break a message is
 // refused.
 bool is_plain_file_name(const std::string& name) {
-  const auto is_odd = [](char c) { return c == '/' || (c >= 0 && c < ' '); };
+  const auto is_odd = [](unsigned char c) { return c == '/' || c < ' '; };
   return !name.empty() && name != "." && name != ".." && std::ranges::none_of(name, is_odd);
 }
 

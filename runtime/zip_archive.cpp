@@ -159,7 +159,7 @@ ZipHandle open_zip(const std::filesystem::path& path) {
 }
 
 bool is_plain_name(std::string_view name) {
-  const auto is_odd = [](char c) { return c == '\\' || c == ':' || (c >= 0 && c < ' '); };
+  const auto is_odd = [](unsigned char c) { return c == '\\' || c == ':' || c < ' '; };
   return !name.empty() && name.front() != '/' && name.find("..") == std::string_view::npos &&
          std::ranges::none_of(name, is_odd);
 }
