@@ -98,11 +98,7 @@ void Cpu::conv_ffn_in(FeatureMap<const float> in, const Depthwise& conv, const L
         ThreadWorkspace& work = workspace();
         const std::int64_t positions = rows * in.width;
         const View<T> mixed{work.mixed.get<T>(positions * channels), positions, channels, channels};
-        if constexpr (std::is_same_v<T, float>) {
-          simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
-        } else {
-          simd::depthwise(in, image, conv, first, rows, mixed.data);
-        }
+        simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
         const View<float> result{out.row(image, first), positions, channels, channels};
         std::copy_n(in.row(image, first), positions * channels, result.data);
         T* memory = work.hidden.get<T>(kBandPositions * fc1.out);

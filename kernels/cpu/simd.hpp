@@ -17,7 +17,7 @@ namespace fvlm::simd {
 
 // Elementwise ------------------------------------------------------------------------------------
 // x[i] = x[i] * (1 + erf(x[i] / sqrt 2)) / 2; absolute error below 5e-7 * max(1, |x|), in bfloat16
-// below 2e-4 * max(1, |x|) before it is rounded.
+// below 3.5e-5 * max(1, |x|) before it is rounded.
 void gelu(float* x, std::int64_t count);
 void gelu(BFloat16* x, std::int64_t count);
 // out[i] = gate[i] / (1 + exp(-gate[i])) * up[i].
@@ -42,9 +42,9 @@ DepthwiseWeights pack_depthwise(const DepthwiseSpec& spec, const HostDepthwise& 
 // Zero padding of kernel / 2; with stride 2 the width is even.
 void depthwise(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
                Activation activation, std::int64_t first, std::int64_t rows, float* out);
-// The same for the filters of conv_ffn, 7x7 with stride 1 and multiplier 1, without activation.
+// The same for the filters of conv_ffn: 7x7 with stride 1 and multiplier 1.
 void depthwise(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
-               std::int64_t first, std::int64_t rows, BFloat16* out);
+               Activation activation, std::int64_t first, std::int64_t rows, BFloat16* out);
 
 struct StemWeights {
   std::int64_t channels = 0;

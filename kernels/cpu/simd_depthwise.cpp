@@ -146,9 +146,9 @@ void depthwise_of(FeatureMap<const float> in, std::int64_t image, const Depthwis
 }
 
 void depthwise_to_bfloat16(FeatureMap<const float> in, std::int64_t image,
-                           const DepthwiseWeights& weights, std::int64_t first, std::int64_t rows,
-                           BFloat16* out) {
-  depthwise_rows<7, 1, 1>(in, image, weights, Activation::kNone, first, rows, out);
+                           const DepthwiseWeights& weights, Activation activation,
+                           std::int64_t first, std::int64_t rows, BFloat16* out) {
+  depthwise_rows<7, 1, 1>(in, image, weights, activation, first, rows, out);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -200,9 +200,9 @@ void depthwise(FeatureMap<const float> in, std::int64_t image, const DepthwiseWe
 }
 
 void depthwise(FeatureMap<const float> in, std::int64_t image, const DepthwiseWeights& weights,
-               std::int64_t first, std::int64_t rows, BFloat16* out) {
+               Activation activation, std::int64_t first, std::int64_t rows, BFloat16* out) {
   assert(weights.spec.kernel == 7 && weights.spec.stride == 1 && weights.spec.multiplier == 1);
-  HWY_DYNAMIC_DISPATCH(depthwise_to_bfloat16)(in, image, weights, first, rows, out);
+  HWY_DYNAMIC_DISPATCH(depthwise_to_bfloat16)(in, image, weights, activation, first, rows, out);
 }
 
 }  // namespace fvlm::simd
