@@ -48,12 +48,26 @@ struct Qwen2Config {
   std::int64_t kv_size() const { return kv_heads * head_dim(); }
 };
 
+// How a picture becomes the square of pixels that the encoder sees.
+struct PictureFit {
+  enum class Shape : std::uint8_t {
+    kPad,   // centred on a black square of its longer side, which is resized
+    kCrop,  // resized so that its shorter side is `shorter_side`, and the centre cut out
+  };
+  enum class Filter : std::uint8_t { kBilinear, kBicubic };  // Pillow's, antialiased
+
+  Shape shape = Shape::kPad;
+  Filter filter = Filter::kBicubic;
+  std::int64_t shorter_side = 0;  // pixels, of kCrop
+};
+
 // Names of the tensors in the files; the names in the code are always LLaVA's.
 enum class TensorLayout : std::uint8_t { kLlava, kHuggingFace };
 
 struct FastVlmConfig {
   FastViTHDConfig vision;
   Qwen2Config text;
+  PictureFit picture;
   TensorLayout layout = TensorLayout::kLlava;
   std::string name;  // the checkpoint folder's name, for messages
 };
