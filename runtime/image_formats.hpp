@@ -4,7 +4,10 @@
 // jumped over.
 #pragma once
 
+#include <memory>
+
 #include "runtime/image.hpp"
+#include "runtime/image_reader.hpp"
 
 namespace fvlm::image_formats {
 
@@ -13,6 +16,8 @@ using Bytes = std::span<const std::byte>;
 Image decode_jpeg(Bytes bytes, std::string_view name, const ImageLimits& limits);
 Image decode_png(Bytes bytes, std::string_view name, const ImageLimits& limits);
 Image decode_webp(Bytes bytes, std::string_view name, const ImageLimits& limits);
+std::unique_ptr<ImageReader> open_gif(Bytes bytes, std::string_view name,
+                                      const ImageOptions& options);
 
 // Throws Error if a picture of this size is beyond the limits.
 void check_size(std::int64_t width, std::int64_t height, std::string_view name,
