@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "fvlm/core/error.hpp"
 #include "runtime/image.hpp"
 #include "runtime/image_reader.hpp"
 
@@ -18,6 +19,17 @@ Image decode_png(Bytes bytes, std::string_view name, const ImageLimits& limits);
 Image decode_webp(Bytes bytes, std::string_view name, const ImageLimits& limits);
 std::unique_ptr<ImageReader> open_gif(Bytes bytes, std::string_view name,
                                       const ImageOptions& options);
+std::unique_ptr<ImageReader> open_heif(Bytes bytes, std::string_view name,
+                                       const ImageOptions& options);
+
+// "HEIC" or "AVIF" if the data is a picture of that family, else empty.
+std::string_view heif_kind(Bytes bytes);
+
+// "JPEG, PNG, ..."
+extern const std::string_view kReadableFormats;
+
+// What to throw for data of another format: names it and says what to do.
+Error foreign_error(Bytes bytes, std::string_view name);
 
 // Throws Error if a picture of this size is beyond the limits.
 void check_size(std::int64_t width, std::int64_t height, std::string_view name,

@@ -21,7 +21,7 @@ camera=(
 )
 engine=(
   libdnnl-dev libhwy-dev libboost-context-dev
-  libpng-dev libwebp-dev libutf8proc-dev libzip-dev zlib1g-dev libbenchmark-dev
+  libpng-dev libwebp-dev libgif-dev libheif-dev libutf8proc-dev libzip-dev zlib1g-dev libbenchmark-dev
 )
 vivid=(qemu-system-x86 busybox-static)
 arm64=(
@@ -81,5 +81,11 @@ echo "Installing ${missing[*]}"
 apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
 [[ -z $foreign ]] || "${as_root[@]}" dpkg --add-architecture "$foreign"
 "${apt_get[@]}" update || fail "apt-get update failed; is the network there?"
+# libheif's decoders are packages of their own since its version 1.17.
+if [[ " ${missing[*]} " == *" libheif-dev "* ]]; then
+  for plugin in libheif-plugin-libde265 libheif-plugin-dav1d; do
+    ! apt-cache show "$plugin" > /dev/null 2>&1 || missing+=("$plugin")
+  done
+fi
 "${apt_get[@]}" install --yes --no-install-recommends "${missing[@]}" > /dev/null ||
   fail "apt-get could not install: ${missing[*]}"
