@@ -165,14 +165,18 @@ async function describe() {
   sent.set(++frames, { prompt, small });
 }
 
-// The picture that an element shows, on a canvas with a longest side.
+// The picture that an element shows, on a canvas with a longest side. JPEG has no transparency: what
+// would show through is white, as in the engine, where the canvas alone would make it black.
 function draw(source, side) {
   const width = source.videoWidth ?? source.naturalWidth, height = source.videoHeight ?? source.naturalHeight;
   const scale = Math.min(1, side / Math.max(width, height));
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
-  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(source, 0, 0, canvas.width, canvas.height);
   return canvas;
 }
 
