@@ -37,7 +37,8 @@ std::vector<Image> load_pictures(const std::filesystem::path& folder) {
   std::sort(files.begin(), files.end());
   if (files.size() < kCameras) throw Error("{}: {} pictures are needed", folder.string(), kCameras);
   std::vector<Image> pictures;
-  for (std::size_t i = 0; i < kCameras; ++i) pictures.push_back(load_image(files[i]));
+  for (std::size_t i = 0; i < kCameras; ++i)
+    pictures.push_back(read_whole(*open_image(read_image_file(files[i]), files[i].string())));
   return pictures;
 }
 
@@ -100,7 +101,7 @@ class Bench {
     turn.text = "Describe the image.";
     // Each camera is somewhere else in the round of pictures.
     const auto ahead = static_cast<std::int64_t>(50 * camera);
-    turn.images.push_back(live_frame(pictures_, frame + ahead));
+    turn.images.push_back(engine_.prepare(*open_pixels(live_frame(pictures_, frame + ahead))));
     request.sampling.temperature = 0;
     request.sampling.max_new_tokens = 64;
     request.live = LiveView{.id = runs_ * kCameras + camera, .draft = draft};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <iterator>
 #include <random>
 #include <string_view>
 #include <utility>
@@ -48,11 +49,11 @@ HttpResponse wrong_method(const HttpRequest& request, const char* allowed) {
 }  // namespace
 
 ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
-                         Decoder& decoder, Metrics& metrics, Log log, ChatOptions options)
+                         PicturePool& pictures, Metrics& metrics, Log log, ChatOptions options)
     : engine_(engine),
       transport_(transport),
       inbox_(std::move(inbox)),
-      decoder_(decoder),
+      pictures_(pictures),
       metrics_(metrics),
       log_(std::move(log)),
       options_(std::move(options)),
@@ -106,57 +107,78 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
   log_(LogLevel::kInfo, fmt::format("📥 {} chat {} 📊 {:.1f} KB", request.peer, id,
                                     static_cast<double>(request.body.size()) / 1000));
   chats_.emplace(id, Chat{.peer = request.peer, .origin = request.origin});
-  decoder_.put([this, id, body = std::move(request.body)] { submit(id, body); });
+  pictures_.put([this, id, body = std::move(request.body)] { read(id, body); });
   return std::nullopt;
 }
 
-void ChatService::submit(ExchangeId id, const std::string& body) {
-  const auto refuse = [&](ApiError error) {
-    inbox_->post([this, id, error = std::move(error)] { fail(id, error); });
-  };
-  const auto read = read_chat_request(body);
-  if (const auto* error = std::get_if<ApiError>(&read)) {
-    refuse(*error);
-    return;
-  }
-  const auto& chat = std::get<ChatRequest>(read);
+void ChatService::read(ExchangeId id, const std::string& body) {
+  auto read = read_chat_request(body);
+  if (const auto* error = std::get_if<ApiError>(&read)) return refuse(id, *error);
+  auto& chat = std::get<ChatRequest>(read);
   if (chat.model != options_.model) {
-    refuse(model_not_found(chat.model, options_.model));
-    return;
+    return refuse(id, model_not_found(chat.model, options_.model));
   }
+  std::vector<std::string> files;
+  for (ChatTurn& turn : chat.turns) {
+    for (std::string& file : turn.images) files.push_back(std::move(file));
+  }
+  pictures_.prepare(std::move(files),
+                    [this, id, chat = std::move(chat)](PicturePool::Prepared prepared) {
+                      submit(id, chat, std::move(prepared));
+                    });
+}
+
+void ChatService::refuse(ExchangeId id, ApiError error) {
+  inbox_->post([this, id, error = std::move(error)] { fail(id, error); });
+}
+
+void ChatService::submit(ExchangeId id, const ChatRequest& chat, PicturePool::Prepared prepared) {
   try {
-    Request request = make_request(id, chat);
+    if (const auto* error = std::get_if<std::exception_ptr>(&prepared)) {
+      std::rethrow_exception(*error);
+    }
+    auto& pictures = std::get<std::vector<Picture>>(prepared);
+    const auto damaged = std::count_if(pictures.begin(), pictures.end(),
+                                       [](const Picture& p) { return p.warnings > 0; });
+    Request request = make_request(id, chat, std::move(pictures));
     inbox_->post(
         [this, id,
          settings = ChatRequest{
              .stop = chat.stop, .stream = chat.stream, .include_usage = chat.include_usage}] {
           accept(id, settings);
         });
+    if (damaged > 0) {
+      inbox_->post([this, id, damaged] {
+        metrics_.add_damaged_pictures(damaged);
+        log_(LogLevel::kWarning, fmt::format("⚠️ chat {}: {} damaged pictures", id, damaged));
+      });
+    }
     const RequestId number = engine_.submit(std::move(request));
     inbox_->post([this, id, number] { on_submitted(id, number); });
   } catch (const Busy& busy) {
-    refuse(busy_error(busy.what()));
+    refuse(id, busy_error(busy.what()));
   } catch (const std::exception& error) {
-    refuse({.message = error.what(), .param = "messages"});
+    refuse(id, {.message = error.what(), .param = "messages"});
   }
 }
 
-Request ChatService::make_request(ExchangeId id, const ChatRequest& chat) {
+// `pictures` are those of all turns, in their order.
+Request ChatService::make_request(ExchangeId id, const ChatRequest& chat,
+                                  std::vector<Picture> pictures) {
   Request request;
-  std::vector<Decoder::Lease> leases;
+  auto next = std::make_move_iterator(pictures.begin());
   for (const ChatTurn& turn : chat.turns) {
-    Turn& to =
-        request.conversation.emplace_back(Turn{.role = turn.role, .text = turn.text, .images = {}});
-    for (const std::string& file : turn.images) {
-      leases.push_back(decoder_.decode(file, to.images));
-    }
+    const auto end = next + std::ssize(turn.images);
+    request.conversation.push_back(
+        {.role = turn.role, .text = turn.text, .images = std::vector<Picture>(next, end)});
+    next = end;
   }
   request.sampling = chat.sampling;
   request.sampling.max_new_tokens = std::min(chat.sampling.max_new_tokens, options_.max_new_tokens);
   request.on_text = [this, inbox = inbox_, id](std::string_view text) {
     inbox->post([this, id, piece = std::string(text)] { on_text(id, piece); });
   };
-  request.on_done = [this, inbox = inbox_, id, leases = std::move(leases)](const Result& result) {
+  request.on_done = [this, inbox = inbox_, id](const Result& result) {
     inbox->post([this, id, result] { on_done(id, result); });
   };
   return request;

@@ -9,11 +9,11 @@
 #include <optional>
 #include <string>
 
-#include "net/decoder.hpp"
 #include "net/inbox.hpp"
 #include "net/log.hpp"
 #include "net/metrics.hpp"
 #include "net/openai.hpp"
+#include "net/picture_pool.hpp"
 #include "net/stop_filter.hpp"
 #include "net/transport.hpp"
 #include "runtime/engine.hpp"
@@ -28,8 +28,8 @@ struct ChatOptions {
 
 class ChatService {
  public:
-  ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox, Decoder& decoder,
-              Metrics& metrics, Log log, ChatOptions options);
+  ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
+              PicturePool& pictures, Metrics& metrics, Log log, ChatOptions options);
   // Cancels what is begun.
   ~ChatService();
   ChatService(const ChatService&) = delete;
@@ -58,9 +58,11 @@ class ChatService {
 
   std::optional<HttpResponse> answer_models(const HttpRequest& request) const;
   std::optional<HttpResponse> begin(ExchangeId id, HttpRequest request);
-  // On a thread of the decoder's.
-  void submit(ExchangeId id, const std::string& body);
-  Request make_request(ExchangeId id, const ChatRequest& chat);
+  // On a thread of the pool's, one after the other.
+  void read(ExchangeId id, const std::string& body);
+  void submit(ExchangeId id, const ChatRequest& chat, PicturePool::Prepared prepared);
+  Request make_request(ExchangeId id, const ChatRequest& chat, std::vector<Picture> pictures);
+  void refuse(ExchangeId id, ApiError error);
 
   void accept(ExchangeId id, const ChatRequest& request);
   void on_submitted(ExchangeId id, RequestId request);
@@ -74,7 +76,7 @@ class ChatService {
   Engine& engine_;
   Transport& transport_;
   std::shared_ptr<Inbox> inbox_;
-  Decoder& decoder_;
+  PicturePool& pictures_;
   Metrics& metrics_;
   Log log_;
   ChatOptions options_;

@@ -19,11 +19,11 @@ double milliseconds(std::chrono::steady_clock::duration time) {
 }  // namespace
 
 LiveService::LiveService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
-                         Decoder& decoder, Metrics& metrics, Log log, LiveOptions options)
+                         PicturePool& pictures, Metrics& metrics, Log log, LiveOptions options)
     : engine_(engine),
       transport_(transport),
       inbox_(std::move(inbox)),
-      decoder_(decoder),
+      pictures_(pictures),
       metrics_(metrics),
       log_(std::move(log)),
       options_(std::move(options)) {}
@@ -160,34 +160,36 @@ void LiveService::begin_next(ConnectionId id, Client& client) {
   client.waiting.pop_front();
   waiting_bytes_ -= frame.file.size();
   client.current = Current{.frame_id = frame.id, .arrived = frame.arrived};
-  decoder_.put([this, inbox = inbox_, id, frame_id = frame.id, file = std::move(frame.file)] {
-    const auto refuse = [&](const char* code, const std::string& why) {
-      inbox->post([this, id, frame_id, code, why] {
-        Client* waiting = client_at(id, frame_id);
-        if (waiting == nullptr) return;
-        waiting->current.reset();
-        fail(id, frame_id, code, why);
-      });
-    };
-    try {
-      const auto images = std::make_shared<std::vector<Image>>();
-      const Decoder::Lease lease = decoder_.decode(file, *images);
-      inbox->post([this, id, frame_id, images, lease] {
-        if (client_at(id, frame_id) != nullptr) describe(id, frame_id, std::move(*images), lease);
-      });
-    } catch (const Busy& busy) {
-      refuse("busy", busy.what());
-    } catch (const std::exception& error) {
-      refuse("bad_image", error.what());
-    }
+  std::vector<std::string> files;
+  files.push_back(std::move(frame.file));
+  pictures_.prepare(std::move(files), [this, inbox = inbox_, id,
+                                       frame_id = frame.id](PicturePool::Prepared prepared) {
+    inbox->post([this, id, frame_id, prepared = std::move(prepared)]() mutable {
+      if (client_at(id, frame_id) != nullptr) on_prepared(id, frame_id, std::move(prepared));
+    });
   });
 }
 
-void LiveService::describe(ConnectionId id, std::int64_t frame_id, std::vector<Image> images,
-                           Decoder::Lease lease) {
+void LiveService::on_prepared(ConnectionId id, std::int64_t frame_id,
+                              PicturePool::Prepared prepared) {
+  if (auto* pictures = std::get_if<std::vector<Picture>>(&prepared)) {
+    return describe(id, frame_id, std::move(*pictures));
+  }
+  clients_.at(id).current.reset();
+  try {
+    std::rethrow_exception(std::get<std::exception_ptr>(prepared));
+  } catch (const Busy& busy) {
+    fail(id, frame_id, "busy", busy.what());
+  } catch (const std::exception& error) {
+    fail(id, frame_id, "bad_image", error.what());
+  }
+}
+
+void LiveService::describe(ConnectionId id, std::int64_t frame_id, std::vector<Picture> pictures) {
   Client& client = clients_.at(id);
+  client.current->warnings = pictures.front().warnings;
   Request request;
-  request.conversation.push_back({Turn::Role::kUser, client.prompt, std::move(images)});
+  request.conversation.push_back({Turn::Role::kUser, client.prompt, std::move(pictures)});
   request.sampling.temperature = client.temperature;
   request.sampling.max_new_tokens = client.max_new_tokens;
   request.live =
@@ -195,7 +197,7 @@ void LiveService::describe(ConnectionId id, std::int64_t frame_id, std::vector<I
   request.on_text = [this, inbox = inbox_, id, frame_id](std::string_view text) {
     inbox->post([this, id, frame_id, piece = std::string(text)] { on_text(id, frame_id, piece); });
   };
-  request.on_done = [this, inbox = inbox_, id, frame_id, lease](const Result& result) {
+  request.on_done = [this, inbox = inbox_, id, frame_id](const Result& result) {
     inbox->post([this, id, frame_id, result] { on_done(id, frame_id, result); });
   };
   client.current->submitted = Clock::now();
@@ -246,6 +248,11 @@ void LiveService::send_description(ConnectionId id, const Client& client, const 
                            .request_id = client.request_id};
   }
   transport_.send(id, write_description(description));
+  if (current.warnings > 0) {
+    metrics_.add_damaged_pictures(1);
+    log_(LogLevel::kWarning, fmt::format("⚠️ {} frame {}: damaged in {} places", client.peer,
+                                         current.frame_id, current.warnings));
+  }
   log_(LogLevel::kInfo, fmt::format("📤 {} frame {} ✨ {:.0f} ms: {}", client.peer, current.frame_id,
                                     total_ms, result.text));
 }

@@ -14,11 +14,11 @@
 #include <string>
 #include <vector>
 
-#include "net/decoder.hpp"
 #include "net/inbox.hpp"
 #include "net/log.hpp"
 #include "net/messages.hpp"
 #include "net/metrics.hpp"
+#include "net/picture_pool.hpp"
 #include "net/transport.hpp"
 #include "runtime/engine.hpp"
 
@@ -35,8 +35,8 @@ struct LiveOptions {
 
 class LiveService {
  public:
-  LiveService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox, Decoder& decoder,
-              Metrics& metrics, Log log, LiveOptions options);
+  LiveService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
+              PicturePool& pictures, Metrics& metrics, Log log, LiveOptions options);
   // Cancels what is begun.
   ~LiveService();
   LiveService(const LiveService&) = delete;
@@ -65,6 +65,7 @@ class LiveService {
     Clock::time_point arrived{};
     std::optional<RequestId> request{};  // once its picture is decoded
     Clock::time_point submitted{};       // then
+    std::int64_t warnings = 0;           // Picture::warnings
   };
   struct Client {
     std::string peer{};
@@ -89,8 +90,8 @@ class LiveService {
   void cancel(ConnectionId id, Client& client);
   std::deque<Frame> take_waiting(Client& client);
   void begin_next(ConnectionId id, Client& client);
-  void describe(ConnectionId id, std::int64_t frame_id, std::vector<Image> images,
-                Decoder::Lease lease);
+  void on_prepared(ConnectionId id, std::int64_t frame_id, PicturePool::Prepared prepared);
+  void describe(ConnectionId id, std::int64_t frame_id, std::vector<Picture> pictures);
   void on_text(ConnectionId id, std::int64_t frame_id, const std::string& text);
   void on_done(ConnectionId id, std::int64_t frame_id, const Result& result);
   void send_description(ConnectionId id, const Client& client, const Current& current,
@@ -104,7 +105,7 @@ class LiveService {
   Engine& engine_;
   Transport& transport_;
   std::shared_ptr<Inbox> inbox_;
-  Decoder& decoder_;
+  PicturePool& pictures_;
   Metrics& metrics_;
   Log log_;
   LiveOptions options_;

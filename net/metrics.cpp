@@ -117,6 +117,8 @@ std::string Metrics::text(const Now& now) const {
             now.frames_waiting + now.engine.waiting) +
       gauge("fastvlm_draining", "1 while the server finishes before it stops.", now.draining) +
       counter("fastvlm_frames_received_total", "Frames that clients have sent.", frames_received_) +
+      counter("fastvlm_damaged_pictures_total",
+              "Pictures that were read although their files are damaged.", damaged_pictures_) +
       by_outcome("fastvlm_frames_total", "Frames by what became of them.", frames_) +
       by_outcome("fastvlm_chats_total", "Chat completions by what became of them.", chats_) +
       counter("fastvlm_prompt_tokens_total", "Positions of prompts, those of images included.",

@@ -31,6 +31,8 @@ class Metrics {
   void end_frame(const std::string& outcome, std::int64_t count = 1) { frames_[outcome] += count; }
   // `outcome`: answered, abandoned, or the code of an error.
   void end_chat(const std::string& outcome) { ++chats_[outcome]; }
+  // Those that the model saw although their files are damaged.
+  void add_damaged_pictures(std::int64_t count) { damaged_pictures_ += count; }
   // Of an answer that came to its end.
   void add(const Statistics& statistics);
 
@@ -41,6 +43,7 @@ class Metrics {
   std::map<std::string, std::int64_t> chats_;
   std::map<std::string, Histogram> stages_;
   std::int64_t frames_received_ = 0;
+  std::int64_t damaged_pictures_ = 0;
   std::int64_t prompt_tokens_ = 0;
   std::int64_t cached_tokens_ = 0;
   std::int64_t new_tokens_ = 0;

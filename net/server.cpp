@@ -39,9 +39,7 @@ HttpResponse page_response(const PageFile& file) {
 }  // namespace
 
 Server::Server(Engine& engine, ServerOptions options)
-    : engine_(engine),
-      options_(std::move(options)),
-      decoder_(options_.decoders, options_.max_decoded_bytes) {
+    : engine_(engine), options_(std::move(options)), pictures_(engine, options_.pictures) {
   if (options_.api_key.empty() && !options_.open_to_all && !is_loopback(options_.transport.host)) {
     throw Error(
         "listening on {} without an API key lets anybody who reaches this machine use it: give "
@@ -61,13 +59,13 @@ Server::Server(Engine& engine, ServerOptions options)
     throw Error("{}; --tls-cert and --tls-key want PEM files", error.what());
   }
   inbox_ = std::make_shared<Inbox>(*transport_);
-  live_.emplace(engine_, *transport_, inbox_, decoder_, metrics_, options_.log, options_.live);
-  chat_.emplace(engine_, *transport_, inbox_, decoder_, metrics_, options_.log, options_.chat);
+  live_.emplace(engine_, *transport_, inbox_, pictures_, metrics_, options_.log, options_.live);
+  chat_.emplace(engine_, *transport_, inbox_, pictures_, metrics_, options_.log, options_.chat);
 }
 
 Server::~Server() {
   inbox_->close();
-  decoder_.stop();
+  pictures_.stop();
 }
 
 void Server::run() {

@@ -13,11 +13,11 @@
 #include <vector>
 
 #include "net/chat_service.hpp"
-#include "net/decoder.hpp"
 #include "net/inbox.hpp"
 #include "net/live_service.hpp"
 #include "net/log.hpp"
 #include "net/metrics.hpp"
+#include "net/picture_pool.hpp"
 #include "net/transport.hpp"
 #include "runtime/engine.hpp"
 
@@ -32,9 +32,8 @@ struct ServerOptions {
   bool open_to_all = false;                    // listen beyond loopback without a key
   // Of one turn of the engine; after that it counts as hanging.
   std::chrono::milliseconds longest_turn{300'000};
-  int decoders = 2;                                      // threads that decode pictures
-  std::size_t max_decoded_bytes = std::size_t{1} << 30;  // of pictures that wait for the engine
-  Log log{};                                             // told of connections, frames, answers
+  PicturePoolOptions pictures{};
+  Log log{};  // told of connections, frames, answers
 };
 
 class Server final : private TransportEvents {
@@ -78,7 +77,7 @@ class Server final : private TransportEvents {
   Metrics metrics_;
   std::unique_ptr<Transport> transport_;
   std::shared_ptr<Inbox> inbox_;
-  Decoder decoder_;
+  PicturePool pictures_;
   std::optional<LiveService> live_;
   std::optional<ChatService> chat_;
   std::optional<Clock::time_point> drain_until_;

@@ -1,6 +1,9 @@
 // A few threads that do what is put in their queue, in its order.
 #pragma once
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -12,8 +15,15 @@ namespace fvlm::net {
 
 class Workers {
  public:
-  explicit Workers(int threads) {
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  // `niceness` above 0: they give way to threads of a lower one.
+  explicit Workers(int threads, int niceness = 0) {
+    for (int i = 0; i < threads; ++i) {
+      threads_.emplace_back([this, niceness] {
+        // Linux has it for each thread; elsewhere it is no loss.
+        if (niceness > 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), niceness);
+        work();
+      });
+    }
   }
   // Finishes what is being done and drops the rest.
   ~Workers() { stop(); }

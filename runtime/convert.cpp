@@ -15,6 +15,7 @@
 #include "kernels/plan/plan.hpp"
 #include "runtime/checkpoint.hpp"
 #include "runtime/config_file.hpp"
+#include "runtime/image.hpp"
 #include "runtime/prompt.hpp"
 #include "runtime/safetensors_writer.hpp"
 #include "runtime/trace_run.hpp"
@@ -331,7 +332,7 @@ Comparison compare_checkpoints(const fs::path& a, const fs::path& base, const fs
                       .max_new_tokens = 8,
                       .device = Device::kCpu,
                       .precision = Precision::kF32},
-                     image);
+                     *open_pixels(image));
   };
   const auto first = trace(a, base);
   const auto second = trace(b, {});

@@ -14,7 +14,8 @@
 
 #include "fvlm/core/error.hpp"
 #include "fvlm/core/histogram.hpp"
-#include "runtime/image.hpp"
+#include "runtime/image_reader.hpp"
+#include "runtime/picture.hpp"
 
 namespace fvlm {
 
@@ -44,7 +45,7 @@ struct Turn {
   enum class Role : std::uint8_t { kSystem, kUser, kAssistant };
   Role role = Role::kUser;
   std::string text;
-  std::vector<Image> images;
+  std::vector<Picture> images;
 };
 
 // How tokens are chosen; the meanings and their order of application are Hugging Face generate's:
@@ -76,7 +77,7 @@ struct LiveView {
 };
 
 struct Statistics {                // times in seconds
-  double preprocess_s = 0;         // padding and resizing
+  double preprocess_s = 0;         // decoding and resizing of pictures, before submission
   double encode_s = 0;             // image encoder and projector
   double prefill_s = 0;            // decoder over the prompt
   double ttft_s = 0;               // submission to first token
@@ -156,6 +157,10 @@ class Engine {
 
   // Cancels what is running and waits for it.
   virtual ~Engine() = default;
+
+  // Reads a picture to its end and makes it what the model sees. Throws Error as the reader does.
+  // Safe from any thread; it runs on the caller's.
+  virtual Picture prepare(ImageReader& reader) = 0;
 
   // Queues a request. Throws Error on this thread if it cannot be served: settings out of range,
   // no user turn, a prompt longer than the context; Busy if too many wait. Safe from any thread.

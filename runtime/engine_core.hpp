@@ -35,7 +35,7 @@ class EngineCore final : public Engine {
         info_(std::move(info)),
         cache_(loaded_->backend,
                loaded_->model.decoder.cache_shape(info_.cache_tokens / kPageTokens)),
-        passes_(*loaded_, cache_, ends_of_answers(), info_.threads),
+        passes_(*loaded_, cache_, ends_of_answers()),
         scheduler_(
             {.waiting = max_waiting, .pages = cache_.pages(), .images = loaded_->limits.images}) {
     thread_ = std::thread([this] { work(); });
@@ -46,11 +46,17 @@ class EngineCore final : public Engine {
     thread_.join();
   }
 
+  Picture prepare(ImageReader& reader) override {
+    return make_picture(
+        reader, loaded_->config.picture, side(),
+        loaded_->backend.pixel_memory(static_cast<std::size_t>(side() * side() * 3)));
+  }
+
   RequestId submit(Request request) override {
     if (const std::string problem = request.sampling.problem(); !problem.empty())
       throw Error("{}", problem);
     for (const Turn& turn : request.conversation) {
-      for (const Image& image : turn.images) check(image);
+      for (const Picture& picture : turn.images) check(picture);
     }
     auto ids = make_prompt(tokenizer_, request.conversation);
     const RequestId id = next_id_++;
@@ -76,12 +82,12 @@ class EngineCore final : public Engine {
     return tokens;
   }
 
-  // Whoever made the image by hand learns here, not from a read beyond its end.
-  static void check(const Image& image) {
-    if (image.width < 1 || image.height < 1 ||
-        std::ssize(image.rgb) != image.width * image.height * 3) {
-      throw Error("an image says it has {}x{} pixels of 3 bytes each, but has {} bytes",
-                  image.width, image.height, image.rgb.size());
+  std::int64_t side() const { return loaded_->config.vision.image_size; }
+
+  void check(const Picture& picture) const {
+    if (!picture.pixels || picture.side != side()) {
+      throw Error("a picture has {} pixels a side, this model sees {}: prepare() makes them",
+                  picture.side, side());
     }
   }
 
@@ -180,13 +186,13 @@ class EngineCore final : public Engine {
   // then, it is this one: true.
   bool take_from_view(Generation& g) {
     const LiveView& live = *g.request.live;
-    const Image* only = nullptr;
+    const Picture* only = nullptr;
     std::size_t images = 0;
     for (const Turn& turn : g.request.conversation) {
       images += turn.images.size();
       if (!turn.images.empty()) only = &turn.images.front();
     }
-    if (images == 1) g.seen = make_thumbnail(*only);
+    if (images == 1) g.seen = only->thumbnail;
     const auto last = views_.last(live.id, g.ids);
     if (last && last->seen && g.seen && last->seen->difference(*g.seen) < live.unchanged_below) {
       g.end_unchanged(last->tokens, last->outcome);

@@ -15,17 +15,12 @@
 #include "runtime/draft.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/page_pool.hpp"
+#include "runtime/picture.hpp"
 #include "runtime/sampler.hpp"
 #include "runtime/thumbnail.hpp"
 #include "runtime/utf8_stream.hpp"
 
 namespace fvlm {
-
-// Pixels of one image at the encoder's size, and a hash of them: equal images share cached work.
-struct PreparedImage {
-  std::vector<std::uint8_t> pixels;  // [side, side, 3]
-  std::uint64_t hash = 0;
-};
 
 // What stands at each position of a sequence, for finding common beginnings: a token id, or the
 // hash of an image mixed with the position inside it.
@@ -82,7 +77,7 @@ struct Generation {
   Request request;
   std::stop_source stop;
   std::vector<std::int32_t> ids;  // the prompt, kImageToken once for each image
-  std::vector<PreparedImage> images;
+  std::vector<Picture> images;
   std::vector<PromptSpan> spans;
   PositionKeys keys;                // one for each position of the prompt
   std::int64_t prefilled = 0;       // positions of the prompt that are in the cache

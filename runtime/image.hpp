@@ -1,19 +1,13 @@
-// Pictures as the engine sees them: 8-bit RGB, rows from top to bottom, decoded from JPEG, PNG or
-// WebP. The bytes equal those of Pillow's `Image.open(file).convert("RGB")`, which the model's
-// reference preprocessing starts from, with these consequences:
-//   - alpha is dropped, not blended; of an animation the first frame counts;
-//   - a camera's EXIF orientation is not applied;
-//   - gamma and colour profiles are ignored.
-// The one deliberate difference: 16-bit gray keeps the high byte of each sample, as 16-bit colour
-// does, where Pillow turns every value above 255 white.
+// Pictures in memory: 8-bit RGB, rows from top to bottom.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <span>
-#include <string_view>
+#include <memory>
 #include <vector>
+
+#include "runtime/image_reader.hpp"
 
 namespace fvlm {
 
@@ -23,22 +17,15 @@ struct Image {
   std::vector<std::uint8_t> rgb;  // [height, width, 3]
 };
 
-// What a picture may cost. Sizes are taken from the header, before any pixel is decoded.
-struct ImageLimits {
-  std::int64_t max_pixels = std::int64_t{16} << 20;       // 4096 x 4096
-  std::int64_t max_side = 8192;                           // pixels
-  std::int64_t max_file_bytes = std::int64_t{256} << 20;  // read by load_image at most
-  int max_progressive_scans = 64;   // a small JPEG with thousands of scans takes seconds
-  bool warnings_are_errors = true;  // refuse JPEG data that libjpeg could only guess at
-};
+// Reads what is in memory already, such as a camera's frame. `image` must outlive the reader.
+// Throws Error if its sizes do not fit its bytes.
+std::unique_ptr<ImageReader> open_pixels(const Image& image);
 
-// Decodes a JPEG, PNG or WebP picture, told apart by its first bytes. `name` stands for the picture
-// in messages. Throws Error if the data is empty, of another format, damaged, truncated, or beyond
-// `limits`.
-Image decode_image(std::span<const std::byte> bytes, std::string_view name,
-                   const ImageLimits& limits = {});
+// All rows, as the file stores them. Throws Error as the reader does.
+Image read_whole(ImageReader& reader);
 
-// Reads and decodes a file. Throws Error as decode_image does, and if the file cannot be read.
-Image load_image(const std::filesystem::path& file, const ImageLimits& limits = {});
+// A file's bytes, for open_image. Throws Error if it cannot be read or has more than `max_bytes`.
+std::vector<std::byte> read_image_file(const std::filesystem::path& file,
+                                       std::int64_t max_bytes = ImageOptions{}.max_file_bytes);
 
 }  // namespace fvlm

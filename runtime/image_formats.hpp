@@ -1,22 +1,27 @@
-// The decoders behind decode_image, one for each format. Each reads the header, has the size found
-// there checked against the limits, and only then decodes pixels. The C libraries report errors by
-// longjmp or by status; these functions turn both into Error, and nothing with a destructor is ever
-// jumped over.
+// The readers behind open_image, one for each format. Each reads the header, has the size found
+// there checked against the limits, and decodes pixels only when rows are asked for. The C
+// libraries report errors by longjmp or by status; these classes turn both into Error, and nothing
+// with a destructor is ever jumped over.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <span>
+#include <string_view>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/image.hpp"
 #include "runtime/image_reader.hpp"
 
 namespace fvlm::image_formats {
 
 using Bytes = std::span<const std::byte>;
 
-Image decode_jpeg(Bytes bytes, std::string_view name, const ImageLimits& limits);
-Image decode_png(Bytes bytes, std::string_view name, const ImageLimits& limits);
-Image decode_webp(Bytes bytes, std::string_view name, const ImageLimits& limits);
+std::unique_ptr<ImageReader> open_jpeg(Bytes bytes, std::string_view name,
+                                       const ImageOptions& options);
+std::unique_ptr<ImageReader> open_png(Bytes bytes, std::string_view name,
+                                      const ImageOptions& options);
+std::unique_ptr<ImageReader> open_webp(Bytes bytes, std::string_view name,
+                                       const ImageOptions& options);
 std::unique_ptr<ImageReader> open_gif(Bytes bytes, std::string_view name,
                                       const ImageOptions& options);
 std::unique_ptr<ImageReader> open_heif(Bytes bytes, std::string_view name,
@@ -30,13 +35,5 @@ extern const std::string_view kReadableFormats;
 
 // What to throw for data of another format: names it and says what to do.
 Error foreign_error(Bytes bytes, std::string_view name);
-
-// Throws Error if a picture of this size is beyond the limits.
-void check_size(std::int64_t width, std::int64_t height, std::string_view name,
-                const ImageLimits& limits);
-
-// A black picture of this size, after check_size.
-Image blank_image(std::int64_t width, std::int64_t height, std::string_view name,
-                  const ImageLimits& limits);
 
 }  // namespace fvlm::image_formats

@@ -19,10 +19,11 @@ void check_size(const ImageInfo& info, std::string_view name, const ImageOptions
                 info.width, info.height, options.max_pixels);
   }
   if (info.memory > options.max_memory) {
-    const auto megabytes = [](std::size_t bytes) { return (bytes + 999'999) / 1'000'000; };
+    constexpr std::size_t kMegabyte = std::size_t{1} << 20;
+    const auto megabytes = [](std::size_t bytes) { return (bytes + kMegabyte - 1) / kMegabyte; };
     throw Error(
-        "{}: {}x{} pixels of this kind of file take {} MB to decode, at most {} MB are accepted: "
-        "save it as a baseline JPEG or a PNG that is not interlaced",
+        "{}: {}x{} pixels of this kind of file take {} MB to decode, at most {} MB are accepted "
+        "(--max-image-memory); or save it as a baseline JPEG or a PNG that is not interlaced",
         name, info.width, info.height, megabytes(info.memory), megabytes(options.max_memory));
   }
 }

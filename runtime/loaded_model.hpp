@@ -44,8 +44,8 @@ std::size_t measure_passes(B& backend, const FastVlm<B>& model, const FastVlmCon
     const auto x = arena.template matrix<typename B::Element>(rows, text.hidden_size);
     if (images > 0) {
       const Arena::Scope image_scope(arena);
-      const std::int64_t side = config.vision.image_size;
-      model.embed_images(backend, backend.upload({nullptr, images, side, side, 3}), encoded);
+      const std::vector<Pixels> pictures(static_cast<std::size_t>(images));
+      model.embed_images(backend, backend.upload(pictures, config.vision.image_size), encoded);
     }
     DecoderBatch batch;
     batch.add(rows, 0, {});
@@ -66,9 +66,9 @@ std::size_t measure_passes(B& backend, const FastVlm<B>& model, const FastVlmCon
 template <class B>
 std::size_t measure_encoder(B& backend, const FastVlm<B>& model, const FastVlmConfig& config,
                             std::int64_t images) {
-  const std::int64_t side = config.vision.image_size;
+  const std::vector<Pixels> pictures(static_cast<std::size_t>(images));
   model.embed_images(
-      backend, backend.upload({nullptr, images, side, side, 3}),
+      backend, backend.upload(pictures, config.vision.image_size),
       {nullptr, images * config.vision.tokens(), config.text.hidden_size, config.text.hidden_size});
   return backend.arena().high_water();
 }

@@ -12,15 +12,11 @@
 
 #include "fvlm/ops/token_choice.hpp"
 #include "runtime/guarded.hpp"
-#include "runtime/image_processor.hpp"
 #include "runtime/kv_cache.hpp"
 #include "runtime/loaded_model.hpp"
 #include "runtime/reading.hpp"
 
 namespace fvlm {
-
-// FNV-1a over 8-byte words: fast enough for every frame, and nobody attacks a cache of his own.
-std::uint64_t hash_of(const std::vector<std::uint8_t>& bytes);
 
 template <class B>
 class ModelPasses {
@@ -28,25 +24,20 @@ class ModelPasses {
   using E = typename B::Element;
 
   // `eos` are the tokens that end an answer.
-  ModelPasses(LoadedModel<B>& loaded, KvCache<B>& cache, std::vector<std::int32_t> eos, int threads)
+  ModelPasses(LoadedModel<B>& loaded, KvCache<B>& cache, std::vector<std::int32_t> eos)
       : loaded_(loaded),
         backend_(loaded.backend),
         cache_(cache),
         eos_(std::move(eos)),
-        threads_(threads),
         encoded_(backend_.arena().template matrix<E>(loaded.limits.images * image_tokens(),
                                                      text().hidden_size)) {}
 
-  // Resizes a request's images, names the positions of its prompt and takes over what is cached.
+  // Names the positions of a request's prompt and takes over what is cached of it.
   void prepare(Generation& g) {
-    const auto start = Generation::Clock::now();
-    const std::int64_t side = loaded_.config.vision.image_size;
-    for (const Turn& turn : g.request.conversation) {
-      for (const Image& image : turn.images) {
-        PreparedImage& prepared = g.images.emplace_back();
-        prepared.pixels.resize(static_cast<std::size_t>(side * side * 3));
-        pad_and_resize(backend_, image, side, threads_, prepared.pixels);
-        prepared.hash = hash_of(prepared.pixels);
+    for (Turn& turn : g.request.conversation) {
+      for (Picture& picture : turn.images) {
+        g.statistics.preprocess_s += picture.seconds;
+        g.images.push_back(std::move(picture));
       }
     }
     g.request.conversation.clear();
@@ -58,7 +49,6 @@ class ModelPasses {
                 : image_key(g.images[static_cast<std::size_t>(span.image)].hash, i));
       }
     }
-    g.statistics.preprocess_s = since(start);
     Sequence sequence = cache_.begin(g.keys, g.spans);
     g.prefilled = g.statistics.cached_tokens = sequence.length();
     g.hypotheses.push_back({std::move(sequence), {}, 0});
@@ -69,13 +59,10 @@ class ModelPasses {
     const auto& images = reading.images();
     if (images.empty()) return;
     const auto count = std::ssize(images);
-    const std::int64_t side = loaded_.config.vision.image_size;
-    pixels_.clear();
-    for (const PreparedImage* image : images)
-      pixels_.insert(pixels_.end(), image->pixels.begin(), image->pixels.end());
     backend_.beside([&] {
       const Arena::Scope scope(backend_.arena());
-      loaded_.model.embed_images(backend_, backend_.upload({pixels_.data(), count, side, side, 3}),
+      loaded_.model.embed_images(backend_,
+                                 backend_.upload(images, loaded_.config.vision.image_size),
                                  encoded_.slice_rows(0, count * image_tokens()), stop);
     });
     counters_.encoder_batches.add(static_cast<double>(count));
@@ -244,9 +231,7 @@ class ModelPasses {
   B& backend_;
   KvCache<B>& cache_;
   std::vector<std::int32_t> eos_;
-  int threads_;
-  std::vector<std::uint8_t> pixels_;  // of the images of one pass, [images, side, side, 3]
-  View<E> encoded_;                   // what they become, [images * tokens, hidden]
+  View<E> encoded_;  // what they become, [images * tokens, hidden]
   EngineCounters counters_;
 };
 

@@ -25,14 +25,14 @@ class Reading {
       for (const PromptSpan& span : parts_.back().piece.spans) {
         if (span.image < 0) continue;
         const auto& images = parts_.back().piece.generation->images;
-        images_.push_back(&images[static_cast<std::size_t>(span.image)]);
+        images_.push_back(images[static_cast<std::size_t>(span.image)].pixels);
       }
     }
   }
 
   const std::vector<Part>& parts() const { return parts_; }
-  // To be encoded; looked at before anything can end.
-  const std::vector<const PreparedImage*>& images() const { return images_; }
+  // To be encoded.
+  const std::vector<Pixels>& images() const { return images_; }
   std::int64_t rows() const {
     std::int64_t rows = 0;
     for (const Part& part : parts_) rows += part.piece.rows();
@@ -53,7 +53,7 @@ class Reading {
 
  private:
   std::vector<Part> parts_;
-  std::vector<const PreparedImage*> images_;
+  std::vector<Pixels> images_;
   Generation::Clock::time_point start_ = Generation::Clock::now();
 };
 

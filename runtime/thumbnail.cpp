@@ -13,7 +13,7 @@ double Thumbnail::difference(const Thumbnail& other) const {
   return sum / static_cast<double>(fields.size());
 }
 
-Thumbnail make_thumbnail(const Image& image) {
+Thumbnail make_thumbnail(const std::uint8_t* square, std::int64_t side, const ShownPart& shown) {
   constexpr std::int64_t kSamples = 8;  // a side of a field, at most
   constexpr std::int64_t kSide = Thumbnail::kSide;
   // Sample i of `count` on an axis of `length` pixels, from its first to its last.
@@ -22,9 +22,10 @@ Thumbnail make_thumbnail(const Image& image) {
   };
   Thumbnail thumbnail;
   for (std::int64_t y = 0; y < kSide * kSamples; ++y) {
-    const auto* row = image.rgb.data() + at(y, kSide * kSamples, image.height) * image.width * 3;
+    const auto* row =
+        square + ((shown.top + at(y, kSide * kSamples, shown.height)) * side + shown.left) * 3;
     for (std::int64_t x = 0; x < kSide * kSamples; ++x) {
-      const auto* pixel = row + at(x, kSide * kSamples, image.width) * 3;
+      const auto* pixel = row + at(x, kSide * kSamples, shown.width) * 3;
       const int sum = pixel[0] + 2 * pixel[1] + pixel[2];
       thumbnail.fields[static_cast<std::size_t>(y / kSamples * kSide + x / kSamples)] +=
           static_cast<float>(sum) / (4 * kSamples * kSamples);

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdint>
 
-#include "runtime/image.hpp"
+#include "runtime/image_fit.hpp"
 
 namespace fvlm {
 
@@ -16,7 +16,8 @@ struct Thumbnail {
   double difference(const Thumbnail& other) const;
 };
 
-// Means over some pixels of each field: enough of them that noise averages out.
-Thumbnail make_thumbnail(const Image& image);
+// Of the part of a square [side, side, 3] that shows the picture. Means over some pixels of each
+// field: enough of them that noise averages out.
+Thumbnail make_thumbnail(const std::uint8_t* square, std::int64_t side, const ShownPart& shown);
 
 }  // namespace fvlm

@@ -42,7 +42,7 @@ inline TracedTensor copy_of(std::string name, View<const float> view) {
 
 // `loaded` has a config, a backend with scratch memory, and a model with weights; pixels [S, S, 3].
 template <class Loaded>
-std::vector<TracedTensor> trace_model(Loaded& loaded, std::span<const std::uint8_t> pixels,
+std::vector<TracedTensor> trace_model(Loaded& loaded, const Pixels& pixels,
                                       std::span<const std::int32_t> prompt_ids,
                                       std::int64_t max_new_tokens) {
   auto& backend = loaded.backend;
@@ -54,8 +54,8 @@ std::vector<TracedTensor> trace_model(Loaded& loaded, std::span<const std::uint8
   const auto vocabulary = static_cast<std::int32_t>(text.vocab_size);
   std::vector<TracedTensor> traced;
 
-  std::vector<float> scaled(pixels.size());
-  std::transform(pixels.begin(), pixels.end(), scaled.begin(),
+  std::vector<float> scaled(static_cast<std::size_t>(side * side * 3));
+  std::transform(pixels.get(), pixels.get() + scaled.size(), scaled.begin(),
                  [](std::uint8_t p) { return static_cast<float>(p) / 255.0F; });
   traced.push_back(channels_first("pixels", {scaled.data(), 1, side, side, 3}));
 
@@ -109,8 +109,7 @@ std::vector<TracedTensor> trace_model(Loaded& loaded, std::span<const std::uint8
         if (name == "conv_exp") traced.push_back(copy_of("features", rows_of_map));
       };
       const Arena::Scope image_scope(arena);
-      model.embed_images(backend, backend.upload({pixels.data(), 1, side, side, 3}), part, {},
-                         observe);
+      model.embed_images(backend, backend.upload(std::span(&pixels, 1), side), part, {}, observe);
       traced.push_back(copy_of("embeddings", backend.download(part)));
     }
     next = step(x);

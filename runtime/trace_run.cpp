@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/image_processor.hpp"
+#include "runtime/image_fit.hpp"
 #include "runtime/loaded_model.hpp"
 #include "runtime/prompt.hpp"
 #include "runtime/trace_model.hpp"
@@ -15,17 +15,18 @@ namespace {
 
 template <class B>
 std::vector<TracedTensor> run(const TraceOptions& options, const Checkpoint& checkpoint,
-                              const Image& image, B backend) {
+                              ImageReader& image, B backend) {
   LoadedModel<B> loaded(checkpoint, std::move(backend), {}, {});
   const std::int64_t side = loaded.config.vision.image_size;
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side * side * 3));
-  pad_and_resize(loaded.backend, image, side, thread_count(options.threads), pixels);
+  const Pixels pixels = loaded.backend.pixel_memory(static_cast<std::size_t>(side * side * 3));
+  fit_image(image, loaded.config.picture, side,
+            {pixels.get(), static_cast<std::size_t>(side * side * 3)});
   return trace_model(loaded, pixels, options.prompt_ids, options.max_new_tokens);
 }
 
 }  // namespace
 
-std::vector<TracedTensor> trace_run(const TraceOptions& options, const Image& image) {
+std::vector<TracedTensor> trace_run(const TraceOptions& options, ImageReader& image) {
   if (options.prompt_ids.empty()) throw Error("the list of prompt ids is empty");
   if (std::count(options.prompt_ids.begin(), options.prompt_ids.end(), kImageToken) > 1) {
     throw Error("a trace takes one image: at most one {} among the prompt ids", kImageToken);

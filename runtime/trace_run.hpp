@@ -32,6 +32,6 @@ struct TracedTensor {
 // "features" [tokens, 2 C], "embeddings" [tokens, hidden], "logits" [steps, vocab] and "tokens"
 // [new tokens]; generation ends before the first end token. Throws Error for wrong files, ids
 // outside the vocabulary and prompts longer than one prefill pass.
-std::vector<TracedTensor> trace_run(const TraceOptions& options, const Image& image);
+std::vector<TracedTensor> trace_run(const TraceOptions& options, ImageReader& image);
 
 }  // namespace fvlm

@@ -104,7 +104,7 @@ TEST_F(BadCheckpoint, PromptLongerThanTheContext) {
 
 class BadImage : public ::testing::Test {
  protected:
-  // The checkpoint is missing too: pictures are looked at first.
+  // The checkpoint is missing too: headers of pictures are looked at first.
   void expect_image_refused(const std::string& content, const std::string& cause) const {
     write_file(image_, content);
     expect_refusal(describe("/none", image_), {image_.string(), cause});
@@ -128,7 +128,9 @@ TEST_F(BadImage, Text) {
 
 TEST_F(BadImage, TruncatedJpeg) {
   const std::string whole = read_file(kImages / "420.jpg");
-  expect_image_refused(whole.substr(0, whole.size() * 2 / 3), "");
+  write_file(image_, whole.substr(0, whole.size() * 2 / 3));
+  expect_refusal(describe((kGoldenTiny / "checkpoint").string(), image_),
+                 {image_.string(), "truncated"});
 }
 
 TEST_F(BadImage, HugePng) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "runtime/checkpoint.hpp"
+#include "runtime/image.hpp"
 #include "runtime/prompt.hpp"
 #include "runtime/safetensors.hpp"
 #include "runtime/safetensors_writer.hpp"
@@ -97,7 +98,7 @@ TEST_P(Convert, QuantisedEqualsQuantisingWhileLoading) {
                         .max_new_tokens = 4,
                         .device = Device::kCpu,
                         .precision = kept},
-                       image);
+                       *open_pixels(image));
     };
     const auto loaded = traced(source(), precision);
     const auto converted = traced(out, Precision::kAuto);

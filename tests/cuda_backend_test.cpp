@@ -16,6 +16,7 @@
 #include "kernels/ref/ref.hpp"
 #include "tests/backend_fixture.hpp"
 #include "tests/cuda_modes.hpp"
+#include "tests/pictures_of.hpp"
 
 namespace fvlm {
 namespace {
@@ -154,7 +155,7 @@ TYPED_TEST(CudaBackendTest, Stem) {
     auto y = this->result(2 * kSide * kSide / 16 * channels);
     const FeatureMap<const std::uint8_t> images{pixels.data(), 2, kSide, kSide, 3};
     this->ref_.stem(images, plain_conv, plain, map(y.plain, 2, kSide / 4, kSide / 4));
-    this->cuda().stem(this->cuda().upload(images), fast_conv, fast,
+    this->cuda().stem(this->cuda().upload(pictures_of(pixels, 2), kSide), fast_conv, fast,
                       map(y.fast, 2, kSide / 4, kSide / 4));
     this->expect_near(y);
   }

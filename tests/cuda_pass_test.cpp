@@ -13,6 +13,7 @@
 #include "kernels/ref/ref.hpp"
 #include "tests/backend_fixture.hpp"
 #include "tests/cuda_modes.hpp"
+#include "tests/pictures_of.hpp"
 
 namespace fvlm {
 namespace {
@@ -71,7 +72,7 @@ struct Side {
   std::vector<float> encode(const std::vector<std::uint8_t>& pixels, std::int64_t images) {
     const Arena::Scope scope(backend.arena());
     const auto out = backend.arena().template matrix<E>(images * 4, kHidden);
-    model.embed_images(backend, backend.upload({pixels.data(), images, 128, 128, 3}), out);
+    model.embed_images(backend, backend.upload(pictures_of(pixels, images), 128), out);
     return copy(backend.download(out));
   }
   // The rows after all layers, of the tokens' embeddings.

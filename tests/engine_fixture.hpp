@@ -22,13 +22,23 @@
 
 #include "fvlm/core/error.hpp"
 #include "runtime/engine.hpp"
+#include "runtime/image.hpp"
 #include "runtime/prompt.hpp"
 #include "runtime/tokenizer.hpp"
 
 namespace fvlm {
 
-// A picture whose pixels depend on its position and on `variant`.
-inline Image picture(std::int64_t width, std::int64_t height, int variant) {
+// What a model with this many pixels a side sees of an image.
+inline Picture seen(const Image& image, std::int64_t side) {
+  return make_picture(*open_pixels(image), {}, side,
+                      make_pixels(static_cast<std::size_t>(side * side * 3)));
+}
+
+// Pixels a side of the golden model that is tested.
+inline std::int64_t golden_side = 256;
+
+// A picture whose pixels depend on its position and on `variant`, as the golden model sees it.
+inline Picture picture(std::int64_t width, std::int64_t height, int variant) {
   Image image{width, height, {}};
   for (std::int64_t i = 0; i < width * height; ++i) {
     for (std::int64_t channel = 1; channel <= 3; ++channel) {
@@ -36,7 +46,7 @@ inline Image picture(std::int64_t width, std::int64_t height, int variant) {
           static_cast<std::uint8_t>((i * channel * (variant + 1) + variant * 37) % 256));
     }
   }
-  return image;
+  return seen(image, golden_side);
 }
 
 // A text of `count` tokens: Qwen2 makes each digit one.
@@ -47,7 +57,7 @@ inline std::string digits(std::int64_t count, std::int64_t variant = 0) {
 }
 
 // A request for a greedy answer to one turn.
-inline Request ask(std::string text, std::vector<Image> images = {},
+inline Request ask(std::string text, std::vector<Picture> images = {},
                    std::int64_t max_new_tokens = 12) {
   Request request;
   request.conversation.push_back({Turn::Role::kUser, std::move(text), std::move(images)});
@@ -116,6 +126,9 @@ using EngineParameters = std::tuple<std::string, Device>;  // golden model, devi
 
 class EngineTest : public testing::TestWithParam<EngineParameters> {
  protected:
+  EngineTest() { golden_side = std::get<0>(GetParam()) == "tiny" ? 256 : 128; }
+  ~EngineTest() override { golden_side = 256; }
+
   std::filesystem::path folder() const {
     return std::filesystem::path(FVLM_TEST_DATA) / "golden" / std::get<0>(GetParam()) /
            "checkpoint";

@@ -146,17 +146,21 @@ class DemoCameras : public ::testing::Test {
     options.device = Device::kCpu;
     return Engine::load(options);
   }
+  static Image demo_picture(const std::string& name) {
+    const auto file = std::filesystem::path(FVLM_SOURCE) / "tools/demo/images" / name;
+    return read_whole(*open_image(read_image_file(file), name));
+  }
   static std::vector<Image> pictures() {
     std::vector<Image> all;
     for (const char* name : {"0000.png", "0001.jpg", "0002.jpg", "0003.webp"})
-      all.push_back(load_image(std::filesystem::path(FVLM_SOURCE) / "tools/demo/images" / name));
+      all.push_back(demo_picture(name));
     return all;
   }
   static Request frame(std::span<const Image> pictures, std::size_t camera, std::int64_t number,
                        bool draft) {
     Request request =
         ask("Describe the image.",
-            {live_frame(pictures, number + 50 * static_cast<std::int64_t>(camera))}, 64);
+            {seen(live_frame(pictures, number + 50 * static_cast<std::int64_t>(camera)), 256)}, 64);
     request.live = LiveView{.id = camera, .draft = draft};
     return request;
   }

@@ -63,7 +63,8 @@ class GoldenTest : public testing::TestWithParam<Parameters> {
                          .precision = precision};
     for (const float id : values(expected, picture + ".prompt_ids"))
       options.prompt_ids.push_back(static_cast<std::int32_t>(id));
-    auto traced = trace_run(options, load_image(folder / "images" / (picture + ".png")));
+    const auto file = read_image_file(folder / "images" / (picture + ".png"));
+    auto traced = trace_run(options, *open_image(file, picture));
     return {std::move(expected), std::move(traced)};
   }
   std::string name(const std::string& tensor) const {

@@ -42,9 +42,10 @@ TEST(ImageLimits, SizesCannotOverflow) {
 
 TEST(ImageLimits, MemoryIsKnownBefore) {
   EXPECT_EQ(size_error({100, 100, 1, 1000}, {.max_memory = 1000}), "");
-  EXPECT_EQ(size_error({9000, 9000, 1, 700'000'001}, {.max_memory = 500'000'000}),
+  EXPECT_EQ(size_error({9000, 9000, 1, (700 << 20) + 1}, {.max_memory = 500 << 20}),
             "picture: 9000x9000 pixels of this kind of file take 701 MB to decode, at most 500 MB "
-            "are accepted: save it as a baseline JPEG or a PNG that is not interlaced");
+            "are accepted (--max-image-memory); or save it as a baseline JPEG or a PNG that is not "
+            "interlaced");
 }
 
 }  // namespace

@@ -58,19 +58,19 @@ TEST(Prompt, OneImageAndAQuestionIdById) {
       151644, 8948,  198, 2610,        525, 264,   10950, 17847, 13, 151645, 198,  // system
       151644, 872,   198, kImageToken, 198, 74785, 279,   2168,  13, 151645, 198,  // user
       151644, 77091, 198};  // the assistant's turn begins
-  EXPECT_EQ(prompt({{Role::kUser, "Describe the image.", {Image{}}}}), expected);
+  EXPECT_EQ(prompt({{Role::kUser, "Describe the image.", {Picture{}}}}), expected);
 }
 
 TEST(Prompt, IsTheTemplateCutAtItsImages) {
   EXPECT_EQ(prompt({{Role::kUser, "Hi", {}}}),
             pieces({kSystem + kUser + "Hi" + kEnd + kAssistant}));
   EXPECT_EQ(prompt({{Role::kUser, "", {}}}), pieces({kSystem + kUser + kEnd + kAssistant}));
-  EXPECT_EQ(prompt({{Role::kUser, "Which is larger?", {Image{}, Image{}}}}),
+  EXPECT_EQ(prompt({{Role::kUser, "Which is larger?", {Picture{}, Picture{}}}}),
             pieces({kSystem + kUser, "\n", "\nWhich is larger?" + kEnd + kAssistant}));
 }
 
 TEST(Prompt, TheTextMaySayWhereImagesGo) {
-  const std::vector<Image> two(2);
+  const std::vector<Picture> two(2);
   EXPECT_EQ(prompt({{Role::kUser, "Is <image> left of<image>?", two}}),
             pieces({kSystem + kUser + "Is ", " left of", "?" + kEnd + kAssistant}));
   EXPECT_EQ(prompt({{Role::kUser, "<image><image>", two}}),
@@ -84,15 +84,15 @@ TEST(Prompt, TheTextMaySayWhereImagesGo) {
 TEST(Prompt, PiecesBesideAnImageAreTokenisedApart) {
   // "hello" is one token; the image must not let its halves meet.
   ASSERT_EQ(tokenizer().encode("hello").size(), 1U);
-  EXPECT_EQ(prompt({{Role::kUser, "hel<image>lo", {Image{}}}}),
+  EXPECT_EQ(prompt({{Role::kUser, "hel<image>lo", {Picture{}}}}),
             pieces({kSystem + kUser + "hel", "lo" + kEnd + kAssistant}));
 }
 
 TEST(Prompt, TurnsFollowEachOther) {
   EXPECT_EQ(
-      prompt({{Role::kUser, "What is this?", {Image{}}},
+      prompt({{Role::kUser, "What is this?", {Picture{}}},
               {Role::kAssistant, "A cat.", {}},
-              {Role::kUser, "And this?", {Image{}}}}),
+              {Role::kUser, "And this?", {Picture{}}}}),
       pieces({kSystem + kUser, "\nWhat is this?" + kEnd + kAssistant + "A cat." + kEnd + kUser,
               "\nAnd this?" + kEnd + kAssistant}));
 }
@@ -104,8 +104,8 @@ TEST(Prompt, ASystemTurnReplacesTheUsualOne) {
 
 TEST(Prompt, ALaterTurnBeginsWithTheEarlierPrompt) {
   // What the prefix cache of the engine lives from.
-  const Ids first = prompt({{Role::kUser, "What is this?", {Image{}}}});
-  const Ids second = prompt({{Role::kUser, "What is this?", {Image{}}},
+  const Ids first = prompt({{Role::kUser, "What is this?", {Picture{}}}});
+  const Ids second = prompt({{Role::kUser, "What is this?", {Picture{}}},
                              {Role::kAssistant, "A cat.", {}},
                              {Role::kUser, "Sure?", {}}});
   ASSERT_GT(second.size(), first.size());
@@ -115,14 +115,14 @@ TEST(Prompt, ALaterTurnBeginsWithTheEarlierPrompt) {
 TEST(Prompt, RefusesImagesThatDoNotMatchTheText) {
   EXPECT_EQ(refusal({{Role::kUser, "<image>", {}}}),
             "a turn has 1 \"<image>\" in its text but 0 images");
-  EXPECT_NE(refusal({{Role::kUser, "<image>", std::vector<Image>(2)}}), "");
-  EXPECT_NE(refusal({{Role::kUser, "<image><image>", {Image{}}}}), "");
+  EXPECT_NE(refusal({{Role::kUser, "<image>", std::vector<Picture>(2)}}), "");
+  EXPECT_NE(refusal({{Role::kUser, "<image><image>", {Picture{}}}}), "");
 }
 
 TEST(Prompt, AnAnswerThatSpeaksOfImagesIsText) {
   const auto ids = prompt({{Role::kUser, "Which tag?", {}},
                            {Role::kAssistant, "It is <image>.", {}},
-                           {Role::kUser, "And this?", {Image{}}}});
+                           {Role::kUser, "And this?", {Picture{}}}});
   EXPECT_EQ(std::count(ids.begin(), ids.end(), kImageToken), 1);
 }
 

@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/image.hpp"
+#include "runtime/image_fit.hpp"
 #include "runtime/passes.hpp"
 #include "runtime/prompt.hpp"
 #include "runtime/thumbnail.hpp"
@@ -287,6 +289,13 @@ TEST(LiveViews, RememberTheLastAnswerToAPromptUntilTheirEnd) {
 Image plain(std::int64_t width, std::int64_t height, std::uint8_t value) {
   return {width, height,
           std::vector<std::uint8_t>(static_cast<std::size_t>(width * height * 3), value)};
+}
+
+Thumbnail make_thumbnail(const Image& image) {
+  const auto side = std::max(image.width, image.height);
+  std::vector<std::uint8_t> square(static_cast<std::size_t>(side * side * 3));
+  const ShownPart shown = fit_image(*open_pixels(image), {}, side, square);
+  return make_thumbnail(square.data(), side, shown);
 }
 
 TEST(Thumbnail, DiffersByHowMuchBrighterAPictureIs) {

@@ -32,6 +32,7 @@ inline std::string jpeg() {
 // Answers nothing, and says that it has been at that for 10 s.
 class HangingEngine final : public Engine {
  public:
+  Picture prepare(ImageReader&) override { return {}; }
   RequestId submit(Request) override { return 1; }
   void cancel(RequestId) override {}
   void end_live(std::uint64_t) override {}
@@ -50,6 +51,7 @@ class HangingEngine final : public Engine {
 class SlowEngine final : public Engine {
  public:
   explicit SlowEngine(Engine& engine) : engine_(engine) {}
+  Picture prepare(ImageReader& reader) override { return engine_.prepare(reader); }
   RequestId submit(Request request) override {
     request.on_text = [say = std::move(request.on_text)](std::string_view text) {
       if (say) say(text);

@@ -17,7 +17,8 @@
 
 #include "kernels/cpu/limits.hpp"
 #include "kernels/cuda/limits.hpp"
-#include "runtime/image_processor.hpp"
+#include "runtime/image.hpp"
+#include "runtime/image_fit.hpp"
 #include "runtime/loaded_model.hpp"
 #include "runtime/model_work.hpp"
 #include "runtime/page_pool.hpp"
@@ -126,18 +127,19 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
   std::iota(page_list.begin(), page_list.end(), 0);
   auto cache = backend.make_cache(loaded.model.decoder.cache_shape(pages));
   const Image image = large_image();
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side * side * 3));
+  const auto pixel_bytes = static_cast<std::size_t>(side * side * 3);
+  const Pixels pixels = backend.pixel_memory(pixel_bytes);
   const std::vector<std::int32_t> text(static_cast<std::size_t>(kTextTokens), 1);
 
   using E = typename B::Element;
   Arena& arena = backend.arena();
   const auto x = arena.template matrix<E>(rows, hidden);
   const auto preprocess = [&] {
-    pad_and_resize(backend, image, side, thread_count(options.engine.threads), pixels);
+    fit_image(*open_pixels(image), config.picture, side, {pixels.get(), pixel_bytes});
   };
   const auto encode = [&] {
     const Arena::Scope scope(arena);
-    loaded.model.embed_images(backend, backend.upload({pixels.data(), 1, side, side, 3}),
+    loaded.model.embed_images(backend, backend.upload(std::span(&pixels, 1), side),
                               x.slice_rows(0, image_tokens));
     backend.synchronize();
   };

@@ -16,10 +16,10 @@
 
 #include "fvlm/core/error.hpp"
 #include "runtime/engine.hpp"
-#include "runtime/image.hpp"
 #include "tools/answer.hpp"
 #include "tools/command.hpp"
 #include "tools/options.hpp"
+#include "tools/pictures.hpp"
 #include "tools/report.hpp"
 #include "tools/terminal.hpp"
 
@@ -37,12 +37,16 @@ struct Options {
   EngineOptions engine;
   Sampling sampling;
   std::vector<std::string> image_files;
+  ImageOptions pictures;
 };
 
 class Chat {
  public:
-  Chat(Engine& engine, const Sampling& sampling, std::vector<Image> images)
-      : engine_(engine), sampling_(sampling), images_(std::move(images)) {}
+  Chat(Engine& engine, const Options& options, std::vector<Picture> images)
+      : engine_(engine),
+        sampling_(options.sampling),
+        picture_options_(options.pictures),
+        images_(std::move(images)) {}
 
   // Reads lines until the end; returns the exit code.
   int run();
@@ -58,7 +62,8 @@ class Chat {
 
   Engine& engine_;
   Sampling sampling_;
-  std::vector<Image> images_;  // for the next question
+  ImageOptions picture_options_;
+  std::vector<Picture> images_;  // for the next question
   std::vector<Turn> conversation_;
   std::optional<Statistics> last_;  // of the last answer
   bool interactive_ = isatty(STDIN_FILENO) != 0;
@@ -101,10 +106,10 @@ std::optional<int> Chat::handle_command(const std::string& line) {
     images_.clear();
   } else if (name == "/stats") {
     if (!last_) throw Error("/stats: there is no answer yet");
-    print_error_text(statistics_table(engine_.info(), *last_, std::nullopt));
+    print_error_text(statistics_table(engine_.info(), *last_));
   } else if (name == "/image") {
     if (argument.empty()) throw Error("/image: expected the name of a file");
-    images_.push_back(load_image(argument));
+    images_.push_back(prepare(engine_, open_picture(argument, picture_options_)));
   } else {
     throw Error("{}: no such command; /help lists them", name);
   }
@@ -156,10 +161,9 @@ void Chat::explain_length() const {
 
 int chat(const Options& options) {
   check_sampling(options.sampling);
-  std::vector<Image> images;
-  for (const std::string& file : options.image_files) images.push_back(load_image(file));
+  const auto pictures = open_pictures(options.image_files, options.pictures);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
-  return Chat(*engine, options.sampling, std::move(images)).run();
+  return Chat(*engine, options, prepare(*engine, pictures)).run();
 }
 
 }  // namespace
@@ -171,6 +175,7 @@ Command add_chat(CLI::App& program) {
   add_image_flag(*parser, options->image_files)->option_text("FILE");
   add_model_flags(*parser, options->engine);
   add_sampling_flags(*parser, options->sampling);
+  add_picture_flags(*parser, options->pictures);
   return {parser, [options] { return chat(*options); }};
 }
 

@@ -1,6 +1,5 @@
 // fastvlm describe: one prompt about one or more pictures, answered once. The flags are those of
 // FastVLM's predict.py, so that its users need to learn nothing.
-#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -8,10 +7,10 @@
 
 #include "fvlm/core/error.hpp"
 #include "runtime/engine.hpp"
-#include "runtime/image.hpp"
 #include "tools/answer.hpp"
 #include "tools/command.hpp"
 #include "tools/options.hpp"
+#include "tools/pictures.hpp"
 #include "tools/report.hpp"
 #include "tools/terminal.hpp"
 
@@ -22,34 +21,29 @@ struct Options {
   EngineOptions engine;
   Sampling sampling;
   std::vector<std::string> image_files;
+  ImageOptions pictures;
   std::string prompt = "Describe the image.";
   bool stats = false;
   bool json = false;
 };
 
-// What can be wrong is looked at from the quickest to the slowest: flags, pictures, checkpoint.
+// What can be wrong is looked at from the quickest to the slowest: flags, pictures' headers,
+// checkpoint, pictures.
 int describe(const Options& options) {
-  using Clock = std::chrono::steady_clock;
   check_sampling(options.sampling);
-  const Clock::time_point begin = Clock::now();
-  Turn turn{Turn::Role::kUser, options.prompt, {}};
-  for (const std::string& file : options.image_files) turn.images.push_back(load_image(file));
-  const double decode_images_s = std::chrono::duration<double>(Clock::now() - begin).count();
-
+  const auto pictures = open_pictures(options.image_files, options.pictures);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
   Request request;
-  request.conversation.push_back(std::move(turn));
+  request.conversation.push_back({Turn::Role::kUser, options.prompt, prepare(*engine, pictures)});
   request.sampling = options.sampling;
   const Answer answer =
       ask(*engine, std::move(request), options.json ? Show::kNothing : Show::kText);
   if (options.json) {
     const auto replace = nlohmann::json::error_handler_t::replace;  // folder names may be any bytes
-    write_output(
-        answer_json(engine->info(), answer.result, decode_images_s).dump(-1, ' ', false, replace) +
-        "\n");
+    write_output(answer_json(engine->info(), answer.result).dump(-1, ' ', false, replace) + "\n");
   }
   if (options.stats) {
-    print_error_text(statistics_table(engine->info(), answer.result.statistics, decode_images_s));
+    print_error_text(statistics_table(engine->info(), answer.result.statistics));
   }
   return answer.signal == 0 ? kExitSuccess : kExitSignal + answer.signal;
 }
@@ -64,6 +58,7 @@ Command add_describe(CLI::App& program) {
       ->option_text("TEXT");
   add_model_flags(*parser, options->engine);
   add_sampling_flags(*parser, options->sampling);
+  add_picture_flags(*parser, options->pictures);
   parser->add_flag("--stats", options->stats, "Print times and memory to standard error");
   parser->add_flag("--json", options->json, "Print one JSON object with text, tokens and times");
   return {parser, [options] { return describe(*options); }};

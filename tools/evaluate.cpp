@@ -16,10 +16,10 @@
 
 #include "fvlm/core/error.hpp"
 #include "runtime/engine.hpp"
-#include "runtime/image.hpp"
 #include "runtime/json_file.hpp"
 #include "tools/command.hpp"
 #include "tools/options.hpp"
+#include "tools/pictures.hpp"
 #include "tools/terminal.hpp"
 
 namespace fvlm {
@@ -30,6 +30,7 @@ struct Options {
   std::filesystem::path cases;
   std::filesystem::path images;
   std::filesystem::path answers;  // empty: not written
+  ImageOptions pictures;
   std::int64_t max_new_tokens = 64;
   bool json = false;
 };
@@ -112,16 +113,16 @@ std::map<std::string, Score> ask_all(Engine& engine, const std::vector<Case>& ca
   AnswersFile answers(options.answers);
   std::map<std::string, Score> scores;
   std::string image_name;
-  Image image;
+  Picture picture;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     progress.update(static_cast<double>(i) / static_cast<double>(cases.size()));
     const Case& asked = cases[i];
     if (i == 0 || asked.image != image_name) {  // cases about one image stand together
-      image = load_image(options.images / asked.image);
+      picture = prepare(engine, open_picture(options.images / asked.image, options.pictures));
       image_name = asked.image;
     }
     Request request;
-    request.conversation.push_back({Turn::Role::kUser, asked.prompt, {image}});
+    request.conversation.push_back({Turn::Role::kUser, asked.prompt, {picture}});
     request.sampling.temperature = 0;
     request.sampling.max_new_tokens = options.max_new_tokens;
     const Result result = engine.run(std::move(request));
@@ -197,6 +198,7 @@ Command add_evaluate(CLI::App& program) {
                    "End each answer after N tokens [64]")
       ->option_text("N");
   add_model_flags(*parser, options->engine);
+  add_picture_flags(*parser, options->pictures);
   parser->add_flag("--json", options->json, "Print one JSON object instead of a table");
   return {parser, [options] { return evaluate(*options); }};
 }

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 
 #include "runtime/engine.hpp"
@@ -16,13 +15,10 @@ std::int64_t peak_memory_bytes();
 // Makes peak_memory_bytes start from what is held now.
 void reset_peak_memory();
 
-// Aligned lines of stage, time and rate. `decode_images_s`: time to read the pictures' files, if
-// there were any.
-std::string statistics_table(const EngineInfo& info, const Statistics& statistics,
-                             std::optional<double> decode_images_s);
+// Aligned lines of stage, time and rate.
+std::string statistics_table(const EngineInfo& info, const Statistics& statistics);
 
 // The answer, what made it, and the same statistics.
-nlohmann::ordered_json answer_json(const EngineInfo& info, const Result& result,
-                                   double decode_images_s);
+nlohmann::ordered_json answer_json(const EngineInfo& info, const Result& result);
 
 }  // namespace fvlm

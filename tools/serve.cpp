@@ -21,6 +21,7 @@
 #include "tools/command.hpp"
 #include "tools/config_file.hpp"
 #include "tools/options.hpp"
+#include "tools/pictures.hpp"
 #include "tools/terminal.hpp"
 
 namespace fvlm {
@@ -228,8 +229,8 @@ void add_limit_flags(CLI::App& parser, Options& options) {
             "Frames that a client may send ahead of their answers");
   add_megabytes(parser, "--max-waiting-size", server.live.max_waiting_bytes,
                 "Files of all frames that wait");
-  add_megabytes(parser, "--max-decoded-size", server.max_decoded_bytes,
-                "Decoded pictures that wait for the engine");
+  add_megabytes(parser, "--max-decoded-size", server.pictures.max_bytes,
+                "Pictures that are decoded or wait for the engine");
   add_megabytes(parser, "--max-message-size", transport.max_message_bytes, "Longest message");
   add_megabytes(parser, "--max-body-size", transport.max_body_bytes, "Longest body of a request");
   add_megabytes(parser, "--max-unsent-size", transport.max_unsent_bytes,
@@ -244,7 +245,7 @@ void add_limit_flags(CLI::App& parser, Options& options) {
   add_seconds(parser, "--longest-turn", server.longest_turn,
               "Time that one turn of the engine may take; after that /livez fails, and systemd "
               "ends the server");
-  add_count(parser, "--decoders", server.decoders, "Threads that decode pictures");
+  add_count(parser, "--decoders", server.pictures.threads, "Threads that decode pictures");
   parser.add_option("--drain", options.drain_s, "Seconds that answers may take after SIGTERM [10]")
       ->check(CLI::NonNegativeNumber)
       ->option_text("SECONDS");
@@ -266,6 +267,7 @@ Command add_serve(CLI::App& program) {
   add_access_flags(*parser, *options);
   add_answer_flags(*parser, *options);
   add_limit_flags(*parser, *options);
+  add_picture_flags(*parser, options->server.pictures.image);
   parser
       ->add_option("--log-folder", options->log_folder, "Where server.log goes [~/ml-fastvlm-logs]")
       ->option_text("DIR");

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "runtime/image.hpp"
 #include "runtime/safetensors_writer.hpp"
 #include "runtime/trace_run.hpp"
 #include "tools/command.hpp"
 #include "tools/options.hpp"
+#include "tools/pictures.hpp"
 
 namespace fvlm {
 namespace {
@@ -19,6 +19,7 @@ namespace {
 struct Options {
   EngineOptions engine;
   std::string image_file;
+  ImageOptions pictures;
   std::vector<std::int32_t> prompt_ids;
   std::int64_t max_new_tokens = 1;
   std::string output;
@@ -31,7 +32,7 @@ int trace(const Options& options) {
                                   .device = options.engine.device,
                                   .precision = options.engine.precision,
                                   .threads = options.engine.threads},
-                                 load_image(options.image_file));
+                                 *open_picture(options.image_file, options.pictures).reader);
   std::vector<TensorHeader> headers;
   for (const TracedTensor& t : tensors) headers.push_back({t.name, DType::kF32, t.shape});
   SafetensorsWriter writer(options.output, std::move(headers));
@@ -46,6 +47,7 @@ Command add_trace(CLI::App& program) {
   CLI::App* parser = program.add_subcommand("trace", "Write what a model computes to a file");
   const auto options = std::make_shared<Options>();
   add_model_flags(*parser, options->engine);
+  add_picture_flags(*parser, options->pictures);
   parser->add_option("--image-file", options->image_file, "The picture")
       ->required()
       ->option_text("FILE (required)");

@@ -48,9 +48,13 @@ class Measurement {
  public:
   Measurement(GpuModel<E>& loaded, B::Cache& cache) : loaded_(loaded), cache_(cache) {
     const std::int64_t side = loaded.config.vision.image_size;
-    pixels_.resize(static_cast<std::size_t>(kMostImages * side * side * 3));
-    for (std::size_t i = 0; i < pixels_.size(); ++i)
-      pixels_[i] = static_cast<std::uint8_t>(i * 2654435761U >> 24);
+    const auto bytes = static_cast<std::size_t>(side * side * 3);
+    for (std::int64_t image = 0; image < kMostImages; ++image) {
+      const Pixels& pixels = pictures_.emplace_back(loaded.backend.pixel_memory(bytes));
+      for (std::size_t i = 0; i < bytes; ++i)
+        pixels[i] =
+            static_cast<std::uint8_t>((i + static_cast<std::size_t>(image)) * 2654435761U >> 24);
+    }
   }
 
   static std::int64_t pages_each(std::int64_t rows) { return (rows + kSteps) / kPageTokens + 1; }
@@ -61,7 +65,7 @@ class Measurement {
     B& backend = loaded_.backend;
     const Arena::Scope scope(backend.arena());
     const auto out = matrix(images * loaded_.config.vision.tokens());
-    const auto pixels = backend.upload(host_pixels(images));
+    const auto pixels = upload(images);
     return median_seconds(15, [&] {
       loaded_.model.embed_images(backend, pixels, out);
       backend.synchronize();
@@ -75,7 +79,7 @@ class Measurement {
       const Arena::Scope scope(backend.arena());
       const auto x = matrix(rows());
       const std::int64_t tokens = loaded_.config.vision.tokens();
-      loaded_.model.embed_images(backend, backend.upload(host_pixels(1)), x.slice_rows(0, tokens));
+      loaded_.model.embed_images(backend, upload(1), x.slice_rows(0, tokens));
       const std::vector<std::int32_t> text(kTextTokens, 1);
       loaded_.model.decoder.embed(backend, text, x.slice_rows(tokens, kTextTokens));
       DecoderBatch batch;
@@ -110,9 +114,9 @@ class Measurement {
   View<E> matrix(std::int64_t rows) {
     return loaded_.backend.arena().matrix<E>(rows, loaded_.config.text.hidden_size);
   }
-  FeatureMap<const std::uint8_t> host_pixels(std::int64_t images) const {
-    const std::int64_t side = loaded_.config.vision.image_size;
-    return {pixels_.data(), images, side, side, 3};
+  FeatureMap<const std::uint8_t> upload(std::int64_t images) {
+    return loaded_.backend.upload(std::span(pictures_).first(static_cast<std::size_t>(images)),
+                                  loaded_.config.vision.image_size);
   }
   std::span<const std::int32_t> pages(std::int64_t sequence) {
     const std::int64_t each = pages_each(rows());
@@ -133,7 +137,7 @@ class Measurement {
 
   GpuModel<E>& loaded_;
   B::Cache& cache_;
-  std::vector<std::uint8_t> pixels_;
+  std::vector<Pixels> pictures_;
   std::vector<std::int32_t> page_numbers_;
 };
 

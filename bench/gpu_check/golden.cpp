@@ -48,7 +48,7 @@ template <class E>
 bool check(GpuModel<E>& loaded, const PlainFile& expected, const std::string& picture) {
   constexpr bool kFloat = sizeof(E) == 4;
   const auto planes = expected.floats(picture + ".pixels");  // [3, side, side] in 0..1
-  std::vector<std::uint8_t> pixels(planes.size());
+  const Pixels pixels = loaded.backend.pixel_memory(planes.size());
   for (std::size_t i = 0; i < planes.size(); ++i) {
     const std::size_t plane = planes.size() / 3;
     pixels[i % plane * 3 + i / plane] = static_cast<std::uint8_t>(std::lround(planes[i] * 255));

@@ -76,7 +76,6 @@ class Cpu : public HostMemory {
 
   explicit Cpu(const CpuOptions& options = {});
 
-  Arena& arena() { return arena_; }
   // Gives the model its scratch memory.
   void reserve(std::size_t bytes);
   // "cpu (AVX3_DL, 2 threads)"
@@ -199,7 +198,6 @@ class Cpu : public HostMemory {
   int threads_;
   std::int64_t weight_bytes_ = 0;
   Buffer memory_;
-  Arena arena_;
   std::unique_ptr<MatMulCache> matmuls_ = std::make_unique<MatMulCache>();
   std::vector<ThreadWorkspace> workspaces_;
   Workspace token_rows_;

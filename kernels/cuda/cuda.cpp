@@ -3,7 +3,6 @@
 
 #include "kernels/cuda/cuda_memory-inl.hpp"
 #include "kernels/cuda/cuda_operations-inl.hpp"
-#include "kernels/cuda/cuda_resize-inl.hpp"
 
 namespace fvlm {
 

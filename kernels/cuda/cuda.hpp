@@ -18,13 +18,14 @@
 
 #include "fvlm/core/buffer.hpp"
 #include "fvlm/ops/backend.hpp"
-#include "fvlm/ops/resize.hpp"
+#include "fvlm/ops/pixels.hpp"
 #include "fvlm/ops/token_choice.hpp"
 #include "kernels/cuda/decoder.hpp"
 #include "kernels/cuda/depthwise.hpp"
 #include "kernels/cuda/encoder.hpp"
 #include "kernels/cuda/graph_cache.hpp"
 #include "kernels/cuda/memory.hpp"
+#include "kernels/cuda/pixel_pool.hpp"
 #include "kernels/cuda/staging.hpp"
 #include "kernels/cuda/stream.hpp"
 
@@ -78,10 +79,8 @@ class CudaBackend {
   // Bytes of all weights packed so far.
   std::int64_t weight_bytes() const { return weight_bytes_; }
 
-  FeatureMap<const std::uint8_t> upload(FeatureMap<const std::uint8_t> pixels);
-  // Memory for it grows with the largest picture.
-  void resize(FeatureMap<const std::uint8_t> picture, const ResizePlan& plan,
-              std::span<std::uint8_t> out);
+  Pixels pixel_memory(std::size_t bytes) { return pixel_pool_.take(bytes); }
+  FeatureMap<const std::uint8_t> upload(std::span<const Pixels> pictures, std::int64_t side);
   View<float> download(View<float> rows);
   View<float> download(View<BFloat16> rows);
   void copy(View<const E> from, View<E> to);
@@ -160,6 +159,11 @@ class CudaBackend {
     Event<target> begin{};
     Event<target> end{};
   };
+  // Pictures that may still be copied from.
+  struct Uploading {
+    std::vector<Pixels> pictures{};
+    Event<target> done{};
+  };
   // Makes the other stream and its memory those of all that follows.
   void change_sides();
 
@@ -173,9 +177,8 @@ class CudaBackend {
 
   std::unique_ptr<std::array<Staging<target>, 2>> packing_ =
       std::make_unique<std::array<Staging<target>, 2>>();  // by turns
-  std::unique_ptr<Staging<target>> pixels_ = std::make_unique<Staging<target>>();
-  std::unique_ptr<Staging<target>> picture_ = std::make_unique<Staging<target>>();
-  DeviceBuffer<target> resizing_;  // pictures, tables and results of resize()
+  PixelPool<target> pixel_pool_{};
+  std::unique_ptr<Uploading> uploading_ = std::make_unique<Uploading>();
   std::unique_ptr<Staging<target>> words_ = std::make_unique<Staging<target>>();
   std::unique_ptr<Staging<target>> choices_ = std::make_unique<Staging<target>>();
   PinnedBuffer<target> chosen_;  // tokens
@@ -251,6 +254,5 @@ extern template class CudaBackend<Target::kDevice, BFloat16>;
 static_assert(Backend<CudaBackend<Target::kEmulated, float>>);
 static_assert(Backend<CudaBackend<Target::kEmulated, BFloat16>>);
 static_assert(ChoosesTokens<CudaBackend<Target::kEmulated, BFloat16>>);
-static_assert(ResizesPictures<CudaBackend<Target::kEmulated, BFloat16>>);
 
 }  // namespace fvlm

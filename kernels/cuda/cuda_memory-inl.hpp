@@ -34,16 +34,17 @@ void CudaBackend<target, E>::reserve(std::size_t bytes) {
 // --------------------------------------------------------------------------
 
 template <Target target, class E>
-FeatureMap<const std::uint8_t> CudaBackend<target, E>::upload(
-    FeatureMap<const std::uint8_t> pixels) {
-  const auto there =
-      arena_.feature_map<std::uint8_t>(pixels.batch, pixels.height, pixels.width, pixels.channels);
-  const auto bytes = static_cast<std::size_t>(pixels.elements());
-  if (arena_.measures()) {
-    pixels_->reserve(bytes);
-  } else {
-    pixels_->send(*stream_, there.data, pixels.data, bytes);
+FeatureMap<const std::uint8_t> CudaBackend<target, E>::upload(std::span<const Pixels> pictures,
+                                                              std::int64_t side) {
+  const auto there = arena_.feature_map<std::uint8_t>(std::ssize(pictures), side, side, 3);
+  if (arena_.measures()) return there;
+  if (!uploading_->pictures.empty()) uploading_->done.synchronize();
+  uploading_->pictures.assign(pictures.begin(), pictures.end());
+  for (std::int64_t i = 0; i < there.batch; ++i) {
+    stream_->copy_to_device(there.row(i, 0), pictures[static_cast<std::size_t>(i)].get(),
+                            static_cast<std::size_t>(side * side * 3));
   }
+  stream_->record(uploading_->done);
   return there;
 }
 

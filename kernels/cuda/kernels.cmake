@@ -7,7 +7,6 @@ set(fvlm_cuda_kernels
   cuda/image_attention.cu
   cuda/layer_norm.cu
   cuda/linear.cu
-  cuda/resize.cu
   cuda/sampling.cu
   cuda/squeeze_excite.cu
   cuda/stem.cu

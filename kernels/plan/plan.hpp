@@ -60,9 +60,9 @@ class WithoutData : public HostMemory {
   struct Norm {};
   using Cache = CacheShape;
 
-  explicit WithoutData(const FormatChoice& formats = {}) : formats_(formats) {}
+  explicit WithoutData(const FormatChoice& formats = {})
+      : HostMemory(Arena::measuring()), formats_(formats) {}
 
-  Arena& arena() { return arena_; }
   const Sink& sink() const { return sink_; }
 
   Linear pack(const LinearSpec& spec, const HostLinear& = {}) const {
@@ -162,7 +162,6 @@ class WithoutData : public HostMemory {
   }
 
   FormatChoice formats_;
-  Arena arena_ = Arena::measuring();
   Sink sink_;
 };
 

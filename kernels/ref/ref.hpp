@@ -58,8 +58,6 @@ class Ref : public HostMemory {
     arena_ = Arena(memory_.as<std::byte>(), bytes);
   }
 
-  Arena& arena() { return arena_; }
-
   std::string description() const { return "ref"; }
   // Bytes of all matrices packed so far.
   std::int64_t weight_bytes() const { return weight_bytes_; }
@@ -99,7 +97,6 @@ class Ref : public HostMemory {
   FormatChoice formats_;
   std::int64_t weight_bytes_ = 0;
   Buffer memory_;
-  Arena arena_;
 };
 
 static_assert(Backend<Ref>);

@@ -10,7 +10,7 @@
 //                    many there are
 //   kScratchBudget   bytes of scratch memory that it may cost to encode several images in one pass
 // Shapes: View [rows, cols]; FeatureMap [batch, height, width, channels]. GELU is the erf form.
-// Besides, a backend may choose tokens (token_choice.hpp) and resize pictures (resize.hpp).
+// Besides, a backend may choose tokens (token_choice.hpp).
 // `out` never overlaps an input, except where "in place" is said.
 #pragma once
 
@@ -23,6 +23,7 @@
 #include "fvlm/ops/batch.hpp"
 #include "fvlm/ops/epilogue.hpp"
 #include "fvlm/ops/host_weights.hpp"
+#include "fvlm/ops/pixels.hpp"
 #include "fvlm/ops/spec.hpp"
 
 namespace fvlm {
@@ -52,17 +53,21 @@ struct CacheShape {
 template <class B>
 concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
                            FeatureMap<typename B::Element> map, View<typename B::Element> rows,
-                           View<float> logits, const typename B::Linear& linear,
-                           const typename B::Depthwise& depthwise, const typename B::Stem& stem,
-                           const typename B::Norm& norm, typename B::Cache& cache,
-                           const DecoderBatch& batch, const AttentionShape& shape,
-                           std::span<const std::int32_t> ids, std::int64_t n) {
+                           std::span<const Pixels> pictures, View<float> logits,
+                           const typename B::Linear& linear, const typename B::Depthwise& depthwise,
+                           const typename B::Stem& stem, const typename B::Norm& norm,
+                           typename B::Cache& cache, const DecoderBatch& batch,
+                           const AttentionShape& shape, std::span<const std::int32_t> ids,
+                           std::int64_t n) {
   { backend.arena() } -> std::same_as<Arena&>;
 
   // Views are of the backend's own memory, but for what these two take and give; a backend may put
   // work aside and return. HostMemory (host_memory.hpp) is all of it for backends on the host.
-  // Pixels from the host; those given back live as long as the arena's scope.
-  { backend.upload(pixels) } -> std::same_as<FeatureMap<const std::uint8_t>>;
+  // Memory for the pixels of a picture, from which upload() takes them best. Safe from any thread.
+  { backend.pixel_memory(std::size_t{}) } -> std::same_as<Pixels>;
+  // Pictures from the host, each [side, side, 3]; they live as long as the arena's scope. Whoever
+  // measures a pass gives empty ones.
+  { backend.upload(pictures, n) } -> std::same_as<FeatureMap<const std::uint8_t>>;
   // Rows for the host, as float32, once what computes them is done; until the next call.
   { backend.download(rows) } -> std::same_as<View<float>>;
   { backend.download(logits) } -> std::same_as<View<float>>;

@@ -1,17 +1,33 @@
 // What backends that compute in the host's own memory need to do to bring data there and back:
-// nothing.
+// hardly anything.
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
+#include "fvlm/core/arena.hpp"
 #include "fvlm/core/view.hpp"
+#include "fvlm/ops/pixels.hpp"
 
 namespace fvlm {
 
-struct HostMemory {
-  static FeatureMap<const std::uint8_t> upload(FeatureMap<const std::uint8_t> pixels) {
-    return pixels;
+class HostMemory {
+ public:
+  Arena& arena() { return arena_; }
+
+  static Pixels pixel_memory(std::size_t bytes) { return make_pixels(bytes); }
+  // One picture stays where it is, several are put side by side.
+  FeatureMap<const std::uint8_t> upload(std::span<const Pixels> pictures, std::int64_t side) {
+    const auto count = std::ssize(pictures);
+    if (count == 1) return {pictures.front().get(), 1, side, side, 3};
+    const auto together = arena_.feature_map<std::uint8_t>(count, side, side, 3);
+    if (arena_.measures()) return together;
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::copy_n(pictures[static_cast<std::size_t>(i)].get(), side * side * 3, together.row(i, 0));
+    }
+    return together;
   }
   static View<float> download(View<float> rows) { return rows; }
   static void copy(View<const float> from, View<float> to) {
@@ -28,6 +44,12 @@ struct HostMemory {
   static void run_pass(const Input&, View<E>, const Work& work) {
     work();
   }
+
+ protected:
+  HostMemory() = default;
+  explicit HostMemory(const Arena& arena) : arena_(arena) {}
+
+  Arena arena_;
 };
 
 }  // namespace fvlm
