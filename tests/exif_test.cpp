@@ -129,6 +129,9 @@ TEST_P(Exif, OtherTagsAreSkipped) {
             7);
   EXPECT_EQ(
       orientation_of(tiff().directory(2).entry(0x10f, 2, 20).number(30, 4).orientation(7).text), 1);
+  // Of a repeated tag only the first entry is looked at.
+  Tiff repeated = tiff().directory(3).entry(0x10f, 2, 1).number(0, 4);
+  EXPECT_EQ(orientation_of(repeated.entry(0x10f, 2, 20).number(48, 4).orientation(7).text), 7);
   // Only the first directory counts: here it is empty, and the next has the tag.
   EXPECT_EQ(orientation_of(tiff().directory(0).number(14, 4).number(1, 2).orientation(6).text), 1);
 }

@@ -77,7 +77,7 @@ TEST(ForeignFormat, OtherFilesAreNamedWithAdvice) {
 
 TEST(ForeignFormat, WhatIsUnknownIsNotNamed) {
   for (const std::string& text : {"This is not a picture at all.\n"s, "BM: a message"s, "P6"s,
-                                  "P8 x"s, "II*"s, ""s, "{\"a\": 1}"s}) {
+                                  "P8 x"s, "II*"s, ""s, "{\"a\": 1}"s, std::string(40, '\0')}) {
     EXPECT_EQ(foreign(text), "picture: not a picture of a known format are read") << text;
   }
 }
