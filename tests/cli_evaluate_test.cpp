@@ -49,6 +49,15 @@ TEST_F(Evaluate, CountsWholeAnswersByKind) {
   EXPECT_EQ(report["all"]["right"], 2);
 }
 
+TEST_F(Evaluate, FailsBelowTheScoreThatWasAskedFor) {
+  const std::string lines = line("a", "no such answer") + line("b", "nor this");
+  EXPECT_EQ(evaluate(lines, {"--at-least", "0"}).code, 0);
+  const Exit exit = evaluate(lines, {"--at-least", "1"});
+  EXPECT_EQ(exit.code, 1);
+  EXPECT_NE(exit.output.find("0 of      2"), std::string::npos) << exit.output;
+  EXPECT_EQ(exit.messages(), "fastvlm: 0 of 2 answers are right, fewer than --at-least 1\n");
+}
+
 TEST_F(Evaluate, WritesTheAnswersItGot) {
   const Exit exit = evaluate(line("a", "one") + line("b", "two"), {"--answers", answers()});
   ASSERT_EQ(exit.code, 0) << exit.errors;

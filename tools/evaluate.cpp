@@ -31,6 +31,7 @@ struct Options {
   std::filesystem::path images;
   std::filesystem::path answers;  // empty: not written
   std::int64_t max_new_tokens = 64;
+  std::int64_t at_least = 0;
   bool json = false;
 };
 
@@ -173,7 +174,10 @@ int evaluate(const Options& options) {
     total.asked += score.asked;
   }
   (options.json ? print_json : print_table)(engine->info(), scores, total);
-  return kExitSuccess;
+  if (total.right >= options.at_least) return kExitSuccess;
+  print_notice(fmt::format("{} of {} answers are right, fewer than --at-least {}", total.right,
+                           total.asked, options.at_least));
+  return kExitFailure;
 }
 
 }  // namespace
@@ -195,6 +199,11 @@ Command add_evaluate(CLI::App& program) {
   parser
       ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
                    "End each answer after N tokens [64]")
+      ->option_text("N");
+  parser
+      ->add_option("--at-least,--at_least", options->at_least,
+                   "Exit with code 1 if fewer than N answers are right [0]")
+      ->check(CLI::NonNegativeNumber)
       ->option_text("N");
   add_model_flags(*parser, options->engine);
   parser->add_flag("--json", options->json, "Print one JSON object instead of a table");
