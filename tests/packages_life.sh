@@ -14,7 +14,8 @@ fail() {
 
 dpkg --install ./"$name"_*.deb > log 2>&1 || fail "$(cat log)"
 if command -v systemd-analyze > /dev/null; then
-  systemd-analyze verify "$unit" || fail "the unit is wrong"
+  complaints=$(systemd-analyze verify "$unit" 2>&1 | grep -F "$name" || true)
+  [[ -z $complaints ]] || fail "$complaints"
 fi
 user=nobody flags=()
 if [[ $name == fastvlm ]]; then
