@@ -12,7 +12,7 @@ fail() {
   exit 1
 }
 
-dpkg --install ./"$name"_*.deb > log 2>&1 || fail "$(cat log)"
+dpkg --force-confnew --install ./"$name"_*.deb > log 2>&1 || fail "$(cat log)"
 if command -v systemd-analyze > /dev/null; then
   complaints=$(systemd-analyze verify "$unit" 2>&1 | grep -F "$name" || true)
   [[ -z $complaints ]] || fail "$complaints"
@@ -22,6 +22,7 @@ if [[ $name == fastvlm ]]; then
   user=fastvlm
   [[ $(stat -c '%U %a' /var/lib/fastvlm /var/log/fastvlm | sort -u) == "fastvlm 750" ]] ||
     fail "folders: $(ls -ld /var/lib/fastvlm /var/log/fastvlm)"
+  rm -rf /var/lib/fastvlm/model
   cp -r model /var/lib/fastvlm/model
   chown -R fastvlm: /var/lib/fastvlm/model
 else  # systemd would make a user and a folder; there may be no camera
