@@ -68,7 +68,7 @@ TEST_P(Dtype, Convert) {
 }
 
 TEST_P(Dtype, Bench) {
-  const json report = json::parse(run({"bench", "--runs", "1", "--json"}).output);
+  const json report = json::parse(run({"bench", "--runs", "1", "--threads", "1", "--json"}).output);
   EXPECT_EQ(report["precision"], GetParam());
   EXPECT_GT(report["limits"]["matmul_f32_flops"], 0);
 #ifdef __x86_64__
