@@ -1,6 +1,6 @@
 #include "capture/v4l2_source.hpp"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <linux/videodev2.h>
 
 #include <cerrno>

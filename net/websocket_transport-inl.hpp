@@ -42,7 +42,7 @@ class WebSocketTransport final : public Transport {
         events_(events),
         max_connections_(connections_allowed(options.max_connections)) {
     prepare(server_);
-    server_.init_asio();
+    server_.init_asio(&context_);
     server_.set_reuse_addr(true);
     server_.set_user_agent("fastvlm");
     server_.set_max_message_size(options.max_message_bytes);
@@ -71,7 +71,7 @@ class WebSocketTransport final : public Transport {
     schedule_looks_for_silence();
   }
 
-  // Connections are given up before the io_service that their sockets belong to.
+  // Connections are given up before the context that their sockets belong to.
   ~WebSocketTransport() override {
     exchanges_.clear();
     peers_.clear();
@@ -80,7 +80,7 @@ class WebSocketTransport final : public Transport {
   std::uint16_t port() const override { return port_; }
   void run() override { server_.run(); }
   void post(std::function<void()> work) override {
-    asio::post(server_.get_io_service(), [this, work = std::move(work)] { survives(work); });
+    asio::post(context_, [this, work = std::move(work)] { survives(work); });
   }
   void after(std::chrono::milliseconds time, std::function<void()> work) override {
     server_.set_timer(time.count(), [this, work = std::move(work)](const std::error_code& error) {
@@ -166,7 +166,7 @@ class WebSocketTransport final : public Transport {
     }
     if (Clock::now() >= deadline) {
       for (const auto& [id, peer] : peers_) cut(peer);
-      asio::post(server_.get_io_service(), [this] { server_.stop(); });
+      asio::post(context_, [this] { server_.stop(); });
       return;
     }
     after(kLook, [this, deadline] { wait_for_end(deadline); });
@@ -328,6 +328,7 @@ class WebSocketTransport final : public Transport {
   std::uint64_t next_id_ = 1;
   std::map<ConnectionId, ConnectionPtr> peers_;
   std::map<ExchangeId, std::shared_ptr<Exchange>> exchanges_;
+  asio::io_context context_;
   Server server_;
 };
 

@@ -1,6 +1,8 @@
 // Finds the weight files of a folder and makes one set of tensors of them.
 #include "runtime/checkpoint.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,7 @@
 #include "runtime/random_checkpoint.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>

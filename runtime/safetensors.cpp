@@ -1,6 +1,8 @@
 // The safetensors reader. A header entry is trusted only after every check below.
 #include "runtime/safetensors.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>

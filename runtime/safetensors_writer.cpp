@@ -1,6 +1,8 @@
 // The safetensors writer: lays out the header, then counts what each tensor still needs.
 #include "runtime/safetensors_writer.hpp"
 
+#include <fmt/ranges.h>
+
 #include <fcntl.h>
 #include <unistd.h>
 

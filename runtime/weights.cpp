@@ -1,5 +1,7 @@
 #include "runtime/weights.hpp"
 
+#include <fmt/ranges.h>
+
 #include <cstring>
 #include <set>
 #include <string_view>

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <exception>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,9 +25,10 @@ struct Mode {
 
 // oneDNN emulates it where AVX-512 is, and refuses on processors without, such as Arm's.
 bool multiplies_bf16() {
+  const BFloat16 one(1);
   try {
-    return packed_bytes(64, 64, true) > 0;
-  } catch (const std::exception&) {
+    return PackedMatrix(1, 1, true, &one).bytes() > 0;
+  } catch (const Error&) {
     return false;
   }
 }

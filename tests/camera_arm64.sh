@@ -10,7 +10,6 @@ for program in aarch64-linux-gnu-g++ qemu-aarch64; do
     exit 1
   }
 done
-cmake --preset camera-arm64 --log-level=WARNING
-cmake --build --preset camera-arm64
+tools/build.sh camera-arm64
 # Timing says nothing here, and the tests that start programs do so through the emulator.
 ctest --preset camera-arm64 --exclude-regex 'ClientCost' "$@"

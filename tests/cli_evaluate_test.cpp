@@ -1,6 +1,7 @@
 // fastvlm evaluate: scores by kind, and what it refuses. The demo model has to know its scenes.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -49,6 +50,15 @@ TEST_F(Evaluate, CountsWholeAnswersByKind) {
   EXPECT_EQ(report["all"]["right"], 2);
 }
 
+TEST_F(Evaluate, FailsBelowTheScoreThatWasAskedFor) {
+  const std::string lines = line("a", "no such answer") + line("b", "nor this");
+  EXPECT_EQ(evaluate(lines, {"--at-least", "0"}).code, 0);
+  const Exit exit = evaluate(lines, {"--at-least", "1"});
+  EXPECT_EQ(exit.code, 1);
+  EXPECT_NE(exit.output.find("0 of      2"), std::string::npos) << exit.output;
+  EXPECT_EQ(exit.messages(), "fastvlm: 0 of 2 answers are right, fewer than --at-least 1\n");
+}
+
 TEST_F(Evaluate, WritesTheAnswersItGot) {
   const Exit exit = evaluate(line("a", "one") + line("b", "two"), {"--answers", answers()});
   ASSERT_EQ(exit.code, 0) << exit.errors;
@@ -66,6 +76,19 @@ TEST_F(Evaluate, NamesWhatIsWrong) {
   expect_refusal(evaluate(R"({"image":"none.png","prompt":"?","answer":"","kind":""})"),
                  {"none.png"});
   expect_refusal(evaluate(line("a", "b"), {"--answers", "/none/answers.jsonl"}), {"/none"});
+}
+
+// What README.md shows and demo.sh asks for, with matrix units and without.
+TEST(DemoModel, ScoresWhatTheReadmeSays) {
+  const std::string images = FVLM_SOURCE "/tools/demo/images";
+  for (const char* isa : {"ALL", "AVX2"}) {
+    ::setenv("ONEDNN_MAX_CPU_ISA", isa, 1);
+    const Exit exit =
+        run_program({"evaluate", "--model-path", FVLM_SOURCE "/tools/demo/model", "--cases",
+                     images + "/cases.jsonl", "--images", images, "--at-least", "92"});
+    EXPECT_EQ(exit.code, 0) << isa << ": " << exit.output << exit.errors;
+  }
+  ::unsetenv("ONEDNN_MAX_CPU_ISA");
 }
 
 TEST(DemoModel, KnowsScenesItNeverSaw) {

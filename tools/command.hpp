@@ -17,6 +17,7 @@ struct Command {
 };
 
 inline constexpr int kExitSuccess = 0;
+inline constexpr int kExitFailure = 1;   // it ran, and the result is not what was asked for
 inline constexpr int kExitError = 2;     // wrong flags, files or settings
 inline constexpr int kExitSignal = 128;  // + the number of the signal that ended the work
 

@@ -1,5 +1,5 @@
 // fastvlm convert: any checkpoint to one that loads at once.
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <functional>

@@ -31,15 +31,6 @@ stage() {
   printf '    (%d s)\n' $((SECONDS - start))
 }
 
-# build PRESET TARGET
-build() {
-  cmake --preset "$1" --log-level=WARNING > "$scratch/configure.log" || {
-    cat "$scratch/configure.log" >&2
-    return 1
-  }
-  cmake --build --preset "$1" --target "$2"
-}
-
 # describe CHECKPOINT PICTURE PROMPT: the answer as it is made, then what it cost.
 describe() {
   printf '\n%s\n  > %s\n  ' "$2" "$3"
@@ -61,8 +52,9 @@ describe_scenes() {
   describe "$model" "$images/0003.webp" "Read the text."
 }
 
+# Fails below what README.md promises, which every instruction set reaches.
 evaluate() {
-  "$program" evaluate --model-path "$model" --cases "$images/cases.jsonl" --images "$images"
+  "$program" evaluate --model-path "$model" --cases "$images/cases.jsonl" --images "$images" --at-least 92
 }
 
 # Prints the first folder under checkpoints/ that holds a whole model.
@@ -124,8 +116,8 @@ serve() {
 }
 
 stage "packages" tools/install_packages.sh
-stage "build" build cpu fastvlm
-stage "build the camera client" build camera fastvlm-camera
+stage "build" tools/build.sh cpu fastvlm
+stage "build the camera client" tools/build.sh camera fastvlm-camera
 stage "the demo model describes" describe_scenes
 stage "all questions about $images, whole answers counted" evaluate
 checkpoint=$(find_checkpoint)

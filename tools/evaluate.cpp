@@ -32,6 +32,7 @@ struct Options {
   std::filesystem::path answers;  // empty: not written
   ImageOptions pictures;
   std::int64_t max_new_tokens = 64;
+  std::int64_t at_least = 0;
   bool json = false;
 };
 
@@ -174,7 +175,10 @@ int evaluate(const Options& options) {
     total.asked += score.asked;
   }
   (options.json ? print_json : print_table)(engine->info(), scores, total);
-  return kExitSuccess;
+  if (total.right >= options.at_least) return kExitSuccess;
+  print_notice(fmt::format("{} of {} answers are right, fewer than --at-least {}", total.right,
+                           total.asked, options.at_least));
+  return kExitFailure;
 }
 
 }  // namespace
@@ -196,6 +200,11 @@ Command add_evaluate(CLI::App& program) {
   parser
       ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
                    "End each answer after N tokens [64]")
+      ->option_text("N");
+  parser
+      ->add_option("--at-least,--at_least", options->at_least,
+                   "Exit with code 1 if fewer than N answers are right [0]")
+      ->check(CLI::NonNegativeNumber)
       ->option_text("N");
   add_model_flags(*parser, options->engine);
   add_picture_flags(*parser, options->pictures);

@@ -1,6 +1,6 @@
 // fastvlm info: the tree of modules with the shapes a checkpoint stores, and what the model costs
 // in memory and arithmetic. Both come from the model's own description: nothing is loaded.
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what fastvlm is built from (third_party/README.md says what each is for) on Debian 12,
+# Installs what fastvlm is built from (third_party/README.md says what each is for) on Debian 12 and 13,
 # Ubuntu 24.04 and later. Does nothing, and needs no network, if everything is there already.
 set -euo pipefail
 
@@ -14,7 +14,7 @@ USAGE
   exit 2
 }
 
-compilers=(g++ cmake ninja-build pkg-config)
+compilers=(g++ cmake ninja-build pkg-config dpkg-dev file)
 camera=(
   libfmt-dev nlohmann-json3-dev libcli11-dev libjpeg-dev
   libwebsocketpp-dev libasio-dev libssl-dev libspdlog-dev libgtest-dev
@@ -22,6 +22,8 @@ camera=(
 engine=(
   libdnnl-dev libhwy-dev libboost-context-dev
   libpng-dev libwebp-dev libgif-dev libheif-dev libutf8proc-dev libzip-dev zlib1g-dev libbenchmark-dev
+  # Decoders of HEIC and AVIF, where they are packages of their own.
+  'libheif-plugin-libde265?' 'libheif-plugin-dav1d?'
 )
 vivid=(qemu-system-x86 busybox-static)
 arm64=(
@@ -29,7 +31,7 @@ arm64=(
   {libfmt-dev,libjpeg-dev,libssl-dev,libspdlog-dev,libgtest-dev}:arm64
 )
 
-packages=()
+packages=()  # those that end in "?": where the distribution has them
 foreign=
 for flag in "$@"; do
   case $flag in
@@ -51,19 +53,34 @@ fail() {
 
 if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
   echo "This is not a Debian or Ubuntu system. If the build misses something, install what" >&2
-  echo "corresponds to: ${packages[*]}" >&2
+  echo "corresponds to: ${packages[*]%\?}" >&2
   exit 0
 fi
 
-# Other architectures' packages, for a cross compiler, may be there as well.
+# installed PACKAGE. Other architectures' packages, for a cross compiler, may be there as well.
 architecture=$(dpkg --print-architecture)
-missing=()
-for package in "${packages[@]}"; do
-  status=$(dpkg-query --show --showformat='${Architecture} ${db:Status-Status}\n' "$package" 2> /dev/null || true)
-  wanted=$architecture
-  [[ $package == *:* ]] && wanted=${package#*:}
-  grep -Eqx "($wanted|all) installed" <<< "$status" || missing+=("$package")
-done
+installed() {
+  local wanted=$architecture
+  [[ $1 == *:* ]] && wanted=${1#*:}
+  dpkg-query --show --showformat='${Architecture} ${db:Status-Status}\n' "$1" 2> /dev/null |
+    grep -Eqx "($wanted|all) installed"
+}
+
+# exists PACKAGE: in the lists that apt-get has.
+exists() {
+  [[ -n $(apt-cache show "$1" 2> /dev/null) ]]
+}
+
+find_missing() {
+  local package name
+  missing=()
+  for package in "${packages[@]}"; do
+    name=${package%\?}
+    if ! installed "$name" && { [[ $package == "$name" ]] || exists "$name"; }; then missing+=("$name"); fi
+  done
+}
+
+find_missing
 if [[ ${#missing[@]} -eq 0 ]]; then
   echo "All ${#packages[@]} packages are installed."
   exit 0
@@ -76,16 +93,15 @@ if [[ $(id -u) -ne 0 ]]; then
   as_root=(sudo)
 fi
 
-echo "Installing ${missing[*]}"
 # DEBIAN_FRONTEND goes through env, because sudo does not pass variables on.
 apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
 [[ -z $foreign ]] || "${as_root[@]}" dpkg --add-architecture "$foreign"
-"${apt_get[@]}" update || fail "apt-get update failed; is the network there?"
-# libheif's decoders are packages of their own since its version 1.17.
-if [[ " ${missing[*]} " == *" libheif-dev "* ]]; then
-  for plugin in libheif-plugin-libde265 libheif-plugin-dav1d; do
-    ! apt-cache show "$plugin" > /dev/null 2>&1 || missing+=("$plugin")
-  done
+# Without a network apt-get only warns, unless it is told. One source of many may fail, if it is not one of ours.
+lists=new
+"${apt_get[@]}" -o APT::Update::Error-Mode=any update || lists=old
+find_missing
+echo "Installing ${missing[*]}"
+if ! "${apt_get[@]}" install --yes --no-install-recommends "${missing[@]}" > /dev/null; then
+  [[ $lists == new ]] || fail "apt-get could not fetch the lists of packages: is there a network? Missing are ${missing[*]}"
+  fail "apt-get could not install ${missing[*]}"
 fi
-"${apt_get[@]}" install --yes --no-install-recommends "${missing[@]}" > /dev/null ||
-  fail "apt-get could not install: ${missing[*]}"

@@ -1,5 +1,5 @@
 // fastvlm make-checkpoint: random weights in the released layout and real sizes.
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 #include <string>

@@ -1,6 +1,6 @@
 #include "tools/options.hpp"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <cstddef>

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that must pass before a change lands, from a fresh clone on Debian 12 or Ubuntu 24.04:
+# Everything that must pass before a change lands, from a fresh clone on Debian 12 or 13, or Ubuntu 24.04:
 #   packages   installed if they are missing
 #   format     clang-format, where version 14 is installed
 #   cpu        the optimised build, without warnings, and all tests
@@ -47,14 +47,6 @@ print_summary() {
 }
 trap print_summary EXIT
 
-# build PRESET [TARGET...]: everything, or some targets.
-build() {
-  local preset=$1
-  shift
-  cmake --preset "$preset" --log-level=WARNING
-  cmake --build --preset "$preset" ${1:+--target "$@"}
-}
-
 # Those that measure time run alone (tests/CMakeLists.txt).
 run_tests() {
   local preset=$1
@@ -80,21 +72,21 @@ export TSAN_OPTIONS=halt_on_error=1
 
 phase "packages" tools/install_packages.sh
 phase "format" tools/format.sh --check
-phase "cpu: build" build cpu
+phase "cpu: build" tools/build.sh cpu
 phase "cpu: tests" run_tests cpu
-phase "camera: build" build camera
+phase "camera: build" tools/build.sh camera
 phase "camera: tests" run_tests camera
 if [[ $quick == false ]]; then
   phase "vivid" test_vivid
   # Without the plain loops of Ref, and the emulated device, on whole models, which are long under a
   # sanitizer: the tests of the backends cover their operations.
-  phase "asan: build" build asan
+  phase "asan: build" tools/build.sh asan
   export GTEST_FILTER='-*GoldenTest*_ref:*EngineLive*_emulated'
   phase "asan: tests" run_tests asan
   # One OpenMP thread: the sanitizer does not know how libgomp's threads wait for each other. What is
   # tested are the engine's own threads.
   export OMP_NUM_THREADS=1
-  phase "tsan: build" build tsan engine_test server_test camera_unit_test camera_client_test
+  phase "tsan: build" tools/build.sh tsan engine_test server_test camera_unit_test camera_client_test
   export GTEST_FILTER='*Engine*_cpu'
   phase "tsan: engine" build/tsan/bin/engine_test --gtest_brief=1
   unset GTEST_FILTER
@@ -102,7 +94,7 @@ if [[ $quick == false ]]; then
   phase "tsan: camera" build/tsan/bin/camera_unit_test --gtest_brief=1
   phase "tsan: camera" build/tsan/bin/camera_client_test --gtest_brief=1
   if has_libfuzzer; then
-    phase "fuzz: build" build fuzz
+    phase "fuzz: build" tools/build.sh fuzz
     phase "fuzz: tests" run_tests fuzz
   else
     printf '\n=== fuzz: clang++ with libFuzzer is not installed; left out\n'

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <mutex>
 #include <type_traits>
 #include <utility>
 
@@ -18,13 +19,24 @@ void gelu_in_place(View<float> x) {
   for (std::int64_t r = 0; r < x.rows; ++r) simd::gelu(x.row(r), x.cols);
 }
 
+// One answer for both kinds of kernels, so that ONEDNN_MAX_CPU_ISA stands for a whole machine.
+void follow_onednn() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    if (const int bits = product_vector_bits(); bits != 0) simd::limit_vectors(bits);
+  });
+}
+
 }  // namespace
 
 Cpu::Cpu(const CpuOptions& options)
     : formats_(options.formats),
       bf16_products_(options.bf16_products.value_or(has_native_bf16())),
-      threads_(options.threads > 0 ? options.threads : omp_get_num_procs()),
-      workspaces_(static_cast<std::size_t>(threads_)) {}
+      threads_(options.threads),
+      workspaces_(static_cast<std::size_t>(threads_)) {
+  assert(threads_ > 0);
+  follow_onednn();
+}
 
 void Cpu::reserve(std::size_t bytes) {
   memory_ = Buffer(bytes);
@@ -55,7 +67,7 @@ void Cpu::multiply_packed(View<const In> in, const Linear& weights, bool accumul
                           .bf16_out = std::is_same_v<Out, BFloat16>,
                           .bias = !weights.bias.empty(),
                           .accumulate = accumulate};
-  matmuls_->get(shape).run(in.data, weights.weight.as<std::byte>(), weights.bias_data(), out.data);
+  matmuls_->multiply(shape, in.data, weights.packed, weights.bias_data(), out.data);
 }
 
 template void Cpu::multiply_packed(View<const float>, const Linear&, bool, View<float>);
@@ -88,7 +100,7 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
   const float* bias = weights.bias.empty() ? nullptr : weights.bias.data() + some.first;
   const auto multiply = [&](const void* rows, float* to) {
     const void* input = shape.bf16 ? static_cast<const void*>(in.narrow) : in.wide;
-    matmuls_->get(shape).run(input, rows, bias, to);
+    matmuls_->multiply(shape, input, rows, bias, to);
   };
   if (multiplied_in_place(weights)) {
     shape.out = some.count;

@@ -27,7 +27,7 @@ namespace fvlm {
 
 struct CpuOptions {
   FormatChoice formats{};
-  int threads = 0;  // 0: one for each core
+  int threads = 1;
   // Multiply in bf16 where the format is not f32. Absent: if the processor does so itself.
   std::optional<bool> bf16_products{};
 };
@@ -43,8 +43,9 @@ class Cpu : public HostMemory {
     std::int64_t in = 0;
     Rows rows = Rows::kPositions;
     WeightFormat format = WeightFormat::kF32;
-    std::int64_t stride = 0;  // elements of a padded row; 0: packed for oneDNN
-    Buffer weight;
+    std::int64_t stride = 0;  // elements of a padded row
+    Buffer weight{};          // rows; empty if the matrix is packed for oneDNN
+    PackedMatrix packed{};
     Buffer scales{};          // of a quantised matrix
     std::vector<float> bias;  // [out], or empty
 

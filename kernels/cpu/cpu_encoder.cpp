@@ -165,7 +165,7 @@ void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::in
                         .weight_stride = head_dim,
                         .out_stride = tokens,
                         .bf16 = std::is_same_v<T, BFloat16>};
-      matmuls_->get(shape).run(queries + t * head_dim, keys, nullptr, scores);
+      matmuls_->multiply(shape, queries + t * head_dim, keys, nullptr, scores);
       float reciprocals[kQueries];
       for (std::int64_t r = 0; r < rows; ++r) {
         reciprocals[r] = simd::softmax(scores + r * tokens, weights + r * tokens, tokens, scale);
@@ -174,7 +174,7 @@ void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::in
       shape.in_stride = tokens;
       shape.weight_rows_are_inputs = true;
       shape.out_stride = out.stride;
-      matmuls_->get(shape).run(weights, values, nullptr, out.row(first + t) + column);
+      matmuls_->multiply(shape, weights, values, nullptr, out.row(first + t) + column);
       for (std::int64_t r = 0; r < rows; ++r) {
         float* row = out.row(first + t + r) + column;
         for (std::int64_t d = 0; d < head_dim; ++d) row[d] *= reciprocals[r];

@@ -12,7 +12,6 @@ Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
                 .in = host.in,
                 .rows = spec.rows,
                 .format = formats_.of(spec),
-                .weight = {},
                 .bias = host.bias};
   const bool packed = spec.rows == Rows::kPositions;
   if (packed && !bf16_products_) linear.format = WeightFormat::kF32;
@@ -23,12 +22,12 @@ Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
     linear.weight = converted_rows(host, linear.format, linear.stride);
   }
   if (packed) {
-    const bool bf16 = linear.format == WeightFormat::kBF16;
-    const Buffer rows = std::exchange(linear.weight, Buffer(packed_bytes(host.in, host.out, bf16)));
-    pack_weights(host.in, host.out, bf16, rows.as<std::byte>(), linear.weight.as<std::byte>());
-    linear.stride = 0;
+    const Buffer rows = std::exchange(linear.weight, {});
+    linear.packed =
+        PackedMatrix(host.in, host.out, linear.format == WeightFormat::kBF16, rows.as<std::byte>());
   }
-  weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes() + linear.scales.bytes());
+  weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes() + linear.packed.bytes() +
+                                             linear.scales.bytes());
   return linear;
 }
 

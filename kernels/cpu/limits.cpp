@@ -31,9 +31,6 @@ double best_seconds(int runs, const Work& work) {
 // Every thread multiplies matrices of its own by one of size [size, size]: no thread waits for
 // another.
 double matmul_flops(int threads, std::int64_t rows, std::int64_t size, bool bf16) {
-  MatMulCache cache;
-  const MatMul& product = cache.get(
-      {.rows = rows, .in = size, .out = size, .in_stride = size, .out_stride = size, .bf16 = bf16});
   // Ordinary numbers, in either type: zeros are multiplied faster than real data on some machines.
   const auto fill = [&](const Buffer& buffer) {
     if (bf16) {
@@ -49,13 +46,17 @@ double matmul_flops(int threads, std::int64_t rows, std::int64_t size, bool bf16
   const std::size_t element = bf16 ? sizeof(BFloat16) : sizeof(float);
   std::vector<Buffer> in(static_cast<std::size_t>(threads));
   std::vector<Buffer> out(static_cast<std::size_t>(threads));
-  const Buffer weights(packed_bytes(size, size, bf16));
-  fill(weights);
+  const Buffer weight_rows(size * size * element);
+  fill(weight_rows);
+  const PackedMatrix weights(size, size, bf16, weight_rows.as<std::byte>());
   for (std::size_t t = 0; t < in.size(); ++t) {
     in[t] = Buffer(rows * size * element);
     out[t] = Buffer(rows * size * sizeof(float));
     fill(in[t]);
   }
+  const MatMulShape shape{
+      .rows = rows, .in = size, .out = size, .in_stride = size, .out_stride = size, .bf16 = bf16};
+  MatMulCache products;
   // About the same work for each size.
   const auto repeats = static_cast<int>(8'000'000'000 / (rows * size * size));
   const double seconds = best_seconds(6, [&] {
@@ -63,8 +64,7 @@ double matmul_flops(int threads, std::int64_t rows, std::int64_t size, bool bf16
     for (int t = 0; t < threads; ++t) {
       const auto i = static_cast<std::size_t>(t);
       for (int repeat = 0; repeat < repeats; ++repeat) {
-        product.run(in[i].as<std::byte>(), weights.as<std::byte>(), nullptr,
-                    out[i].as<std::byte>());
+        products.multiply(shape, in[i].as<std::byte>(), weights, nullptr, out[i].as<std::byte>());
       }
     }
   });
@@ -108,7 +108,8 @@ double read_bandwidth(int threads) {
 }  // namespace
 
 CpuLimits measure_cpu_limits(int threads) {
-  return {matmul_flops(threads, false), matmul_flops(threads, true), read_bandwidth(threads)};
+  return {matmul_flops(threads, false), has_native_bf16() ? matmul_flops(threads, true) : 0,
+          read_bandwidth(threads)};
 }
 
 }  // namespace fvlm

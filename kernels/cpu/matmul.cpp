@@ -2,19 +2,16 @@
 
 #include <omp.h>
 
+#include <cassert>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 
-#include "fvlm/core/buffer.hpp"
 #include "fvlm/core/error.hpp"
 
 namespace fvlm {
 namespace {
 
 using dnnl::memory;
-
-// Rows for which packed weights are laid out; the order hardly depends on it.
-constexpr std::int64_t kTypicalRows = 256;
 
 const dnnl::engine& engine() {
   static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
@@ -53,19 +50,8 @@ dnnl::matmul::primitive_desc describe(const MatMulShape& s, const memory::desc& 
 #endif
 }
 
-memory::desc packed_weights(std::int64_t in, std::int64_t out, bool bf16) {
-  const MatMulShape typical{.rows = kTypicalRows,
-                            .in = in,
-                            .out = out,
-                            .in_stride = in,
-                            .out_stride = out,
-                            .bf16 = bf16,
-                            .bias = true};
-  const memory::desc any({in, out}, type(bf16), memory::format_tag::any);
-  return describe(typical, any).weights_desc();
-}
-
-// Limits oneDNN to the calling thread while it decides how to divide a product.
+// Limits oneDNN to the calling thread: while it decides how to divide a product, on which the order
+// of packed weights depends, and while it multiplies.
 class OneThread {
  public:
   OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -77,16 +63,69 @@ class OneThread {
   int before_;
 };
 
-class OneDnnMatMul final : public MatMul {
+memory::desc fastest_order(std::int64_t in, std::int64_t out, bool bf16) {
+  // The order hardly depends on the rows.
+  const MatMulShape typical{.rows = 256,
+                            .in = in,
+                            .out = out,
+                            .in_stride = in,
+                            .out_stride = out,
+                            .bf16 = bf16,
+                            .bias = true};
+  const OneThread limit;
+  return describe(typical, {{in, out}, type(bf16), memory::format_tag::any}).weights_desc();
+}
+
+bool instruction_set_includes(dnnl::cpu_isa wanted) {
+  // The values of cpu_isa are sets of bits, so that a later instruction set includes an earlier.
+  const auto have = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  return (have & static_cast<unsigned>(wanted)) == static_cast<unsigned>(wanted);
+}
+
+}  // namespace
+
+bool has_native_bf16() {
+  return instruction_set_includes(dnnl::cpu_isa::avx512_core_bf16);
+}
+
+int product_vector_bits() {
+#ifdef __x86_64__
+  if (instruction_set_includes(dnnl::cpu_isa::avx512_core)) return 512;
+  return instruction_set_includes(dnnl::cpu_isa::avx2) ? 256 : 128;
+#else
+  return 0;
+#endif
+}
+
+struct PackedMatrix::Layout {
+  memory::desc order;
+};
+
+PackedMatrix::PackedMatrix(std::int64_t in, std::int64_t out, bool bf16, const void* rows) try
+    : layout_(std::make_shared<const Layout>(fastest_order(in, out, bf16))),
+      values_(layout_->order.get_size()) {
+  const MatMulShape stored{.in = in, .out = out, .weight_stride = in, .bf16 = bf16};
+  memory from(stored_weights(stored), engine(), const_cast<void*>(rows));
+  memory to(layout_->order, engine(), values_.as<std::byte>());
+  dnnl::stream stream(engine());
+  dnnl::reorder(from, to).execute(stream, from, to);
+  stream.wait();
+} catch (const dnnl::error& e) {
+  throw Error("oneDNN cannot multiply by a matrix {}x{}{}: {}", in, out, bf16 ? " in bf16" : "",
+              e.what());
+}
+
+class MatMulCache::Product {
  public:
-  explicit OneDnnMatMul(const MatMulShape& shape)
-      : description_(describe(shape, shape.weight_stride == 0
-                                         ? packed_weights(shape.in, shape.out, shape.bf16)
-                                         : stored_weights(shape))),
+  Product(const MatMulShape& shape, const memory::desc& weights)
+      : description_(describe(shape, weights)),
         bias_(bias_vector(shape)),
         primitive_(description_) {}
 
-  void run(const void* in, const void* weights, const float* bias, void* out) const override {
+  bool reads(const memory::desc& weights) const { return description_.weights_desc() == weights; }
+
+  void run(const void* in, const void* weights, const float* bias, void* out) const {
+    const OneThread limit;
     thread_local dnnl::stream stream(engine());
     const auto wrap = [](const memory::desc& d, const void* p) {
       return memory(d, engine(), const_cast<void*>(p));
@@ -113,41 +152,41 @@ class OneDnnMatMul final : public MatMul {
   dnnl::matmul primitive_;
 };
 
-}  // namespace
+MatMulCache::MatMulCache() = default;
+MatMulCache::~MatMulCache() = default;
 
-bool has_native_bf16() {
-  // The values of cpu_isa are sets of bits, so that a later instruction set includes an earlier.
-  const auto have = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto want = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  return (have & want) == want;
-}
-
-std::size_t packed_bytes(std::int64_t in, std::int64_t out, bool bf16) {
-  return packed_weights(in, out, bf16).get_size();
-}
-
-void pack_weights(std::int64_t in, std::int64_t out, bool bf16, const void* rows, void* packed) {
-  const MatMulShape stored{.in = in, .out = out, .weight_stride = in, .bf16 = bf16};
-  memory from(stored_weights(stored), engine(), const_cast<void*>(rows));
-  memory to(packed_weights(in, out, bf16), engine(), packed);
-  dnnl::stream stream(engine());
-  dnnl::reorder(from, to).execute(stream, from, to);
-  stream.wait();
-}
-
-const MatMul& MatMulCache::get(const MatMulShape& shape) {
+const MatMulCache::Product& MatMulCache::product(const MatMulShape& shape,
+                                                 const PackedMatrix* packed) {
   const std::lock_guard lock(mutex_);
   auto& compiled = compiled_[shape];
+  if (packed != nullptr && !packed->layout_) throw Error("a matrix without numbers is multiplied");
   if (!compiled) {
     const OneThread limit;
     try {
-      compiled = std::make_unique<const OneDnnMatMul>(shape);
+      compiled = std::make_unique<const Product>(
+          shape, packed != nullptr ? packed->layout_->order : stored_weights(shape));
     } catch (const dnnl::error& e) {
       throw Error("oneDNN cannot multiply {}x{} by {}x{}{}: {}", shape.rows, shape.in, shape.in,
                   shape.out, shape.bf16 ? " in bf16" : "", e.what());
     }
   }
+  if (packed != nullptr && !compiled->reads(packed->layout_->order)) {
+    throw Error("the product {}x{} by {}x{} reads weights in another order than these have",
+                shape.rows, shape.in, shape.in, shape.out);
+  }
   return *compiled;
+}
+
+void MatMulCache::multiply(const MatMulShape& shape, const void* in, const void* weights,
+                           const float* bias, void* out) {
+  assert(shape.weight_stride != 0);
+  product(shape, nullptr).run(in, weights, bias, out);
+}
+
+void MatMulCache::multiply(const MatMulShape& shape, const void* in, const PackedMatrix& weights,
+                           const float* bias, void* out) {
+  assert(shape.weight_stride == 0);
+  product(shape, &weights).run(in, weights.values_.as<std::byte>(), bias, out);
 }
 
 }  // namespace fvlm

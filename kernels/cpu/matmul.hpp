@@ -10,6 +10,8 @@
 #include <memory>
 #include <mutex>
 
+#include "fvlm/core/buffer.hpp"
+
 namespace fvlm {
 
 // out = in W^T (+ bias) (+ out): in [rows, in], W [out, in], out [rows, out].
@@ -18,7 +20,7 @@ struct MatMulShape {
   std::int64_t in = 0;
   std::int64_t out = 0;
   std::int64_t in_stride = 0;           // elements between rows
-  std::int64_t weight_stride = 0;       // elements between rows; 0: packed, see pack_weights
+  std::int64_t weight_stride = 0;       // elements between rows; 0: a PackedMatrix
   bool weight_rows_are_inputs = false;  // W is stored as [in, out]
   std::int64_t out_stride = 0;
   bool bf16 = false;        // inputs and weights are bfloat16, else float32; sums are float32
@@ -29,28 +31,55 @@ struct MatMulShape {
   auto operator<=>(const MatMulShape&) const = default;
 };
 
-class MatMul {
- public:
-  virtual ~MatMul() = default;
-  virtual void run(const void* in, const void* weights, const float* bias, void* out) const = 0;
-};
-
-// Whether this processor multiplies bfloat16 itself; if not, float32 is several times faster.
+// Whether this processor multiplies bfloat16 itself; if not, float32 is several times faster, and
+// oneDNN may know no product in bfloat16 at all.
 bool has_native_bf16();
 
-// Matrices in the order in which oneDNN reads them fastest.
-std::size_t packed_bytes(std::int64_t in, std::int64_t out, bool bf16);
-// `rows` is the matrix [out, in] without gaps.
-void pack_weights(std::int64_t in, std::int64_t out, bool bf16, const void* rows, void* packed);
+// The widest vectors that oneDNN uses here, in bits: fewer than the processor has where
+// ONEDNN_MAX_CPU_ISA says so. 0 where oneDNN does not tell, as on Arm.
+int product_vector_bits();
 
-// Compiled products by shape. Safe to use from several threads.
-class MatMulCache {
+// A matrix in the order in which oneDNN reads it fastest. Which order that is depends on its
+// version, the processor and the number of threads: it is asked for once, here, and what it says
+// stays with the matrix.
+class PackedMatrix {
  public:
-  const MatMul& get(const MatMulShape& shape);
+  PackedMatrix() = default;
+  // From `rows`, the matrix [out, in] without gaps, in bfloat16 or float32. Throws Error if oneDNN
+  // cannot multiply by it on this processor.
+  PackedMatrix(std::int64_t in, std::int64_t out, bool bf16, const void* rows);
+
+  std::size_t bytes() const { return values_.bytes(); }
 
  private:
+  friend class MatMulCache;
+  struct Layout;
+
+  std::shared_ptr<const Layout> layout_;
+  Buffer values_;
+};
+
+// Products, compiled when they are first wanted. Safe to use from several threads. `bias` is null
+// where the shape has none. Throws Error if oneDNN cannot multiply so, or would read a matrix in
+// another order than it was packed in.
+class MatMulCache {
+ public:
+  MatMulCache();
+  ~MatMulCache();
+
+  void multiply(const MatMulShape& shape, const void* in, const void* weights, const float* bias,
+                void* out);
+  void multiply(const MatMulShape& shape, const void* in, const PackedMatrix& weights,
+                const float* bias, void* out);
+
+ private:
+  class Product;
+
+  // `packed`: null for weights as the shape says.
+  const Product& product(const MatMulShape& shape, const PackedMatrix* packed);
+
   std::mutex mutex_;
-  std::map<MatMulShape, std::unique_ptr<const MatMul>> compiled_;
+  std::map<MatMulShape, std::unique_ptr<const Product>> compiled_;
 };
 
 }  // namespace fvlm

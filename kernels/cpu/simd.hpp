@@ -134,5 +134,7 @@ void rotate(float* heads, std::int64_t count, std::int64_t head_dim, const float
 
 // The instruction set in use, e.g. "AVX3_DL".
 const char* instruction_set();
+// From now on leaves out the x86 instruction sets whose vectors have more bits than these.
+void limit_vectors(int bits);
 
 }  // namespace fvlm::simd

@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/simd_elementwise.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include <hwy/targets.h>
 
 #include "kernels/cpu/simd_math-inl.hpp"
 
@@ -153,6 +154,10 @@ void rotate(float* heads, std::int64_t count, std::int64_t head_dim, const float
 
 const char* instruction_set() {
   return HWY_DYNAMIC_DISPATCH(target_name)();
+}
+
+void limit_vectors(int bits) {
+  hwy::DisableTargets((bits < 512 ? HWY_AVX3 : 0) | (bits < 256 ? HWY_AVX2 : 0));
 }
 
 }  // namespace fvlm::simd

@@ -1,37 +1,45 @@
-# The Debian packages fastvlm (the engine and its server) and fastvlm-camera, each with its unit:
+# What `cmake --install` writes beside the programs, and the Debian packages fastvlm (the engine and its server)
+# and fastvlm-camera, each with its unit:
 #     cpack --config build/PRESET/CPackConfig.cmake -B build/PRESET/packages
+# tools/deploy/install.sh builds one, installs and starts it.
 set(CPACK_COMPONENTS_ALL "")
 
 # fvlm_package(COMPONENT NAME CONFIG UNIT): what both have.
 function(fvlm_package component name config unit)
   string(TOUPPER ${component} upper)
   install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENT ${component})
-  install(FILES ${unit} DESTINATION /lib/systemd/system COMPONENT ${component})
-  install(FILES ${config} DESTINATION /etc/${name} COMPONENT ${component})
+  install(CODE "
+    set(FVLM_NAME \"${name}\")
+    set(FVLM_UNIT \"${unit}\")
+    set(FVLM_CONFIG \"${config}\")
+    set(FVLM_WRITTEN \"${CMAKE_BINARY_DIR}/package\")" COMPONENT ${component})
+  install(SCRIPT ${CMAKE_SOURCE_DIR}/tools/deploy/install_service.cmake COMPONENT ${component})
   install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION share/doc/${name} RENAME copyright COMPONENT ${component})
   cmake_path(GET config FILENAME config_name)
   set(control ${CMAKE_BINARY_DIR}/package/${name})
   file(CONFIGURE OUTPUT ${control}/conffiles CONTENT "/etc/${name}/${config_name}\n")
-  configure_file(${CMAKE_SOURCE_DIR}/tools/deploy/postinst.in ${control}/postinst @ONLY)
-  configure_file(${CMAKE_SOURCE_DIR}/tools/deploy/prerm.in ${control}/prerm @ONLY)
+  foreach(script postinst prerm postrm)
+    configure_file(${CMAKE_SOURCE_DIR}/tools/deploy/${script}.in ${control}/${script} @ONLY)
+    list(APPEND scripts ${control}/${script})
+  endforeach()
   set(CPACK_DEBIAN_${upper}_PACKAGE_NAME ${name} PARENT_SCOPE)
   set(CPACK_DEBIAN_${upper}_PACKAGE_SHLIBDEPS ON PARENT_SCOPE)
   set(CPACK_DEBIAN_${upper}_PACKAGE_SECTION video PARENT_SCOPE)
-  set(CPACK_DEBIAN_${upper}_PACKAGE_CONTROL_EXTRA "${control}/postinst;${control}/prerm;${control}/conffiles" PARENT_SCOPE)
+  set(CPACK_DEBIAN_${upper}_PACKAGE_CONTROL_EXTRA "${scripts};${control}/conffiles" PARENT_SCOPE)
   set(CPACK_COMPONENTS_ALL ${CPACK_COMPONENTS_ALL} ${component} PARENT_SCOPE)
 endfunction()
 
 if(FVLM_ENGINE)
+  # The server has a user and a folder for its model; see fastvlm.service.
+  set(state_user fastvlm)
   set(deploy ${CMAKE_SOURCE_DIR}/tools/deploy)
-  # The unit is written for a program that was copied to /usr/local; a package's is in /usr.
-  file(READ ${deploy}/fastvlm.service unit)
-  string(REPLACE /usr/local/bin/ /usr/bin/ unit "${unit}")
-  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/package/fastvlm.service CONTENT "${unit}" @ONLY)
-  fvlm_package(server fastvlm ${deploy}/fastvlm.toml ${CMAKE_BINARY_DIR}/package/fastvlm.service)
+  fvlm_package(server fastvlm ${deploy}/fastvlm.toml ${deploy}/fastvlm.service)
+  set(CPACK_DEBIAN_SERVER_PACKAGE_DEPENDS "passwd")
   set(CPACK_DEBIAN_SERVER_DESCRIPTION "A native runtime and server for FastVLM, Apple's
  vision-language model, for processors and NVIDIA GPUs.")
 endif()
 if(FVLM_CAMERA)
+  set(state_user "")
   set(deploy ${CMAKE_SOURCE_DIR}/capture/deploy)
   fvlm_package(camera fastvlm-camera ${deploy}/camera.conf ${deploy}/fastvlm-camera.service)
   set(CPACK_DEBIAN_CAMERA_DESCRIPTION "Sends a camera's pictures to a FastVLM server, and shows
@@ -46,5 +54,10 @@ if(CPACK_COMPONENTS_ALL)
   set(CPACK_DEB_COMPONENT_INSTALL ON)
   set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
   set(CPACK_STRIP_FILES ON)
+  set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_SOURCE_DIR}/tools/deploy/package_tools.cmake)
   include(CPack)
+  if(NOT FVLM_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+    add_test(NAME packages_test COMMAND ${CMAKE_SOURCE_DIR}/tests/packages.sh ${CMAKE_BINARY_DIR})
+    set_tests_properties(packages_test PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+  endif()
 endif()
