@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <asio.hpp>
 #include <map>
+#include <memory>
 #include <system_error>
 #include <websocketpp/config/asio_no_tls.hpp>
 #include <websocketpp/server.hpp>
@@ -56,7 +57,8 @@ class WebPageTransport final : public PageTransport {
  public:
   WebPageTransport(EventLoop& loop, const PageAddress& address, PageEvents& events)
       : loop_(loop),
-        limits_(address.max_connections, address.max_connections_per_address),
+        limits_(std::make_shared<net::ConnectionLimits>(address.max_connections,
+                                                        address.max_connections_per_address)),
         events_(events) {
     server_.init_asio(&loop.context());
     server_.set_reuse_addr(true);
@@ -193,8 +195,8 @@ class WebPageTransport final : public PageTransport {
     std::error_code error;  // it is gone
     const auto endpoint = connection->get_raw_socket().remote_endpoint(error);
     if (!error) connection->client = net::client_of(endpoint.address().to_string());
-    auto place =
-        limits_.take(connection->client, [this, handle] { cut(server_.get_con_from_hdl(handle)); });
+    auto place = limits_->take(connection->client,
+                               [this, handle] { cut(server_.get_con_from_hdl(handle)); });
     if (place) {
       connection->place = *std::move(place);
     } else {
@@ -399,7 +401,7 @@ class WebPageTransport final : public PageTransport {
   }
 
   EventLoop& loop_;
-  net::ConnectionLimits limits_;
+  std::shared_ptr<net::ConnectionLimits> limits_;
   PageEvents& events_;
   std::function<void()> wish_ = [] {};
   ViewerId next_id_ = 1;

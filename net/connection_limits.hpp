@@ -4,13 +4,15 @@
 // one is the new connection refused.
 //
 // Knows nothing of sockets: any transport tells it of each connection and how to cut it. For one
-// thread, and longer-lived than its places. C++17, for the transports.
+// thread. Its places share it, because connections may outlive their transport in the queue of an
+// event loop. C++17, for the transports.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -19,15 +21,15 @@
 
 namespace fvlm::net {
 
-class ConnectionLimits {
+class ConnectionLimits : public std::enable_shared_from_this<ConnectionLimits> {
  public:
   // A connection's, as long as it is open.
   class Place {
    public:
     Place() = default;
-    Place(ConnectionLimits& limits, std::uint64_t id) : limits_(&limits), id_(id) {}
-    Place(Place&& other) noexcept
-        : limits_(std::exchange(other.limits_, nullptr)), id_(other.id_) {}
+    Place(std::shared_ptr<ConnectionLimits> limits, std::uint64_t id)
+        : limits_(std::move(limits)), id_(id) {}
+    Place(Place&& other) noexcept = default;
     Place& operator=(Place&& other) noexcept {
       std::swap(limits_, other.limits_);
       std::swap(id_, other.id_);
@@ -45,7 +47,7 @@ class ConnectionLimits {
     }
 
    private:
-    ConnectionLimits* limits_ = nullptr;
+    std::shared_ptr<ConnectionLimits> limits_{};
     std::uint64_t id_ = 0;
   };
 
@@ -63,7 +65,7 @@ class ConnectionLimits {
     }
     const std::uint64_t id = next_id_++;
     open_.emplace(id, Open{client, *std::move(share), std::move(cut)});
-    return Place(*this, id);
+    return Place(shared_from_this(), id);
   }
 
   std::size_t open() const { return open_.size(); }

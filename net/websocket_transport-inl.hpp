@@ -17,6 +17,7 @@
 #include <asio.hpp>
 #include <exception>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -40,9 +41,10 @@ class WebSocketTransport final : public Transport {
                      const Prepare& prepare)
       : options_(options),
         events_(events),
-        limits_(connections_allowed(options.max_connections),
-                share_of(connections_allowed(options.max_connections),
-                         options.max_connections_per_address)) {
+        limits_(std::make_shared<ConnectionLimits>(
+            connections_allowed(options.max_connections),
+            share_of(connections_allowed(options.max_connections),
+                     options.max_connections_per_address))) {
     prepare(server_);
     server_.init_asio();
     server_.set_reuse_addr(true);
@@ -80,7 +82,7 @@ class WebSocketTransport final : public Transport {
   }
 
   std::uint16_t port() const override { return port_; }
-  std::uint64_t refused_connections() const override { return limits_.refused(); }
+  std::uint64_t refused_connections() const override { return limits_->refused(); }
   void run() override { server_.run(); }
   void post(std::function<void()> work) override {
     asio::post(server_.get_io_service(), [this, work = std::move(work)] { survives(work); });
@@ -178,8 +180,8 @@ class WebSocketTransport final : public Transport {
   void accept(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
     connection->client = client_of(*connection);
-    auto place =
-        limits_.take(connection->client, [this, handle] { cut(server_.get_con_from_hdl(handle)); });
+    auto place = limits_->take(connection->client,
+                               [this, handle] { cut(server_.get_con_from_hdl(handle)); });
     if (place) {
       connection->place = *std::move(place);
     } else {
@@ -334,7 +336,7 @@ class WebSocketTransport final : public Transport {
   TransportOptions options_;
   TransportEvents& events_;
   std::uint16_t port_ = 0;
-  ConnectionLimits limits_;
+  std::shared_ptr<ConnectionLimits> limits_;
   std::uint64_t next_id_ = 1;
   std::map<ConnectionId, ConnectionPtr> peers_;
   std::map<ExchangeId, std::shared_ptr<Exchange>> exchanges_;

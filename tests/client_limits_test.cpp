@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -51,9 +52,9 @@ class ConnectionLimitsTest : public testing::Test {
  protected:
   using Place = std::optional<ConnectionLimits::Place>;
   Place connect(int number, const std::string& client) {
-    return limits_.take(client, [this, number] { cut_.push_back(number); });
+    return limits_->take(client, [this, number] { cut_.push_back(number); });
   }
-  ConnectionLimits limits_{5, 3};
+  std::shared_ptr<ConnectionLimits> limits_ = std::make_shared<ConnectionLimits>(5, 3);
   std::vector<int> cut_;
 };
 
@@ -64,11 +65,11 @@ TEST_F(ConnectionLimitsTest, TheLongestIdleOfAClientMakesWayForItsNext) {
   places.at(1)->keep();
   EXPECT_TRUE(places.emplace_back(connect(4, "a")));
   EXPECT_EQ(cut_, std::vector<int>{2}) << "1 has asked for something, 0 is another's";
-  EXPECT_EQ(limits_.open(), 4U);
+  EXPECT_EQ(limits_->open(), 4U);
   places.at(3)->keep();
   places.at(4)->keep();
   EXPECT_FALSE(connect(5, "a")) << "all have asked";
-  EXPECT_EQ(limits_.refused(), 2U);
+  EXPECT_EQ(limits_->refused(), 2U);
   places.at(3).reset();
   EXPECT_TRUE(places.emplace_back(connect(6, "a")));
   EXPECT_EQ(cut_.size(), 1U);
@@ -81,13 +82,20 @@ TEST_F(ConnectionLimitsTest, TheLongestIdleOfAllMakesWayAtTheLimitOfAll) {
   EXPECT_TRUE(places.emplace_back(connect(5, "new")));
   EXPECT_EQ(cut_, std::vector<int>{1});
   places.at(1).reset();  // the one that was cut ends, and frees no second place
-  EXPECT_EQ(limits_.open(), 5U);
+  EXPECT_EQ(limits_->open(), 5U);
   for (auto& place : places) {
     if (place) place->keep();
   }
   EXPECT_FALSE(connect(6, "newer"));
   places.clear();
-  EXPECT_EQ(limits_.open(), 0U);
+  EXPECT_EQ(limits_->open(), 0U);
+}
+
+TEST_F(ConnectionLimitsTest, PlacesOutliveTheirTransport) {
+  const Place place = connect(0, "a");
+  const std::weak_ptr<ConnectionLimits> limits = limits_;
+  limits_.reset();
+  EXPECT_FALSE(limits.expired()) << "the place gives itself back to it";
 }
 
 class KeyGuardTest : public testing::Test {

@@ -188,7 +188,8 @@ INSTANTIATE_TEST_SUITE_P(
     Limits, WaitingFrames,
     testing::Values(net::LiveOptions{.max_new_tokens = 1900, .max_waiting_frames_per_address = 1},
                     net::LiveOptions{.max_new_tokens = 1900,
-                                     .max_waiting_bytes_per_address = jpeg().size()}));
+                                     .max_waiting_bytes_per_address = jpeg().size()}),
+    [](const auto& test) { return test.index == 0 ? "by_number" : "by_size"; });
 
 TEST_F(Strangers, WrongKeysAreCountedLoggedAndSlowedDown) {
   std::atomic<int> logged = 0;
