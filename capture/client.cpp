@@ -61,7 +61,8 @@ Page::Controls Client::page_controls() {
             link_.set_interval(Milliseconds(static_cast<std::int64_t>(seconds * 1000)));
             change_state([&](PageState& state) { state.interval = seconds; });
           },
-          [this] { plan(); }, [this](const std::string& line) { log_(Level::kInfo, line); }};
+          [this] { plan(); }, [this](const std::string& line) { log_(Level::kInfo, line); },
+          [this](const std::string& line) { log_(Level::kWarning, line); }};
 }
 
 Link::Events Client::link_events() {

@@ -40,6 +40,9 @@ struct Counters {
   Counter skipped{};
   Counter failed{};
   Counter unanswered{};  // the connection broke first
+  // The page.
+  Counter wrong_keys{};
+  Counter refused_keys{};  // without a look, because of wrong ones before
 };
 
 }  // namespace fvlm::capture

@@ -149,6 +149,7 @@ class Try : public std::enable_shared_from_this<Try<Config>> {
   std::string failure() const {
     const int status = static_cast<int>(connection_->get_response_code());
     if (status == 401) return "the server asks for another API key";
+    if (status == 429) return "the server lets this address wait: too many wrong API keys";
     if (status >= 300) return "the server answered with HTTP status " + std::to_string(status);
     return connection_->get_ec().message();
   }

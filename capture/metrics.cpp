@@ -95,6 +95,11 @@ std::string metrics_text(const Counters& c, const Gauges& gauges) {
                   {"unanswered", c.unanswered}});
   text += family("fastvlm_camera_connections_total", "Connections to the server.", "event",
                  {{"opened", c.connected}, {"lost", c.disconnected}});
+  text += one("fastvlm_camera_wrong_keys_total", "counter",
+              "Requests for the page with a wrong key.", c.wrong_keys.value()) +
+          one("fastvlm_camera_keys_refused_total", "counter",
+              "Requests refused without a look at their key, because of wrong ones before.",
+              c.refused_keys.value());
   text += one("process_open_fds", "gauge", "Open file descriptors.", open_descriptors()) +
           one("process_resident_memory_bytes", "gauge", "Memory in use.", resident_bytes()) +
           one("process_cpu_seconds_total", "counter", "Processor time.", busy_seconds());

@@ -17,6 +17,7 @@ constexpr std::size_t kHistory = 50;
 constexpr double kShortestInterval = 0.02;
 constexpr double kLongestInterval = 3600;
 constexpr std::size_t kLongestPrompt = 8000;
+constexpr std::size_t kFreeWrongKeys = 5;
 
 PageAnswer text_answer(int status, const std::string& text) {
   return {status, "text/plain; charset=utf-8", text + "\n", {}};
@@ -36,13 +37,19 @@ PageAnswer file_answer(const net::PageFile& file) {
 }  // namespace
 
 Page::Page(EventLoop& loop, PageOptions options, Counters& counters, Controls controls)
-    : options_(std::move(options)), counters_(counters), controls_(std::move(controls)) {
+    : options_(std::move(options)),
+      key_(options_.key, kFreeWrongKeys),
+      counters_(counters),
+      controls_(std::move(controls)) {
   const PageAddress& address = options_.address;
   if (!net::is_loopback(address.host) && options_.key.empty() && !options_.open_to_all) {
     throw std::runtime_error(
         fmt::format("{} can be reached by others, who would see the camera: give --page-key-file "
                     "FILE, or --open-to-all if they may",
                     address.host));
+  }
+  if (const auto wrong = net::wrong_origin(options_.allowed_origins)) {
+    throw std::runtime_error(*wrong);
   }
   transport_ = PageTransport::listen(loop, address, *this);
   transport_->on_wish([this] { controls_.moved(); });
@@ -83,40 +90,71 @@ void Page::set_state(const PageState& state) {
   for (const ViewerId id : ours_) transport_->send(id, text);
 }
 
-std::optional<PageAnswer> Page::refusal(const PageRequest& request) const {
-  const bool open = options_.key.empty() && !options_.open_to_all;
-  if (open && !net::names_loopback(request.host)) {
+std::optional<PageAnswer> Page::refusal(const net::HttpRequest& request) const {
+  if (!key_.asks() && !options_.open_to_all && !net::names_loopback(request.host)) {
     return text_answer(403, "this page is for this machine only");
   }
-  if (!net::origin_is_welcome(request.origin, request.host, options_.allowed_origins)) {
-    return text_answer(403, "pages of other sites may not use this camera");
+  // The page's files say nothing to anybody who embeds them, and links lead to them.
+  const bool harmless = request.origin.empty() && net::page_file(request.path);
+  if (!harmless && caller_of(request, options_.allowed_origins) == net::Caller::kForeign) {
+    return text_answer(
+        403, "pages of other sites may not use this camera; --allow-origin would let them");
   }
-  if (options_.key.empty() || net::carries_key(request.authorization, options_.key)) {
-    return std::nullopt;
+  return std::nullopt;
+}
+
+std::optional<PageAnswer> Page::refusal_for_key(const net::HttpRequest& request) {
+  using Kind = net::KeyGuard::Verdict::Kind;
+  if (!key_.asks()) return std::nullopt;
+  const auto [kind, wait] = key_.check(request.client, request.authorization);
+  if (kind == Kind::kRight) return std::nullopt;
+  if (kind == Kind::kWait) {
+    counters_.refused_keys.add();
+    PageAnswer answer =
+        text_answer(429, fmt::format("too many wrong keys; try again in {} s", wait.count()));
+    answer.headers.emplace_back("Retry-After", std::to_string(wait.count()));
+    return answer;
+  }
+  if (kind == Kind::kWrong) {
+    counters_.wrong_keys.add();
+    controls_.warn(fmt::format("⚠️ viewer {} gave a wrong key", request.peer));
   }
   PageAnswer answer = text_answer(401, "the key is needed");
   answer.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm-camera\"");
   return answer;
 }
 
-PageAnswer Page::on_upgrade(const PageRequest& request) {
+PageAnswer Page::on_upgrade(const net::HttpRequest& request) {
   if (auto no = refusal(request)) return *no;
+  if (auto no = refusal_for_key(request)) return *no;
   if (request.path != "/ws") return text_answer(404, "WebSockets are at /ws");
   return {101, "", "", {}};
 }
 
-PageAnswer Page::on_request(const PageRequest& request) {
+PageAnswer Page::on_request(const net::HttpRequest& request) {
+  PageAnswer answer = answer_to(request);
+  // Pages of sites on the list may embed a picture, others may not: neither those of other sites
+  // nor those of this host's other ports, among which may be anybody's program.
+  const auto caller = caller_of(request, options_.allowed_origins);
+  answer.headers.emplace_back("Cross-Origin-Resource-Policy",
+                              caller == net::Caller::kAllowed ? "cross-origin" : "same-origin");
+  return answer;
+}
+
+PageAnswer Page::answer_to(const net::HttpRequest& request) {
+  if (auto no = refusal(request)) return *no;
   if (request.method != "GET") {
     return text_answer(405, "only GET is understood");
   }
   if (request.path == "/healthz") return health();
-  if (auto no = refusal(request)) return *no;
+  if (auto no = refusal_for_key(request)) return *no;
   if (const auto file = net::page_file(request.path)) return file_answer(*file);
   if (request.path == "/metrics") {
     const Gauges gauges{state_.camera_live, state_.server == "ready", transport_->viewers()};
     return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(counters_, gauges), {}};
   }
   PageAnswer answer;
+  answer.headers = {{"Cache-Control", "no-store"}, {"Vary", "Origin, Referer, Sec-Fetch-Site"}};
   if (request.path == "/snapshot.jpg") {
     if (!state_.camera_live) return text_answer(503, state_.camera);
     answer.follow = PageAnswer::Follow::kPicture;
@@ -136,7 +174,7 @@ PageAnswer Page::health() const {
       fmt::format("camera: {}\nserver: {}", state_.camera_live ? "live" : "lost", state_.server));
 }
 
-void Page::on_open(ViewerId id, const PageRequest& request) {
+void Page::on_open(ViewerId id, const net::HttpRequest& request) {
   viewers_.insert(id);
   controls_.log(fmt::format("🔌 viewer {} connected", request.peer));
 }

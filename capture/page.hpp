@@ -21,6 +21,7 @@
 #include "capture/messages.hpp"
 #include "capture/page_transport.hpp"
 #include "capture/picture.hpp"
+#include "net/key_guard.hpp"
 
 namespace fvlm::capture {
 
@@ -39,6 +40,7 @@ class Page final : private PageEvents {
     std::function<void(double seconds)> interval{};
     std::function<void()> moved{};  // ask wants_picture() and next_time() again
     std::function<void(const std::string& line)> log{};
+    std::function<void(const std::string& line)> warn{};
   };
 
   // Begins to listen. Throws std::runtime_error if it cannot, or if the options would let anybody
@@ -58,16 +60,20 @@ class Page final : private PageEvents {
   void stop() { transport_->stop(); }
 
  private:
-  PageAnswer on_upgrade(const PageRequest& request) override;
-  PageAnswer on_request(const PageRequest& request) override;
-  void on_open(ViewerId id, const PageRequest& request) override;
+  PageAnswer on_upgrade(const net::HttpRequest& request) override;
+  PageAnswer on_request(const net::HttpRequest& request) override;
+  void on_open(ViewerId id, const net::HttpRequest& request) override;
   void on_text(ViewerId id, const std::string& text) override;
   void on_close(ViewerId id) override;
 
-  std::optional<PageAnswer> refusal(const PageRequest& request) const;
+  // The refusal of a request from elsewhere.
+  std::optional<PageAnswer> refusal(const net::HttpRequest& request) const;
+  std::optional<PageAnswer> refusal_for_key(const net::HttpRequest& request);
+  PageAnswer answer_to(const net::HttpRequest& request);
   PageAnswer health() const;
 
   PageOptions options_;
+  net::KeyGuard key_;
   Counters& counters_;
   Controls controls_;
   PageState state_{};

@@ -3,17 +3,21 @@
 //   the queue of unsent bytes has no bound          a ping follows each picture, and while two have
 //                                                   not come back, pictures are left out
 //   a peer that stalls is kept for ever             no pong and no end of a write: cut
-//   out of descriptors, accepting spins             few connections, counted by their objects: the
-//                                                   end of a plain HTTP exchange calls no handler
+//   out of descriptors, accepting spins             few connections, each with a place in its
+//                                                   object: the end of HTTP calls no handler
 //   a deferred answer has no timer                  ours
 #include "capture/page_transport.hpp"
 
 #include <algorithm>
 #include <asio.hpp>
 #include <map>
+#include <memory>
 #include <system_error>
 #include <websocketpp/config/asio_no_tls.hpp>
 #include <websocketpp/server.hpp>
+
+#include "net/address.hpp"
+#include "net/connection_limits.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -25,7 +29,14 @@ constexpr std::chrono::milliseconds kPicturePatience{2'000};
 constexpr std::uint64_t kUnderway = 2;  // pictures on the way to one viewer
 constexpr char kBoundary[] = "fastvlm-frame";
 
+// What we keep of a connection, as a part of websocketpp's own object.
+struct ConnectionState : websocketpp::connection_base {
+  net::ConnectionLimits::Place place{};
+  std::string client{};  // net::client_of() the other side
+};
+
 struct Config : websocketpp::config::asio {
+  using connection_base = ConnectionState;
   static const websocketpp::log::level alog_level = websocketpp::log::alevel::none;
   static const websocketpp::log::level elog_level = websocketpp::log::elevel::none;
 };
@@ -33,6 +44,7 @@ using Server = websocketpp::server<Config>;
 using Handle = websocketpp::connection_hdl;
 using ConnectionPtr = Server::connection_ptr;
 using Shared = std::shared_ptr<const std::string>;
+using Headers = decltype(PageAnswer::headers);
 
 void append(const Picture& picture, std::string& to) {
   to.reserve(picture.size());
@@ -44,7 +56,10 @@ void append(const Picture& picture, std::string& to) {
 class WebPageTransport final : public PageTransport {
  public:
   WebPageTransport(EventLoop& loop, const PageAddress& address, PageEvents& events)
-      : loop_(loop), max_connections_(address.max_connections), events_(events) {
+      : loop_(loop),
+        limits_(std::make_shared<net::ConnectionLimits>(address.max_connections,
+                                                        address.max_connections_per_address)),
+        events_(events) {
     server_.init_asio(&loop.context());
     server_.set_reuse_addr(true);
     server_.set_max_message_size(kMaxMessage);
@@ -126,7 +141,7 @@ class WebPageTransport final : public PageTransport {
     }
     for (const Waiting& each : std::exchange(waiting_, {})) {
       need_jpeg();
-      respond(each.connection, {200, "image/jpeg", *jpeg, {{"Cache-Control", "no-store"}}});
+      respond(each.connection, {200, "image/jpeg", *jpeg, each.headers});
       moved += jpeg->size();
     }
     return moved;
@@ -134,7 +149,7 @@ class WebPageTransport final : public PageTransport {
 
   void disappoint(const std::string& why) override {
     for (const Waiting& each : std::exchange(waiting_, {})) {
-      respond(each.connection, {503, "text/plain; charset=utf-8", why + "\n", {}});
+      respond(each.connection, {503, "text/plain; charset=utf-8", why + "\n", each.headers});
     }
   }
 
@@ -172,14 +187,21 @@ class WebPageTransport final : public PageTransport {
   struct Waiting {
     ConnectionPtr connection;
     Clock::time_point since;
+    Headers headers;
   };
 
   void accept(Handle handle) {
-    sockets_.erase(std::remove_if(sockets_.begin(), sockets_.end(),
-                                  [](const Handle& each) { return each.expired(); }),
-                   sockets_.end());
-    sockets_.push_back(handle);
-    if (sockets_.size() > max_connections_) cut(server_.get_con_from_hdl(handle));
+    const ConnectionPtr connection = server_.get_con_from_hdl(handle);
+    std::error_code error;  // it is gone
+    const auto endpoint = connection->get_raw_socket().remote_endpoint(error);
+    if (!error) connection->client = net::client_of(endpoint.address().to_string());
+    auto place = limits_->take(connection->client,
+                               [this, handle] { cut(server_.get_con_from_hdl(handle)); });
+    if (place) {
+      connection->place = *std::move(place);
+    } else {
+      cut(connection);
+    }
   }
 
   static void cut(const ConnectionPtr& connection) {
@@ -187,15 +209,23 @@ class WebPageTransport final : public PageTransport {
     connection->get_raw_socket().close(ignored);
   }
 
-  static PageRequest request_of(const ConnectionPtr& connection) {
-    const auto& request = connection->get_request();
-    const std::string& target = request.get_uri();
-    return {request.get_method(),
-            target.substr(0, target.find('?')),
-            request.get_header("Host"),
-            request.get_header("Origin"),
-            request.get_header("Authorization"),
-            connection->get_remote_endpoint()};
+  static net::HttpRequest request_of(const ConnectionPtr& connection) {
+    const auto& headers = connection->get_request();
+    const std::string& target = headers.get_uri();
+    net::HttpRequest request;
+    request.method = headers.get_method();
+    request.path = target.substr(0, target.find('?'));
+    request.host = headers.get_header("Host");
+    request.origin = headers.get_header("Origin");
+    request.referer = headers.get_header("Referer");
+    request.fetch_site = headers.get_header("Sec-Fetch-Site");
+    request.fetch_mode = headers.get_header("Sec-Fetch-Mode");
+    request.fetch_dest = headers.get_header("Sec-Fetch-Dest");
+    request.fetch_user = headers.get_header("Sec-Fetch-User");
+    request.authorization = headers.get_header("Authorization");
+    request.peer = connection->get_remote_endpoint();
+    request.client = connection->client;
+    return request;
   }
 
   static void put(const PageAnswer& answer, const ConnectionPtr& connection) {
@@ -213,6 +243,7 @@ class WebPageTransport final : public PageTransport {
 
   bool validate(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
+    connection->place.keep();
     PageAnswer answer{426,
                       "text/plain; charset=utf-8",
                       "WebSocket version 13 is wanted\n",
@@ -227,6 +258,7 @@ class WebPageTransport final : public PageTransport {
 
   void answer(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
+    connection->place.keep();
     const PageAnswer answer = events_.on_request(request_of(connection));
     if (answer.follow == PageAnswer::Follow::kNothing) {
       put(answer, connection);
@@ -234,11 +266,11 @@ class WebPageTransport final : public PageTransport {
     }
     connection->defer_http_response();
     if (answer.follow == PageAnswer::Follow::kPicture) {
-      waiting_.push_back({connection, Clock::now()});
+      waiting_.push_back({connection, Clock::now(), answer.headers});
       loop_.after(kPicturePatience, [this] { disappoint_late(); });
       wish_();
     } else {
-      begin_stream(connection);
+      begin_stream(connection, answer.headers);
     }
   }
 
@@ -248,14 +280,18 @@ class WebPageTransport final : public PageTransport {
     if (late) disappoint("no picture came");
   }
 
-  void begin_stream(const ConnectionPtr& connection) {
+  void begin_stream(const ConnectionPtr& connection, const Headers& headers) {
     const ViewerId id = next_id_++;
     streams_.emplace(id, Stream{connection, Clock::now(), false});
-    const auto head = std::make_shared<const std::string>(
-        std::string("HTTP/1.1 200 OK\r\nConnection: close\r\nCache-Control: no-store\r\n"
-                    "Content-Type: multipart/x-mixed-replace; boundary=") +
-        kBoundary + "\r\n\r\n--" + kBoundary + "\r\n");
-    write(id, streams_.at(id), head, nullptr, nullptr);
+    const std::string boundary = kBoundary;
+    std::string head =
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+        "Content-Type: multipart/x-mixed-replace; boundary=" +
+        boundary + "\r\n";
+    for (const auto& [name, value] : headers) head += name + ": " + value + "\r\n";
+    head += "\r\n--" + boundary + "\r\n";
+    write(id, streams_.at(id), std::make_shared<const std::string>(std::move(head)), nullptr,
+          nullptr);
   }
 
   void write_part(ViewerId id, Stream& stream, const Shared& jpeg) {
@@ -365,10 +401,9 @@ class WebPageTransport final : public PageTransport {
   }
 
   EventLoop& loop_;
-  std::size_t max_connections_;
+  std::shared_ptr<net::ConnectionLimits> limits_;
   PageEvents& events_;
   std::function<void()> wish_ = [] {};
-  std::vector<Handle> sockets_{};
   ViewerId next_id_ = 1;
   std::map<ViewerId, Viewer> viewers_{};
   std::map<ViewerId, Stream> streams_{};

@@ -13,19 +13,11 @@
 
 #include "capture/event_loop.hpp"
 #include "capture/picture.hpp"
+#include "net/http.hpp"
 
 namespace fvlm::capture {
 
 using ViewerId = std::uint64_t;
-
-struct PageRequest {
-  std::string method{};
-  std::string path{};  // without the query
-  std::string host{};  // headers as sent, empty if absent
-  std::string origin{};
-  std::string authorization{};
-  std::string peer{};  // address and port
-};
 
 struct PageAnswer {
   int status = 200;
@@ -34,8 +26,8 @@ struct PageAnswer {
   std::vector<std::pair<std::string, std::string>> headers{};
   enum class Follow {
     kNothing,
-    kPicture,   // no body: the next picture is the body
-    kPictures,  // no body: pictures without end, multipart/x-mixed-replace
+    kPicture,   // neither type nor body: the next picture is the body
+    kPictures,  // the same, with pictures without end, multipart/x-mixed-replace
   } follow = Follow::kNothing;
 };
 
@@ -43,9 +35,9 @@ class PageEvents {
  public:
   virtual ~PageEvents() = default;
   // Status 101 accepts a WebSocket, any other is the refusal.
-  virtual PageAnswer on_upgrade(const PageRequest& request) = 0;
-  virtual PageAnswer on_request(const PageRequest& request) = 0;
-  virtual void on_open(ViewerId id, const PageRequest& request) = 0;
+  virtual PageAnswer on_upgrade(const net::HttpRequest& request) = 0;
+  virtual PageAnswer on_request(const net::HttpRequest& request) = 0;
+  virtual void on_open(ViewerId id, const net::HttpRequest& request) = 0;
   virtual void on_text(ViewerId id, const std::string& text) = 0;
   // Once for each on_open.
   virtual void on_close(ViewerId id) = 0;
@@ -55,6 +47,7 @@ struct PageAddress {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8080;  // 0: one that is free
   std::size_t max_connections = 64;
+  std::size_t max_connections_per_address = 32;  // a browser takes up to six for a page
 };
 
 class PageTransport {

@@ -1,66 +1,83 @@
 #include "net/access.hpp"
 
 #include <algorithm>
-#include <cstddef>
 #include <utility>
 
-#include "net/base64.hpp"
+#include "net/address.hpp"
 
 namespace fvlm::net {
 namespace {
 
-// Neither the place of the first difference nor, beyond its length, the key shows in the time.
-bool same_in_constant_time(std::string_view given, std::string_view key) {
-  std::size_t difference = given.size() ^ key.size();
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    const char expected = key.empty() ? '\0' : key[i % key.size()];
-    difference |= static_cast<std::size_t>(static_cast<unsigned char>(given[i] ^ expected));
-  }
-  return difference == 0;
+bool is_this_machine(std::string_view host) {
+  const auto address = parse_address(host);
+  return host == "localhost" || (address && is_loopback(*address));
 }
 
-// "[::1]:5000" -> "[::1]", "localhost:5000" -> "localhost".
-std::string_view without_port(std::string_view host) {
-  if (host.starts_with('[')) return host.substr(0, host.find(']') + 1);
-  return host.substr(0, host.find(':'));
+// Origins of web sites however they are spelled, others (of an extension, say) as they are.
+bool is_listed(std::string_view origin, const std::vector<std::string>& allowed) {
+  const auto asked = parse_origin(origin);
+  return std::any_of(allowed.begin(), allowed.end(), [&](const std::string& each) {
+    const auto listed = parse_origin(each);
+    if (!asked || !listed) return each == origin;
+    return listed->secure == asked->secure && is_same(*asked, listed->authority);
+  });
+}
+
+Caller page_at(std::string_view origin, const HttpRequest& request,
+               const std::vector<std::string>& allowed) {
+  const auto page = parse_origin(origin);
+  const auto host = parse_authority(request.host);
+  // Whoever sits between could serve a page without TLS, and under the same name.
+  const bool trusted = page && (page->secure || !request.secure);
+  if (trusted && host && is_same(*page, *host)) return Caller::kOwn;
+  return is_listed(origin, allowed) ? Caller::kAllowed : Caller::kForeign;
+}
+
+// "https://example.org/a/page" -> "https://example.org".
+std::string_view origin_of(std::string_view url) {
+  const std::size_t host = url.find("://");
+  return host == url.npos ? url : url.substr(0, url.find('/', host + 3));
+}
+
+// A user has followed a link: what comes is shown, and the page it was on learns nothing of it.
+bool is_navigation(const HttpRequest& request) {
+  return request.fetch_mode == "navigate" && request.fetch_dest == "document" &&
+         request.fetch_user == "?1";
 }
 
 }  // namespace
 
-bool carries_key(std::string_view authorization, std::string_view key) {
-  const std::size_t space = authorization.find(' ');
-  if (space == authorization.npos) return false;
-  std::string scheme(authorization.substr(0, space));
-  std::transform(scheme.begin(), scheme.end(), scheme.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  const std::string_view credentials = authorization.substr(space + 1);
-  if (scheme == "bearer") return same_in_constant_time(credentials, key);
-  if (scheme != "basic") return false;
-  const auto name_and_password = decode_base64(credentials);
-  if (!name_and_password) return false;
-  const std::size_t colon = name_and_password->find(':');
-  if (colon == std::string::npos) return false;
-  return same_in_constant_time(std::string_view(*name_and_password).substr(colon + 1), key);
-}
-
 bool is_loopback(std::string_view host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
+  const auto authority = parse_authority(host);
+  return is_this_machine(authority && authority->port == 0 ? authority->host : host);
 }
 
 bool names_loopback(std::string_view host_header) {
-  const std::string_view host = without_port(host_header);
-  return host == "[::1]" || is_loopback(host);
+  const auto authority = parse_authority(host_header);
+  return authority && is_this_machine(authority->host);
 }
 
-bool origin_is_welcome(std::string_view origin, std::string_view host_header,
-                       const std::vector<std::string>& allowed) {
-  if (origin.empty()) return true;
-  const std::size_t scheme = origin.find("://");
-  if (scheme != origin.npos && origin.substr(scheme + 3) == host_header) return true;
-  return std::find(allowed.begin(), allowed.end(), origin) != allowed.end();
+Caller caller_of(const HttpRequest& request, const std::vector<std::string>& allowed) {
+  if (!request.origin.empty()) return page_at(request.origin, request, allowed);
+  const std::string_view referring = origin_of(request.referer);
+  if (!request.fetch_site.empty()) {
+    const bool own = request.fetch_site == "same-origin" || request.fetch_site == "none";
+    if (own || is_navigation(request)) return Caller::kOwn;
+    return is_listed(referring, allowed) ? Caller::kAllowed : Caller::kForeign;
+  }
+  return referring.empty() ? Caller::kOwn : page_at(referring, request, allowed);
+}
+
+std::optional<std::string> wrong_origin(const std::vector<std::string>& allowed) {
+  const auto wrong = std::find_if(allowed.begin(), allowed.end(), [](const std::string& each) {
+    return each.starts_with("http") && !parse_origin(each);
+  });
+  if (wrong == allowed.end()) return std::nullopt;
+  return "--allow-origin " + *wrong + ": expected a site without a path, as https://example.org";
 }
 
 HttpResponse readable_by(const std::string& origin, HttpResponse response) {
+  response.headers.emplace_back("Cross-Origin-Resource-Policy", "same-origin");
   if (!origin.empty()) {
     response.headers.emplace_back("Access-Control-Allow-Origin", origin);
     response.headers.emplace_back("Vary", "Origin");

@@ -1,17 +1,16 @@
-// Who may use the server: the key, and what a browser says about the page that asks.
+// What a browser says about the page that makes it ask, and who is let in by it. A hostile page
+// cannot make a browser lie about that; programs say nothing and are asked for the key, if at all.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "net/transport.hpp"
+#include "net/http.hpp"
 
 namespace fvlm::net {
-
-// Whether an Authorization header carries the key, as "Bearer KEY" or, for browsers, which ask
-// their user for it, as the password of "Basic". Takes as long for any wrong key.
-bool carries_key(std::string_view authorization, std::string_view key);
 
 // Whether an address to listen on is reached from this machine only.
 bool is_loopback(std::string_view host);
@@ -20,13 +19,22 @@ bool is_loopback(std::string_view host);
 // own name here (DNS rebinding) still sends its own name.
 bool names_loopback(std::string_view host_header);
 
-// Whether the page at `origin`, empty if no browser asks, may use a server that was called
-// `host_header`: its own pages, and those on the list.
-bool origin_is_welcome(std::string_view origin, std::string_view host_header,
-                       const std::vector<std::string>& allowed);
+// Whose page asks.
+enum class Caller : std::uint8_t {
+  kOwn,      // this server's, or none: a program, or a user who follows a link
+  kAllowed,  // that of an origin on the list
+  kForeign,
+};
+// By Origin, which browsers send with whatever could change or read something; else by
+// Sec-Fetch-Site, which they send to this machine and over https; else by Referer. Other ports of
+// the same host are other origins.
+Caller caller_of(const HttpRequest& request, const std::vector<std::string>& allowed);
 
-// Lets the page at `origin`, which is welcome, read an answer: browsers ask for that (CORS).
-// Nothing if the origin is empty.
+// What is wrong with a list of origins: the first that begins as a web site's and is none.
+std::optional<std::string> wrong_origin(const std::vector<std::string>& allowed);
+
+// Lets the page at `origin`, which is welcome, read an answer: browsers ask for that (CORS). Others
+// may not embed it.
 HttpResponse readable_by(const std::string& origin, HttpResponse response);
 
 // The answer to a browser that asks what a page may send.

@@ -57,6 +57,7 @@ ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<I
       metrics_(metrics),
       log_(std::move(log)),
       options_(std::move(options)),
+      addresses_(share_of(options_.max_chats, options_.max_chats_per_address)),
       started_(now_in_seconds()),
       id_prefix_(fmt::format("chatcmpl-{:08x}", std::random_device()())) {
   if (options_.model.empty()) options_.model = engine_.info().model;
@@ -104,9 +105,14 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
     metrics_.end_chat("busy");
     return error_response(busy_error("too many chats at a time"));
   }
+  const auto place = addresses_.take(request.client);
+  if (!place) {
+    metrics_.end_chat("busy");
+    return error_response(busy_error("too many chats of your address at a time"));
+  }
   log_(LogLevel::kInfo, fmt::format("📥 {} chat {} 📊 {:.1f} KB", request.peer, id,
                                     static_cast<double>(request.body.size()) / 1000));
-  chats_.emplace(id, Chat{.peer = request.peer, .origin = request.origin});
+  chats_.emplace(id, Chat{.peer = request.peer, .origin = request.origin, .place = *place});
   pictures_.put([this, id, body = std::move(request.body)] { read(id, body); });
   return std::nullopt;
 }

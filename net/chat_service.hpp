@@ -14,6 +14,7 @@
 #include "net/metrics.hpp"
 #include "net/openai.hpp"
 #include "net/picture_pool.hpp"
+#include "net/quota.hpp"
 #include "net/stop_filter.hpp"
 #include "net/transport.hpp"
 #include "runtime/engine.hpp"
@@ -23,7 +24,8 @@ namespace fvlm::net {
 struct ChatOptions {
   std::string model{};  // the name that clients call the model by; empty: the engine's
   std::int64_t max_new_tokens = 256;
-  std::size_t max_chats = 256;  // at a time
+  std::size_t max_chats = 256;            // at a time
+  std::size_t max_chats_per_address = 0;  // of these; 0: a quarter
 };
 
 class ChatService {
@@ -48,6 +50,7 @@ class ChatService {
   struct Chat {
     std::string peer{};
     std::string origin{};  // of the page that asks, if one does
+    Quota::Lease place{};  // among the chats of its address
     ChatAnswer answer{};
     bool stream = false;
     StopFilter stop{};
@@ -80,6 +83,7 @@ class ChatService {
   Metrics& metrics_;
   Log log_;
   ChatOptions options_;
+  Quota addresses_;       // what each has of the chats
   std::int64_t started_;  // seconds since 1970
   std::string id_prefix_;
   std::map<ExchangeId, Chat> chats_;

@@ -26,7 +26,9 @@ LiveService::LiveService(Engine& engine, Transport& transport, std::shared_ptr<I
       pictures_(pictures),
       metrics_(metrics),
       log_(std::move(log)),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      frames_(options_.max_waiting_frames_per_address),
+      bytes_(share_of(options_.max_waiting_bytes, options_.max_waiting_bytes_per_address)) {}
 
 LiveService::~LiveService() {
   while (!clients_.empty()) close(clients_.begin()->first);
@@ -43,12 +45,13 @@ std::int64_t LiveService::running() const {
                        [](const auto& entry) { return entry.second.current.has_value(); });
 }
 
-void LiveService::open(ConnectionId id, const std::string& peer) {
-  clients_.emplace(id, Client{.peer = peer,
+void LiveService::open(ConnectionId id, const HttpRequest& request) {
+  clients_.emplace(id, Client{.peer = request.peer,
+                              .address = request.client,
                               .prompt = options_.prompt,
                               .max_new_tokens = options_.max_new_tokens,
                               .unchanged_below = options_.unchanged_below});
-  log_(LogLevel::kInfo, fmt::format("🔌 {} connected, {} in all", peer, clients_.size()));
+  log_(LogLevel::kInfo, fmt::format("🔌 {} connected, {} in all", request.peer, clients_.size()));
 }
 
 void LiveService::close(ConnectionId id) {
@@ -135,13 +138,21 @@ void LiveService::take_frame(ConnectionId id, Client& client, std::string file) 
   }
   if (draining_) {
     refuse(id, client, "stopping", "the server is stopping");
-  } else if (waiting_bytes_ + file.size() > options_.max_waiting_bytes) {
-    refuse(id, client, "busy", "too many frames wait for their turn");
-  } else {
-    waiting_bytes_ += file.size();
-    client.waiting.push_back({frame_id, std::move(file), Clock::now()});
-    begin_next(id, client);
+    return;
   }
+  if (waiting_bytes_ + file.size() > options_.max_waiting_bytes) {
+    refuse(id, client, "busy", "too many frames wait for their turn");
+    return;
+  }
+  const auto place = frames_.take(client.address);
+  const auto bytes = bytes_.take(client.address, file.size());
+  if (!place || !bytes) {
+    refuse(id, client, "busy", "too many frames of your address wait for their turn");
+    return;
+  }
+  waiting_bytes_ += file.size();
+  client.waiting.push_back({frame_id, std::move(file), Clock::now(), *place, *bytes});
+  begin_next(id, client);
 }
 
 void LiveService::refuse(ConnectionId id, const Client& client, const std::string& code,

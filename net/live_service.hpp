@@ -19,6 +19,7 @@
 #include "net/messages.hpp"
 #include "net/metrics.hpp"
 #include "net/picture_pool.hpp"
+#include "net/quota.hpp"
 #include "net/transport.hpp"
 #include "runtime/engine.hpp"
 
@@ -29,7 +30,10 @@ struct LiveOptions {
   std::int64_t max_new_tokens = 256;
   std::size_t max_waiting_frames = 8;  // of one client that does not wait for its answers
   std::size_t max_waiting_bytes = std::size_t{256} << 20;  // of all clients' frames together
-  bool drafts = true;                                      // LiveView::draft
+  // Of all clients that are one address.
+  std::size_t max_waiting_frames_per_address = 256;
+  std::size_t max_waiting_bytes_per_address = 0;  // of max_waiting_bytes; 0: a quarter
+  bool drafts = true;                             // LiveView::draft
   double unchanged_below = 0;  // LiveView::unchanged_below, unless the client says
 };
 
@@ -42,7 +46,7 @@ class LiveService {
   LiveService(const LiveService&) = delete;
   LiveService& operator=(const LiveService&) = delete;
 
-  void open(ConnectionId id, const std::string& peer);
+  void open(ConnectionId id, const HttpRequest& request);
   void receive(ConnectionId id, std::string payload, bool binary);
   void close(ConnectionId id);
   // From now on new frames are answered with an error.
@@ -58,6 +62,8 @@ class LiveService {
     std::int64_t id = 0;
     std::string file{};
     Clock::time_point arrived{};
+    Quota::Lease place{};  // among the frames of its address
+    Quota::Lease bytes{};  // among their bytes
   };
   // What is being described.
   struct Current {
@@ -69,6 +75,7 @@ class LiveService {
   };
   struct Client {
     std::string peer{};
+    std::string address{};    // HttpRequest::client, of which there may be several connections
     bool configured = false;  // it has sent "configure": it gets more than descriptions
     bool stream = false;
     std::string prompt{};
@@ -109,6 +116,8 @@ class LiveService {
   Metrics& metrics_;
   Log log_;
   LiveOptions options_;
+  Quota frames_;  // that wait, of each address
+  Quota bytes_;   // of their files
   std::map<ConnectionId, Client> clients_;
   std::size_t waiting_bytes_ = 0;  // of the files of all waiting frames
   bool draining_ = false;

@@ -116,6 +116,13 @@ std::string Metrics::text(const Now& now) const {
       gauge("fastvlm_queue", "Frames and requests that wait, here and in the engine.",
             now.frames_waiting + now.engine.waiting) +
       gauge("fastvlm_draining", "1 while the server finishes before it stops.", now.draining) +
+      counter("fastvlm_connections_refused_total",
+              "Connections cut or refused because there were too many, of a client or in all.",
+              now.refused_connections) +
+      counter("fastvlm_wrong_keys_total", "Requests with a wrong key.", wrong_keys_) +
+      counter("fastvlm_keys_refused_total",
+              "Requests refused without a look at their key, because of wrong ones before.",
+              refused_keys_) +
       counter("fastvlm_frames_received_total", "Frames that clients have sent.", frames_received_) +
       counter("fastvlm_damaged_pictures_total",
               "Pictures that were read although their files are damaged.", damaged_pictures_) +

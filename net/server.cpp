@@ -39,13 +39,17 @@ HttpResponse page_response(const PageFile& file) {
 }  // namespace
 
 Server::Server(Engine& engine, ServerOptions options)
-    : engine_(engine), options_(std::move(options)), pictures_(engine, options_.pictures) {
+    : engine_(engine),
+      options_(std::move(options)),
+      key_(options_.api_key, options_.free_wrong_keys),
+      pictures_(engine, options_.pictures) {
   if (options_.api_key.empty() && !options_.open_to_all && !is_loopback(options_.transport.host)) {
     throw Error(
         "listening on {} without an API key lets anybody who reaches this machine use it: give "
         "--api-key, or --open-to-all if that is wanted",
         options_.transport.host);
   }
+  if (const auto wrong = wrong_origin(options_.allowed_origins)) throw Error("{}", *wrong);
   if (options_.transport.certificate_file.empty() != options_.transport.key_file.empty()) {
     throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
   }
@@ -99,28 +103,54 @@ void Server::finish_if_drained() {
 
 // HTTP -------------------------------------------------------------------------------------------
 
-std::optional<HttpResponse> Server::refusal(const HttpRequest& request) const {
-  if (!options_.api_key.empty()) {
-    // Browsers ask without the key what they may send with it.
-    if (request.method != "OPTIONS" && !carries_key(request.authorization, options_.api_key)) {
-      HttpResponse response =
-          refuse(request, 401, "this server wants its API key", "invalid_api_key");
-      // Browsers ask their user for a password then; programs know what to do.
-      if (!request.path.starts_with(kApi)) {
-        response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm\"");
-      }
-      return response;
-    }
-  } else if (!options_.open_to_all && !names_loopback(request.host)) {
+std::optional<HttpResponse> Server::refusal(const HttpRequest& request) {
+  if (!key_.asks() && !options_.open_to_all && !names_loopback(request.host)) {
     return refuse(request, 403, "this server answers to localhost only", "wrong_host");
   }
-  if (!origin_is_welcome(request.origin, request.host, options_.allowed_origins)) {
-    return refuse(
-        request, 403,
-        "pages of " + request.origin + " may not use this server; --allow-origin would let them",
-        "wrong_origin");
+  // The page's files say nothing to anybody who embeds them, and links lead to them.
+  const bool harmless = request.origin.empty() && page_file(request.path);
+  if (!harmless && caller_of(request, options_.allowed_origins) == Caller::kForeign) {
+    const std::string page = request.origin.empty() ? "other sites" : request.origin;
+    return refuse(request, 403,
+                  "pages of " + page + " may not use this server; --allow-origin would let them",
+                  "wrong_origin");
   }
-  return std::nullopt;
+  // Browsers ask without the key what they may send with it.
+  if (!key_.asks() || request.method == "OPTIONS") return std::nullopt;
+  return refusal_for_key(request);
+}
+
+std::optional<HttpResponse> Server::refusal_for_key(const HttpRequest& request) {
+  using Kind = KeyGuard::Verdict::Kind;
+  const auto [kind, wait] = key_.check(request.client, request.authorization);
+  const std::string seconds = std::to_string(wait.count());
+  switch (kind) {
+    case Kind::kRight:
+      return std::nullopt;
+    case Kind::kWait: {
+      metrics_.refuse_key();
+      HttpResponse response = refuse(
+          request, 429,
+          "too many wrong keys came from " + request.client + "; try again in " + seconds + " s",
+          "too_many_wrong_keys");
+      response.headers.emplace_back("Retry-After", seconds);
+      return response;
+    }
+    case Kind::kWrong:
+      metrics_.receive_wrong_key();
+      options_.log(LogLevel::kWarning,
+                   "⚠️ " + request.peer + " gave a wrong key" +
+                       (wait.count() > 0 ? ", and waits for " + seconds + " s" : ""));
+      break;
+    case Kind::kMissing:
+      break;
+  }
+  HttpResponse response = refuse(request, 401, "this server wants its API key", "invalid_api_key");
+  // Browsers ask their user for a password then; programs know what to do.
+  if (!request.path.starts_with(kApi)) {
+    response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm\"");
+  }
+  return response;
 }
 
 HttpResponse Server::on_upgrade(const HttpRequest& request) {
@@ -131,7 +161,7 @@ HttpResponse Server::on_upgrade(const HttpRequest& request) {
 }
 
 std::optional<HttpResponse> Server::on_http(ExchangeId id, HttpRequest request) {
-  if (auto response = refusal(request)) return response;
+  if (auto response = refusal(request)) return readable_by("", *std::move(response));
   const std::string origin = request.origin;
   auto response = answer(id, std::move(request));
   if (response) response = readable_by(origin, *std::move(response));
@@ -173,20 +203,22 @@ HttpResponse Server::answer_get(const HttpRequest& request) const {
 }
 
 std::string Server::metrics_text() const {
-  return metrics_.text({.connections = live_->connections(),
-                        .frames_waiting = live_->waiting(),
-                        .frames_running = live_->running(),
-                        .chats_running = chat_->running(),
-                        .draining = drain_until_.has_value(),
-                        .engine = engine_.counters(),
-                        .weight_bytes = engine_.info().weight_bytes,
-                        .scratch_bytes = engine_.info().scratch_bytes});
+  return metrics_.text(
+      {.connections = live_->connections(),
+       .frames_waiting = live_->waiting(),
+       .frames_running = live_->running(),
+       .chats_running = chat_->running(),
+       .refused_connections = static_cast<std::int64_t>(transport_->refused_connections()),
+       .draining = drain_until_.has_value(),
+       .engine = engine_.counters(),
+       .weight_bytes = engine_.info().weight_bytes,
+       .scratch_bytes = engine_.info().scratch_bytes});
 }
 
 // WebSocket --------------------------------------------------------------------------------------
 
 void Server::on_open(ConnectionId id, const HttpRequest& request) {
-  live_->open(id, request.peer);
+  live_->open(id, request);
 }
 
 void Server::on_message(ConnectionId id, std::string payload, bool binary) {

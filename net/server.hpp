@@ -14,6 +14,7 @@
 
 #include "net/chat_service.hpp"
 #include "net/inbox.hpp"
+#include "net/key_guard.hpp"
 #include "net/live_service.hpp"
 #include "net/log.hpp"
 #include "net/metrics.hpp"
@@ -28,6 +29,7 @@ struct ServerOptions {
   LiveOptions live{};
   ChatOptions chat{};
   std::string api_key{};                       // empty: none is asked for
+  std::size_t free_wrong_keys = 5;             // of a client, before it must wait; 0: all
   std::vector<std::string> allowed_origins{};  // of browsers, besides this server's own pages
   bool open_to_all = false;                    // listen beyond loopback without a key
   // Of one turn of the engine; after that it counts as hanging.
@@ -65,7 +67,8 @@ class Server final : private TransportEvents {
   void on_error(const std::string& what) override;
 
   // The refusal of a request from elsewhere or without the key, if it is one.
-  std::optional<HttpResponse> refusal(const HttpRequest& request) const;
+  std::optional<HttpResponse> refusal(const HttpRequest& request);
+  std::optional<HttpResponse> refusal_for_key(const HttpRequest& request);
   // At once, or with nothing if the answer comes later.
   std::optional<HttpResponse> answer(ExchangeId id, HttpRequest request);
   HttpResponse answer_get(const HttpRequest& request) const;
@@ -74,6 +77,7 @@ class Server final : private TransportEvents {
 
   Engine& engine_;
   ServerOptions options_;
+  KeyGuard key_;
   Metrics metrics_;
   std::unique_ptr<Transport> transport_;
   std::shared_ptr<Inbox> inbox_;

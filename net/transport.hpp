@@ -13,30 +13,13 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
-#include <vector>
+
+#include "net/http.hpp"
 
 namespace fvlm::net {
 
 using ConnectionId = std::uint64_t;  // of a WebSocket
 using ExchangeId = std::uint64_t;    // of one HTTP request and its answer
-
-struct HttpRequest {
-  std::string method{};
-  std::string path{};  // without the query
-  std::string host{};  // headers as sent, empty if absent
-  std::string origin{};
-  std::string authorization{};
-  std::string peer{};  // address and port
-  std::string body{};
-};
-
-struct HttpResponse {
-  int status = 200;
-  std::string content_type = "text/plain; charset=utf-8";
-  std::string body{};
-  std::vector<std::pair<std::string, std::string>> headers{};
-};
 
 // Why a connection is closed by us (RFC 6455, 7.4.1).
 enum class CloseReason : std::uint16_t {
@@ -71,6 +54,7 @@ struct TransportOptions {
   std::size_t max_message_bytes = std::size_t{8} << 20;
   std::size_t max_body_bytes = std::size_t{12} << 20;
   std::size_t max_connections = 1024;
+  std::size_t max_connections_per_address = 0;  // of these; 0: a quarter
   // Bytes that a client has not taken yet, beyond which it is closed.
   std::size_t max_unsent_bytes = std::size_t{4} << 20;
   std::chrono::milliseconds ping_interval{10'000};
@@ -89,6 +73,8 @@ class Transport {
                                            TransportEvents& events);
 
   virtual std::uint16_t port() const = 0;
+  // Connections that were cut or refused because there were too many. Not while run() is elsewhere.
+  virtual std::uint64_t refused_connections() const = 0;
   // Serves until stop() and the end of all connections. For one thread.
   virtual void run() = 0;
   // Runs `work` on the thread in run(), soon. Safe from any thread.

@@ -10,34 +10,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <system_error>
 #include <websocketpp/server.hpp>
 
+#include "net/address.hpp"
+#include "net/connection_limits.hpp"
 #include "net/transport.hpp"
 
 namespace fvlm::net {
 
-// Counts an open connection as long as it lives.
-class Slot {
- public:
-  Slot() = default;
-  ~Slot() {
-    if (count_ != nullptr) --*count_;
-  }
-  Slot(const Slot&) = delete;
-  Slot& operator=(const Slot&) = delete;
-
-  void take(std::size_t& count) {
-    count_ = &count;
-    ++count;
-  }
-
- private:
-  std::size_t* count_ = nullptr;
-};
-
 // What we keep of a connection, as a part of websocketpp's own object.
 struct ConnectionState : websocketpp::connection_base {
-  Slot slot;
+  ConnectionLimits::Place place;
+  std::string client;                             // client_of() the other side
   ConnectionId id = 0;                            // of an open WebSocket
   std::chrono::steady_clock::time_point heard{};  // when it last said something whole
   std::uint64_t sent = 0;                         // bytes of messages so far
@@ -102,15 +87,31 @@ inline HttpResponse plain_response(int status, const std::string& text) {
 // A request without its body.
 template <class Connection>
 HttpRequest request_of(const Connection& connection) {
-  const auto& request = connection.get_request();
-  const std::string& target = request.get_uri();
-  return {request.get_method(),
-          target.substr(0, target.find('?')),
-          request.get_header("Host"),
-          request.get_header("Origin"),
-          request.get_header("Authorization"),
-          connection.get_remote_endpoint(),
-          {}};
+  const auto& headers = connection.get_request();
+  const std::string& target = headers.get_uri();
+  HttpRequest request;
+  request.method = headers.get_method();
+  request.path = target.substr(0, target.find('?'));
+  request.host = headers.get_header("Host");
+  request.origin = headers.get_header("Origin");
+  request.referer = headers.get_header("Referer");
+  request.fetch_site = headers.get_header("Sec-Fetch-Site");
+  request.fetch_mode = headers.get_header("Sec-Fetch-Mode");
+  request.fetch_dest = headers.get_header("Sec-Fetch-Dest");
+  request.fetch_user = headers.get_header("Sec-Fetch-User");
+  request.authorization = headers.get_header("Authorization");
+  request.peer = connection.get_remote_endpoint();
+  request.client = connection.client;
+  request.secure = connection.is_secure();
+  return request;
+}
+
+// Of the other side; empty if that is gone.
+template <class Connection>
+std::string client_of(Connection& connection) {
+  std::error_code error;
+  const auto endpoint = connection.get_raw_socket().remote_endpoint(error);
+  return error ? "" : client_of(endpoint.address().to_string());
 }
 
 template <class Connection>

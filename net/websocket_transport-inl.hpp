@@ -9,7 +9,7 @@
 //   bodies of unknown or wrong length arrive empty      refused
 //   deferring a HTTP answer stops its timer             HttpExchange has its own
 //   out of descriptors, accepting spins                 fewer connections than descriptors
-//   no handler tells the end of a plain HTTP request    a Slot in each connection counts them
+//   no handler tells the end of a plain HTTP request    a place in each connection counts them
 //   a text in fragments may end inside a character      texts are looked at once more
 #pragma once
 
@@ -17,6 +17,7 @@
 #include <asio.hpp>
 #include <exception>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -40,7 +41,10 @@ class WebSocketTransport final : public Transport {
                      const Prepare& prepare)
       : options_(options),
         events_(events),
-        max_connections_(connections_allowed(options.max_connections)) {
+        limits_(std::make_shared<ConnectionLimits>(
+            connections_allowed(options.max_connections),
+            share_of(connections_allowed(options.max_connections),
+                     options.max_connections_per_address))) {
     prepare(server_);
     server_.init_asio(&context_);
     server_.set_reuse_addr(true);
@@ -78,6 +82,7 @@ class WebSocketTransport final : public Transport {
   }
 
   std::uint16_t port() const override { return port_; }
+  std::uint64_t refused_connections() const override { return limits_->refused(); }
   void run() override { server_.run(); }
   void post(std::function<void()> work) override {
     asio::post(context_, [this, work = std::move(work)] { survives(work); });
@@ -174,8 +179,14 @@ class WebSocketTransport final : public Transport {
 
   void accept(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
-    connection->slot.take(open_sockets_);
-    if (open_sockets_ > max_connections_) cut(connection);
+    connection->client = client_of(*connection);
+    auto place = limits_->take(connection->client,
+                               [this, handle] { cut(server_.get_con_from_hdl(handle)); });
+    if (place) {
+      connection->place = *std::move(place);
+    } else {
+      cut(connection);
+    }
   }
 
   static void cut(const ConnectionPtr& connection) {
@@ -190,6 +201,7 @@ class WebSocketTransport final : public Transport {
 
   bool validate(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
+    connection->place.keep();
     HttpResponse response;
     if (connection->get_request_header("Sec-WebSocket-Version") != "13") {
       response = plain_response(426, "WebSocket version 13 is wanted");
@@ -206,6 +218,7 @@ class WebSocketTransport final : public Transport {
 
   void answer_http(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
+    connection->place.keep();
     const std::string& length = connection->get_request_header("Content-Length");
     if (!connection->get_request_header("Transfer-Encoding").empty()) {
       put(plain_response(411, "a Content-Length is needed"), *connection);
@@ -323,8 +336,7 @@ class WebSocketTransport final : public Transport {
   TransportOptions options_;
   TransportEvents& events_;
   std::uint16_t port_ = 0;
-  std::size_t max_connections_;
-  std::size_t open_sockets_ = 0;
+  std::shared_ptr<ConnectionLimits> limits_;
   std::uint64_t next_id_ = 1;
   std::map<ConnectionId, ConnectionPtr> peers_;
   std::map<ExchangeId, std::shared_ptr<Exchange>> exchanges_;

@@ -31,6 +31,13 @@ std::string next_text_with(RawWebSocket& socket, const std::string& part) {
   return text;
 }
 
+// The head of an answer that may have no end.
+std::string head_of(std::uint16_t port, const std::string& path, const std::string& headers) {
+  RawSocket socket(port);
+  socket.send("GET " + path + " HTTP/1.1\r\n" + headers + "\r\n");
+  return socket.read_until("\r\n\r\n");
+}
+
 TEST_F(ClientTest, AnOriginalPageGetsFramesAndDescriptions) {
   CameraServer server(describe);
   const auto camera =
@@ -124,8 +131,89 @@ TEST_F(ClientTest, StrangersAreKeptOut) {
   const auto locked =
       start(kNowhere, {"--source", "test-pattern", "--open-to-all", "--host", "0.0.0.0"});
   EXPECT_EQ(status_of(http(locked->port(), "GET / HTTP/1.1\r\nHost: pi.local\r\n\r\n")), 200);
-  EXPECT_EQ(status_of_run("--host 0.0.0.0 --port 0"), 1);
-  EXPECT_TRUE(contains(output(), "--page-key-file")) << output();
+  for (const char* host : {"0.0.0.0", "127.evil.example"}) {
+    EXPECT_EQ(status_of_run(std::string("--port 0 --host ") + host), 1);
+    EXPECT_TRUE(contains(output(), "--page-key-file")) << output();
+  }
+}
+
+TEST_F(ClientTest, NamesAndOriginsThatOnlyLookLikeOursAreRefused) {
+  const auto camera = start(kNowhere, {"--source", "test-pattern"});
+  const std::uint16_t port = camera->port();
+  for (const char* path : {"/", "/snapshot.jpg", "/stream.mjpg", "/metrics", "/healthz"}) {
+    for (const char* host : {"127.evil.example", "127.0.0.1.evil.example:8080",
+                             "localhost.evil.example", "[::1].evil.example", "127.1"}) {
+      const std::string header = std::string("Host: ") + host + "\r\n";
+      EXPECT_EQ(status_of(head_of(port, path, header)), 403) << path << ' ' << host;
+    }
+  }
+  for (const char* host : {"LOCALHOST:8080", "localhost.", "127.8.8.8", "[0::1]:8080"}) {
+    const std::string header = std::string("Host: ") + host + "\r\n";
+    EXPECT_EQ(status_of(head_of(port, "/", header)), 200) << host;
+  }
+  const std::string own = "http://127.0.0.1:" + std::to_string(port);
+  for (const std::string& origin :
+       {own + ".evil.example", own + "/", "x" + own.substr(4), std::string("http://127.0.0.1"),
+        "http://127.evil.example:" + std::to_string(port), std::string("null")}) {
+    EXPECT_THROW(RawWebSocket(port, "Origin: " + origin + "\r\n"), std::runtime_error) << origin;
+  }
+  EXPECT_NO_THROW(RawWebSocket(port, "Origin: " + own + "\r\n"));
+}
+
+TEST_F(ClientTest, PagesOfOtherSitesGetNoPicture) {
+  const auto camera =
+      start(kNowhere, {"--source", "test-pattern", "--allow-origin", "http://dash.example:8123"});
+  const std::uint16_t port = camera->port();
+  EXPECT_TRUE(CameraProgram::wait_for([&] { return !camera->get("/snapshot.jpg").empty(); },
+                                      Milliseconds(5000)));
+  const auto head = [&](const std::string& path, const std::string& headers) {
+    return head_of(port, path, "Host: localhost:8080\r\n" + headers);
+  };
+  const std::string policy = "\r\nCross-Origin-Resource-Policy: ";
+  const std::string image = "Sec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\n";
+  const std::string link =
+      "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nSec-Fetch-User: ?1\r\n";
+  for (const char* path : {"/snapshot.jpg", "/stream.mjpg", "/metrics"}) {
+    for (const std::string& foreign :
+         {"Sec-Fetch-Site: cross-site\r\n" + image, "Sec-Fetch-Site: same-site\r\n" + image,
+          std::string("Referer: http://evil.example/\r\n"),
+          std::string("Referer: http://localhost/\r\n"),
+          std::string("Origin: http://evil.example\r\n")}) {
+      EXPECT_EQ(status_of(head(path, foreign)), 403) << path << ' ' << foreign;
+    }
+    for (const std::string& own :
+         {std::string(), "Sec-Fetch-Site: same-origin\r\n" + image,
+          std::string("Sec-Fetch-Site: none\r\n"), "Sec-Fetch-Site: cross-site\r\n" + link,
+          std::string("Referer: http://localhost:8080/\r\n")}) {
+      const std::string answer = head(path, own);
+      EXPECT_EQ(status_of(answer), 200) << path << ' ' << own;
+      EXPECT_TRUE(contains(answer, policy + "same-origin\r\n")) << path << ' ' << answer;
+    }
+    const std::string allowed =
+        head(path, "Sec-Fetch-Site: cross-site\r\nReferer: http://dash.example:8123/\r\n" + image);
+    EXPECT_EQ(status_of(allowed), 200) << path;
+    EXPECT_TRUE(contains(allowed, policy + "cross-origin\r\n")) << path << ' ' << allowed;
+  }
+  EXPECT_EQ(status_of(head("/", "Referer: http://elsewhere.example/\r\n")), 200) << "a link";
+  EXPECT_TRUE(contains(head("/", ""), policy + "same-origin\r\n"));
+  EXPECT_THROW(RawWebSocket(port, "Sec-Fetch-Site: cross-site\r\n"), std::runtime_error);
+  EXPECT_EQ(status_of_run("--port 0 --allow-origin http://dash.example/"), 1);
+  EXPECT_TRUE(contains(output(), "http://dash.example/: expected a site")) << output();
+}
+
+TEST_F(ClientTest, IdleSocketsOfOneClientKeepNobodyAway) {
+  const auto camera = start(kNowhere, {"--source", "test-pattern"});
+  std::vector<std::unique_ptr<RawSocket>> idle;
+  for (int i = 0; i < 200; ++i) idle.push_back(std::make_unique<RawSocket>(camera->port()));
+  for (const char* from : {kSelf, kOther}) {
+    const auto asked = std::chrono::steady_clock::now();
+    EXPECT_EQ(status_of(http_get(camera->port(), "/", "", from)), 200) << from;
+    EXPECT_LE(std::chrono::steady_clock::now() - asked, Milliseconds(250)) << from;
+  }
+  std::vector<std::unique_ptr<RawWebSocket>> viewers;
+  for (int i = 0; i < 32; ++i) viewers.push_back(std::make_unique<RawWebSocket>(camera->port()));
+  EXPECT_EQ(http_get(camera->port(), "/"), "");
+  EXPECT_EQ(status_of(http_get(camera->port(), "/", "", kOther)), 200);
 }
 
 TEST_F(ClientTest, AKeyOpensThePage) {
@@ -141,6 +229,31 @@ TEST_F(ClientTest, AKeyOpensThePage) {
   EXPECT_EQ(status("Authorization: Basic OnNlY3JldA==\r\n"), 200);  // ":secret"
   EXPECT_THROW(RawWebSocket(camera->port()), std::runtime_error);
   EXPECT_NO_THROW(RawWebSocket(camera->port(), "Authorization: Bearer secret\r\n"));
+}
+
+TEST_F(ClientTest, WrongKeysForThePageAreCountedLoggedAndSlowedDown) {
+  write_file(folder / "key", "secret\n");
+  const auto camera =
+      start(kNowhere, {"--source", "test-pattern", "--page-key-file", (folder / "key").string()});
+  const auto answer = [&](const std::string& key, const char* from) {
+    return http_get(camera->port(), "/metrics", "Authorization: Bearer " + key + "\r\n", from);
+  };
+  for (const char* key : {"a", "b", "c", "d", "e", "f"}) {
+    EXPECT_EQ(status_of(answer(key, kSelf)), 401) << key;
+  }
+  const std::string refused = answer("secret", kSelf);
+  EXPECT_EQ(status_of(refused), 429);
+  EXPECT_TRUE(contains(refused, "Retry-After: 1\r\n")) << refused;
+  EXPECT_THROW(RawWebSocket(camera->port(), "Authorization: Bearer secret\r\n"),
+               std::runtime_error);
+  const std::string metrics = answer("secret", kOther);
+  EXPECT_EQ(status_of(metrics), 200) << "others do not wait";
+  EXPECT_TRUE(contains(metrics, "\nfastvlm_camera_wrong_keys_total 6\n")) << metrics;
+  EXPECT_TRUE(contains(metrics, "\nfastvlm_camera_keys_refused_total 2\n")) << metrics;
+  EXPECT_TRUE(CameraProgram::wait_for([&] { return status_of(answer("secret", kSelf)) == 200; },
+                                      Milliseconds(5000)));
+  EXPECT_EQ(camera->end(SIGTERM), 0);
+  EXPECT_TRUE(contains(read_file(folder / "client.log"), "127.0.0.1:")) << "who it was";
 }
 
 }  // namespace

@@ -15,6 +15,14 @@ namespace {
 
 constexpr int kDeadlineMs = 60'000;
 
+sockaddr_in address_of(const char* host, std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  ::inet_pton(AF_INET, host, &address.sin_addr);
+  return address;
+}
+
 std::string request_head(std::string_view method, std::string_view path, std::uint16_t port) {
   return std::string(method) + " " + std::string(path) +
          " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(port) + "\r\n";
@@ -22,12 +30,12 @@ std::string request_head(std::string_view method, std::string_view path, std::ui
 
 }  // namespace
 
-RawSocket::RawSocket(std::uint16_t port) : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+RawSocket::RawSocket(std::uint16_t port, const char* from)
+    : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  const sockaddr_in source = address_of(from, 0);
+  const sockaddr_in server = address_of(kSelf, port);
+  if (::bind(descriptor_, reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0 ||
+      ::connect(descriptor_, reinterpret_cast<const sockaddr*>(&server), sizeof server) != 0) {
     ::close(descriptor_);
     throw std::runtime_error("cannot connect to port " + std::to_string(port));
   }
@@ -84,14 +92,15 @@ void RawSocket::reset() {
   ::close(std::exchange(descriptor_, -1));
 }
 
-std::string http(std::uint16_t port, std::string_view request) {
-  RawSocket socket(port);
+std::string http(std::uint16_t port, std::string_view request, const char* from) {
+  RawSocket socket(port, from);
   socket.send(request);
   return socket.read_all();
 }
 
-std::string http_get(std::uint16_t port, std::string_view path, std::string_view headers) {
-  return http(port, request_head("GET", path, port) + std::string(headers) + "\r\n");
+std::string http_get(std::uint16_t port, std::string_view path, std::string_view headers,
+                     const char* from) {
+  return http(port, request_head("GET", path, port) + std::string(headers) + "\r\n", from);
 }
 
 int status_of(std::string_view answer) {
@@ -125,7 +134,8 @@ std::string client_frame(int opcode, std::string_view payload, bool final) {
   return frame;
 }
 
-RawWebSocket::RawWebSocket(std::uint16_t port, std::string_view headers) : socket_(port) {
+RawWebSocket::RawWebSocket(std::uint16_t port, std::string_view headers, const char* from)
+    : socket_(port, from) {
   socket_.send(request_head("GET", "/ws", port) +
                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +

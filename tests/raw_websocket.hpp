@@ -10,10 +10,13 @@
 
 namespace fvlm {
 
+inline constexpr char kSelf[] = "127.0.0.1";
+inline constexpr char kOther[] = "127.0.0.2";  // another client's address on this machine
+
 // A TCP connection to 127.0.0.1.
 class RawSocket {
  public:
-  explicit RawSocket(std::uint16_t port);
+  explicit RawSocket(std::uint16_t port, const char* from = kSelf);
   ~RawSocket();
   RawSocket(const RawSocket&) = delete;
   RawSocket& operator=(const RawSocket&) = delete;
@@ -35,9 +38,10 @@ class RawSocket {
 };
 
 // The whole answer, head and body, to one request.
-std::string http(std::uint16_t port, std::string_view request);
+std::string http(std::uint16_t port, std::string_view request, const char* from = kSelf);
 // The same for a GET, with more header lines (each ending in "\r\n").
-std::string http_get(std::uint16_t port, std::string_view path, std::string_view headers = "");
+std::string http_get(std::uint16_t port, std::string_view path, std::string_view headers = "",
+                     const char* from = kSelf);
 int status_of(std::string_view answer);
 std::string_view body_of(std::string_view answer);
 
@@ -54,7 +58,8 @@ class RawWebSocket {
   };
 
   // Throws if the server refuses.
-  explicit RawWebSocket(std::uint16_t port, std::string_view headers = "");
+  explicit RawWebSocket(std::uint16_t port, std::string_view headers = "",
+                        const char* from = kSelf);
 
   void send(int opcode, std::string_view payload) { socket_.send(client_frame(opcode, payload)); }
   // The next frame; nothing if the connection has ended.

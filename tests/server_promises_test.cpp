@@ -215,11 +215,17 @@ TEST_F(ServerPromises, ResetsEndTheirWorkAndLeaveNoDescriptors) {
 }
 
 TEST_F(ServerPromises, MoreConnectionsThanAllowedAreCutAndTheirPlacesComeBack) {
-  start({.transport = {.max_connections = 20}});
+  start({.transport = {.max_connections = 20, .max_connections_per_address = 20}});
   {
+    // Of those that ask for nothing, the oldest.
     std::vector<std::unique_ptr<RawSocket>> sockets;
     for (int i = 0; i < 40; ++i) sockets.push_back(std::make_unique<RawSocket>(port()));
-    for (int i = 20; i < 40; ++i) EXPECT_EQ(sockets[static_cast<std::size_t>(i)]->read_all(), "");
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(sockets[static_cast<std::size_t>(i)]->read_all(), "");
+    const std::string request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (int i = 20; i < 40; ++i) {
+      sockets[static_cast<std::size_t>(i)]->send(request);
+      EXPECT_EQ(status_of(sockets[static_cast<std::size_t>(i)]->read_all()), 200) << i;
+    }
   }
   // Answered requests give theirs back as well.
   for (int i = 0; i < 100; ++i) {

@@ -97,6 +97,18 @@ TEST_F(TlsTest, ServesHttps) {
   EXPECT_EQ(body_of(client.read_until("ok\n")), "ok\n");
 }
 
+TEST_F(TlsTest, PagesWithoutTlsAreOthers) {
+  start_with_tls();
+  const auto status = [&](const std::string& scheme) {
+    TlsSocket client(port());
+    client.send("GET /livez HTTP/1.1\r\nHost: localhost:5000\r\nOrigin: " + scheme +
+                "://localhost:5000\r\n\r\n");
+    return status_of(client.read_until("\r\n"));
+  };
+  EXPECT_EQ(status("https"), 200);
+  EXPECT_EQ(status("http"), 403);
+}
+
 TEST_F(TlsTest, DescribesFramesOverWss) {
   start_with_tls();
   TlsSocket client(port());

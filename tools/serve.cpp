@@ -48,6 +48,8 @@ net::Log server_log(std::shared_ptr<spdlog::logger> logger) {
   };
 }
 
+constexpr std::size_t kMegabyte = std::size_t{1} << 20;
+
 struct Options {
   EngineOptions engine;
   net::ServerOptions server;
@@ -139,13 +141,22 @@ void add_seconds(CLI::App& parser, const std::string& flag, std::chrono::millise
 
 void add_megabytes(CLI::App& parser, const std::string& flag, std::size_t& value,
                    const std::string& description) {
-  constexpr std::size_t kMegabyte = std::size_t{1} << 20;
   const auto set = [&value](std::size_t megabytes) { value = megabytes * kMegabyte; };
   parser
       .add_option_function<std::size_t>(flag, set,
                                         fmt::format("{} [{}]", description, value / kMegabyte))
       ->check(CLI::Range(1, 1 << 20))
       ->option_text("MB");
+}
+
+// One address's share of what another flag limits for all. By default a quarter: it takes four
+// addresses to fill the server, and an office behind one still fits.
+void add_share(CLI::App& parser, const std::string& flag, std::size_t& value, std::size_t unit,
+               const std::string& description) {
+  const auto set = [&value, unit](std::size_t count) { value = count * unit; };
+  parser.add_option_function<std::size_t>(flag, set, description + "; 0: a quarter of all [0]")
+      ->check(CLI::Range(0, 1 << 30))
+      ->option_text(unit == 1 ? "N" : "MB");
 }
 
 template <class Count>
@@ -172,6 +183,11 @@ void add_access_flags(CLI::App& parser, Options& options) {
       ->option_text("KEY");
   parser.add_option("--api-key-file", options.api_key_file, "File whose first line is the key")
       ->option_text("FILE");
+  parser
+      .add_option("--free-wrong-keys", server.free_wrong_keys,
+                  "Wrong keys after which an address must wait, longer each time; 0: never [5]")
+      ->check(CLI::Range(0, 1 << 30))
+      ->option_text("N");
   parser
       .add_option("--tls-cert", server.transport.certificate_file,
                   "Certificate with its chain, in PEM: https and wss on the port")
@@ -216,7 +232,11 @@ void add_limit_flags(CLI::App& parser, Options& options) {
   net::ServerOptions& server = options.server;
   net::TransportOptions& transport = server.transport;
   add_count(parser, "--max-connections", transport.max_connections, "Connections at a time");
+  add_share(parser, "--max-connections-per-address", transport.max_connections_per_address, 1,
+            "Connections of one address");
   add_count(parser, "--max-chats", server.chat.max_chats, "Chat completions at a time");
+  add_share(parser, "--max-chats-per-address", server.chat.max_chats_per_address, 1,
+            "Chat completions of one address");
   add_count(parser, "--max-waiting", options.engine.max_waiting,
             "Requests in the engine's queue; more are refused");
   parser
@@ -227,8 +247,12 @@ void add_limit_flags(CLI::App& parser, Options& options) {
       ->option_text("N");
   add_count(parser, "--max-waiting-frames", server.live.max_waiting_frames,
             "Frames that a client may send ahead of their answers");
+  add_count(parser, "--max-frames-per-address", server.live.max_waiting_frames_per_address,
+            "Frames of one address that wait");
   add_megabytes(parser, "--max-waiting-size", server.live.max_waiting_bytes,
                 "Files of all frames that wait");
+  add_share(parser, "--max-waiting-size-per-address", server.live.max_waiting_bytes_per_address,
+            kMegabyte, "Files of the frames of one address that wait");
   add_megabytes(parser, "--max-decoded-size", server.pictures.max_bytes,
                 "Pictures that are decoded or wait for the engine");
   add_megabytes(parser, "--max-message-size", transport.max_message_bytes, "Longest message");

@@ -1,0 +1,43 @@
+// Addresses, hosts and origins as others write them. What decides who may do what compares what was
+// parsed, never the beginning of a text: "127.evil.example" is a name that anybody may register.
+// C++17, for the transports.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace fvlm::net {
+
+// IPv6 in network order; IPv4 as IPv6 maps it, ::ffff:a.b.c.d.
+using IpAddress = std::array<std::uint8_t, 16>;
+
+// "127.0.0.1", "::1"; nothing if it is anything else, a name included.
+std::optional<IpAddress> parse_address(std::string_view text);
+bool is_loopback(const IpAddress& address);
+
+// What counts as one client: an IPv4 address, or of IPv6 the /64, which is what one customer has at
+// least. Link-local addresses all share one and count alone. `address` itself if it is none.
+std::string client_of(const std::string& address);
+
+// The host and port of a Host header or an origin (RFC 3986, 3.2).
+struct Authority {
+  std::string host{};      // small letters, without a final dot; an address in its one spelling
+  std::uint16_t port = 0;  // 0 if none is named
+};
+std::optional<Authority> parse_authority(std::string_view text);
+
+// "https://example.org:8443" as browsers send it (RFC 6454, 6.1), and no other scheme than theirs.
+struct Origin {
+  bool secure = false;
+  Authority authority{};
+};
+std::optional<Origin> parse_origin(std::string_view text);
+
+// Whether a page of `origin` was loaded from the server that calls itself `host`: the port that is
+// not named is the scheme's.
+bool is_same(const Origin& origin, const Authority& host);
+
+}  // namespace fvlm::net

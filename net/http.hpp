@@ -1,0 +1,35 @@
+// A HTTP request and its answer as values, for whoever carries or answers them.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace fvlm::net {
+
+// Headers are as sent, empty if absent.
+struct HttpRequest {
+  std::string method{};
+  std::string path{};  // without the query
+  std::string host{};
+  std::string origin{};
+  std::string referer{};
+  std::string fetch_site{};  // Sec-Fetch-Site, of browsers, like the next three
+  std::string fetch_mode{};
+  std::string fetch_dest{};
+  std::string fetch_user{};
+  std::string authorization{};
+  std::string peer{};    // address and port
+  std::string client{};  // client_of() that address
+  bool secure = false;   // over TLS
+  std::string body{};
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "text/plain; charset=utf-8";
+  std::string body{};
+  std::vector<std::pair<std::string, std::string>> headers{};
+};
+
+}  // namespace fvlm::net
