@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kEncoder = "model.vision_tower.";
 constexpr const char* kWeightsFile = "model.safetensors";
-// What a tokenizer may consist of, and generation settings.
+// What a tokenizer may consist of.
 constexpr const char* kCopiedFiles[] = {
     "tokenizer.json",          "vocab.json",           "merges.txt", "added_tokens.json",
     "special_tokens_map.json", "tokenizer_config.json"};
@@ -295,7 +295,7 @@ double distance(std::span<const float> a, std::span<const float> b) {
 }  // namespace
 
 void convert_checkpoint(const ConvertOptions& options) {
-  const Checkpoint checkpoint = Checkpoint::open(options.input, options.base);
+  const Checkpoint checkpoint = Checkpoint::open(options.input, options.base, options.on_warning);
   std::error_code error;
   fs::create_directories(options.output, error);
   if (error) throw Error("{}: cannot be made: {}", options.output.string(), error.message());
@@ -317,8 +317,7 @@ void convert_checkpoint(const ConvertOptions& options) {
                            : options.format == WeightFormat::kF16 ? "float16"
                                                                   : "bfloat16";
   write_config(checkpoint.config(), name, options.output);
-  if (!options.base.empty()) copy_tokenizer(options.base, options.output);
-  copy_tokenizer(options.input, options.output);
+  copy_tokenizer(checkpoint.tokenizer_folder(), options.output);
   writer.finish();
 }
 

@@ -26,6 +26,7 @@ struct Options {
 
 int trace(const Options& options) {
   const auto tensors = trace_run({.model_path = options.engine.model_path,
+                                  .model_base = options.engine.model_base,
                                   .prompt_ids = options.prompt_ids,
                                   .max_new_tokens = options.max_new_tokens,
                                   .device = options.engine.device,
