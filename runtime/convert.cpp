@@ -15,6 +15,7 @@
 #include "kernels/plan/plan.hpp"
 #include "runtime/checkpoint.hpp"
 #include "runtime/config_file.hpp"
+#include "runtime/new_files.hpp"
 #include "runtime/prompt.hpp"
 #include "runtime/safetensors_writer.hpp"
 #include "runtime/trace_run.hpp"
@@ -296,13 +297,7 @@ double distance(std::span<const float> a, std::span<const float> b) {
 
 void convert_checkpoint(const ConvertOptions& options) {
   const Checkpoint checkpoint = Checkpoint::open(options.input, options.base, options.on_warning);
-  std::error_code error;
-  fs::create_directories(options.output, error);
-  if (error) throw Error("{}: cannot be made: {}", options.output.string(), error.message());
-  if (fs::exists(options.output / kWeightsFile, error)) {
-    throw Error("{}: is there already; remove it or choose another folder",
-                (options.output / kWeightsFile).string());
-  }
+  NewFolder output(options.output, options.force);
   if (options.on_warning) warn_about_head(checkpoint, options.on_warning);
 
   FastVlm<Plan> model(checkpoint.config());
@@ -310,15 +305,16 @@ void convert_checkpoint(const ConvertOptions& options) {
   model.visit(headers);
   headers.metadata.insert(
       {{kFormatKey, kFormatVersion}, {"source", checkpoint.config().name}, {"format", "pt"}});
-  SafetensorsWriter writer(options.output / kWeightsFile, headers.tensors, headers.metadata);
+  SafetensorsWriter writer(output.path() / kWeightsFile, headers.tensors, headers.metadata);
   FoldedWriter folded_writer(checkpoint, writer, options);
   model.visit(folded_writer);
   const char* const name = options.format == WeightFormat::kF32   ? "float32"
                            : options.format == WeightFormat::kF16 ? "float16"
                                                                   : "bfloat16";
-  write_config(checkpoint.config(), name, options.output);
-  copy_tokenizer(checkpoint.tokenizer_folder(), options.output);
+  write_config(checkpoint.config(), name, output.path());
+  copy_tokenizer(checkpoint.tokenizer_folder(), output.path());
   writer.finish();
+  output.finish();
 }
 
 Comparison compare_checkpoints(const fs::path& a, const fs::path& base, const fs::path& b) {

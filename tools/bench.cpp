@@ -25,6 +25,7 @@
 #include "tools/command.hpp"
 #include "tools/options.hpp"
 #include "tools/report.hpp"
+#include "tools/terminal.hpp"
 
 namespace fvlm {
 namespace {

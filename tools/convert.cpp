@@ -82,6 +82,7 @@ Command add_convert(CLI::App& program) {
   parser->add_option("--output", options->convert.output, "The folder to write")
       ->required()
       ->option_text("DIR (required)");
+  add_force_flag(*parser, options->convert.force);
   add_base_flag(*parser, options->convert.base);
   const auto add_type = [&](const std::string& flag, const std::vector<std::string>& names,
                             const std::string& description,

@@ -38,6 +38,10 @@ void add_base_flag(CLI::App& parser, std::filesystem::path& base) {
       ->option_text("DIR");
 }
 
+void add_force_flag(CLI::App& parser, bool& force) {
+  parser.add_flag("--force", force, "Replace what is there, once the new one is whole");
+}
+
 void add_model_flags(CLI::App& parser, EngineOptions& options) {
   const auto set_path = [&options](const std::string& path) { options.model_path = path; };
   parser.add_option_function<std::string>("--model-path", set_path, "Folder of the checkpoint")
