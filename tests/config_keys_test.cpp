@@ -27,7 +27,7 @@ const json kApple = json::parse(R"({
   "eos_token_id": 151645, "freeze_mm_mlp_adapter": false, "hidden_act": "silu", "hidden_size": 896,
   "image_aspect_ratio": "pad", "image_grid_pinpoints": null, "initializer_range": 0.02,
   "intermediate_size": 4864, "max_position_embeddings": 32768, "max_window_layers": 24,
-  "mm_hidden_size": 3072, "mm_patch_merge_type": "flat", "mm_projector_lr": null,
+  "mm_hidden_size": 3072, "mm_patch_merge_type": "flat", "mm_projector_lr": 2e-05,
   "mm_projector_type": "mlp2x_gelu", "mm_use_im_patch_token": false, "mm_use_im_start_end": false,
   "mm_vision_select_feature": "patch", "mm_vision_select_layer": -2,
   "mm_vision_tower": "mobileclip_l_1024", "model_type": "llava_qwen2", "num_attention_heads": 14,

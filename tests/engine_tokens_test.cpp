@@ -9,15 +9,15 @@ namespace {
 constexpr std::size_t kTokens = 1000;  // of the tiny checkpoint's tokenizer
 constexpr std::size_t kRows = 1024;    // of its embedding
 
-// Rows of the tied embedding for ids without a token become very large, with this sign and the
-// other in turn, so that each position has such an id by far the likeliest.
-void favour_padding(const CheckpointCopy& checkpoint, int first_sign) {
+// Rows [first, end) of the tied embedding become very large, with this sign and the other in turn,
+// so that two of them make one of their ids by far the likeliest.
+void favour(const CheckpointCopy& checkpoint, std::size_t first, std::size_t end, int first_sign) {
   checkpoint.change_weights([=](const auto& header, std::string& data) {
     const auto begin =
         header.at("model.embed_tokens.weight")["data_offsets"][0].template get<std::size_t>();
     constexpr std::size_t kHidden = 64;
-    for (std::size_t i = kTokens * kHidden; i < kRows * kHidden; ++i) {
-      const bool negative = (i / kHidden % 2 == 0) == (first_sign < 0);
+    for (std::size_t i = first * kHidden; i < end * kHidden; ++i) {
+      const bool negative = ((i / kHidden - first) % 2 == 0) == (first_sign < 0);
       data[begin + 2 * i] = '\0';
       data[begin + 2 * i + 1] = static_cast<char>(negative ? 0xc2 : 0x42);  // bfloat16 of 32
     }
@@ -50,7 +50,7 @@ class EngineTokens : public testing::TestWithParam<Device> {};
 TEST_P(EngineTokens, IdsWithoutATokenAreNeitherChosenNorCounted) {
   const auto plain = load((kGoldenTiny / "checkpoint").string(), GetParam());
   const CheckpointCopy changed;
-  favour_padding(changed, 1);
+  favour(changed, kTokens, kRows, 1);
   const auto padded = load(changed.path(), GetParam());
   for (const Request& request :
        {with(0, 50, 1), with(1, 50, 1), with(1, 0, 1), with(0, 0, 3), with(1, 50, 3)}) {
@@ -65,13 +65,27 @@ TEST_P(EngineTokens, ThePatchTokenIsOneMore) {
   int chosen = 0;
   for (const int sign : {1, -1}) {
     const CheckpointCopy changed;
-    favour_padding(changed, sign);
+    favour(changed, kTokens, kRows, sign);
     changed.change_config([](auto& config) { config.erase("mm_use_im_patch_token"); });
     const Result result = load(changed.path(), GetParam())->run(with(0, 50, 1));
     for (const std::int32_t token : result.tokens) {
       EXPECT_LE(token, static_cast<std::int32_t>(kTokens));
       if (token == static_cast<std::int32_t>(kTokens)) ++chosen;
     }
+  }
+  EXPECT_GT(chosen, 0);
+}
+
+// As predict.py decodes.
+TEST_P(EngineTokens, SpecialTokensAreNoText) {
+  constexpr std::int32_t kStart = 998;  // "<|im_start|>"
+  std::int64_t chosen = 0;
+  for (const int sign : {1, -1}) {
+    const CheckpointCopy changed;
+    favour(changed, kStart, kStart + 1, sign);
+    const Result result = load(changed.path(), GetParam())->run(with(0, 50, 1));
+    chosen += std::ranges::count(result.tokens, kStart);
+    EXPECT_EQ(result.text.find("<|im_start|>"), std::string::npos) << result.text;
   }
   EXPECT_GT(chosen, 0);
 }
