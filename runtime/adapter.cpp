@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/config_object.hpp"
 #include "runtime/json_file.hpp"
 
 namespace fvlm {
@@ -14,18 +13,13 @@ double Adapter::scale(std::int64_t rank) const {
   return alpha / (rank_stabilised ? std::sqrt(r) : r);
 }
 
-Adapter read_adapter(const std::filesystem::path& folder) {
+Adapter read_adapter(const std::filesystem::path& folder, const ConfigWarning& warn) {
   const auto path = folder / "adapter_config.json";
   std::error_code unreadable;
   if (!std::filesystem::exists(path, unreadable)) return {};
   const nlohmann::json json = read_json_object(path);
   const ConfigObject config(path.string(), json);
-  config.expect("peft_type", "LORA");
-  config.expect("use_dora", false);
-  config.expect("fan_in_fan_out", false);
-  config.expect("bias", "none");
-  config.expect("rank_pattern", nlohmann::json::object());
-  config.expect("alpha_pattern", nlohmann::json::object());
+  check_keys(config, adapter_keys(), warn);
   return {config.positive("lora_alpha"), config.boolean("use_rslora").value_or(false)};
 }
 
@@ -40,7 +34,7 @@ AdapterName parse_adapter_name(std::string_view stored) {
     }
   }
   if (name.starts_with("model.model.")) name.erase(0, std::string_view("model.").size());
-  // "x.lora_A.weight" -> "x.weight"
+  // "x.lora_A.weight", "x.lora_A.default.weight" -> "x.weight"
   const auto cut = [&name](std::string_view piece) {
     const std::size_t at = name.find(piece);
     if (at == std::string::npos) return false;
@@ -48,6 +42,8 @@ AdapterName parse_adapter_name(std::string_view stored) {
     return true;
   };
   cut(".base_layer");
+  if (!cut(".modules_to_save.default")) cut(".modules_to_save");
+  if (cut(".original_module")) parsed.part = AdapterName::Part::kOriginal;
   cut(".default");
   if (cut(".lora_A")) parsed.part = AdapterName::Part::kA;
   if (cut(".lora_B")) parsed.part = AdapterName::Part::kB;

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/config_keys.hpp"
+
 namespace fvlm {
 
 // W becomes W + scale(rank) * B A, with A [rank, in] and B [out, rank].
@@ -18,13 +20,14 @@ struct Adapter {
 
 // Reads FOLDER/adapter_config.json; one with alpha 0 if there is none. Throws Error if it asks for
 // another kind of adapter or for settings that this library does not apply.
-Adapter read_adapter(const std::filesystem::path& folder);
+Adapter read_adapter(const std::filesystem::path& folder, const ConfigWarning& warn = {});
 
 // The model's name for a tensor that was stored by a wrapper of PEFT's:
 // "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight" is matrix A of
 // "model.layers.0.mlp.up_proj.weight".
 struct AdapterName {
-  enum class Part : char { kWhole, kA, kB };
+  // kOriginal: what a wrapper keeps of the base beside what it saves in its place.
+  enum class Part : char { kWhole, kA, kB, kOriginal };
   std::string name;
   Part part = Part::kWhole;
 };

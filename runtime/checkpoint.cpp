@@ -14,6 +14,7 @@
 #include "runtime/config_file.hpp"
 #include "runtime/json_file.hpp"
 #include "runtime/tensor_names.hpp"
+#include "runtime/vocabulary.hpp"
 
 namespace fvlm {
 namespace {
@@ -123,8 +124,8 @@ std::span<const std::int64_t> without_ones_at_end(std::span<const std::int64_t> 
 
 }  // namespace
 
-Checkpoint Checkpoint::open(const path& folder, const path& base) {
-  const Adapter adapter = read_adapter(folder);
+Checkpoint Checkpoint::open(const path& folder, const path& base, const ConfigWarning& warn) {
+  const Adapter adapter = read_adapter(folder, warn);
   if (adapter.alpha != 0 && base.empty()) {
     throw Error("{}: a LoRA adapter: the folder of its base is needed too (--model-base)",
                 folder.string());
@@ -134,13 +135,15 @@ Checkpoint Checkpoint::open(const path& folder, const path& base) {
     if (file_exists(folder / name)) changes.push_back(open_weight_file(folder / name));
   }
   const bool has_config = base.empty() || file_exists(folder / "config.json");
-  FastVlmConfig config = read_config(has_config ? folder : base);
+  FastVlmConfig config = read_config(has_config ? folder : base, warn);
   if (!changes.empty() && config.layout != TensorLayout::kLlava) {
     throw Error("{}: changes to weights in the fast_vlm layout; only LLaVA's is supported",
                 folder.string());
   }
-  return {folder, std::move(config), open_weights(base.empty() ? folder : base), std::move(changes),
-          adapter};
+  Checkpoint checkpoint(folder, std::move(config), open_weights(base.empty() ? folder : base),
+                        std::move(changes), adapter);
+  checkpoint.tokenizer_folder_ = !base.empty() && has_vocabulary(base) ? base : folder;
+  return checkpoint;
 }
 
 Checkpoint::Checkpoint(path folder, FastVlmConfig config, std::vector<WeightFile> files,
@@ -170,6 +173,7 @@ Checkpoint::Checkpoint(path folder, FastVlmConfig config, std::vector<WeightFile
 void Checkpoint::add_changes(const WeightFile& file, const Adapter& adapter) {
   for (const TensorView& tensor : tensors_of(file)) {
     const auto [name, part] = parse_adapter_name(tensor.name);
+    if (part == AdapterName::Part::kOriginal) continue;
     if (part == AdapterName::Part::kWhole) {
       by_stored_name_.insert_or_assign(name, &tensor);
       continue;

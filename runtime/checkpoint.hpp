@@ -32,11 +32,14 @@ class Checkpoint {
  public:
   // Reads and checks config.json and the header of every weight file. Throws Error if anything is
   // missing, damaged or contradictory.
-  // `base`: the folder of the whole weights, if `folder` has only what was trained.
+  // `base`: the folder of the whole weights, if `folder` has only what was trained. `warn` hears of
+  // settings that are not known.
   static Checkpoint open(const std::filesystem::path& folder,
-                         const std::filesystem::path& base = {});
+                         const std::filesystem::path& base = {}, const ConfigWarning& warn = {});
 
   const std::filesystem::path& folder() const { return folder_; }
+  // Where the tokenizer is: as Apple's loader has it, the base's counts.
+  const std::filesystem::path& tokenizer_folder() const { return tokenizer_folder_; }
   const FastVlmConfig& config() const { return config_; }
 
   // Whether `fastvlm convert` wrote it: batch norms, layer scales and 1/255 are folded already.
@@ -85,6 +88,7 @@ class Checkpoint {
   const WeightFile& file_of(const TensorView& tensor) const;
 
   std::filesystem::path folder_;
+  std::filesystem::path tokenizer_folder_;
   FastVlmConfig config_;
   std::vector<WeightFile> files_;
   bool folded_ = false;

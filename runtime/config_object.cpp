@@ -1,6 +1,7 @@
 // Type and range checks of single configuration keys.
 #include "runtime/config_object.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -30,6 +31,19 @@ std::string shown(const json& value) {
 ConfigObject::ConfigObject(std::string file, const json& object, std::string prefix)
     : file_(std::move(file)), object_(object), prefix_(std::move(prefix)) {}
 
+std::vector<std::string> ConfigObject::keys() const {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : object_.items()) {
+    if (!value.is_null()) names.push_back(name);
+  }
+  return names;
+}
+
+std::string ConfigObject::place() const {
+  if (prefix_.empty()) return file_;
+  return fmt::format("{}: \"{}\"", file_, std::string_view(prefix_).substr(0, prefix_.size() - 1));
+}
+
 std::int64_t ConfigObject::size(std::string_view key) const {
   return size_of(key, require(key));
 }
@@ -54,6 +68,16 @@ double ConfigObject::positive(std::string_view key) const {
 double ConfigObject::positive_or(std::string_view key, double otherwise) const {
   const json* value = find(key);
   return value != nullptr ? positive_of(key, *value) : otherwise;
+}
+
+std::vector<double> ConfigObject::numbers(std::string_view key) const {
+  const json& found = require(key);
+  std::vector<double> numbers;
+  for (const json& value : found.is_array() ? found : json::array({found})) {
+    if (!value.is_number()) fail_type(key, "a number or a list of numbers", found);
+    numbers.push_back(value.get<double>());
+  }
+  return numbers;
 }
 
 std::optional<bool> ConfigObject::boolean(std::string_view key) const {
@@ -107,6 +131,17 @@ void ConfigObject::expect(std::string_view key, const json& only) const {
   if (value != nullptr && *value != only) {
     fail(key, fmt::format("{} is not supported, only {}", shown(*value), shown(only)));
   }
+}
+
+void ConfigObject::expect_one_of(std::string_view key, const json& values,
+                                 std::string_view meaning) const {
+  const json* value = find(key);
+  if (value == nullptr || std::ranges::find(values, *value) != values.end()) return;
+  std::vector<std::string> supported;
+  for (const json& one : values) supported.push_back(shown(one));
+  const std::string only = supported.empty() ? "" : ", only ";
+  fail(key, fmt::format("{} is not supported{}{}: it means {}", shown(*value), only,
+                        fmt::join(supported, " or "), meaning));
 }
 
 void ConfigObject::fail(std::string_view key, std::string_view message) const {

@@ -18,6 +18,9 @@ class ConfigObject {
   ConfigObject(std::string file, const nlohmann::json& object, std::string prefix = "");
 
   bool has(std::string_view key) const { return find(key) != nullptr; }
+  std::vector<std::string> keys() const;
+  // The file and, inside it, the object, for messages.
+  std::string place() const;
 
   // Whole numbers from 1 to kMaxSize.
   std::int64_t size(std::string_view key) const;
@@ -26,6 +29,9 @@ class ConfigObject {
   // Finite numbers above 0.
   double positive(std::string_view key) const;
   double positive_or(std::string_view key, double otherwise) const;
+
+  // A list of numbers, or one number.
+  std::vector<double> numbers(std::string_view key) const;
 
   std::optional<bool> boolean(std::string_view key) const;
   std::string text(std::string_view key) const;
@@ -37,6 +43,9 @@ class ConfigObject {
 
   // Throws unless the key is absent or has the only value this library implements.
   void expect(std::string_view key, const nlohmann::json& only) const;
+  // The same with a list of values; `meaning` says what others would do.
+  void expect_one_of(std::string_view key, const nlohmann::json& values,
+                     std::string_view meaning) const;
 
   // Throws Error "FILE: key "KEY": MESSAGE".
   [[noreturn]] void fail(std::string_view key, std::string_view message) const;

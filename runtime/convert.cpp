@@ -16,6 +16,7 @@
 #include "runtime/checkpoint.hpp"
 #include "runtime/config_file.hpp"
 #include "runtime/image.hpp"
+#include "runtime/new_files.hpp"
 #include "runtime/prompt.hpp"
 #include "runtime/safetensors_writer.hpp"
 #include "runtime/trace_run.hpp"
@@ -28,7 +29,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kEncoder = "model.vision_tower.";
 constexpr const char* kWeightsFile = "model.safetensors";
-// What a tokenizer may consist of, and generation settings.
+// What a tokenizer may consist of.
 constexpr const char* kCopiedFiles[] = {
     "tokenizer.json",          "vocab.json",           "merges.txt", "added_tokens.json",
     "special_tokens_map.json", "tokenizer_config.json"};
@@ -296,14 +297,8 @@ double distance(std::span<const float> a, std::span<const float> b) {
 }  // namespace
 
 void convert_checkpoint(const ConvertOptions& options) {
-  const Checkpoint checkpoint = Checkpoint::open(options.input, options.base);
-  std::error_code error;
-  fs::create_directories(options.output, error);
-  if (error) throw Error("{}: cannot be made: {}", options.output.string(), error.message());
-  if (fs::exists(options.output / kWeightsFile, error)) {
-    throw Error("{}: is there already; remove it or choose another folder",
-                (options.output / kWeightsFile).string());
-  }
+  const Checkpoint checkpoint = Checkpoint::open(options.input, options.base, options.on_warning);
+  NewFolder output(options.output, options.force);
   if (options.on_warning) warn_about_head(checkpoint, options.on_warning);
 
   FastVlm<Plan> model(checkpoint.config());
@@ -311,16 +306,16 @@ void convert_checkpoint(const ConvertOptions& options) {
   model.visit(headers);
   headers.metadata.insert(
       {{kFormatKey, kFormatVersion}, {"source", checkpoint.config().name}, {"format", "pt"}});
-  SafetensorsWriter writer(options.output / kWeightsFile, headers.tensors, headers.metadata);
+  SafetensorsWriter writer(output.path() / kWeightsFile, headers.tensors, headers.metadata);
   FoldedWriter folded_writer(checkpoint, writer, options);
   model.visit(folded_writer);
   const char* const name = options.format == WeightFormat::kF32   ? "float32"
                            : options.format == WeightFormat::kF16 ? "float16"
                                                                   : "bfloat16";
-  write_config(checkpoint.config(), name, options.output);
-  if (!options.base.empty()) copy_tokenizer(options.base, options.output);
-  copy_tokenizer(options.input, options.output);
+  write_config(checkpoint.config(), name, output.path());
+  copy_tokenizer(checkpoint.tokenizer_folder(), output.path());
   writer.finish();
+  output.finish();
 }
 
 Comparison compare_checkpoints(const fs::path& a, const fs::path& base, const fs::path& b) {

@@ -14,7 +14,8 @@ namespace fvlm {
 struct ConvertOptions {
   std::filesystem::path input;   // a checkpoint folder
   std::filesystem::path base;    // of an adapter, else empty
-  std::filesystem::path output;  // a folder, made if it is not there; must not hold weights
+  std::filesystem::path output;  // a folder: empty, or made if it is not there
+  bool force = false;            // replaces a checkpoint that is there
   // Of the decoder's and the projector's matrices; small tensors become float32.
   WeightFormat format = WeightFormat::kBF16;
   // Of the encoder's; if none is given the same, or bf16 if that is quantised.
@@ -23,9 +24,9 @@ struct ConvertOptions {
   std::function<void(const std::string& message)> on_warning;  // about odd but usable weights
 };
 
-// Memory: some rows of a matrix at a time. The weights get their name last, so a run that is killed
-// leaves no folder that loads. Throws Error if the input is wrong, a value does not fit the type,
-// or the output holds weights already or cannot be written.
+// Memory: some rows of a matrix at a time. The output appears, or is replaced, when it is whole.
+// Throws Error if the input is wrong, a value does not fit the type, or the output holds anything
+// or cannot be written.
 void convert_checkpoint(const ConvertOptions& options);
 
 // How far two checkpoints are apart: both describe the same synthetic picture in float32. `base` is

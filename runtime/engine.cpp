@@ -30,8 +30,8 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
     if (options.on_progress)
       options.on_progress(static_cast<double>(done) / static_cast<double>(total));
   };
-  auto tokenizer =
-      std::async(std::launch::async, [&] { return Tokenizer::load(options.model_path); });
+  auto tokenizer = std::async(std::launch::async,
+                              [&] { return Tokenizer::load(checkpoint.tokenizer_folder()); });
   auto loaded = std::make_unique<LoadedModel<B>>(checkpoint, std::move(backend), progress,
                                                  options.on_warning);
   const FastVlmConfig& config = loaded->config;
@@ -49,7 +49,7 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   Tokenizer ready = tokenizer.get();
   if (ready.size() > config.text.vocab_size) {
     throw Error("{}: the tokenizer has {} tokens, the model's embedding {}",
-                options.model_path.string(), ready.size(), config.text.vocab_size);
+                checkpoint.tokenizer_folder().string(), ready.size(), config.text.vocab_size);
   }
   info.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return std::make_unique<EngineCore<B>>(std::move(loaded), std::move(ready), std::move(info),
@@ -63,7 +63,8 @@ std::unique_ptr<Engine> Engine::load(const EngineOptions& options) {
     throw Error("context_tokens is {}, it must be 1 or more", options.context_tokens);
   if (options.cache_tokens < 0)
     throw Error("cache_tokens is {}, it must not be negative", options.cache_tokens);
-  const Checkpoint checkpoint = Checkpoint::open(options.model_path);
+  const Checkpoint checkpoint =
+      Checkpoint::open(options.model_path, options.model_base, options.on_warning);
   const BackendChoice choice{.device = options.device,
                              .precision = options.precision,
                              .threads = options.threads,

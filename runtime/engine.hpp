@@ -25,7 +25,8 @@ enum class Device : std::uint8_t { kAuto, kCpu, kRef, kCuda, kCudaEmulated };
 enum class Precision : std::uint8_t { kAuto, kF32, kBF16, kInt8, kInt4 };
 
 struct EngineOptions {
-  std::filesystem::path model_path;  // a checkpoint folder
+  std::filesystem::path model_path;    // a checkpoint folder
+  std::filesystem::path model_base{};  // of an adapter or a projector alone, else empty
   Device device = Device::kAuto;
   Precision precision = Precision::kAuto;
   int threads = 0;  // 0: one for each core

@@ -35,7 +35,7 @@ class EngineCore final : public Engine {
         info_(std::move(info)),
         cache_(loaded_->backend,
                loaded_->model.decoder.cache_shape(info_.cache_tokens / kPageTokens)),
-        passes_(*loaded_, cache_, ends_of_answers()),
+        passes_(*loaded_, cache_, ends_of_answers(), tokens()),
         scheduler_(
             {.waiting = max_waiting, .pages = cache_.pages(), .images = loaded_->limits.images}) {
     thread_ = std::thread([this] { work(); });
@@ -82,6 +82,15 @@ class EngineCore final : public Engine {
     return tokens;
   }
 
+  // That can be chosen. Apple's loader cuts the model's logits to as many as its tokenizer has
+  // entries.
+  std::int64_t tokens() const {
+    const bool adds_one =
+        loaded_->config.has_patch_token && !tokenizer_.special_token("<im_patch>");
+    return std::min<std::int64_t>(loaded_->config.text.vocab_size,
+                                  tokenizer_.size() + (adds_one ? 1 : 0));
+  }
+
   std::int64_t side() const { return loaded_->config.vision.image_size; }
 
   void check(const Picture& picture) const {
@@ -100,6 +109,11 @@ class EngineCore final : public Engine {
           "the prompt is {} tokens long ({} images of {} each), the context holds {}; shorten it",
           positions, std::count(g.ids.begin(), g.ids.end(), kImageToken), info_.image_tokens,
           info_.context_tokens);
+    }
+    if (positions > loaded_->config.max_prompt) {
+      throw Error(
+          "the prompt is {} tokens long, tokenizer_model_max_length of {} is {}; shorten it",
+          positions, info_.model, loaded_->config.max_prompt);
     }
     g.statistics.prompt_tokens = positions;
     g.max_new_tokens =
@@ -210,9 +224,13 @@ class EngineCore final : public Engine {
       if (g->hypotheses.empty() || g->request.sampling.num_beams > 1) continue;  // known at the end
       const auto& tokens = g->hypotheses.front().tokens;
       for (; g->said < tokens.size(); ++g->said) {
-        say(*g, g->utf8.push(tokenizer_.token_bytes(tokens[g->said])));
+        say_token(*g, tokens[g->said]);
       }
     }
+  }
+
+  void say_token(Generation& g, std::int32_t token) const {
+    if (!tokenizer_.is_special(token)) say(g, g.stream.push(tokenizer_.token_bytes(token)));
   }
 
   static void say(Generation& g, const std::string& piece) {
@@ -232,9 +250,9 @@ class EngineCore final : public Engine {
   // Hands over an answer and keeps its cache for later prompts.
   void retire(Generation& g) {
     if (g.request.sampling.num_beams > 1) {
-      for (const std::int32_t token : g.answer) say(g, g.utf8.push(tokenizer_.token_bytes(token)));
+      for (const std::int32_t token : g.answer) say_token(g, token);
     }
-    say(g, g.utf8.finish());
+    say(g, g.stream.finish());
     passes_.keep(g);
     const Result result = g.take_result();
     const bool whole = result.outcome == Outcome::kStop || result.outcome == Outcome::kLength;

@@ -16,7 +16,7 @@ std::span<float> row(View<float> logits, std::int64_t r) {
   return {logits.row(r), static_cast<std::size_t>(logits.cols)};
 }
 
-// Score of a finished beam: the mean log probability of its tokens (the end token counts).
+// Score of a finished beam: the mean score of its tokens (the end token counts).
 double mean_score(double score, std::size_t tokens) {
   return score / static_cast<double>(std::max<std::size_t>(tokens, 1));
 }
@@ -63,9 +63,7 @@ void Generation::advance(View<float> logits, std::span<const std::int32_t> eos, 
 }
 
 void Generation::write_history() {
-  history_ = ids;
-  const auto& tokens = hypotheses.front().tokens;
-  history_.insert(history_.end(), tokens.begin(), tokens.end());
+  history_ = hypotheses.front().tokens;
   history_.insert(history_.end(), proposed.begin(), proposed.end());
 }
 
@@ -117,8 +115,8 @@ void Generation::advance_single(const Choose& choose, std::span<const std::int32
 }
 
 // Of the continuations of all beams twice as many as needed are taken (the likeliest, or drawn
-// ones), and the best of these are kept; those that end go to finished_. Ends when no running beam
-// can still beat the worst of enough finished ones.
+// ones), and the best of these are kept; those that end go to finished_. Ends when the best of all
+// these, ended or not, does not beat the worst of enough finished ones.
 void Generation::advance_beams(View<float> logits, std::span<const std::int32_t> eos,
                                const Fork& fork) {
   struct Continuation {
@@ -130,11 +128,9 @@ void Generation::advance_beams(View<float> logits, std::span<const std::int32_t>
   const auto beams = static_cast<std::size_t>(request.sampling.num_beams);
   std::vector<Continuation> all;
   for (std::size_t h = 0; h < hypotheses.size(); ++h) {
-    std::vector<std::int32_t> history = ids;
-    history.insert(history.end(), hypotheses[h].tokens.begin(), hypotheses[h].tokens.end());
-    for (const auto& c :
-         sampler_.candidates(row(logits, static_cast<std::int64_t>(h)), history, 2 * beams)) {
-      all.push_back({h, c.token, hypotheses[h].score + c.log_probability, c.noise});
+    for (const auto& c : sampler_.candidates(row(logits, static_cast<std::int64_t>(h)),
+                                             hypotheses[h].tokens, 2 * beams)) {
+      all.push_back({h, c.token, hypotheses[h].score + c.score, c.noise});
     }
   }
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
@@ -144,13 +140,14 @@ void Generation::advance_beams(View<float> logits, std::span<const std::int32_t>
   std::stable_sort(all.begin(), all.end(),
                    [](const auto& a, const auto& b) { return a.score > b.score; });
 
+  const std::size_t length = hypotheses.front().tokens.size() + 1;
+  const double attainable = mean_score(all.front().score, length);
   std::vector<Hypothesis> next;
   for (std::size_t rank = 0; rank < all.size() && next.size() < beams; ++rank) {
     const Continuation& c = all[rank];
     const Hypothesis& parent = hypotheses[c.parent];
     if (contains(eos, c.token)) {
-      if (rank < beams)
-        finished_.push_back({parent.tokens, mean_score(c.score, parent.tokens.size() + 1)});
+      if (rank < beams) finished_.push_back({parent.tokens, mean_score(c.score, length)});
       continue;
     }
     auto tokens = parent.tokens;
@@ -162,10 +159,7 @@ void Generation::advance_beams(View<float> logits, std::span<const std::int32_t>
   std::stable_sort(finished_.begin(), finished_.end(),
                    [](const auto& a, const auto& b) { return a.score > b.score; });
   if (finished_.size() > beams) finished_.resize(beams);
-  const bool enough =
-      finished_.size() == beams &&
-      (hypotheses.empty() ||
-       finished_.back().score >= mean_score(hypotheses[0].score, hypotheses[0].tokens.size()));
+  const bool enough = finished_.size() == beams && finished_.back().score >= attainable;
   if (enough || hypotheses.empty()) end(Outcome::kStop);
 }
 

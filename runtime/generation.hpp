@@ -12,13 +12,13 @@
 #include <vector>
 
 #include "fvlm/core/view.hpp"
+#include "runtime/answer_text.hpp"
 #include "runtime/draft.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/page_pool.hpp"
 #include "runtime/picture.hpp"
 #include "runtime/sampler.hpp"
 #include "runtime/thumbnail.hpp"
-#include "runtime/utf8_stream.hpp"
 
 namespace fvlm {
 
@@ -41,7 +41,7 @@ std::vector<PromptSpan> prompt_spans(std::span<const std::int32_t> ids, std::int
 struct Hypothesis {
   Sequence sequence;
   std::vector<std::int32_t> tokens;  // all new ones; the last is not in the cache yet
-  double score = 0;                  // sum of log probabilities
+  double score = 0;                  // sum of its tokens' scores
 };
 
 struct Generation {
@@ -94,13 +94,13 @@ struct Generation {
   Statistics statistics;
   Clock::time_point submitted = Clock::now();
   Clock::time_point first_token;
-  Utf8Stream utf8;
+  AnswerText stream;
   std::string text;                  // of the answer so far; beams have it at the end
   std::size_t said = 0;              // tokens that are in it
   std::vector<std::int32_t> answer;  // its tokens, at the end
 
  private:
-  // All tokens so far and, after them, the proposed ones: row i's history is all but the last
+  // All new tokens so far and, after them, the proposed ones: row i's history is all but the last
   // proposed.size() - i of them.
   std::span<const std::int32_t> history_of(std::size_t row) const {
     return std::span(history_).first(history_.size() - proposed.size() + row);
@@ -112,7 +112,7 @@ struct Generation {
 
   struct Finished {
     std::vector<std::int32_t> tokens;
-    double score;  // log probability per token
+    double score;  // per token
   };
 
   Sampler sampler_;

@@ -23,12 +23,15 @@ class ModelPasses {
  public:
   using E = typename B::Element;
 
-  // `eos` are the tokens that end an answer.
-  ModelPasses(LoadedModel<B>& loaded, KvCache<B>& cache, std::vector<std::int32_t> eos)
+  // `eos` are the tokens that end an answer, `tokens` how many there are: the model may have logits
+  // beyond, for ids that no token has.
+  ModelPasses(LoadedModel<B>& loaded, KvCache<B>& cache, std::vector<std::int32_t> eos,
+              std::int64_t tokens)
       : loaded_(loaded),
         backend_(loaded.backend),
         cache_(cache),
         eos_(std::move(eos)),
+        tokens_(tokens),
         encoded_(backend_.arena().template matrix<E>(loaded.limits.images * image_tokens(),
                                                      text().hidden_size)) {}
 
@@ -177,8 +180,9 @@ class ModelPasses {
 
   // Takes the next tokens of a group from its rows after the decoder's layers: x [rows, hidden].
   void choose(const std::vector<Generation*>& group, View<E> x) {
-    const auto logits = backend_.arena().template matrix<float>(x.rows, text().vocab_size);
-    loaded_.model.decoder.logits(backend_, x, logits);
+    const auto all = backend_.arena().template matrix<float>(x.rows, text().vocab_size);
+    loaded_.model.decoder.logits(backend_, x, all);
+    const View<float> logits = all.first_cols(tokens_);
     if constexpr (ChoosesTokens<B>) {
       if (std::all_of(group.begin(), group.end(), backend_can_choose)) {
         return choose_there(group, logits);
@@ -231,6 +235,7 @@ class ModelPasses {
   B& backend_;
   KvCache<B>& cache_;
   std::vector<std::int32_t> eos_;
+  std::int64_t tokens_;
   View<E> encoded_;  // what they become, [images * tokens, hidden]
   EngineCounters counters_;
 };

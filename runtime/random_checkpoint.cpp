@@ -18,6 +18,7 @@
 #include "kernels/plan/plan.hpp"
 #include "runtime/config_file.hpp"
 #include "runtime/model_sizes.hpp"
+#include "runtime/new_files.hpp"
 #include "runtime/safetensors_writer.hpp"
 
 namespace fvlm {
@@ -159,16 +160,17 @@ void write_cut_tokenizer(const fs::path& from, const fs::path& to, std::int64_t 
   write_text(to / "merges.txt", merges);
 }
 
-void write_tokenizer(const RandomCheckpointOptions& options, const ModelSize& size) {
-  if (options.tokenizer.empty()) {
-    write_byte_tokenizer(options.output);
+// `from`: see RandomCheckpointOptions::tokenizer.
+void write_tokenizer(const fs::path& from, const fs::path& to, const ModelSize& size) {
+  if (from.empty()) {
+    write_byte_tokenizer(to);
   } else {
-    write_cut_tokenizer(options.tokenizer, options.output, size.first_special);
+    write_cut_tokenizer(from, to, size.first_special);
   }
   nlohmann::json added;
   std::int64_t id = size.first_special;
   for (const char* token : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}) added[token] = id++;
-  write_text(options.output / "added_tokens.json", added.dump(2));
+  write_text(to / "added_tokens.json", added.dump(2));
 }
 
 // Shards as released: consecutive tensors of at most 5 GB.
@@ -218,9 +220,7 @@ void write_random_checkpoint(const RandomCheckpointOptions& options) {
                                  [&](const auto& s) { return s.name == options.size; });
   if (size == sizes().end())
     throw Error("unknown size \"{}\"; there are {}", options.size, fmt::join(model_sizes(), ", "));
-  std::error_code error;
-  fs::create_directories(options.output, error);
-  if (error) throw Error("{}: cannot be made: {}", options.output.string(), error.message());
+  NewFolder output(options.output, options.force);
 
   FastVlm<Plan> model(config_of(*size));
   TensorList list;
@@ -244,7 +244,7 @@ void write_random_checkpoint(const RandomCheckpointOptions& options) {
       headers.push_back({t.name, DType::kBF16, t.shape});
       weight_map[t.name] = name;
     }
-    SafetensorsWriter writer(options.output / name, std::move(headers));
+    SafetensorsWriter writer(output.path() / name, std::move(headers));
     for (const StoredTensor& t : shards[s]) {
       if (options.on_progress)
         options.on_progress(static_cast<double>(done) / static_cast<double>(total));
@@ -261,12 +261,13 @@ void write_random_checkpoint(const RandomCheckpointOptions& options) {
   }
   if (shards.size() > 1) {
     write_text(
-        options.output / "model.safetensors.index.json",
+        output.path() / "model.safetensors.index.json",
         nlohmann::json{{"metadata", {{"total_size", 2 * total}}}, {"weight_map", weight_map}}.dump(
             2));
   }
-  write_config(config_of(*size), "bfloat16", options.output);
-  write_tokenizer(options, *size);
+  write_config(config_of(*size), "bfloat16", output.path());
+  write_tokenizer(options.tokenizer, output.path(), *size);
+  output.finish();
 }
 
 }  // namespace fvlm

@@ -60,6 +60,7 @@ Sections split(const MappedFile& file) {
 }
 
 std::map<std::string, std::string> read_metadata(const json& object, const std::string& source) {
+  if (object.is_null()) return {};  // as some writers have it
   if (!object.is_object()) {
     throw Error("{}: \"{}\": expected an object, found {}", source, kSafetensorsMetadataKey,
                 object.type_name());

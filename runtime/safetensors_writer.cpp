@@ -15,6 +15,7 @@
 #include "fvlm/core/error.hpp"
 #include "runtime/checksum.hpp"
 #include "runtime/json_file.hpp"
+#include "runtime/new_files.hpp"
 #include "runtime/safetensors.hpp"
 
 namespace fvlm {
@@ -36,10 +37,9 @@ const std::string kMetadata(kSafetensorsMetadataKey);
 SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, std::vector<TensorHeader> tensors,
                                      std::map<std::string, std::string> metadata)
     : path_(std::move(path)),
-      partial_(path_),
+      partial_(partial_name(path_)),
       header_(json::object()),
       has_sums_(metadata.contains(kFormatKey)) {
-  partial_ += ".partial";
   if (has_sums_) {  // known in the end, when they are written over these
     metadata[kHeaderSumKey] = kNoSum;
     for (const TensorHeader& tensor : tensors) metadata[kTensorSumKey + tensor.name] = kNoSum;
@@ -117,13 +117,10 @@ void SafetensorsWriter::finish() {
                 tensor.bytes_left);
   }
   if (has_sums_) write_sums();
-  // Some file systems report a full disk only here.
-  if (::close(std::exchange(fd_, -1)) != 0 || ::rename(partial_.c_str(), path_.c_str()) != 0) {
-    const int reason = errno;
-    ::unlink(partial_.c_str());
-    errno = reason;
-    fail(path_);
-  }
+  // Some file systems report a full disk only here; the destructor removes what was written.
+  if (::fsync(fd_) != 0) fail(path_);
+  put_in_place(partial_, path_);
+  ::close(std::exchange(fd_, -1));
 }
 
 void SafetensorsWriter::write_sums() {

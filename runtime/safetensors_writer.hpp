@@ -1,8 +1,8 @@
 // Writes .safetensors files of any size with little memory: the header first, since every name and
 // shape is known, then the tensors' bytes piece by piece in the same order.
 //
-// The bytes go to FILE.partial, which finish() renames to FILE: a program that is killed half-way
-// leaves FILE as it was. (Nothing is forced to disk: after a power cut the reader's checks decide.)
+// The bytes go to FILE.partial, which finish() forces to disk and renames to FILE: a program that
+// is killed half-way leaves FILE as it was.
 #pragma once
 
 #include <cstddef>

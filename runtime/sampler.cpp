@@ -21,6 +21,15 @@ void make_finite(std::span<float> logits) {
   }
 }
 
+void make_log_probabilities(std::span<float> logits) {
+  make_finite(logits);
+  const double largest = *std::ranges::max_element(logits);
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - largest);
+  const double log_sum = largest + std::log(sum);
+  for (float& logit : logits) logit = static_cast<float>(logit - log_sum);
+}
+
 // Divides positive logits of tokens seen before by the penalty and multiplies negative ones
 // (Keskar et al., "CTRL", 2019).
 void penalise(std::span<float> logits, std::span<const std::int32_t> history, double penalty) {
@@ -51,8 +60,8 @@ std::string Sampling::problem() const {
   return {};
 }
 
-std::vector<Sampler::Candidate> Sampler::distribution(std::span<float> logits,
-                                                      std::span<const std::int32_t> history) const {
+Sampler::Distribution Sampler::distribution(std::span<float> logits,
+                                            std::span<const std::int32_t> history) const {
   penalise(logits, history, sampling_.repetition_penalty);
   make_finite(logits);
   std::vector<std::int32_t> order(logits.size());
@@ -95,11 +104,12 @@ std::vector<Sampler::Candidate> Sampler::distribution(std::span<float> logits,
     order.resize(n);
     sum = reached;
   }
-  const double log_sum = std::log(sum);
-  std::vector<Candidate> kept;
-  kept.reserve(order.size());
-  for (const std::int32_t token : order)
-    kept.push_back({.token = token, .log_probability = score(token) - log_sum});
+  const double offset = largest / temperature;
+  Distribution kept{.tokens = {}, .log_sum = offset + std::log(sum)};
+  kept.tokens.reserve(order.size());
+  for (const std::int32_t token : order) {
+    kept.tokens.push_back({.token = token, .score = offset + score(token)});
+  }
   return kept;
 }
 
@@ -110,11 +120,11 @@ std::int32_t Sampler::sample(std::span<float> logits, std::span<const std::int32
     return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) -
                                      logits.begin());
   }
-  const auto tokens = distribution(logits, history);
+  const auto [tokens, log_sum] = distribution(logits, history);
   double left = draw(0);
   choices_made(1);
   for (const Candidate& c : tokens) {
-    left -= std::exp(c.log_probability);
+    left -= std::exp(c.score - log_sum);
     if (left < 0) return c.token;
   }
   return tokens.back().token;
@@ -144,7 +154,8 @@ void Sampler::choices_made(std::size_t count) {
 std::vector<Sampler::Candidate> Sampler::candidates(std::span<float> logits,
                                                     std::span<const std::int32_t> history,
                                                     std::size_t count) {
-  auto tokens = distribution(logits, history);
+  make_log_probabilities(logits);
+  auto tokens = distribution(logits, history).tokens;
   if (sampling_.temperature > 0) {
     // The largest of log p + Gumbel noise are a draw without replacement (Vieira, 2014).
     std::uniform_real_distribution<double> uniform(1e-300, 1);
@@ -153,8 +164,8 @@ std::vector<Sampler::Candidate> Sampler::candidates(std::span<float> logits,
   count = std::min(count, tokens.size());
   std::partial_sort(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count),
                     tokens.end(), [](const Candidate& a, const Candidate& b) {
-                      const double x = a.log_probability + a.noise;
-                      const double y = b.log_probability + b.noise;
+                      const double x = a.score + a.noise;
+                      const double y = b.score + b.noise;
                       return x != y ? x > y : a.token < b.token;
                     });
   tokens.resize(count);

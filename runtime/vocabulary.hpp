@@ -31,6 +31,8 @@ struct Vocabulary {
 // added_tokens.json and from added_tokens_decoder in tokenizer_config.json, each if it is there;
 // or, in a folder with neither vocab.json nor merges.txt, tokenizer.json. Throws Error.
 Vocabulary read_vocabulary(const std::filesystem::path& folder);
+// Whether there are such files.
+bool has_vocabulary(const std::filesystem::path& folder);
 
 // Puts a Vocabulary together and checks it. Files write the bytes of a token in GPT-2's alphabet,
 // in which every byte is a printable character ("Ġ" is a space). Every function throws Error for

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "fvlm/core/error.hpp"
+#include "runtime/config_keys.hpp"
 #include "runtime/json_file.hpp"
 #include "runtime/json_leaves.hpp"
 #include "runtime/mapped_file.hpp"
@@ -72,9 +73,10 @@ void read_added_tokens(VocabularyBuilder& builder, const path& path) {
 // tokenizer_config.json: {"added_tokens_decoder": {"id": {"content": text, "special": flag}}}.
 void read_tokenizer_config(VocabularyBuilder& builder, const path& path) {
   const json config = read_json_object(path);
-  const auto decoder = config.find("added_tokens_decoder");
-  if (decoder == config.end()) return;
-  for (const auto& [id, entry] : decoder->items()) {
+  const ConfigObject object(path.string(), config);
+  check_keys(object, tokenizer_config_keys(), {});
+  if (!object.object("added_tokens_decoder")) return;
+  for (const auto& [id, entry] : config["added_tokens_decoder"].items()) {
     add_described_token(builder, entry, json::parse(id, nullptr, false), path.string());
   }
 }
@@ -157,6 +159,10 @@ Vocabulary read_tokenizer_json(const path& path) {
 }
 
 }  // namespace
+
+bool has_vocabulary(const path& folder) {
+  return has(folder, kVocabulary) || has(folder, kMerges) || has(folder, kSingleFile);
+}
 
 Vocabulary read_vocabulary(const path& folder) {
   if (has(folder, kVocabulary) || has(folder, kMerges)) return read_separate_files(folder);

@@ -300,6 +300,7 @@ TEST(Checkpoint, HuggingFaceLayoutHasTheSameTensors) {
   json vision = config["vision_config"];
   vision["architecture"] = "fastvit_mci3";
   config.erase("vision_config");
+  config["model_type"] = "qwen2";
   write_file(
       folder / "config.json",
       json{{"model_type", "fast_vlm"}, {"text_config", config}, {"vision_config", vision}}.dump());

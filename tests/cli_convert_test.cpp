@@ -6,6 +6,7 @@
 
 #include "tests/cli_checkpoint.hpp"
 #include "tests/cli_program.hpp"
+#include "tests/torch_bytes.hpp"
 
 namespace fvlm {
 namespace {
@@ -25,8 +26,6 @@ class CliConvert : public ::testing::Test {
   }
 
   const std::string kSource = (kGoldenTiny / "checkpoint").string();
-
- private:
   TemporaryFolder folder_;
 };
 
@@ -48,7 +47,37 @@ TEST_F(CliConvert, QuantisedAnswersAsWhenQuantisedWhileLoading) {
 
 TEST_F(CliConvert, LeavesWeightsThatAreThereAlone) {
   ASSERT_EQ(convert().code, 0);
-  expect_refusal(convert(), {"model.safetensors", "is there already"});
+  expect_refusal(convert(), {output(), "holds files already", "--force"});
+  EXPECT_EQ(convert({"--force"}).code, 0);
+}
+
+// A projector alone, as LLaVA's first stage of training leaves it: merged while loading as by
+// convert, in every command that takes a checkpoint.
+TEST_F(CliConvert, ABaseGoesWhereTheModelGoes) {
+  using namespace program;
+  const std::string trained = (folder_.path() / "llava-projector").string();
+  std::filesystem::create_directory(trained);
+  std::string bytes(64 * sizeof(float), '\0');
+  for (std::size_t i = 3; i < bytes.size(); i += 4)
+    bytes[i] = i % 8 == 3 ? '\x41' : '\xc1';  // 8, -8
+  write_file(trained + "/mm_projector.bin",
+             torch_archive(dictionary({{"model.mm_projector.2.bias",
+                                        tensor(storage("FloatStorage", "0", 64), 0, {64}, {1})}}),
+                           {{"0", bytes}}));
+  ASSERT_EQ(run_program({"convert", "--input", trained, "--model-base", kSource, "--output",
+                         output(), "--dtype", "f32"})
+                .code,
+            0);
+  const Arguments base = {"--model-base", kSource, "--dtype", "f32"};
+  const Exit merged = describe(trained, base);
+  ASSERT_EQ(merged.code, 0) << merged.errors;
+  EXPECT_EQ(merged.output, describe(output(), {"--dtype", "f32"}).output);
+  EXPECT_NE(merged.output, describe(kSource, {"--dtype", "f32"}).output);
+  for (const std::string command :
+       {"info", "describe", "chat", "evaluate", "serve", "bench", "trace"})
+    EXPECT_NE(run_program({command, "--help"}).output.find("--model-base"), std::string::npos);
+  EXPECT_EQ(run_program({"info", "--model-path", trained, "--model-base", kSource}).code, 0);
+  expect_refusal(describe(trained), {"config.json"});
 }
 
 TEST_F(CliConvert, NamesWhatIsWrong) {

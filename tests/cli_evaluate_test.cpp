@@ -66,6 +66,11 @@ TEST_F(Evaluate, WritesTheAnswersItGot) {
   const json first = json::parse(written.substr(0, written.find('\n')));
   EXPECT_EQ(first["answer"], "one");
   EXPECT_TRUE(first.contains("got"));
+  expect_refusal(evaluate(line("a", "one"), {"--answers", answers()}),
+                 {answers(), "is there already", "--force"});
+  EXPECT_EQ(read_file(answers()), written);
+  EXPECT_EQ(evaluate(line("a", "new"), {"--answers", answers(), "--force"}).code, 0);
+  EXPECT_PRED2(contains, read_file(answers()), "\"new\"");
 }
 
 TEST_F(Evaluate, NamesWhatIsWrong) {

@@ -112,10 +112,13 @@ TEST_F(ConfigTest, ReadsTheTinyCheckpoint) {
 }
 
 TEST_F(ConfigTest, DefaultsOfMissingKeys) {
-  const FastVlmConfig config =
-      read(patched(llava_config(),
-                   R"({"rope_theta": null, "tie_word_embeddings": null, "eos_token_id": null})"));
-  EXPECT_EQ(config.text.rope_theta, 1e6);
+  const FastVlmConfig config = read(patched(
+      llava_config(), R"({"rope_theta": null, "tie_word_embeddings": null, "eos_token_id": null,
+          "rms_norm_eps": null, "vocab_size": null, "max_position_embeddings": null})"));
+  EXPECT_EQ(config.text.rope_theta, 1e4);  // as in Transformers, whatever Qwen2's files say
+  EXPECT_EQ(config.text.rms_norm_eps, 1e-6);
+  EXPECT_EQ(config.text.vocab_size, 151936);
+  EXPECT_EQ(config.text.max_positions, 32768);
   EXPECT_FALSE(config.text.tie_word_embeddings);
   EXPECT_TRUE(config.text.eos_tokens.empty());
 }
@@ -136,6 +139,11 @@ TEST_F(ConfigTest, ImageSizeOfTheTower) {
   EXPECT_EQ(read(patched(llava_config(), R"({"mm_vision_tower": "some/where/mobileclip_l_512"})"))
                 .vision.image_size,
             512);
+  for (const std::string tower : {"mobileclip_l_768/", "where/mobileclip_l_768//"}) {
+    json config = llava_config();
+    config["mm_vision_tower"] = tower;
+    EXPECT_EQ(read(config).vision.image_size, 768) << tower;
+  }
   EXPECT_EQ(
       read(patched(llava_config(), R"({"vision_config": {"image_size": 640}})")).vision.image_size,
       640);
@@ -155,14 +163,26 @@ TEST_F(ConfigTest, EndTokensOfAllFilesOnce) {
   EXPECT_PRED2(contains, refusal(llava_config()), "generation_config.json: not valid JSON");
 }
 
+// Transformers ties by the outer flag; the inner one counts where there is no other.
+TEST_F(ConfigTest, TheOuterFlagTiesTheHead) {
+  const auto tied = [&](const std::string& patch) {
+    return read(patched(hugging_face_config(), patch)).text.tie_word_embeddings;
+  };
+  EXPECT_FALSE(tied(R"({"tie_word_embeddings": false})"));
+  EXPECT_TRUE(tied(R"({"tie_word_embeddings": true,
+                       "text_config": {"tie_word_embeddings": false}})"));
+  EXPECT_FALSE(tied(R"({"text_config": {"tie_word_embeddings": false}})"));
+  EXPECT_FALSE(tied(R"({"text_config": {"tie_word_embeddings": null}})"));
+}
+
 TEST_F(ConfigTest, RopeWithoutScaling) {
   EXPECT_EQ(
       read(patched(llava_config(), R"({"rope_scaling": {"type": "default"}})")).text.rope_theta,
       1e6);
   EXPECT_EQ(read(patched(hugging_face_config(),
-                         R"({"text_config": {"rope_parameters": null, "rope_theta": 1e4}})"))
+                         R"({"text_config": {"rope_parameters": null, "rope_theta": 2e4}})"))
                 .text.rope_theta,
-            1e4);
+            2e4);
 }
 
 TEST_F(ConfigTest, RefusesMissingFiles) {
@@ -181,8 +201,7 @@ TEST_F(ConfigTest, RefusesMissingFiles) {
 TEST_F(ConfigTest, RefusesEachMissingKey) {
   for (const std::string key :
        {"model_type", "hidden_size", "num_hidden_layers", "num_attention_heads",
-        "num_key_value_heads", "intermediate_size", "vocab_size", "rms_norm_eps",
-        "max_position_embeddings", "mm_vision_tower"}) {
+        "num_key_value_heads", "intermediate_size", "mm_vision_tower"}) {
     json config = llava_config();
     config.erase(key);
     EXPECT_TRUE(refusal(config).ends_with("config.json: missing key \"" + key + "\"")) << key;
@@ -261,6 +280,10 @@ TEST_F(ConfigTest, RefusesNonsense) {
       {R"({"vision_config": {"mlp_ratio": 4.5}})", "whole number"},
       {R"({"vision_config": {"cls_ratio": 3}})", "key \"mm_hidden_size\": 3072 is not supported"},
       {R"({"vision_config": {"architecture": "vit_base"}})", "only \"fastvit_mci3\""},
+      {R"({"vision_config": {"hidden_size": 768}})", "768 is not supported, only 3072"},
+      {R"({"head_dim": 128})", "key \"head_dim\": 128 is not supported, only 64"},
+      {R"({"layer_types": ["full_attention", "sliding_attention"]})",
+       "key \"layer_types\": \"sliding_attention\" is not supported"},
   };
   for (const BadSetting& bad : settings) {
     SCOPED_TRACE(bad.patch);

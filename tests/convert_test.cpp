@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/adapter.hpp"
 #include "runtime/checkpoint.hpp"
 #include "runtime/image.hpp"
 #include "runtime/prompt.hpp"
@@ -214,6 +215,44 @@ TEST(ConvertAdapter, MergesChangesIntoTheBase) {
   EXPECT_LE(compare_checkpoints(folder / "adapter", options.base, folder / "out").logits, 1e-5);
 }
 
+// What PEFT's wrappers call the tensors that were trained whole, and those of the base beside them.
+TEST(ConvertAdapter, KnowsModulesToSave) {
+  using Part = AdapterName::Part;
+  const std::string wrapped = "base_model.model.model.mm_projector.";
+  const struct {
+    std::string stored;
+    std::string name;
+    Part part;
+  } names[] = {
+      {wrapped + "modules_to_save.default.0.weight", "model.mm_projector.0.weight", Part::kWhole},
+      {wrapped + "modules_to_save.0.weight", "model.mm_projector.0.weight", Part::kWhole},
+      {wrapped + "original_module.0.weight", "model.mm_projector.0.weight", Part::kOriginal},
+      {wrapped + "0.lora_A.default.weight", "model.mm_projector.0.weight", Part::kA},
+      {wrapped + "0.base_layer.bias", "model.mm_projector.0.bias", Part::kWhole},
+      {"base_model.model.lm_head.modules_to_save.default.weight", "lm_head.weight", Part::kWhole},
+  };
+  for (const auto& [stored, name, part] : names) {
+    EXPECT_EQ(parse_adapter_name(stored).name, name) << stored;
+    EXPECT_EQ(parse_adapter_name(stored).part, part) << stored;
+  }
+
+  const std::string bias = "mm_projector.0.bias";  // [64]
+  TemporaryFolder folder;
+  SafetensorsWriter writer(folder / "adapter_model.safetensors",
+                           {{wrapped + "modules_to_save.default.0.bias", DType::kF32, {64}},
+                            {wrapped + "original_module.0.bias", DType::kF32, {64}}});
+  const std::vector<float> trained(64, 5);
+  const std::vector<float> original(64, 7);
+  writer.write(std::as_bytes(std::span(trained)));
+  writer.write(std::as_bytes(std::span(original)));
+  writer.finish();
+  write_file(folder / "adapter_config.json", R"({"peft_type": "LORA", "lora_alpha": 8})");
+  const Checkpoint merged = Checkpoint::open(folder.path(), kGoldenTiny / "checkpoint");
+  std::vector<float> found(64);
+  copy_as_float(*merged.find("model." + bias), found);
+  EXPECT_EQ(found, trained);
+}
+
 TEST(ConvertAdapter, RefusesWhatItDoesNotApply) {
   TemporaryFolder folder;
   const auto refusal = [&](const std::string& config) {
@@ -233,16 +272,18 @@ TEST(ConvertErrors, AreNamed) {
   TemporaryFolder folder;
   ConvertOptions options = conversion(checkpoint.path(), folder / "out", WeightFormat::kF16);
   convert_checkpoint(options);
-  EXPECT_NE(error_of([&] { convert_checkpoint(options); }).find("is there already"),
+  EXPECT_NE(error_of([&] { convert_checkpoint(options); }).find("holds files already"),
             std::string::npos);
+  options.force = true;
+  EXPECT_NO_THROW(convert_checkpoint(options));
   checkpoint.change_weights([](const auto& header, std::string& data) {
     const auto at = header.at("model.layers.0.mlp.up_proj.weight")["data_offsets"][0];
     data[at.template get<std::size_t>() + 1] = '\x7e';  // bf16 of about 1e38
   });
   options.output = folder / "other";
   EXPECT_NE(error_of([&] { convert_checkpoint(options); }).find("beyond 65504"), std::string::npos);
-  EXPECT_FALSE(fs::exists(folder / "other" / "model.safetensors"));
-  EXPECT_FALSE(fs::exists(folder / "other" / "model.safetensors.partial"));
+  EXPECT_FALSE(fs::exists(folder / "other"));
+  EXPECT_FALSE(fs::exists(folder / "other.partial"));
 }
 
 // A small file of our format.

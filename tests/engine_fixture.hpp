@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "fvlm/core/error.hpp"
+#include "runtime/answer_text.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/image.hpp"
 #include "runtime/prompt.hpp"
@@ -144,6 +145,13 @@ class EngineTest : public testing::TestWithParam<EngineParameters> {
     options.context_tokens = context_tokens;
     options.cache_tokens = cache_tokens;
     return Engine::load(options);
+  }
+
+  // As predict.py prints these tokens.
+  std::string text_of(const std::vector<std::int32_t>& tokens) const {
+    AnswerText stream;
+    const std::string text = stream.push(Tokenizer::load(folder()).decode(tokens, false));
+    return text + stream.finish();
   }
 
   // What an engine without a past answers.

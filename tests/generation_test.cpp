@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -133,7 +134,7 @@ class Rehearsal {
 
  private:
   static constexpr std::int64_t kPages = 2000;
-  static constexpr std::int32_t kPrompt = 77;
+  static constexpr std::int32_t kPrompt = 0;
 
   static std::size_t index(std::int64_t page) {
     return static_cast<std::size_t>(page * kPageTokens);
@@ -309,8 +310,8 @@ TEST(Generation, GreedyFollowsTheLikeliestToken) {
   }
 }
 
-TEST(Generation, ThePenaltyKnowsPromptAndAnswer) {
-  // Of equal logits the greedy choice is the first that was not there yet.
+TEST(Generation, ThePenaltyKnowsTheAnswerAlone) {
+  // Of equal logits the greedy choice is the first that was not chosen yet. The prompt is zeros.
   const Model model = [](const Ids&) { return Logits{1, 1, 1, 1, 0}; };
   Sampling sampling = beams(1, 4);
   sampling.repetition_penalty = 1.1;
@@ -377,7 +378,68 @@ TEST(BeamSearch, StopsWhenNothingCanBecomeBetter) {
   const Result result = Rehearsal(model, beams(2, 100)).finish();
   EXPECT_EQ(result.outcome, Outcome::kStop);
   EXPECT_EQ(result.tokens, (Ids{0}));
-  EXPECT_EQ(result.statistics.new_tokens, 2);
+  EXPECT_EQ(result.statistics.new_tokens, 3);  // the second has the two ends, of unequal means
+}
+
+// Two beams have ended, and no running one has a better mean; but the best candidate that ended
+// has, so the search goes on, and finds a better answer.
+TEST(BeamSearch, EndedCandidatesKeepItGoing) {
+  const double no = 1e-6;
+  const Model model = from_probabilities({{{}, {0.5, 0.5, no, no, no}},
+                                          {{0}, {no, no, 0.4, 0.1, 0.5}},
+                                          {{1}, {no, no, 0.12, 0.42, 0.45}},
+                                          {{0, 2}, {no, no, 0.98, no, no}},
+                                          {{1, 3}, {no, no, 0.98, no, no}}});
+  const Result result = Rehearsal(model, beams(2, 3)).finish();
+  EXPECT_EQ(result.tokens, (Ids{1, 3, 2}));
+  EXPECT_EQ(result.outcome, Outcome::kLength);
+}
+
+// What transformers 4.48.3 answers for scrambled() with seeds 0, 1, ...: with 2, 3 and 4 beams,
+// each with a penalty of 1 and of 1.3, at most 12 tokens.
+TEST(BeamSearch, AnswersAsTransformersDoes) {
+  const std::vector<std::string> expected[] = {
+      {"2302", "20", "2302", "20", "2302", "20"},
+      {"1302", "1302", "1302", "1302", "1302", "1302"},
+      {"03022000", "0302", "03022000", "0302", "03022000", "0302"},
+      {"03", "03", "03", "03", "03", "03"},
+      {"03203", "03203", "03203", "03203", "03203", "03203"},
+      {"", "", "", "", "311233300312", ""},
+      {"33", "1", "33", "1", "320223221", "1"},
+      {"33022000", "3302", "33022000", "3302", "33022000", "3302"},
+      {"0323", "0323", "002031033131", "0323", "003113223221", "0323"},
+      {"2220032", "2122", "222032102", "2122", "222032102", "2122"},
+      {"001033", "001033", "001033", "001033", "001033", "001033"},
+      {"1323", "1323", "1323", "1323", "102031033131", "1323"},
+      {"101131", "1030", "101131", "1030", "101131", "1030"},
+      {"002023010", "002031", "002023010", "0210", "00221012", "0210"},
+      {"000", "322031", "001300012133", "0013", "001300012133", "3122"},
+      {"001131", "001131", "001131", "001131", "001131", "001131"},
+      {"3110202", "3110202", "3110202", "3110202", "000313221131", "3110202"},
+      {"2", "2", "2", "2", "2", "2"},
+      {"32223031", "32223031", "32223031", "32223031", "32223031", "32223031"},
+      {"21", "21", "21", "21", "21", "21"},
+      {"31", "31", "31", "31", "31", "31"},
+      {"", "", "", "", "", ""},
+      {"", "", "", "", "", ""},
+      {"", "", "", "", "", ""},
+  };
+  std::uint64_t seed = 0;
+  for (const auto& answers : expected) {
+    auto answer = answers.begin();
+    for (const std::int64_t count : {2, 3, 4}) {
+      for (const double penalty : {1.0, 1.3}) {
+        Sampling sampling = beams(count, 12);
+        sampling.repetition_penalty = penalty;
+        const Model model = [seed](const Ids& tokens) { return scrambled(tokens, seed); };
+        std::string found;
+        for (const std::int32_t token : Rehearsal(model, sampling).finish().tokens)
+          found += static_cast<char>('0' + token);
+        EXPECT_EQ(found, *answer++) << "seed " << seed << ", " << count << " beams, " << penalty;
+      }
+    }
+    ++seed;
+  }
 }
 
 TEST(BeamSearch, BeamsReadTheirOwnCacheAcrossPages) {

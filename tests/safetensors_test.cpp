@@ -90,6 +90,13 @@ TEST_F(SafetensorsTest, GivesNamesTypesShapesAndBytes) {
   EXPECT_EQ(file.tensors().back().name, "n");
 }
 
+TEST_F(SafetensorsTest, MetadataMayBeNull) {
+  const SafetensorsFile file = open(file_content(
+      R"({"__metadata__":null,"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", "abcd"));
+  EXPECT_EQ(as_text(file.find("a")->data), "abcd");
+  EXPECT_TRUE(file.metadata().empty());
+}
+
 TEST_F(SafetensorsTest, MovingKeepsTensorsValid) {
   SafetensorsFile first = open(file_content(kHeader, counting_bytes(kDataBytes)));
   const TensorView* tensor = first.find("a.bias");

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <set>
 #include <string>
@@ -181,7 +182,7 @@ TEST(Sampler, AnyLogitsGiveSomeToken) {
         EXPECT_TRUE(token >= 0 && token < 3);
         Logits logits = {a, b, a};
         for (const auto& c : Sampler(sampling, 1).candidates(logits, {}, 9))
-          EXPECT_FALSE(std::isnan(c.log_probability));
+          EXPECT_FALSE(std::isnan(c.score));
       }
     }
   }
@@ -196,7 +197,7 @@ TEST(SamplerCandidates, AreTheLikeliestWithTheirLogProbabilities) {
   const std::vector<double> p = {0.4, 0.2, 0.2, 0.1};
   for (std::size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(found[i].token, order[i]);
-    EXPECT_NEAR(std::exp(found[i].log_probability), p[i], 1e-6);
+    EXPECT_NEAR(std::exp(found[i].score), p[i], 1e-6);
   }
 }
 
@@ -210,8 +211,7 @@ TEST(SamplerCandidates, AreDrawnWithoutReplacement) {
     const auto found = sampler.candidates(logits, {}, 2);
     ASSERT_EQ(found.size(), 2U);
     ASSERT_NE(found[0].token, found[1].token);
-    EXPECT_NEAR(std::exp(found[0].log_probability), p[static_cast<std::size_t>(found[0].token)],
-                1e-6);
+    EXPECT_NEAR(std::exp(found[0].score), p[static_cast<std::size_t>(found[0].token)], 1e-6);
     first[static_cast<std::size_t>(found[0].token)] += 1.0 / kDraws;
     second[static_cast<std::size_t>(found[1].token)] += 1.0 / kDraws;
   }
@@ -224,6 +224,23 @@ TEST(SamplerCandidates, AreDrawnWithoutReplacement) {
     }
   }
   expect_near(second, expected);
+}
+
+// generate() changes log probabilities, not logits, and does not make them probabilities again.
+TEST(SamplerCandidates, PenaltyAndTemperatureScaleLogProbabilities) {
+  for (const double temperature : {0.0, 0.5}) {
+    Logits logits = logs({0.1, 0.2, 0.4, 0.3});
+    for (float& logit : logits) logit += 7;  // above 0, unlike log probabilities
+    std::map<std::int32_t, double> scores;
+    const Ids history = {3};
+    for (const auto& c : Sampler(settings(temperature, 2, 1, 3), 1).candidates(logits, history, 3))
+      scores[c.token] = c.score;
+    const double scale = temperature == 0 ? 1 : 1 / temperature;
+    EXPECT_NEAR(scores.at(2), std::log(0.4) * scale, 1e-5);
+    EXPECT_NEAR(scores.at(1), std::log(0.2) * scale, 1e-5);
+    EXPECT_EQ(scores.contains(3), false) << "3 log 0.3 is less than log 0.1";
+    EXPECT_EQ(scores.contains(0), temperature == 0) << "top_k is for drawing only";
+  }
 }
 
 TEST(SamplerCandidates, FiltersLeaveFewer) {

@@ -27,6 +27,7 @@
 #include "tools/command.hpp"
 #include "tools/options.hpp"
 #include "tools/report.hpp"
+#include "tools/terminal.hpp"
 
 namespace fvlm {
 namespace {
@@ -190,7 +191,8 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
 
 int bench(const Options& options) {
   const int threads = thread_count(options.engine.threads);
-  const Checkpoint checkpoint = Checkpoint::open(options.engine.model_path);
+  const Checkpoint checkpoint =
+      Checkpoint::open(options.engine.model_path, options.engine.model_base, print_warning);
   const Measured m =
       with_backend(checkpoint,
                    {.device = options.engine.device,

@@ -12,6 +12,7 @@
 #include "fvlm/core/error.hpp"
 #include "runtime/convert.hpp"
 #include "tools/command.hpp"
+#include "tools/options.hpp"
 #include "tools/terminal.hpp"
 
 namespace fvlm {
@@ -52,7 +53,7 @@ int convert(Options& options) {
     options.convert.on_progress = [&](double fraction) { progress.update(fraction); };
     options.convert.on_warning = [&](const std::string& message) {
       progress.erase();
-      print_notice("warning: " + message);
+      print_warning(message);
     };
     convert_checkpoint(options.convert);
   }
@@ -81,10 +82,8 @@ Command add_convert(CLI::App& program) {
   parser->add_option("--output", options->convert.output, "The folder to write")
       ->required()
       ->option_text("DIR (required)");
-  parser
-      ->add_option("--model-base", options->convert.base,
-                   "The whole weights, if the input is an adapter or a projector alone")
-      ->option_text("DIR");
+  add_force_flag(*parser, options->convert.force);
+  add_base_flag(*parser, options->convert.base);
   const auto add_type = [&](const std::string& flag, const std::vector<std::string>& names,
                             const std::string& description,
                             const std::function<void(WeightFormat::Type)>& set) {

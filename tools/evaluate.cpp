@@ -17,6 +17,7 @@
 #include "fvlm/core/error.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/json_file.hpp"
+#include "runtime/new_files.hpp"
 #include "tools/command.hpp"
 #include "tools/options.hpp"
 #include "tools/pictures.hpp"
@@ -34,6 +35,7 @@ struct Options {
   std::int64_t max_new_tokens = 64;
   std::int64_t at_least = 0;
   bool json = false;
+  bool force = false;
 };
 
 struct Case {
@@ -83,8 +85,14 @@ std::string_view trimmed(std::string_view text) {
 // The file that takes each case with the answer it got, if one is wanted.
 class AnswersFile {
  public:
-  explicit AnswersFile(std::filesystem::path path) : path_(std::move(path)) {
-    if (!path_.empty()) file_.open(path_);
+  AnswersFile(const std::filesystem::path& path, bool force) : path_(path) {
+    if (path_.empty()) return;
+    require_new_file(path_, force);
+    std::error_code none;
+    const bool is_device =
+        std::filesystem::exists(path_, none) && !std::filesystem::is_regular_file(path_, none);
+    written_ = is_device ? path_ : partial_name(path_);
+    file_.open(written_);
     check();
   }
   void add(const Case& asked, std::string_view got) {
@@ -98,6 +106,15 @@ class AnswersFile {
     file_.flush();
     check();
   }
+  // Gives the file its name: until then, what was there is untouched.
+  void finish() {
+    if (path_.empty()) return;
+    file_.close();
+    check();
+    if (written_ == path_) return;
+    sync_to_disk(written_);
+    put_in_place(written_, path_);
+  }
 
  private:
   void check() const {
@@ -105,13 +122,13 @@ class AnswersFile {
   }
 
   std::filesystem::path path_;
+  std::filesystem::path written_;
   std::ofstream file_;
 };
 
 std::map<std::string, Score> ask_all(Engine& engine, const std::vector<Case>& cases,
-                                     const Options& options) {
+                                     const Options& options, AnswersFile& answers) {
   ProgressLine progress("fastvlm: asking");
-  AnswersFile answers(options.answers);
   std::map<std::string, Score> scores;
   std::string image_name;
   Picture picture;
@@ -167,8 +184,10 @@ void print_json(const EngineInfo& info, const std::map<std::string, Score>& scor
 
 int evaluate(const Options& options) {
   const std::vector<Case> cases = read_cases(options.cases);
+  AnswersFile answers(options.answers, options.force);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
-  const std::map<std::string, Score> scores = ask_all(*engine, cases, options);
+  const std::map<std::string, Score> scores = ask_all(*engine, cases, options, answers);
+  answers.finish();
   Score total;
   for (const auto& [kind, score] : scores) {
     total.right += score.right;
@@ -197,6 +216,7 @@ Command add_evaluate(CLI::App& program) {
   parser
       ->add_option("--answers", options->answers, "Write the cases there, with what the model said")
       ->option_text("FILE");
+  add_force_flag(*parser, options->force);
   parser
       ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
                    "End each answer after N tokens [64]")

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -12,9 +13,17 @@
 #include "runtime/model_work.hpp"
 #include "runtime/with_backend.hpp"
 #include "tools/command.hpp"
+#include "tools/options.hpp"
+#include "tools/terminal.hpp"
 
 namespace fvlm {
 namespace {
+
+struct Options {
+  std::filesystem::path folder;
+  std::filesystem::path base;
+  int depth = -1;
+};
 
 // A module or a tensor. Children are in the order in which the model names them.
 struct Node {
@@ -182,18 +191,29 @@ void print_work(const Checkpoint& checkpoint) {
       static_cast<double>(page.elements()) * 4 / kPageTokens / 1e3);
 }
 
-int info(const std::string& folder, int depth) {
-  const Checkpoint checkpoint = Checkpoint::open(folder);
+std::string description(const PictureFit& picture) {
+  const char* const filter =
+      picture.filter == PictureFit::Filter::kBicubic ? "bicubic" : "bilinear";
+  if (picture.shape == PictureFit::Shape::kPad) {
+    return fmt::format("padded to a black square, {}", filter);
+  }
+  return fmt::format("shorter side resized to {}, {}, centre cut out", picture.shorter_side,
+                     filter);
+}
+
+int info(const Options& options) {
+  const Checkpoint checkpoint = Checkpoint::open(options.folder, options.base, print_warning);
   const FastVlmConfig& config = checkpoint.config();
   FastVlm<Plan> model(config);
   TreeBuilder tree(checkpoint);
   model.visit(tree);
   fmt::print(
-      "{}: {} layout, image {}, hidden {}, {} layers, {} heads, {} kv heads, vocabulary {}\n\n",
+      "{}: {} layout, image {}, hidden {}, {} layers, {} heads, {} kv heads, vocabulary {}\n",
       config.name, config.layout == TensorLayout::kLlava ? "LLaVA" : "Hugging Face",
       config.vision.image_size, config.text.hidden_size, config.text.layers, config.text.heads,
       config.text.kv_heads, config.text.vocab_size);
-  print_children(tree.root, depth, 0);
+  fmt::print("Pictures: {}\n\n", description(config.picture));
+  print_children(tree.root, options.depth, 0);
   print_line("total", "", tree.root.parameters, tree.root.bytes);
   print_formats(tree.formats);
   const auto unused = checkpoint.tensors_besides(tree.names);
@@ -212,15 +232,15 @@ int info(const std::string& folder, int depth) {
 Command add_info(CLI::App& program) {
   CLI::App* parser =
       program.add_subcommand("info", "Show a checkpoint's modules, memory and arithmetic");
-  const auto folder = std::make_shared<std::string>();
-  const auto depth = std::make_shared<int>(-1);
-  parser->add_option("--model-path", *folder, "A checkpoint folder")
+  const auto options = std::make_shared<Options>();
+  parser->add_option("--model-path", options->folder, "A checkpoint folder")
       ->required()
       ->option_text("DIR (required)");
-  parser->add_option("--depth", *depth, "Levels of the tree to show [all]")
+  add_base_flag(*parser, options->base);
+  parser->add_option("--depth", options->depth, "Levels of the tree to show [all]")
       ->check(CLI::PositiveNumber)
       ->option_text("N");
-  return {parser, [folder, depth] { return info(*folder, *depth); }};
+  return {parser, [options] { return info(*options); }};
 }
 
 }  // namespace fvlm

@@ -86,6 +86,8 @@ int main(int argc, char** argv) {
   fvlm::open_standard_descriptors();
   // A reader that goes away ends this program without a word, whatever our parent made of SIGPIPE.
   std::signal(SIGPIPE, SIG_DFL);
+  // A file beyond the allowed size is an error, like a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     const int exit_code = run(argc, argv);
     if (std::fflush(stdout) != 0) throw fvlm::Error("standard output: {}", std::strerror(errno));

@@ -6,6 +6,7 @@
 
 #include "runtime/random_checkpoint.hpp"
 #include "tools/command.hpp"
+#include "tools/options.hpp"
 #include "tools/terminal.hpp"
 
 namespace fvlm {
@@ -22,6 +23,7 @@ Command add_make_checkpoint(CLI::App& program) {
   parser->add_option("--output", options->output, "The folder to write")
       ->required()
       ->option_text("DIR (required)");
+  add_force_flag(*parser, options->force);
   parser
       ->add_option("--tokenizer", options->tokenizer,
                    "Folder with the vocab.json and merges.txt to use; without it tokens are bytes")

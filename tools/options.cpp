@@ -29,11 +29,25 @@ void add_choice(CLI::App& parser, const std::string& flag, Enum& value,
 
 }  // namespace
 
+void add_base_flag(CLI::App& parser, std::filesystem::path& base) {
+  const auto set_path = [&base](const std::string& path) { base = path; };
+  parser
+      .add_option_function<std::string>(
+          "--model-base", set_path,
+          "The whole weights, if it has only a LoRA adapter or a projector")
+      ->option_text("DIR");
+}
+
+void add_force_flag(CLI::App& parser, bool& force) {
+  parser.add_flag("--force", force, "Replace what is there, once the new one is whole");
+}
+
 void add_model_flags(CLI::App& parser, EngineOptions& options) {
   const auto set_path = [&options](const std::string& path) { options.model_path = path; };
   parser.add_option_function<std::string>("--model-path", set_path, "Folder of the checkpoint")
       ->required()
       ->option_text("DIR (required)");
+  add_base_flag(parser, options.model_base);
   add_choice<Device, 5>(parser, "--device", options.device,
                         {"auto", "cpu", "ref", "cuda", "cuda-emulated"},
                         "Where to compute; ref and cuda-emulated are slow, to compare "
@@ -60,7 +74,7 @@ void add_sampling_flags(CLI::App& parser, Sampling& sampling) {
       ->option_text("K");
   parser
       .add_option("--repetition_penalty,--repetition-penalty", sampling.repetition_penalty,
-                  "Above 1: tokens seen become less likely [1]")
+                  "Above 1: tokens of the answer become less likely [1]")
       ->option_text("R");
   parser
       .add_option("--num_beams,--num-beams", sampling.num_beams,
@@ -102,7 +116,7 @@ std::unique_ptr<Engine> load_engine(EngineOptions options) {
   options.on_progress = [&progress](double fraction) { progress.update(fraction); };
   options.on_warning = [&progress](const std::string& message) {
     progress.erase();
-    print_notice("warning: " + message);
+    print_warning(message);
   };
   return Engine::load(options);
 }

@@ -91,6 +91,10 @@ void print_notice(std::string_view message) {
   print_error_text(line + "\n");
 }
 
+void print_warning(const std::string& message) {
+  print_notice("warning: " + message);
+}
+
 void write_output(std::string_view text) {
   while (!text.empty()) {
     const std::size_t written = write_once(text);

@@ -18,6 +18,8 @@ void print_error_text(std::string_view text);
 // Prints "fastvlm: MESSAGE" on standard error, in one line whatever the message holds.
 void print_notice(std::string_view message);
 
+void print_warning(const std::string& message);  // the same, "warning: MESSAGE"
+
 // Writes all of `text` to standard output. Throws Error if that fails, e.g. on a full disk.
 void write_output(std::string_view text);
 // Writes as much as fits without waiting, removes it from `text`. Throws as write_output does.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/new_files.hpp"
 #include "runtime/safetensors_writer.hpp"
 #include "runtime/trace_run.hpp"
 #include "tools/command.hpp"
@@ -23,10 +24,13 @@ struct Options {
   std::vector<std::int32_t> prompt_ids;
   std::int64_t max_new_tokens = 1;
   std::string output;
+  bool force = false;
 };
 
 int trace(const Options& options) {
+  require_new_file(options.output, options.force);
   const auto tensors = trace_run({.model_path = options.engine.model_path,
+                                  .model_base = options.engine.model_base,
                                   .prompt_ids = options.prompt_ids,
                                   .max_new_tokens = options.max_new_tokens,
                                   .device = options.engine.device,
@@ -63,6 +67,7 @@ Command add_trace(CLI::App& program) {
   parser->add_option("--output", options->output, "The safetensors file to write")
       ->required()
       ->option_text("FILE (required)");
+  add_force_flag(*parser, options->force);
   return {parser, [options] { return trace(*options); }};
 }
 

@@ -28,6 +28,12 @@ struct View {
     return {data == nullptr ? nullptr : data + first * stride, count, cols, stride};
   }
 
+  // The first `count` columns.
+  View first_cols(std::int64_t count) const {
+    assert(count >= 0 && count <= cols);
+    return {data, rows, count, stride};
+  }
+
   // A view of const is a weaker view of the same data.
   template <class U>
   requires(std::is_same_v<U, const T> && !std::is_const_v<T>) operator View<U>() const {

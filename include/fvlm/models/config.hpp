@@ -69,7 +69,9 @@ struct FastVlmConfig {
   Qwen2Config text;
   PictureFit picture;
   TensorLayout layout = TensorLayout::kLlava;
-  std::string name;  // the checkpoint folder's name, for messages
+  std::int64_t max_prompt = 32768;  // positions
+  bool has_patch_token = false;     // Apple's loader adds "<im_patch>" to the tokenizer's entries
+  std::string name;                 // the checkpoint folder's name, for messages
 };
 
 }  // namespace fvlm
