@@ -1,7 +1,6 @@
 // Puts an engine together: checkpoint, tokenizer, backend.
 #include "runtime/engine.hpp"
 
-#include <cstring>
 #include <future>
 #include <utility>
 
@@ -58,20 +57,6 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
 }
 
 }  // namespace
-
-std::uint64_t hash_of(const std::vector<std::uint8_t>& bytes) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  std::size_t i = 0;
-  const auto mix = [&hash](std::uint64_t word) { hash = (hash ^ word) * 0x100000001b3U; };
-  for (; i + 8 <= bytes.size(); i += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes.data() + i, 8);
-    mix(word);
-    hash ^= hash >> 29;
-  }
-  for (; i < bytes.size(); ++i) mix(bytes[i]);
-  return hash;
-}
 
 std::unique_ptr<Engine> Engine::load(const EngineOptions& options) {
   if (options.context_tokens < 1)

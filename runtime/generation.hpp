@@ -14,6 +14,7 @@
 #include "fvlm/core/view.hpp"
 #include "runtime/draft.hpp"
 #include "runtime/engine.hpp"
+#include "runtime/keyed_hash.hpp"
 #include "runtime/page_pool.hpp"
 #include "runtime/sampler.hpp"
 #include "runtime/thumbnail.hpp"
@@ -24,12 +25,14 @@ namespace fvlm {
 // Pixels of one image at the encoder's size, and a hash of them: equal images share cached work.
 struct PreparedImage {
   std::vector<std::uint8_t> pixels;  // [side, side, 3]
-  std::uint64_t hash = 0;
+  Hash128 hash;
 };
 
-// What stands at each position of a sequence, for finding common beginnings: a token id, or the
-// hash of an image mixed with the position inside it.
-using PositionKeys = std::vector<std::uint64_t>;
+// What stands at each position of a sequence, for finding common beginnings: a token, or a place
+// inside an image. Equal keys mean equal content, whoever sent it.
+using PositionKeys = std::vector<Hash128>;
+Hash128 token_key(std::int32_t token);
+Hash128 image_key(const Hash128& image, std::int64_t place);
 
 // Consecutive rows of the prompt: tokens, or the positions of one image.
 struct PromptSpan {

@@ -3,6 +3,9 @@
 #include "runtime/engine.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
 
 #include "tests/engine_fixture.hpp"
 
@@ -59,6 +62,30 @@ TEST_P(EngineTest, AnotherImageSharesNoMoreThanWhatIsBeforeIt) {
   EXPECT_EQ(result.tokens, fresh(other).tokens);
   EXPECT_NE(result.tokens, before.tokens);
   EXPECT_EQ(engine->run(one).tokens, before.tokens);  // still there, and unharmed
+}
+
+// An image at the encoder's size is taken as it is, so a client chooses every byte that is hashed.
+// Of hashes without a secret, collisions are made at will: for FNV-1a over words of 8 bytes, where
+// the exclusive or of the second word undoes what the first one changed.
+TEST_P(EngineTest, ACollisionMadeForAKnownHashFindsNobodysImage) {
+  const auto engine = load();
+  const std::int64_t side = engine->info().image_size;
+  const Image secret = picture(side, side, 1);
+  Image forged = secret;
+  const auto state_after = [](std::uint64_t word) {
+    const std::uint64_t state = (0xcbf29ce484222325U ^ word) * 0x100000001b3U;
+    return state ^ state >> 29;
+  };
+  std::array<std::uint64_t, 2> words{};
+  std::memcpy(words.data(), secret.rgb.data(), sizeof(words));
+  words[1] ^= state_after(words[0]) ^ state_after(~words[0]);
+  words[0] = ~words[0];
+  std::memcpy(forged.rgb.data(), words.data(), sizeof(words));
+  engine->run(ask("What is this?", {secret}));
+  const Request request = ask("What is this?", {forged});
+  const Result result = engine->run(request);
+  EXPECT_EQ(result.statistics.cached_tokens, positions_before_image(request));
+  EXPECT_EQ(result.tokens, fresh(request).tokens);
 }
 
 TEST_P(EngineTest, AConversationGoesOnFromItsCache) {
