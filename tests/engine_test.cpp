@@ -113,10 +113,10 @@ TEST_P(EngineTest, SeveralImagesKeepTheirOrder) {
   EXPECT_NE(ab.tokens, ba.tokens);
   EXPECT_EQ(ba.tokens, fresh(ask("Compare.", {b, a})).tokens);
   // The same prompt with its places written out.
-  const Result placed = engine->run(ask("<image>\n<image>\nCompare.", {a, b}));
+  const Result placed = engine->run(ask_marked("<image>\n<image>\nCompare.", {a, b}));
   EXPECT_EQ(placed.tokens, ab.tokens);
   EXPECT_EQ(placed.statistics.cached_tokens, placed.statistics.prompt_tokens - 1);
-  EXPECT_NE(engine->run(ask("Is <image> like <image>?", {a, b})).tokens, ab.tokens);
+  EXPECT_NE(engine->run(ask_marked("Is <image> like <image>?", {a, b})).tokens, ab.tokens);
 }
 
 TEST_P(EngineTest, AnImageOfAnySizeIsServed) {
@@ -166,8 +166,7 @@ TEST_P(EngineTest, RefusesWhatItCannotServe) {
   request = ask("Hi", {}, 250);
   request.sampling.num_beams = 64;
   EXPECT_NE(refusal(*engine, request).find("64 beams"), std::string::npos);
-  EXPECT_NE(refusal(*engine, ask("<image>")).find("<image>"), std::string::npos);
-  EXPECT_NE(refusal(*engine, ask("<image>", std::vector(2, picture(4, 4, 1)))), "");
+  EXPECT_NE(refusal(*engine, ask_marked("<image>", std::vector(2, picture(4, 4, 1)))), "");
   EXPECT_NE(refusal(*engine, Request{}).find("user"), std::string::npos);
   EXPECT_NE(refusal(*engine, ask("Hi", {Image{}})).find("0x0"), std::string::npos);
   Image torn = picture(4, 4, 1);
@@ -212,7 +211,7 @@ class LongPromptTest : public EngineTest {};
 TEST_P(LongPromptTest, IsAnsweredAsFromAnyCachedPart) {
   // The border of the first piece falls inside the image, which must not be cut.
   const auto prompt = [](std::int64_t after) {
-    return ask(digits(480) + "<image>" + digits(after), {picture(40, 40, 7)}, 8);
+    return ask_marked(digits(480) + "<image>" + digits(after), {picture(40, 40, 7)}, 8);
   };
   ASSERT_LT(positions_before_image(prompt(0)), 512);
   ASSERT_GT(positions_before_image(prompt(0)) + 16, 512);

@@ -32,7 +32,7 @@ int describe(const Options& options) {
   using Clock = std::chrono::steady_clock;
   check_sampling(options.sampling);
   const Clock::time_point begin = Clock::now();
-  Turn turn{Turn::Role::kUser, options.prompt, {}};
+  Turn turn{.role = Turn::Role::kUser, .text = options.prompt, .images = {}, .image_marks = true};
   for (const std::string& file : options.image_files) turn.images.push_back(load_image(file));
   const double decode_images_s = std::chrono::duration<double>(Clock::now() - begin).count();
 
