@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "net/access.hpp"
+#include "net/one_line.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -31,7 +32,8 @@ ApiError busy_error(const std::string& why) {
 
 ApiError model_not_found(const std::string& asked, const std::string& served) {
   return {.status = 404,
-          .message = fmt::format("there is no model \"{}\" here, only \"{}\"", asked, served),
+          .message = fmt::format("there is no model \"{}\" here, only \"{}\"",
+                                 one_line(asked, kLongestQuote), served),
           .param = "model",
           .code = "model_not_found"};
 }
@@ -39,7 +41,8 @@ ApiError model_not_found(const std::string& asked, const std::string& served) {
 HttpResponse wrong_method(const HttpRequest& request, const char* allowed) {
   HttpResponse response = error_response(
       {.status = 405,
-       .message = fmt::format("{} is for {}, not {}", request.path, allowed, request.method),
+       .message = fmt::format("{} is for {}, not {}", one_line(request.path, kLongestQuote),
+                              allowed, one_line(request.method, kLongestQuote)),
        .code = "method_not_allowed"});
   response.headers.emplace_back("Allow", allowed);
   return response;
@@ -57,11 +60,13 @@ ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<I
       log_(std::move(log)),
       options_(std::move(options)),
       started_(now_in_seconds()),
-      id_prefix_(fmt::format("chatcmpl-{:08x}", std::random_device()())) {
+      id_prefix_(fmt::format("chatcmpl-{:08x}", std::random_device()())),
+      readers_(options_.readers) {
   if (options_.model.empty()) options_.model = engine_.info().model;
 }
 
 ChatService::~ChatService() {
+  readers_.stop();
   while (!chats_.empty()) abandon(chats_.begin()->first);
 }
 
@@ -71,10 +76,11 @@ std::optional<HttpResponse> ChatService::answer(ExchangeId id, HttpRequest reque
     return begin(id, std::move(request));
   }
   if (auto models = answer_models(request)) return models;
-  return error_response({.status = 404,
-                         .message = fmt::format("{} is not served here, only {} and {}",
-                                                request.path, kModels, kChat),
-                         .code = "not_found"});
+  return error_response(
+      {.status = 404,
+       .message = fmt::format("{} is not served here, only {} and {}",
+                              one_line(request.path, kLongestQuote), kModels, kChat),
+       .code = "not_found"});
 }
 
 std::optional<HttpResponse> ChatService::answer_models(const HttpRequest& request) const {
@@ -105,16 +111,20 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
   }
   log_(LogLevel::kInfo, fmt::format("📥 {} chat {} 📊 {:.1f} KB", request.peer, id,
                                     static_cast<double>(request.body.size()) / 1000));
-  chats_.emplace(id, Chat{.peer = request.peer, .origin = request.origin});
-  decoder_.put([this, id, body = std::move(request.body)] { submit(id, body); });
+  const auto body = std::make_shared<const std::string>(std::move(request.body));
+  chats_.emplace(id, Chat{.peer = request.peer, .origin = request.origin, .body = body});
+  readers_.put([this, id, body = Body(body)] { submit(id, body); });
   return std::nullopt;
 }
 
-void ChatService::submit(ExchangeId id, const std::string& body) {
+void ChatService::submit(ExchangeId id, const Body& body) {
   const auto refuse = [&](ApiError error) {
     inbox_->post([this, id, error = std::move(error)] { fail(id, error); });
   };
-  const auto read = read_chat_request(body);
+  auto text = body.lock();
+  if (!text) return;
+  const auto read = read_chat_request(*text);
+  text.reset();
   if (const auto* error = std::get_if<ApiError>(&read)) {
     refuse(*error);
     return;
@@ -125,14 +135,15 @@ void ChatService::submit(ExchangeId id, const std::string& body) {
     return;
   }
   try {
-    Request request = make_request(id, chat);
+    auto request = make_request(id, chat, body);
+    if (!request) return;
     inbox_->post(
         [this, id,
          settings = ChatRequest{
              .stop = chat.stop, .stream = chat.stream, .include_usage = chat.include_usage}] {
           accept(id, settings);
         });
-    const RequestId number = engine_.submit(std::move(request));
+    const RequestId number = engine_.submit(*std::move(request));
     inbox_->post([this, id, number] { on_submitted(id, number); });
   } catch (const Busy& busy) {
     refuse(busy_error(busy.what()));
@@ -141,13 +152,15 @@ void ChatService::submit(ExchangeId id, const std::string& body) {
   }
 }
 
-Request ChatService::make_request(ExchangeId id, const ChatRequest& chat) {
+std::optional<Request> ChatService::make_request(ExchangeId id, const ChatRequest& chat,
+                                                 const Body& body) {
   Request request;
   std::vector<Decoder::Lease> leases;
   for (const ChatTurn& turn : chat.turns) {
     Turn& to =
         request.conversation.emplace_back(Turn{.role = turn.role, .text = turn.text, .images = {}});
     for (const std::string& file : turn.images) {
+      if (body.expired()) return std::nullopt;
       leases.push_back(decoder_.decode(file, to.images));
     }
   }
@@ -166,6 +179,7 @@ void ChatService::accept(ExchangeId id, const ChatRequest& request) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
   Chat& chat = known->second;
+  chat.body.reset();
   chat.answer = {.id = fmt::format("{}{:08x}", id_prefix_, id),
                  .model = options_.model,
                  .created = now_in_seconds(),

@@ -1,5 +1,6 @@
 // Chat completions as OpenAI defines them: one request over HTTP, one answer, whole or as a stream
-// of events. For the transport's thread; requests are read and their pictures decoded by others.
+// of events. For the transport's thread; requests are read and their pictures decoded on threads of
+// its own, so that cameras need not wait for long bodies.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +17,7 @@
 #include "net/openai.hpp"
 #include "net/stop_filter.hpp"
 #include "net/transport.hpp"
+#include "net/workers.hpp"
 #include "runtime/engine.hpp"
 
 namespace fvlm::net {
@@ -24,6 +26,7 @@ struct ChatOptions {
   std::string model{};  // the name that clients call the model by; empty: the engine's
   std::int64_t max_new_tokens = 256;
   std::size_t max_chats = 256;  // at a time
+  int readers = 2;              // threads
 };
 
 class ChatService {
@@ -45,9 +48,12 @@ class ChatService {
   std::int64_t running() const { return static_cast<std::int64_t>(chats_.size()); }
 
  private:
+  // A request's body: gone with the chat, so that nobody works for a client that has left.
+  using Body = std::weak_ptr<const std::string>;
   struct Chat {
     std::string peer{};
-    std::string origin{};  // of the page that asks, if one does
+    std::string origin{};                       // of the page that asks, if one does
+    std::shared_ptr<const std::string> body{};  // until it is read
     ChatAnswer answer{};
     bool stream = false;
     StopFilter stop{};
@@ -58,9 +64,10 @@ class ChatService {
 
   std::optional<HttpResponse> answer_models(const HttpRequest& request) const;
   std::optional<HttpResponse> begin(ExchangeId id, HttpRequest request);
-  // On a thread of the decoder's.
-  void submit(ExchangeId id, const std::string& body);
-  Request make_request(ExchangeId id, const ChatRequest& chat);
+  // On a thread of the readers'.
+  void submit(ExchangeId id, const Body& body);
+  // Nothing if the client has left.
+  std::optional<Request> make_request(ExchangeId id, const ChatRequest& chat, const Body& body);
 
   void accept(ExchangeId id, const ChatRequest& request);
   void on_submitted(ExchangeId id, RequestId request);
@@ -82,6 +89,7 @@ class ChatService {
   std::string id_prefix_;
   std::map<ExchangeId, Chat> chats_;
   bool draining_ = false;
+  Workers readers_;
 };
 
 }  // namespace fvlm::net

@@ -32,7 +32,7 @@ struct ServerOptions {
   bool open_to_all = false;                    // listen beyond loopback without a key
   // Of one turn of the engine; after that it counts as hanging.
   std::chrono::milliseconds longest_turn{300'000};
-  int decoders = 2;                                      // threads that decode pictures
+  int decoders = 2;  // threads that decode pictures of cameras; as many read chats and theirs
   std::size_t max_decoded_bytes = std::size_t{1} << 30;  // of pictures that wait for the engine
   Log log{};                                             // told of connections, frames, answers
 };
