@@ -247,6 +247,8 @@ class Tokenize : public ::testing::Test {
 TEST_F(Tokenize, TakesStandardInputAsItIs) {
   EXPECT_EQ(tokenize("").output, "[]\n");
   EXPECT_EQ(json::parse(tokenize("<|im_end|>").output), json({999}));
+  EXPECT_GT(json::parse(tokenize("<|im_end|>", {"--plain"}).output).size(), 1U);
+  EXPECT_EQ(tokenize("a b", {"--plain"}).output, tokenize("a b").output);
   const json without = json::parse(tokenize("two lines\nof text").output);
   const json with = json::parse(tokenize("two lines\nof text\n").output);
   EXPECT_EQ(with.size(), without.size() + 1);

@@ -163,6 +163,27 @@ TEST(RequestCost, FragmentsOfAMessageAreJoinedInLinearTime) {
   EXPECT_LT(growth(25'000, make, send), kMostGrowth);
 }
 
+// Says something that breaks lines.
+class ShoutingEngine final : public Engine {
+ public:
+  static constexpr const char* kText = "one\ntwo\x1b[2J\n[2026-11-23 08:17:00] INFO: forged";
+
+  RequestId submit(Request request) override {
+    Result result;
+    result.text = kText;
+    request.on_text(kText);
+    request.on_done(result);
+    return 1;
+  }
+  void cancel(RequestId) override {}
+  void end_live(std::uint64_t) override {}
+  EngineCounters counters() const override { return {}; }
+  const EngineInfo& info() const override { return info_; }
+
+ private:
+  EngineInfo info_;
+};
+
 // Beside a stranger's worst, health checks and another's chat go on.
 class Strangers : public ServerTest {
  protected:
@@ -230,17 +251,20 @@ TEST_F(Strangers, DelayNobodyWithTheirRequests) {
 }
 
 TEST_F(Strangers, WriteNoLinesOfTheLog) {
+  ShoutingEngine engine;
   std::vector<std::string> lines;  // of the thread that serves
-  start({.chat = {.model = "m"},
-         .log = [&](net::LogLevel, const std::string& line) { lines.push_back(line); }});
-  const std::string name =
-      "x\\n[2026-11-23 08:17:00] INFO: forged\\u001b[2J" + std::string(1 << 20, 'y');
-  const std::string response =
-      post(R"({"model": ")" + name + R"(", "messages": [)" + user("\"hi\"") + "]}");
-  EXPECT_EQ(status_of(response), 404);
-  EXPECT_LT(response.size(), 1000U);
-  stop();
-  ASSERT_FALSE(lines.empty());
+  start(engine, {.chat = {.model = "m"},
+                 .log = [&](net::LogLevel, const std::string& line) { lines.push_back(line); }});
+  const auto ask = [&](const std::string& model) {
+    return post(R"({"model": ")" + model + R"(", "messages": [)" + user("\"hi\"") + "]}");
+  };
+  const std::string refusal = ask("x\\nINFO: forged\\u001b[2J" + std::string(1 << 20, 'y'));
+  EXPECT_EQ(status_of(refusal), 404);
+  EXPECT_LT(refusal.size(), 1000U);
+  EXPECT_EQ(json::parse(body_of(ask("m")))["choices"][0]["message"]["content"],
+            ShoutingEngine::kText);
+  stop();  // before the engine goes
+  EXPECT_GE(lines.size(), 4U);
   for (const std::string& line : lines) {
     EXPECT_LT(line.size(), 2100U);
     EXPECT_EQ(line.find_first_of("\n\x1b"), std::string::npos) << line;
