@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <latch>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -184,16 +185,39 @@ class ShoutingEngine final : public Engine {
   EngineInfo info_;
 };
 
+// Another engine, at whose door requests stand until it opens.
+class GatedEngine final : public Engine {
+ public:
+  explicit GatedEngine(Engine& engine) : engine_(engine) {}
+  void open() { gate_.count_down(); }
+  int asked() const { return asked_; }
+
+  RequestId submit(Request request) override {
+    ++asked_;
+    gate_.wait();
+    return engine_.submit(std::move(request));
+  }
+  void cancel(RequestId id) override { engine_.cancel(id); }
+  void end_live(std::uint64_t view) override { engine_.end_live(view); }
+  EngineCounters counters() const override { return engine_.counters(); }
+  const EngineInfo& info() const override { return engine_.info(); }
+
+ private:
+  Engine& engine_;
+  std::latch gate_{1};
+  std::atomic<int> asked_ = 0;
+};
+
 // Beside a stranger's worst, health checks and another's chat go on.
 class Strangers : public ServerTest {
  protected:
   using Clock = std::chrono::steady_clock;
 
-  std::string post(const std::string& body) const {
-    return http(port(),
-                "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
-                    std::to_string(body.size()) + "\r\n\r\n" + body);
+  static std::string request(const std::string& body) {
+    return "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+           std::to_string(body.size()) + "\r\n\r\n" + body;
   }
+  std::string post(const std::string& body) const { return http(port(), request(body)); }
   static double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
@@ -248,6 +272,30 @@ TEST_F(Strangers, DelayNobodyWithTheirRequests) {
                        frame(kContinuation, "b"));
   EXPECT_EQ(next(socket)["code"], "bad_message");
   EXPECT_LT(seconds_since(begin), kLongest);
+}
+
+// A request costs nothing once its client has left or its time is over, which runs while it waits
+// for a reader, too.
+TEST_F(Strangers, WhoLeaveAreNotWorkedFor) {
+  GatedEngine engine(*engine_);
+  start(engine, {.chat = {.model = "m"}, .decoders = 1});
+  const std::string body =
+      R"({"model": "m", "max_tokens": 1, "messages": [)" + user("\"hi\"") + "]}";
+  std::thread first([&] { EXPECT_EQ(status_of(post(body)), 200); });
+  while (engine.asked() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (int i = 1; i <= 3; ++i) {
+    {
+      RawSocket client(port());
+      client.send(request(body));
+      await_metric("fastvlm_chats_running 2\n");
+    }
+    await_metric(fmt::format("fastvlm_chats_total{{outcome=\"abandoned\"}} {}\n", i));
+  }
+  engine.open();
+  first.join();
+  EXPECT_EQ(status_of(post(body)), 200);
+  EXPECT_EQ(engine.asked(), 2);
+  stop();  // before the engine goes
 }
 
 TEST_F(Strangers, WriteNoLinesOfTheLog) {
