@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "net/access.hpp"
+#include "net/one_line.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -32,7 +33,8 @@ ApiError busy_error(const std::string& why) {
 
 ApiError model_not_found(const std::string& asked, const std::string& served) {
   return {.status = 404,
-          .message = fmt::format("there is no model \"{}\" here, only \"{}\"", asked, served),
+          .message = fmt::format("there is no model \"{}\" here, only \"{}\"",
+                                 one_line(asked, kLongestQuote), served),
           .param = "model",
           .code = "model_not_found"};
 }
@@ -40,7 +42,8 @@ ApiError model_not_found(const std::string& asked, const std::string& served) {
 HttpResponse wrong_method(const HttpRequest& request, const char* allowed) {
   HttpResponse response = error_response(
       {.status = 405,
-       .message = fmt::format("{} is for {}, not {}", request.path, allowed, request.method),
+       .message = fmt::format("{} is for {}, not {}", one_line(request.path, kLongestQuote),
+                              allowed, one_line(request.method, kLongestQuote)),
        .code = "method_not_allowed"});
   response.headers.emplace_back("Allow", allowed);
   return response;
@@ -59,11 +62,13 @@ ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<I
       options_(std::move(options)),
       addresses_(share_of(options_.max_chats, options_.max_chats_per_address)),
       started_(now_in_seconds()),
-      id_prefix_(fmt::format("chatcmpl-{:08x}", std::random_device()())) {
+      id_prefix_(fmt::format("chatcmpl-{:08x}", std::random_device()())),
+      readers_(options_.readers) {
   if (options_.model.empty()) options_.model = engine_.info().model;
 }
 
 ChatService::~ChatService() {
+  readers_.stop();
   while (!chats_.empty()) abandon(chats_.begin()->first);
 }
 
@@ -73,10 +78,11 @@ std::optional<HttpResponse> ChatService::answer(ExchangeId id, HttpRequest reque
     return begin(id, std::move(request));
   }
   if (auto models = answer_models(request)) return models;
-  return error_response({.status = 404,
-                         .message = fmt::format("{} is not served here, only {} and {}",
-                                                request.path, kModels, kChat),
-                         .code = "not_found"});
+  return error_response(
+      {.status = 404,
+       .message = fmt::format("{} is not served here, only {} and {}",
+                              one_line(request.path, kLongestQuote), kModels, kChat),
+       .code = "not_found"});
 }
 
 std::optional<HttpResponse> ChatService::answer_models(const HttpRequest& request) const {
@@ -112,13 +118,20 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
   }
   log_(LogLevel::kInfo, fmt::format("📥 {} chat {} 📊 {:.1f} KB", request.peer, id,
                                     static_cast<double>(request.body.size()) / 1000));
-  chats_.emplace(id, Chat{.peer = request.peer, .origin = request.origin, .place = *place});
-  pictures_.put([this, id, body = std::move(request.body)] { read(id, body); });
+  const auto body = std::make_shared<const std::string>(std::move(request.body));
+  chats_.emplace(id, Chat{.peer = request.peer,
+                          .origin = request.origin,
+                          .place = *place,
+                          .body = body});
+  readers_.put([this, id, body = Body(body)] { read(id, body); });
   return std::nullopt;
 }
 
-void ChatService::read(ExchangeId id, const std::string& body) {
-  auto read = read_chat_request(body);
+void ChatService::read(ExchangeId id, const Body& body) {
+  auto text = body.lock();
+  if (!text) return;
+  auto read = read_chat_request(*text);
+  text.reset();
   if (const auto* error = std::get_if<ApiError>(&read)) return refuse(id, *error);
   auto& chat = std::get<ChatRequest>(read);
   if (chat.model != options_.model) {
@@ -129,8 +142,10 @@ void ChatService::read(ExchangeId id, const std::string& body) {
     for (std::string& file : turn.images) files.push_back(std::move(file));
   }
   pictures_.prepare(std::move(files),
-                    [this, id, chat = std::move(chat)](PicturePool::Prepared prepared) {
-                      submit(id, chat, std::move(prepared));
+                    [this, id, body, chat = std::move(chat)](PicturePool::Prepared prepared) {
+                      readers_.put([this, id, body, chat, prepared = std::move(prepared)]() mutable {
+                        if (!body.expired()) submit(id, chat, std::move(prepared));
+                      });
                     });
 }
 
@@ -194,6 +209,7 @@ void ChatService::accept(ExchangeId id, const ChatRequest& request) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
   Chat& chat = known->second;
+  chat.body.reset();
   chat.answer = {.id = fmt::format("{}{:08x}", id_prefix_, id),
                  .model = options_.model,
                  .created = now_in_seconds(),

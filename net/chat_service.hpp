@@ -1,5 +1,6 @@
 // Chat completions as OpenAI defines them: one request over HTTP, one answer, whole or as a stream
-// of events. For the transport's thread; requests are read and their pictures decoded by others.
+// of events. For the transport's thread; requests are read and their pictures decoded on threads of
+// its own, so that cameras need not wait for long bodies.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +18,7 @@
 #include "net/quota.hpp"
 #include "net/stop_filter.hpp"
 #include "net/transport.hpp"
+#include "net/workers.hpp"
 #include "runtime/engine.hpp"
 
 namespace fvlm::net {
@@ -26,6 +28,7 @@ struct ChatOptions {
   std::int64_t max_new_tokens = 256;
   std::size_t max_chats = 256;            // at a time
   std::size_t max_chats_per_address = 0;  // of these; 0: a quarter
+  int readers = 2;                        // threads
 };
 
 class ChatService {
@@ -47,10 +50,13 @@ class ChatService {
   std::int64_t running() const { return static_cast<std::int64_t>(chats_.size()); }
 
  private:
+  // A request's body: gone with the chat, so that nobody works for a client that has left.
+  using Body = std::weak_ptr<const std::string>;
   struct Chat {
     std::string peer{};
-    std::string origin{};  // of the page that asks, if one does
-    Quota::Lease place{};  // among the chats of its address
+    std::string origin{};                       // of the page that asks, if one does
+    Quota::Lease place{};                       // among the chats of its address
+    std::shared_ptr<const std::string> body{};  // until the engine has its request
     ChatAnswer answer{};
     bool stream = false;
     StopFilter stop{};
@@ -61,8 +67,8 @@ class ChatService {
 
   std::optional<HttpResponse> answer_models(const HttpRequest& request) const;
   std::optional<HttpResponse> begin(ExchangeId id, HttpRequest request);
-  // On a thread of the pool's, one after the other.
-  void read(ExchangeId id, const std::string& body);
+  // On threads of the readers', one after the other, unless the client has left.
+  void read(ExchangeId id, const Body& body);
   void submit(ExchangeId id, const ChatRequest& chat, PicturePool::Prepared prepared);
   Request make_request(ExchangeId id, const ChatRequest& chat, std::vector<Picture> pictures);
   void refuse(ExchangeId id, ApiError error);
@@ -88,6 +94,7 @@ class ChatService {
   std::string id_prefix_;
   std::map<ExchangeId, Chat> chats_;
   bool draining_ = false;
+  Workers readers_;
 };
 
 }  // namespace fvlm::net

@@ -1,8 +1,8 @@
 // JSON texts of others, read with care, and ours, written.
 #pragma once
 
+#include <cstddef>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,23 +10,21 @@ namespace fvlm::net {
 
 using Json = nlohmann::ordered_json;
 
-// The object that a text holds. Nothing if it holds none, or nests deeper than any message of ours:
-// some thousand brackets would use up the stack of whoever writes the value out again.
-inline std::optional<Json> parse_object(std::string_view text) {
-  constexpr int kDeepest = 32;
-  bool too_deep = false;
-  const auto keep = [&too_deep](int depth, Json::parse_event_t, const Json&) {
-    too_deep |= depth > kDeepest;
-    return !too_deep;  // what is not kept does not nest
-  };
-  Json value = Json::parse(text, keep, false);
-  if (too_deep || !value.is_object()) return std::nullopt;
-  return value;
-}
+// What a text of others must keep to, so that reading it costs a small multiple of its size in time
+// and memory: some thousand brackets would use up the stack of whoever writes the value out again,
+// a value takes up to fifty times its two bytes, and each key of an object is compared with the
+// others.
+inline constexpr std::size_t kDeepestJson = 32;  // levels
+inline constexpr std::size_t kMostJsonValues = std::size_t{1} << 20;
+inline constexpr std::size_t kMostJsonKeys = 128;  // of an object
+
+struct ParsedObject {
+  Json object{};
+  std::string problem{};  // what is wrong with the text, e.g. "must be a JSON object", if it is
+};
+ParsedObject parse_object(std::string_view text);
 
 // Texts of a model are valid UTF-8; those of others, such as a file's name, need not be.
-inline std::string dump(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string dump(const Json& value);
 
 }  // namespace fvlm::net

@@ -44,11 +44,11 @@ ClientMessage read_client_message(std::string_view text) {
   if (text.size() > kLongestText) {
     return Unreadable{fmt::format("a text message may have {} bytes", kLongestText)};
   }
-  const auto message = parse_object(text);
-  if (!message) return Unreadable{"a text message must be a JSON object"};
-  const auto type = message->find("type");
-  if (type == message->end() || !type->is_string()) return Unreadable{"a message needs a \"type\""};
-  if (*type == "configure") return read_configure(*message);
+  const auto [message, problem] = parse_object(text);
+  if (!problem.empty()) return Unreadable{"a text message " + problem};
+  const auto type = message.find("type");
+  if (type == message.end() || !type->is_string()) return Unreadable{"a message needs a \"type\""};
+  if (*type == "configure") return read_configure(message);
   if (*type == "cancel") return Cancel{};
   return Unreadable{"\"type\" must be \"configure\" or \"cancel\""};
 }

@@ -12,6 +12,13 @@
 namespace fvlm::net {
 namespace {
 
+// More than any conversation that fits into a model's context has.
+constexpr std::size_t kMostMessages = 8192;
+constexpr std::size_t kMostParts = 1024;  // of a message
+constexpr std::size_t kMostImages = 16;   // of all messages
+constexpr std::size_t kMostStops = 4;
+constexpr std::size_t kLongestStop = 1024;  // bytes
+
 // A value, or what is wrong with it.
 template <class T>
 using Read = std::variant<T, ApiError>;
@@ -99,6 +106,10 @@ Read<ChatTurn> read_turn(const Json& message, const std::string& param) {
   if (content == nullptr || !content->is_array()) {
     return wrong(param + ".content", "must be a text or an array of parts");
   }
+  if (content->size() > kMostParts) {
+    return wrong(param + ".content",
+                 fmt::format("at most {} parts are taken, not {}", kMostParts, content->size()));
+  }
   for (std::size_t i = 0; i < content->size(); ++i) {
     const auto error = read_part((*content)[i], fmt::format("{}.content[{}]", param, i), turn);
     if (error) return *error;
@@ -106,23 +117,38 @@ Read<ChatTurn> read_turn(const Json& message, const std::string& param) {
   return turn;
 }
 
+// Parts of messages that are images, wherever something is wrong.
+std::size_t count_images(const Json& messages) {
+  std::size_t count = 0;
+  for (const Json& message : messages) {
+    const Json* content = message.is_object() ? field(message, "content") : nullptr;
+    if (content == nullptr || !content->is_array()) continue;
+    for (const Json& part : *content) {
+      const Json* type = part.is_object() ? field(part, "type") : nullptr;
+      if (type != nullptr && *type == "image_url") ++count;
+    }
+  }
+  return count;
+}
+
 Read<std::vector<ChatTurn>> read_turns(const Json& body) {
-  constexpr std::size_t kMostImages = 16;
   const Json* messages = field(body, "messages");
   if (messages == nullptr || !messages->is_array() || messages->empty()) {
     return wrong("messages", "must be an array of messages");
   }
+  if (messages->size() > kMostMessages) {
+    return wrong("messages", fmt::format("at most {} messages are taken, not {}", kMostMessages,
+                                         messages->size()));
+  }
+  if (const std::size_t images = count_images(*messages); images > kMostImages) {
+    return wrong("messages",
+                 fmt::format("at most {} images are taken, not {}", kMostImages, images));
+  }
   std::vector<ChatTurn> turns;
-  std::size_t images = 0;
   for (std::size_t i = 0; i < messages->size(); ++i) {
     auto turn = read_turn((*messages)[i], fmt::format("messages[{}]", i));
     if (auto* error = std::get_if<ApiError>(&turn)) return *error;
     turns.push_back(std::get<ChatTurn>(std::move(turn)));
-    images += turns.back().images.size();
-  }
-  if (images > kMostImages) {
-    return wrong("messages",
-                 fmt::format("at most {} images are taken, not {}", kMostImages, images));
   }
   return turns;
 }
@@ -181,15 +207,18 @@ std::optional<ApiError> read_sampling(const Json& body, Sampling& sampling) {
 }
 
 std::optional<ApiError> read_stop(const Json& body, std::vector<std::string>& stop) {
-  constexpr std::size_t kMost = 4;
   const Json* value = field(body, "stop");
   if (value == nullptr) return std::nullopt;
   const Json texts = value->is_array() ? *value : Json::array({*value});
   for (const Json& text : texts) {
-    if (!text.is_string() || text.get_ref<const std::string&>().empty() || stop.size() == kMost) {
+    if (!text.is_string() || text.get_ref<const std::string&>().empty() ||
+        stop.size() == kMostStops) {
       return wrong("stop", "\"stop\" must be a text or up to four");
     }
     stop.push_back(text.get<std::string>());
+    if (stop.back().size() > kLongestStop) {
+      return wrong("stop", fmt::format("a text of \"stop\" may have {} bytes", kLongestStop));
+    }
   }
   return std::nullopt;
 }
@@ -251,19 +280,19 @@ HttpResponse error_response(const ApiError& error) {
 }
 
 std::variant<ChatRequest, ApiError> read_chat_request(std::string_view text) {
-  const auto body = parse_object(text);
-  if (!body) return wrong({}, "the body must be a JSON object");
+  const auto [body, problem] = parse_object(text);
+  if (!problem.empty()) return wrong({}, "the body " + problem);
   ChatRequest request;
-  const Json* model = field(*body, "model");
+  const Json* model = field(body, "model");
   if (model == nullptr || !model->is_string()) return wrong("model", "\"model\" must be a text");
   request.model = model->get<std::string>();
-  auto turns = read_turns(*body);
+  auto turns = read_turns(body);
   if (auto* error = std::get_if<ApiError>(&turns)) return *error;
   request.turns = std::get<std::vector<ChatTurn>>(std::move(turns));
-  if (auto error = find_unsupported(*body)) return *error;
-  if (auto error = read_sampling(*body, request.sampling)) return *error;
-  if (auto error = read_stop(*body, request.stop)) return *error;
-  if (auto error = read_stream(*body, request)) return *error;
+  if (auto error = find_unsupported(body)) return *error;
+  if (auto error = read_sampling(body, request.sampling)) return *error;
+  if (auto error = read_stop(body, request.stop)) return *error;
+  if (auto error = read_stream(body, request)) return *error;
   return request;
 }
 

@@ -40,7 +40,7 @@ struct ChatRequest {
 };
 
 // Fields that only steer what we do not have are ignored if they ask for nothing; else they are an
-// error, as is everything that is wrong.
+// error, as is everything that is wrong. Takes time and memory in proportion to the body's size.
 std::variant<ChatRequest, ApiError> read_chat_request(std::string_view body);
 
 // What all texts of one answer have in common.

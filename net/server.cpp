@@ -7,6 +7,7 @@
 
 #include "fvlm/core/error.hpp"
 #include "net/access.hpp"
+#include "net/one_line.hpp"
 #include "net/page.hpp"
 
 namespace fvlm::net {
@@ -53,7 +54,9 @@ Server::Server(Engine& engine, ServerOptions options)
   if (options_.transport.certificate_file.empty() != options_.transport.key_file.empty()) {
     throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
   }
-  if (!options_.log) options_.log = [](LogLevel, const std::string&) {};
+  options_.log = [log = options_.log](LogLevel level, const std::string& text) {
+    if (log) log(level, one_line(text, kLongestLine));
+  };
   try {
     transport_ = Transport::listen(options_.transport, *this);
   } catch (const std::system_error& error) {
@@ -63,6 +66,7 @@ Server::Server(Engine& engine, ServerOptions options)
     throw Error("{}; --tls-cert and --tls-key want PEM files", error.what());
   }
   inbox_ = std::make_shared<Inbox>(*transport_);
+  options_.chat.readers = options_.pictures.threads;
   live_.emplace(engine_, *transport_, inbox_, pictures_, metrics_, options_.log, options_.live);
   chat_.emplace(engine_, *transport_, inbox_, pictures_, metrics_, options_.log, options_.chat);
 }

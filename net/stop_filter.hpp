@@ -1,4 +1,6 @@
-// Ends a text, which comes in pieces, before the first of some words.
+// Ends a text, which comes in pieces, before the first of some words. Each byte is looked at once,
+// whatever the words are (Knuth, Morris and Pratt, "Fast pattern matching in strings", 1977), and
+// how the text is cut into pieces makes no difference.
 #pragma once
 
 #include <algorithm>
@@ -13,22 +15,17 @@ namespace fvlm::net {
 class StopFilter {
  public:
   StopFilter() = default;
-  explicit StopFilter(std::vector<std::string> words) : words_(std::move(words)) {}
+  // No word may be empty.
+  explicit StopFilter(std::vector<std::string> words) {
+    for (std::string& word : words) words_.emplace_back(std::move(word));
+  }
 
   // What can be said now: not what might yet become one of the words.
   std::string add(std::string_view piece) {
     if (stopped_) return {};
-    held_ += piece;
-    std::size_t end = held_.size();
-    for (const std::string& word : words_) {
-      if (const std::size_t at = held_.find(word); at != held_.npos) {
-        stopped_ = true;
-        end = std::min(end, at);
-      }
-    }
-    if (!stopped_) end -= longest_beginning();
-    std::string said = held_.substr(0, end);
-    held_.erase(0, end);
+    for (std::size_t i = 0; i < piece.size() && !stopped_; ++i) take(piece[i]);
+    std::string said = held_.substr(0, held_.size() - unsaid_);
+    held_.erase(0, said.size());
     return said;
   }
   // The rest, at the end of the text.
@@ -36,21 +33,48 @@ class StopFilter {
   bool stopped() const { return stopped_; }
 
  private:
-  // How many bytes at the end of what is held begin one of the words.
-  std::size_t longest_beginning() const {
-    std::size_t longest = 0;
-    for (const std::string& word : words_) {
-      for (std::size_t size = std::min(word.size() - 1, held_.size()); size > longest; --size) {
-        if (std::string_view(held_).ends_with(std::string_view(word).substr(0, size))) {
-          longest = size;
-        }
-      }
+  void take(char c) {
+    held_ += c;
+    unsaid_ = 0;
+    std::size_t found = 0;
+    for (Word& word : words_) {
+      word.advance(c);
+      unsaid_ = std::max(unsaid_, word.matched());
+      if (word.is_whole()) found = std::max(found, word.matched());
     }
-    return longest;
+    stopped_ = found > 0;
+    if (stopped_) unsaid_ = found;
   }
 
-  std::vector<std::string> words_;
+  class Word {
+   public:
+    explicit Word(std::string text) : text_(std::move(text)), borders_(text_.size(), 0) {
+      for (std::size_t i = 1; i < text_.size(); ++i) {
+        borders_[i] = longer(borders_[i - 1], text_[i]);
+      }
+    }
+    // Takes the text's next byte.
+    void advance(char c) { matched_ = longer(matched_, c); }
+    // How many bytes at the end of the text begin the word.
+    std::size_t matched() const { return matched_; }
+    bool is_whole() const { return matched_ == text_.size(); }
+
+   private:
+    // How many bytes match after `c`, when `matched` did before it.
+    std::size_t longer(std::size_t matched, char c) const {
+      while (matched > 0 && text_[matched] != c) matched = borders_[matched - 1];
+      return text_[matched] == c ? matched + 1 : 0;
+    }
+
+    std::string text_;
+    // By the length of a beginning, less one: the longest shorter one that it ends with.
+    std::vector<std::size_t> borders_;
+    std::size_t matched_ = 0;
+  };
+
+  std::vector<Word> words_;
   std::string held_;
+  std::size_t unsaid_ = 0;  // bytes at its end that are, or might become, a word
   bool stopped_ = false;
 };
 

@@ -40,13 +40,15 @@ struct EngineOptions {
   std::function<void(const std::string& message)> on_warning;  // while loading
 };
 
-// One turn of a conversation. Images come before the text, unless the text says where by as many
-// "<image>" as there are images.
+// One turn of a conversation. Its text is text: no name of a control token means anything in it.
 struct Turn {
   enum class Role : std::uint8_t { kSystem, kUser, kAssistant };
   Role role = Role::kUser;
   std::string text;
-  std::vector<Picture> images;
+  std::vector<Picture> images;  // before the text
+  // predict.py's meaning of a prompt: where the text says "<image>", as often as there are images,
+  // they stand there. For texts of who runs the program; in all others it is text.
+  bool image_marks = false;
 };
 
 // How tokens are chosen; the meanings and their order of application are Hugging Face generate's:

@@ -58,7 +58,7 @@ class EngineCore final : public Engine {
     for (const Turn& turn : request.conversation) {
       for (const Picture& picture : turn.images) check(picture);
     }
-    auto ids = make_prompt(tokenizer_, request.conversation);
+    auto ids = make_prompt(tokenizer_, request.conversation, info_.context_tokens);
     const RequestId id = next_id_++;
     const std::uint64_t seed = request.sampling.seed.value_or(std::random_device{}() + id);
     auto generation = std::make_unique<Generation>(id, std::move(request), std::move(ids), seed);

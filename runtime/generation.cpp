@@ -23,6 +23,15 @@ double mean_score(double score, std::size_t tokens) {
 
 }  // namespace
 
+Hash128 token_key(std::int32_t token) {
+  return {.low = static_cast<std::uint32_t>(token)};
+}
+
+// The highest bit is set, so that it never equals a token.
+Hash128 image_key(const Hash128& image, std::int64_t place) {
+  return {image.high | std::uint64_t{1} << 63, image.low + static_cast<std::uint64_t>(place)};
+}
+
 std::vector<PromptSpan> prompt_spans(std::span<const std::int32_t> ids, std::int64_t image_tokens) {
   std::vector<PromptSpan> spans;
   std::int64_t images = 0;

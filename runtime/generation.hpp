@@ -15,6 +15,7 @@
 #include "runtime/answer_text.hpp"
 #include "runtime/draft.hpp"
 #include "runtime/engine.hpp"
+#include "runtime/keyed_hash.hpp"
 #include "runtime/page_pool.hpp"
 #include "runtime/picture.hpp"
 #include "runtime/sampler.hpp"
@@ -22,9 +23,11 @@
 
 namespace fvlm {
 
-// What stands at each position of a sequence, for finding common beginnings: a token id, or the
-// hash of an image mixed with the position inside it.
-using PositionKeys = std::vector<std::uint64_t>;
+// What stands at each position of a sequence, for finding common beginnings: a token, or a place
+// inside an image. Equal keys mean equal content, whoever sent it.
+using PositionKeys = std::vector<Hash128>;
+Hash128 token_key(std::int32_t token);
+Hash128 image_key(const Hash128& image, std::int64_t place);
 
 // Consecutive rows of the prompt: tokens, or the positions of one image.
 struct PromptSpan {

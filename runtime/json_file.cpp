@@ -19,34 +19,62 @@ namespace {
 constexpr std::size_t kMaxJsonBytes = 100'000'000;
 // Files of ours nest three levels and hold some ten thousand values. The bounds keep "[[[[..." and
 // "[0,0,0,..." from costing twenty times their own size in memory.
-constexpr int kMaxDepth = 32;
+constexpr std::size_t kMaxDepth = 32;
 constexpr std::size_t kMaxValues = 2'000'000;
 
-// Watches a parse and throws Error at a repeated key, deep nesting, or too many values.
-class StructureCheck {
+// Throws Error at a repeated key, deep nesting, or too many values. It is a pass of its own: as the
+// parser's callback it would have all values of an array looked through at the end of each of them.
+class StructureCheck final : public nlohmann::json_sax<json> {
  public:
   explicit StructureCheck(const std::string& source) : source_(source) {}
 
-  bool operator()(int depth, json::parse_event_t event, const json& parsed) {
-    if (depth > kMaxDepth) throw Error("{}: JSON nested deeper than {} levels", source_, kMaxDepth);
-    if (++events_ > kMaxValues) throw Error("{}: more than {} JSON values", source_, kMaxValues);
-    if (event == json::parse_event_t::object_start) {
-      keys_.emplace_back();
-    } else if (event == json::parse_event_t::object_end) {
-      keys_.pop_back();
-    } else if (event == json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys_.back().insert(key).second) {
-        throw Error("{}: key {} appears twice in one object", source_, in_quotes(key));
-      }
+  bool null() override { return count(); }
+  bool boolean(bool /*value*/) override { return count(); }
+  bool number_integer(number_integer_t /*value*/) override { return count(); }
+  bool number_unsigned(number_unsigned_t /*value*/) override { return count(); }
+  bool number_float(number_float_t /*value*/, const string_t& /*digits*/) override {
+    return count();
+  }
+  bool string(string_t& /*value*/) override { return count(); }
+  bool binary(binary_t& /*value*/) override { return false; }  // JSON text has none
+
+  bool start_object(std::size_t /*size*/) override { return open(); }
+  bool start_array(std::size_t /*size*/) override { return open(); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(string_t& name) override {
+    if (!keys_.back().insert(name).second) {
+      throw Error("{}: key {} appears twice in one object", source_, in_quotes(name));
     }
     return true;
   }
 
+  // What is no JSON is for the parser to say.
+  bool parse_error(std::size_t /*position*/, const std::string& /*last_token*/,
+                   const json::exception& /*error*/) override {
+    return false;
+  }
+
  private:
+  bool count() {
+    if (++values_ > kMaxValues) throw Error("{}: more than {} JSON values", source_, kMaxValues);
+    return true;
+  }
+  bool open() {
+    if (keys_.size() == kMaxDepth) {
+      throw Error("{}: JSON nested deeper than {} levels", source_, kMaxDepth);
+    }
+    keys_.emplace_back();
+    return count();
+  }
+  bool close() {
+    keys_.pop_back();
+    return true;
+  }
+
   const std::string& source_;
-  std::size_t events_ = 0;
-  std::vector<std::set<std::string>> keys_;  // of each object that is still open
+  std::size_t values_ = 0;
+  std::vector<std::set<std::string>> keys_;  // of each object or array that is still open
 };
 
 }  // namespace
@@ -59,9 +87,11 @@ json parse_json_object(std::string_view text, const std::string& source) {
   if (text.starts_with("\xef\xbb\xbf")) {
     throw Error("{}: not valid JSON (it begins with a byte order mark)", source);
   }
+  StructureCheck check(source);
+  json::sax_parse(text, &check);
   json value;
   try {
-    value = json::parse(text.begin(), text.end(), StructureCheck(source));
+    value = json::parse(text);
   } catch (const json::parse_error& error) {
     throw Error("{}: not valid JSON (near byte {})", source, error.byte);
   } catch (const json::exception&) {

@@ -46,10 +46,9 @@ class ModelPasses {
     g.request.conversation.clear();
     for (const PromptSpan& span : g.spans) {
       for (std::int64_t i = 0; i < span.rows; ++i) {
-        g.keys.push_back(
-            span.image < 0
-                ? static_cast<std::uint64_t>(g.ids[static_cast<std::size_t>(span.first_id + i)])
-                : image_key(g.images[static_cast<std::size_t>(span.image)].hash, i));
+        g.keys.push_back(span.image < 0
+                             ? token_key(g.ids[static_cast<std::size_t>(span.first_id + i)])
+                             : image_key(g.images[static_cast<std::size_t>(span.image)].hash, i));
       }
     }
     Sequence sequence = cache_.begin(g.keys, g.spans);
@@ -144,8 +143,7 @@ class ModelPasses {
   void keep(Generation& g) {
     if (g.outcome == Outcome::kFailed || !g.prefill_done() || g.hypotheses.empty()) return;
     Hypothesis& first = g.hypotheses.front();
-    for (const std::int32_t token : first.tokens)
-      g.keys.push_back(static_cast<std::uint64_t>(token));
+    for (const std::int32_t token : first.tokens) g.keys.push_back(token_key(token));
     g.keys.resize(static_cast<std::size_t>(first.sequence.length()));
     cache_.keep(std::move(g.keys), std::move(first.sequence));
   }
@@ -220,11 +218,6 @@ class ModelPasses {
       guarded(*g, [&] { g->advance(tokens.first(count), eos_); });
       tokens = tokens.subspan(count);
     }
-  }
-
-  // Image positions have the highest bit set, so that they never equal a token.
-  static std::uint64_t image_key(std::uint64_t hash, std::int64_t i) {
-    return (hash + static_cast<std::uint64_t>(i)) | (std::uint64_t{1} << 63);
   }
 
   static double since(Generation::Clock::time_point start) {

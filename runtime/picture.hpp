@@ -8,6 +8,7 @@
 #include "fvlm/models/config.hpp"
 #include "fvlm/ops/pixels.hpp"
 #include "runtime/image_reader.hpp"
+#include "runtime/keyed_hash.hpp"
 #include "runtime/thumbnail.hpp"
 
 namespace fvlm {
@@ -15,7 +16,7 @@ namespace fvlm {
 struct Picture {
   Pixels pixels{};  // [side, side, 3]
   std::int64_t side = 0;
-  std::uint64_t hash = 0;     // of the pixels: equal pictures share cached work
+  Hash128 hash{};     // of the pixels: equal pictures share cached work
   Thumbnail thumbnail{};      // of the part that shows the picture
   std::int64_t warnings = 0;  // ImageReader::warnings
   double seconds = 0;         // that decoding and resizing took

@@ -7,26 +7,17 @@
 namespace fvlm {
 namespace {
 
-constexpr std::string_view kImagePlace = "<image>";
+constexpr std::string_view kImageMark = "<image>";
 constexpr std::string_view kDefaultSystem = "You are a helpful assistant.";
+// Of a prompt that is too long, so many contexts are counted to say how long it is.
+constexpr std::int64_t kCountedContexts = 4;
 
-std::size_t count_places(std::string_view text) {
+std::size_t count_marks(std::string_view text) {
   std::size_t count = 0;
-  for (auto at = text.find(kImagePlace); at != text.npos; at = text.find(kImagePlace, at + 1))
+  for (auto at = text.find(kImageMark); at != text.npos; at = text.find(kImageMark, at + 1)) {
     ++count;
-  return count;
-}
-
-// The user's text, with a place for each image: at the front, unless the text says where.
-std::string with_places(const Turn& turn) {
-  const std::size_t places = count_places(turn.text);
-  if (places == turn.images.size()) return turn.text;
-  if (places > 0) {
-    throw Error("a turn has {} \"<image>\" in its text but {} images", places, turn.images.size());
   }
-  std::string text;
-  for (std::size_t i = 0; i < turn.images.size(); ++i) text.append(kImagePlace).append("\n");
-  return text + turn.text;
+  return count;
 }
 
 std::string_view name_of(Turn::Role role) {
@@ -41,52 +32,99 @@ std::string_view name_of(Turn::Role role) {
   return "";
 }
 
+// The ids, and the text after the last control token or image: what stands between two of these is
+// tokenised as one.
+class PromptWriter {
+ public:
+  PromptWriter(const Tokenizer& tokenizer, std::int64_t context_tokens)
+      : tokenizer_(tokenizer),
+        context_tokens_(context_tokens),
+        turn_begins_(tokenizer.encode("<|im_start|>")),
+        turn_ends_(tokenizer.encode("<|im_end|>")) {}
+
+  void open_turn(std::string_view role) {
+    add(turn_begins_);
+    text_.append(role).append("\n");
+  }
+  void add_text(std::string_view text) { text_.append(text); }
+  void add_image() { add({kImageToken}); }
+  void close_turn() {
+    add(turn_ends_);
+    text_.append("\n");
+  }
+  std::vector<std::int32_t> finish() {
+    encode();
+    return std::move(ids_);
+  }
+
+ private:
+  void add(const std::vector<std::int32_t>& ids) {
+    encode();
+    ids_.insert(ids_.end(), ids.begin(), ids.end());
+  }
+
+  void encode() {
+    const std::int64_t most = kCountedContexts * context_tokens_;
+    if (!tokenizer_.append_text(text_, static_cast<std::size_t>(most), ids_)) {
+      throw Error("the prompt is more than {} tokens long, the context holds {}; shorten it", most,
+                  context_tokens_);
+    }
+    text_.clear();
+  }
+
+  const Tokenizer& tokenizer_;
+  std::int64_t context_tokens_;
+  std::vector<std::int32_t> turn_begins_;
+  std::vector<std::int32_t> turn_ends_;
+  std::vector<std::int32_t> ids_;
+  std::string text_;
+};
+
+void write_content(const Turn& turn, PromptWriter& prompt) {
+  const std::size_t images = turn.images.size();
+  const std::size_t marks = turn.image_marks && images > 0 ? count_marks(turn.text) : 0;
+  if (marks > 0 && marks != images) {
+    throw Error("a turn has {} \"<image>\" in its text but {} images", marks, images);
+  }
+  for (std::size_t i = marks; i < images; ++i) {
+    prompt.add_image();
+    prompt.add_text("\n");
+  }
+  std::string_view rest = turn.text;
+  for (std::size_t i = 0; i < marks; ++i) {
+    const std::size_t at = rest.find(kImageMark);
+    prompt.add_text(rest.substr(0, at));
+    prompt.add_image();
+    rest.remove_prefix(at + kImageMark.size());
+  }
+  prompt.add_text(rest);
+}
+
 }  // namespace
 
 std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
-                                      const std::vector<Turn>& conversation) {
+                                      const std::vector<Turn>& conversation,
+                                      std::int64_t context_tokens) {
   if (conversation.empty() || conversation.back().role != Turn::Role::kUser) {
     throw Error("the conversation must end with a turn of the user");
   }
-  std::vector<std::int32_t> ids;
-  std::string text;  // since the last image: pieces between images are tokenised apart, as in LLaVA
-  const auto encode = [&] {
-    const auto more = tokenizer.encode(text);
-    ids.insert(ids.end(), more.begin(), more.end());
-    text.clear();
-  };
-  const auto open_turn = [&](std::string_view role) {
-    text.append("<|im_start|>").append(role).append("\n");
-  };
-  const auto close_turn = [&] { text.append("<|im_end|>\n"); };
+  PromptWriter prompt(tokenizer, context_tokens);
   if (conversation.front().role != Turn::Role::kSystem) {
-    open_turn("system");
-    text.append(kDefaultSystem);
-    close_turn();
+    prompt.open_turn("system");
+    prompt.add_text(kDefaultSystem);
+    prompt.close_turn();
   }
   for (const Turn& turn : conversation) {
     const std::string_view role = name_of(turn.role);
-    open_turn(role);
-    if (turn.role == Turn::Role::kUser) {
-      const std::string content = with_places(turn);
-      std::size_t from = 0;
-      for (auto at = content.find(kImagePlace); at != content.npos;
-           at = content.find(kImagePlace, from)) {
-        text.append(content, from, at - from);
-        encode();
-        ids.push_back(kImageToken);
-        from = at + kImagePlace.size();
-      }
-      text.append(content, from);
-    } else {
-      if (!turn.images.empty()) throw Error("a turn of the {} cannot have images", role);
-      text.append(turn.text);
+    if (turn.role != Turn::Role::kUser && !turn.images.empty()) {
+      throw Error("a turn of the {} cannot have images", role);
     }
-    close_turn();
+    prompt.open_turn(role);
+    write_content(turn, prompt);
+    prompt.close_turn();
   }
-  open_turn("assistant");
-  encode();
-  return ids;
+  prompt.open_turn("assistant");
+  return prompt.finish();
 }
 
 }  // namespace fvlm

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,7 +49,8 @@ class VocabularyBuilder {
   // Adds a token of the vocabulary. An id, at least 0, has one token.
   void add_token(std::string_view text, std::int32_t id, const std::string& file);
 
-  // Adds or repeats a token that is cut out whole; the last value of `special` counts.
+  // Adds or repeats a token that is cut out whole; the last value of `special` counts, except for
+  // names like <|im_end|>, which Qwen's files do not always call special.
   void add_added_token(AddedToken token, const std::string& file);
 
   // The result: merges rank in the order of `rules`, found in `file`; `unit` is what a rule's
@@ -60,6 +62,7 @@ class VocabularyBuilder {
   void set_bytes(std::string bytes, std::int32_t id, const std::string& file);
 
   Vocabulary vocabulary_;
+  std::map<std::int32_t, std::size_t> added_;  // places of the added tokens, by their ids
 };
 
 }  // namespace fvlm

@@ -92,13 +92,13 @@ void VocabularyBuilder::add_token(std::string_view text, std::int32_t id, const 
 
 void VocabularyBuilder::add_added_token(AddedToken token, const std::string& file) {
   set_bytes(token.text, token.id, file);
+  token.special |= token.text.starts_with("<|") && token.text.ends_with("|>");
   auto& added = vocabulary_.added;
-  const auto same_id = [&](const AddedToken& other) { return other.id == token.id; };
-  const auto known = std::find_if(added.begin(), added.end(), same_id);
-  if (known != added.end()) {
-    known->special = token.special;
-  } else {
+  const auto [place, is_new] = added_.try_emplace(token.id, added.size());
+  if (is_new) {
     added.push_back(std::move(token));
+  } else {
+    added[place->second].special = token.special;
   }
 }
 

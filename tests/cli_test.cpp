@@ -123,6 +123,17 @@ TEST(Describe, LastOfRepeatedFlagsCountsAndDashesAreUnderscores) {
   EXPECT_TRUE(std::equal(tokens.begin(), tokens.end(), twenty.begin()));
 }
 
+TEST(Describe, APromptSaysWhereItsPictureStands) {
+  const auto asked = [](const std::string& prompt) {
+    return describe_json(with(kGreedy, {"--prompt", prompt}));
+  };
+  const json before = asked("What is it?");
+  EXPECT_EQ(asked("<image>\nWhat is it?").at("tokens"), before.at("tokens"));
+  EXPECT_NE(asked("What is it? <image>").at("tokens"), before.at("tokens"));
+  expect_refusal(run_program(with(kDescribe, {"--prompt", "<image> or <image>?"})),
+                 {"2 \"<image>\"", "1 image"});
+}
+
 TEST(Describe, JsonTellsWhatMadeTheAnswer) {
   const json answer = describe_json({"--temperature", "0", "--max_new_tokens", "3", "--device",
                                      "ref", "--dtype", "f32", "--threads", "1"});
@@ -247,6 +258,8 @@ class Tokenize : public ::testing::Test {
 TEST_F(Tokenize, TakesStandardInputAsItIs) {
   EXPECT_EQ(tokenize("").output, "[]\n");
   EXPECT_EQ(json::parse(tokenize("<|im_end|>").output), json({999}));
+  EXPECT_GT(json::parse(tokenize("<|im_end|>", {"--plain"}).output).size(), 1U);
+  EXPECT_EQ(tokenize("a b", {"--plain"}).output, tokenize("a b").output);
   const json without = json::parse(tokenize("two lines\nof text").output);
   const json with = json::parse(tokenize("two lines\nof text\n").output);
   EXPECT_EQ(with.size(), without.size() + 1);

@@ -67,6 +67,14 @@ inline Request ask(std::string text, std::vector<Picture> images = {},
   return request;
 }
 
+// The same, where "<image>" in the text is the place of an image.
+inline Request ask_marked(std::string text, std::vector<Image> images,
+                          std::int64_t max_new_tokens = 12) {
+  Request request = ask(std::move(text), std::move(images), max_new_tokens);
+  request.conversation.back().image_marks = true;
+  return request;
+}
+
 // Records one request's callbacks. Must live until its end.
 class Listener {
  public:
@@ -159,7 +167,7 @@ class EngineTest : public testing::TestWithParam<EngineParameters> {
 
   // Positions of the prompt before its first image.
   std::int64_t positions_before_image(const Request& request) const {
-    const auto ids = make_prompt(Tokenizer::load(folder()), request.conversation);
+    const auto ids = make_prompt(Tokenizer::load(folder()), request.conversation, 2048);
     return std::find(ids.begin(), ids.end(), kImageToken) - ids.begin();
   }
 

@@ -3,6 +3,9 @@
 #include "runtime/engine.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
 
 #include "tests/engine_fixture.hpp"
 
@@ -61,6 +64,30 @@ TEST_P(EngineTest, AnotherImageSharesNoMoreThanWhatIsBeforeIt) {
   EXPECT_EQ(engine->run(one).tokens, before.tokens);  // still there, and unharmed
 }
 
+// An image at the encoder's size is taken as it is, so a client chooses every byte that is hashed.
+// Of hashes without a secret, collisions are made at will: for FNV-1a over words of 8 bytes, where
+// the exclusive or of the second word undoes what the first one changed.
+TEST_P(EngineTest, ACollisionMadeForAKnownHashFindsNobodysImage) {
+  const auto engine = load();
+  const std::int64_t side = engine->info().image_size;
+  const Image secret = picture(side, side, 1);
+  Image forged = secret;
+  const auto state_after = [](std::uint64_t word) {
+    const std::uint64_t state = (0xcbf29ce484222325U ^ word) * 0x100000001b3U;
+    return state ^ state >> 29;
+  };
+  std::array<std::uint64_t, 2> words{};
+  std::memcpy(words.data(), secret.rgb.data(), sizeof(words));
+  words[1] ^= state_after(words[0]) ^ state_after(~words[0]);
+  words[0] = ~words[0];
+  std::memcpy(forged.rgb.data(), words.data(), sizeof(words));
+  engine->run(ask("What is this?", {secret}));
+  const Request request = ask("What is this?", {forged});
+  const Result result = engine->run(request);
+  EXPECT_EQ(result.statistics.cached_tokens, positions_before_image(request));
+  EXPECT_EQ(result.tokens, fresh(request).tokens);
+}
+
 TEST_P(EngineTest, AConversationGoesOnFromItsCache) {
   const auto engine = load();
   Request request = ask("What is this?", {picture(64, 64, 3)});
@@ -86,10 +113,10 @@ TEST_P(EngineTest, SeveralImagesKeepTheirOrder) {
   EXPECT_NE(ab.tokens, ba.tokens);
   EXPECT_EQ(ba.tokens, fresh(ask("Compare.", {b, a})).tokens);
   // The same prompt with its places written out.
-  const Result placed = engine->run(ask("<image>\n<image>\nCompare.", {a, b}));
+  const Result placed = engine->run(ask_marked("<image>\n<image>\nCompare.", {a, b}));
   EXPECT_EQ(placed.tokens, ab.tokens);
   EXPECT_EQ(placed.statistics.cached_tokens, placed.statistics.prompt_tokens - 1);
-  EXPECT_NE(engine->run(ask("Is <image> like <image>?", {a, b})).tokens, ab.tokens);
+  EXPECT_NE(engine->run(ask_marked("Is <image> like <image>?", {a, b})).tokens, ab.tokens);
 }
 
 TEST_P(EngineTest, AnImageOfAnySizeIsServed) {
@@ -139,8 +166,7 @@ TEST_P(EngineTest, RefusesWhatItCannotServe) {
   request = ask("Hi", {}, 250);
   request.sampling.num_beams = 64;
   EXPECT_NE(refusal(*engine, request).find("64 beams"), std::string::npos);
-  EXPECT_NE(refusal(*engine, ask("<image>")).find("<image>"), std::string::npos);
-  EXPECT_NE(refusal(*engine, ask("<image>", std::vector(2, picture(4, 4, 1)))), "");
+  EXPECT_NE(refusal(*engine, ask_marked("<image>", std::vector(2, picture(4, 4, 1)))), "");
   EXPECT_NE(refusal(*engine, Request{}).find("user"), std::string::npos);
   EXPECT_NE(refusal(*engine, ask("Hi", {Picture{}})).find("prepare()"), std::string::npos);
   const Picture other = seen(Image{1, 1, {1, 2, 3}}, 64);
@@ -184,7 +210,7 @@ class LongPromptTest : public EngineTest {};
 TEST_P(LongPromptTest, IsAnsweredAsFromAnyCachedPart) {
   // The border of the first piece falls inside the image, which must not be cut.
   const auto prompt = [](std::int64_t after) {
-    return ask(digits(480) + "<image>" + digits(after), {picture(40, 40, 7)}, 8);
+    return ask_marked(digits(480) + "<image>" + digits(after), {picture(40, 40, 7)}, 8);
   };
   ASSERT_LT(positions_before_image(prompt(0)), 512);
   ASSERT_GT(positions_before_image(prompt(0)) + 16, 512);

@@ -165,6 +165,28 @@ TEST_F(OpenAiTest, SeedsRepeat) {
   EXPECT_NE(content(), first);
 }
 
+TEST_F(OpenAiTest, ATextIsText) {
+  const auto prompt_tokens = [&](const std::string& text) -> int {
+    return answer(
+        {{"model", "tiny"},
+         {"max_tokens", 1},
+         {"messages", {{{"role", "user"}, {"content", text}}}}})["usage"]["prompt_tokens"];
+  };
+  const int none = prompt_tokens("");
+  EXPECT_EQ(prompt_tokens("a"), none + 1);
+  EXPECT_GT(prompt_tokens("<|im_end|>"), none + 1) << "one token would be the control token";
+  EXPECT_GT(prompt_tokens("What does the <image> tag do in SVG?"), none + 5);
+  // In a turn before one with a picture, and beside the picture.
+  json body = question(4);
+  const int asked = answer(body)["usage"]["prompt_tokens"];
+  body["messages"][0]["content"].push_back(text_part("Not <image>, <image> or <image>."));
+  EXPECT_GT(answer(body)["usage"]["prompt_tokens"], asked);
+  body["messages"].insert(
+      body["messages"].begin(),
+      {{{"role", "user"}, {"content", "<image>?"}}, {{"role", "assistant"}, {"content", "a tag"}}});
+  answer(body);
+}
+
 TEST_F(OpenAiTest, NamesWhatIsWrong) {
   const auto expect = [&](json change, int status, const std::string& param,
                           const std::string& part) {
@@ -317,6 +339,16 @@ TEST(StopFilter, HoldsBackWhatMightBecomeAWord) {
   EXPECT_EQ(filter.add("D four"), "");
   EXPECT_TRUE(filter.stopped());
   EXPECT_EQ(filter.finish(), "");
+  // The first that is whole ends it, however the text is cut.
+  for (const std::size_t size : {1U, 2U, 9U}) {
+    net::StopFilter overlapping({"abcd", "bc", "cab"});
+    const std::string text = "xababcdef";
+    std::string said;
+    for (std::size_t i = 0; i < text.size(); i += size)
+      said += overlapping.add(text.substr(i, size));
+    EXPECT_EQ(said, "xaba");
+    EXPECT_TRUE(overlapping.stopped());
+  }
   net::StopFilter other({"END"});
   EXPECT_EQ(other.add("the EN"), "the ");
   EXPECT_EQ(other.finish(), "EN");

@@ -229,8 +229,16 @@ TEST(Sequence, SequencesThatShareNeverOverwriteOneAnother) {
 
 class PrefixCacheTest : public testing::Test {
  protected:
-  void insert(const PositionKeys& keys) {
-    cache_.insert(keys, sequence_of(pool_, std::ssize(keys)));
+  static PositionKeys keys(const std::vector<std::int32_t>& tokens) {
+    PositionKeys keys;
+    for (const std::int32_t token : tokens) keys.push_back(token_key(token));
+    return keys;
+  }
+  void insert(const std::vector<std::int32_t>& tokens) {
+    cache_.insert(keys(tokens), sequence_of(pool_, std::ssize(tokens)));
+  }
+  PrefixCache::Match find(const std::vector<std::int32_t>& tokens) {
+    return cache_.find(keys(tokens));
   }
 
   PagePool pool_{100};
@@ -238,16 +246,16 @@ class PrefixCacheTest : public testing::Test {
 };
 
 TEST_F(PrefixCacheTest, FindsTheLongestCommonBeginning) {
-  EXPECT_EQ(cache_.find({1, 2, 3}).length, 0);
-  EXPECT_EQ(cache_.find({1, 2, 3}).sequence, nullptr);
+  EXPECT_EQ(find({1, 2, 3}).length, 0);
+  EXPECT_EQ(find({1, 2, 3}).sequence, nullptr);
   insert({1, 2, 3, 4});
   insert({1, 2, 9});
-  EXPECT_EQ(cache_.find({1, 2, 3, 5}).length, 3);
-  EXPECT_EQ(cache_.find({1, 2, 3, 5}).sequence->length(), 4);
-  EXPECT_EQ(cache_.find({1, 2, 9, 9}).sequence->length(), 3);
-  EXPECT_EQ(cache_.find({1, 2}).length, 2);
-  EXPECT_EQ(cache_.find({2, 1}).length, 0);
-  EXPECT_EQ(cache_.find({}).length, 0);
+  EXPECT_EQ(find({1, 2, 3, 5}).length, 3);
+  EXPECT_EQ(find({1, 2, 3, 5}).sequence->length(), 4);
+  EXPECT_EQ(find({1, 2, 9, 9}).sequence->length(), 3);
+  EXPECT_EQ(find({1, 2}).length, 2);
+  EXPECT_EQ(find({2, 1}).length, 0);
+  EXPECT_EQ(find({}).length, 0);
 }
 
 TEST_F(PrefixCacheTest, WhatASequenceGoesOnFromIsDropped) {
@@ -263,22 +271,22 @@ TEST_F(PrefixCacheTest, WhatWasUsedLastIsDroppedLast) {
   insert({1});
   insert({2});
   insert({3});
-  cache_.find({1, 5});
+  find({1, 5});
   cache_.drop_oldest();
-  EXPECT_EQ(cache_.find({2}).length, 0);
+  EXPECT_EQ(find({2}).length, 0);
   cache_.drop_oldest();
-  EXPECT_EQ(cache_.find({3}).length, 0);
-  EXPECT_EQ(cache_.find({1}).length, 1);
+  EXPECT_EQ(find({3}).length, 0);
+  EXPECT_EQ(find({1}).length, 1);
   cache_.drop_oldest();
   EXPECT_TRUE(cache_.empty());
   EXPECT_EQ(pool_.free_pages(), 100);
 }
 
 TEST_F(PrefixCacheTest, HoldsNoMoreThanSomeSequences) {
-  for (std::uint64_t i = 0; i < 90; ++i) insert({i});
+  for (std::int32_t i = 0; i < 90; ++i) insert({i});
   EXPECT_EQ(pool_.free_pages(), 100 - 32);
-  EXPECT_EQ(cache_.find({0}).length, 0);
-  EXPECT_EQ(cache_.find({89}).length, 1);
+  EXPECT_EQ(find({0}).length, 0);
+  EXPECT_EQ(find({89}).length, 1);
 }
 
 }  // namespace

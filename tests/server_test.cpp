@@ -155,6 +155,14 @@ TEST_F(ServerTest, CancelEndsAnAnswerSoon) {
   EXPECT_EQ(next(page)["type"], "token");
 }
 
+TEST_F(ServerTest, APromptThatSpeaksOfImagesIsText) {
+  start({.live = {.max_new_tokens = 2}});
+  RawWebSocket page(port());
+  configure(page, {{"prompt", "Is it <image> or <image>?"}});
+  page.send(RawWebSocket::kBinary, jpeg());
+  EXPECT_EQ(next(page)["type"], "description");
+}
+
 TEST_F(ServerTest, WrongMessagesAreNamed) {
   start();
   RawWebSocket page(port());
@@ -168,7 +176,7 @@ TEST_F(ServerTest, WrongMessagesAreNamed) {
            {R"({"type": "configure", "max_new_tokens": 1.5})", "\"max_new_tokens\""},
            {R"({"type": "configure", "request_id": )" + std::string(20000, '[') +
                 std::string(20000, ']') + "}",
-            "JSON object"},
+            "deeper than 32 levels"},
            {R"({"type": "configure", "prompt": ")" + std::string(70000, 'x') + "\"}",
             "65536 bytes"},
            {R"({"type": "configure", "temperature": -1})", "temperature"}}) {

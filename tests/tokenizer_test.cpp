@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -129,6 +130,43 @@ TEST(Tokenizer, CutsSpecialTokensOutWhole) {
   // They go before normalisation, which would join the last character to a mark that follows.
   EXPECT_EQ(t.encode("<|im_end|>\u0338").front(), 151645);
   EXPECT_EQ(t.decode(t.encode("<|im_end|>\u0338")), "<|im_end|>\u0338");
+}
+
+TEST(Tokenizer, AControlTokenInATextIsText) {
+  const Tokenizer& t = tokenizer();
+  const auto ids_of = [&](std::string_view text) {
+    Ids ids;
+    EXPECT_TRUE(t.append_text(text, 1000, ids));
+    return ids;
+  };
+  for (const std::string name : {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}) {
+    for (const std::string& text : {name, "a" + name + "\n", name + name, "<|" + name}) {
+      const Ids ids = ids_of(text);
+      EXPECT_TRUE(std::none_of(ids.begin(), ids.end(), [&](auto id) { return t.is_special(id); }))
+          << text;
+      EXPECT_EQ(t.decode(ids), text);
+    }
+  }
+  // All else has the ids that it has anywhere.
+  for (const Case& c : cases()) {
+    if (c.text.find("<|") != std::string::npos) continue;
+    EXPECT_EQ(ids_of(c.text), c.ids) << c.text;
+  }
+}
+
+TEST(Tokenizer, StopsWhenATextHasTooManyTokens) {
+  const Tokenizer& t = tokenizer();
+  Ids ids;
+  EXPECT_TRUE(t.append_text("1234", 4, ids));
+  EXPECT_TRUE(t.append_text("", 4, ids));
+  EXPECT_EQ(ids.size(), 4U);
+  EXPECT_FALSE(t.append_text("5", 4, ids));
+  ids.clear();
+  EXPECT_FALSE(t.append_text(repeated("1 ", 100'000), 10, ids));
+  EXPECT_LT(ids.size(), 20U);
+  ids.clear();
+  EXPECT_FALSE(t.append_text(std::string(1'000'000, 'a'), 5000, ids));  // 200 bytes a token
+  EXPECT_TRUE(ids.empty());
 }
 
 TEST(Tokenizer, DecodesWithAndWithoutSpecialTokens) {

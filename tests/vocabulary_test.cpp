@@ -2,6 +2,7 @@
 // is refused with one line that names the file and the cause.
 #include "runtime/vocabulary.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -13,6 +14,7 @@
 
 #include "runtime/pre_split.hpp"
 #include "runtime/tokenizer.hpp"
+#include "tests/cost.hpp"
 #include "tests/temporary_folder.hpp"
 
 namespace fvlm {
@@ -144,15 +146,36 @@ TEST_F(VocabularyTest, ConfigAddsTokensAndSaysWhichAreSpecial) {
   write("tokenizer_config.json", R"({"added_tokens_decoder": {
       "300": {"content": "<|im_end|>", "special": true},
       "305": {"content": "<tool>", "special": false},
-      "306": {"content": "<tool>x", "special": false}}})");
+      "306": {"content": "<tool>x", "special": false},
+      "307": {"content": "<|fim|>", "special": false}}})");
   const Tokenizer tokenizer = load();
-  EXPECT_EQ(tokenizer.size(), 307);
+  EXPECT_EQ(tokenizer.size(), 308);
   EXPECT_TRUE(tokenizer.is_special(300));
   EXPECT_FALSE(tokenizer.is_special(305));
   EXPECT_EQ(tokenizer.token_bytes(303), "");
   EXPECT_EQ(tokenizer.encode("<tool><tool>x<tool"),
             (std::vector<std::int32_t>{305, 306, 27, 83, 78, 78, 75}));  // the longest one wins
   EXPECT_EQ(tokenizer.decode(tokenizer.encode("<tool><|im_end|>"), false), "<tool>");
+  EXPECT_TRUE(tokenizer.is_special(307)) << "whatever the file says";
+  // In a text of somebody's, words stay tokens.
+  std::vector<std::int32_t> ids;
+  EXPECT_TRUE(tokenizer.append_text("<tool><|fim|>", 100, ids));
+  EXPECT_EQ(ids, (std::vector<std::int32_t>{305, 27, 91, 69, 72, 76, 91, 29}));
+}
+
+TEST_F(VocabularyTest, ManyAddedTokensTakeNoQuadraticTime) {
+  const auto make = [](std::size_t n) {
+    std::vector<AddedToken> tokens;
+    for (std::size_t i = 0; i < n; ++i) {
+      tokens.push_back({fmt::format("<{}>", i), static_cast<std::int32_t>(i), false});
+    }
+    return tokens;
+  };
+  const auto add = [](const std::vector<AddedToken>& tokens) {
+    VocabularyBuilder builder;
+    for (const AddedToken& token : tokens) builder.add_added_token(token, "file");
+  };
+  EXPECT_LT(growth(10'000, make, add), kMostGrowth);
 }
 
 TEST_F(VocabularyTest, MergesMayHaveWindowsLinesAndNoHeader) {

@@ -117,7 +117,7 @@ std::optional<int> Chat::handle_command(const std::string& line) {
 }
 
 std::optional<int> Chat::handle_question(const std::string& text) {
-  conversation_.push_back({Turn::Role::kUser, text, std::exchange(images_, {})});
+  conversation_.push_back({Turn::Role::kUser, text, std::exchange(images_, {}), true});
   Request request;
   request.conversation = conversation_;
   request.sampling = sampling_;

@@ -269,7 +269,8 @@ void add_limit_flags(CLI::App& parser, Options& options) {
   add_seconds(parser, "--longest-turn", server.longest_turn,
               "Time that one turn of the engine may take; after that /livez fails, and systemd "
               "ends the server");
-  add_count(parser, "--decoders", server.pictures.threads, "Threads that decode pictures");
+  add_count(parser, "--decoders", server.pictures.threads,
+            "Threads that decode pictures of cameras; as many read chats");
   parser.add_option("--drain", options.drain_s, "Seconds that answers may take after SIGTERM [10]")
       ->check(CLI::NonNegativeNumber)
       ->option_text("SECONDS");

@@ -1,11 +1,14 @@
 // fastvlm tokenize: text to token ids, as the model sees them. Standard input is taken as it is,
-// the last newline included; with --jsonl each line is a text of its own.
+// the last newline included; with --jsonl each line is a text of its own. Control tokens written
+// out are recognised, so that a whole prompt can be given; with --plain they are text.
 #include <cstddef>
+#include <cstdint>
 #include <iostream>
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "fvlm/core/error.hpp"
 #include "runtime/tokenizer.hpp"
@@ -18,7 +21,15 @@ namespace {
 struct Options {
   std::string tokenizer;  // folder
   bool jsonl = false;
+  bool plain = false;
 };
+
+std::vector<std::int32_t> ids_of(const Tokenizer& tokenizer, const std::string& text, bool plain) {
+  if (!plain) return tokenizer.encode(text);
+  std::vector<std::int32_t> ids;
+  static_cast<void>(tokenizer.append_text(text, ids.max_size(), ids));  // no limit
+  return ids;
+}
 
 // The text of {"text": ...}; other members are ignored. `line` counts from 1.
 std::string parse_line(const std::string& json, std::size_t line) {
@@ -36,12 +47,13 @@ int tokenize(const Options& options) {
   if (options.jsonl) {
     std::string json;
     for (std::size_t line = 1; std::getline(std::cin, json); ++line) {
-      const nlohmann::json ids = {{"ids", tokenizer.encode(parse_line(json, line))}};
+      const nlohmann::json ids = {
+          {"ids", ids_of(tokenizer, parse_line(json, line), options.plain)}};
       write_output(ids.dump() + "\n");
     }
   } else {
     const std::string text(std::istreambuf_iterator<char>(std::cin), {});
-    write_output(nlohmann::json(tokenizer.encode(text)).dump() + "\n");
+    write_output(nlohmann::json(ids_of(tokenizer, text, options.plain)).dump() + "\n");
   }
   return kExitSuccess;
 }
@@ -56,6 +68,8 @@ Command add_tokenize(CLI::App& program) {
       ->required()
       ->option_text("DIR (required)");
   parser->add_flag("--jsonl", options->jsonl, "Turn lines {\"text\": ...} into {\"ids\": [...]}");
+  parser->add_flag("--plain", options->plain,
+                   "Take <|im_end|> and its like for text, as in everybody's prompts");
   return {parser, [options] { return tokenize(*options); }};
 }
 

@@ -1,10 +1,13 @@
 // The input is a text to encode, up to a zero byte, and a vocabulary: tokenizer.json, or vocab.json
 // and merges.txt with a zero byte between them.
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fvlm/core/error.hpp"
 #include "runtime/tokenizer.hpp"
@@ -51,6 +54,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const auto tokenizer = fvlm::Tokenizer::load(folder());
     tokenizer.decode(tokenizer.encode(text));
+    constexpr std::size_t kMost = 100;
+    std::vector<std::int32_t> ids;
+    if (tokenizer.append_text(text, kMost, ids) && ids.size() > kMost) std::abort();
   } catch (const fvlm::Error&) {
   }
   return 0;
