@@ -119,10 +119,8 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
   log_(LogLevel::kInfo, fmt::format("📥 {} chat {} 📊 {:.1f} KB", request.peer, id,
                                     static_cast<double>(request.body.size()) / 1000));
   const auto body = std::make_shared<const std::string>(std::move(request.body));
-  chats_.emplace(id, Chat{.peer = request.peer,
-                          .origin = request.origin,
-                          .place = *place,
-                          .body = body});
+  chats_.emplace(
+      id, Chat{.peer = request.peer, .origin = request.origin, .place = *place, .body = body});
   readers_.put([this, id, body = Body(body)] { read(id, body); });
   return std::nullopt;
 }
@@ -141,12 +139,12 @@ void ChatService::read(ExchangeId id, const Body& body) {
   for (ChatTurn& turn : chat.turns) {
     for (std::string& file : turn.images) files.push_back(std::move(file));
   }
-  pictures_.prepare(std::move(files),
-                    [this, id, body, chat = std::move(chat)](PicturePool::Prepared prepared) {
-                      readers_.put([this, id, body, chat, prepared = std::move(prepared)]() mutable {
-                        if (!body.expired()) submit(id, chat, std::move(prepared));
-                      });
-                    });
+  pictures_.prepare(
+      std::move(files), [this, id, body, chat = std::move(chat)](PicturePool::Prepared prepared) {
+        readers_.put([this, id, body, chat, prepared = std::move(prepared)]() mutable {
+          if (!body.expired()) submit(id, chat, std::move(prepared));
+        });
+      });
 }
 
 void ChatService::refuse(ExchangeId id, ApiError error) {

@@ -15,7 +15,7 @@ class MemoryBudget {
   explicit MemoryBudget(std::size_t bytes) : bytes_(bytes) {}
 
   Lease take(std::size_t bytes) {
-    Lease lease(nullptr, [taken = taken_, bytes](void*) { *taken -= bytes; });
+    Lease lease(taken_.get(), [taken = taken_, bytes](void*) { *taken -= bytes; });
     return taken_->fetch_add(bytes) + bytes <= bytes_ ? lease : Lease();
   }
 

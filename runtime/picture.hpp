@@ -16,7 +16,7 @@ namespace fvlm {
 struct Picture {
   Pixels pixels{};  // [side, side, 3]
   std::int64_t side = 0;
-  Hash128 hash{};     // of the pixels: equal pictures share cached work
+  Hash128 hash{};             // of the pixels: equal pictures share cached work
   Thumbnail thumbnail{};      // of the part that shows the picture
   std::int64_t warnings = 0;  // ImageReader::warnings
   double seconds = 0;         // that decoding and resizing took

@@ -68,7 +68,7 @@ inline Request ask(std::string text, std::vector<Picture> images = {},
 }
 
 // The same, where "<image>" in the text is the place of an image.
-inline Request ask_marked(std::string text, std::vector<Image> images,
+inline Request ask_marked(std::string text, std::vector<Picture> images,
                           std::int64_t max_new_tokens = 12) {
   Request request = ask(std::move(text), std::move(images), max_new_tokens);
   request.conversation.back().image_marks = true;

@@ -70,17 +70,18 @@ TEST_P(EngineTest, AnotherImageSharesNoMoreThanWhatIsBeforeIt) {
 TEST_P(EngineTest, ACollisionMadeForAKnownHashFindsNobodysImage) {
   const auto engine = load();
   const std::int64_t side = engine->info().image_size;
-  const Image secret = picture(side, side, 1);
-  Image forged = secret;
+  const Picture secret = picture(side, side, 1);
+  std::vector<std::uint8_t> bytes(secret.pixels.get(), secret.pixels.get() + side * side * 3);
   const auto state_after = [](std::uint64_t word) {
     const std::uint64_t state = (0xcbf29ce484222325U ^ word) * 0x100000001b3U;
     return state ^ state >> 29;
   };
   std::array<std::uint64_t, 2> words{};
-  std::memcpy(words.data(), secret.rgb.data(), sizeof(words));
+  std::memcpy(words.data(), bytes.data(), sizeof(words));
   words[1] ^= state_after(words[0]) ^ state_after(~words[0]);
   words[0] = ~words[0];
-  std::memcpy(forged.rgb.data(), words.data(), sizeof(words));
+  std::memcpy(bytes.data(), words.data(), sizeof(words));
+  const Picture forged = seen(Image{side, side, bytes}, side);
   engine->run(ask("What is this?", {secret}));
   const Request request = ask("What is this?", {forged});
   const Result result = engine->run(request);

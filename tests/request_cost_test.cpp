@@ -167,6 +167,7 @@ TEST(RequestCost, FragmentsOfAMessageAreJoinedInLinearTime) {
 // Says something that breaks lines.
 class ShoutingEngine final : public Engine {
  public:
+  Picture prepare(ImageReader&) override { return {}; }
   static constexpr const char* kText = "one\ntwo\x1b[2J\n[2026-11-23 08:17:00] INFO: forged";
 
   RequestId submit(Request request) override {
@@ -189,6 +190,7 @@ class ShoutingEngine final : public Engine {
 class GatedEngine final : public Engine {
  public:
   explicit GatedEngine(Engine& engine) : engine_(engine) {}
+  Picture prepare(ImageReader& reader) override { return engine_.prepare(reader); }
   void open() { gate_.count_down(); }
   int asked() const { return asked_; }
 

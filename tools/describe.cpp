@@ -34,7 +34,8 @@ int describe(const Options& options) {
   const auto pictures = open_pictures(options.image_files, options.pictures);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
   Request request;
-  request.conversation.push_back({Turn::Role::kUser, options.prompt, prepare(*engine, pictures), true});
+  request.conversation.push_back(
+      {Turn::Role::kUser, options.prompt, prepare(*engine, pictures), true});
   request.sampling = options.sampling;
   const Answer answer =
       ask(*engine, std::move(request), options.json ? Show::kNothing : Show::kText);
