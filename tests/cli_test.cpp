@@ -170,8 +170,8 @@ TEST(Describe, StatisticsGoToStandardError) {
   const Exit exit = run_program(with(with(kDescribe, kGreedy), {"--stats"}));
   EXPECT_EQ(exit.code, 0);
   EXPECT_EQ(exit.output, run_program(with(kDescribe, kGreedy)).output);
-  for (const char* row : {"load ", "decode image ", "preprocess ", "encode ", "prefill ",
-                          "first token ", "decode ", "peak memory "}) {
+  for (const char* row :
+       {"load ", "preprocess ", "encode ", "prefill ", "first token ", "decode ", "peak memory "}) {
     EXPECT_PRED2(contains, exit.errors, std::string("\n") + row);
   }
 }

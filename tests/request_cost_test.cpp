@@ -280,7 +280,7 @@ TEST_F(Strangers, DelayNobodyWithTheirRequests) {
 // for a reader, too.
 TEST_F(Strangers, WhoLeaveAreNotWorkedFor) {
   GatedEngine engine(*engine_);
-  start(engine, {.chat = {.model = "m"}, .decoders = 1});
+  start(engine, {.chat = {.model = "m"}, .pictures = {.threads = 1}});
   const std::string body =
       R"({"model": "m", "max_tokens": 1, "messages": [)" + user("\"hi\"") + "]}";
   std::thread first([&] { EXPECT_EQ(status_of(post(body)), 200); });
