@@ -211,7 +211,7 @@ class GatedEngine final : public Engine {
 };
 
 // Beside a stranger's worst, health checks and another's chat go on.
-class Strangers : public ServerTest {
+class CostlyRequests : public ServerTest {
  protected:
   using Clock = std::chrono::steady_clock;
 
@@ -225,7 +225,7 @@ class Strangers : public ServerTest {
   }
 };
 
-TEST_F(Strangers, DelayNobodyWithTheirRequests) {
+TEST_F(CostlyRequests, DelayNobodyWithTheirRequests) {
   // What took a minute takes a part of the first, on a machine that does nothing else.
   constexpr double kLongest = 5;
   start({.chat = {.model = "m"}});
@@ -278,7 +278,7 @@ TEST_F(Strangers, DelayNobodyWithTheirRequests) {
 
 // A request costs nothing once its client has left or its time is over, which runs while it waits
 // for a reader, too.
-TEST_F(Strangers, WhoLeaveAreNotWorkedFor) {
+TEST_F(CostlyRequests, WhoLeaveAreNotWorkedFor) {
   GatedEngine engine(*engine_);
   start(engine, {.chat = {.model = "m"}, .pictures = {.threads = 1}});
   const std::string body =
@@ -300,7 +300,7 @@ TEST_F(Strangers, WhoLeaveAreNotWorkedFor) {
   stop();  // before the engine goes
 }
 
-TEST_F(Strangers, WriteNoLinesOfTheLog) {
+TEST_F(CostlyRequests, WriteNoLinesOfTheLog) {
   ShoutingEngine engine;
   std::vector<std::string> lines;  // of the thread that serves
   start(engine, {.chat = {.model = "m"},
