@@ -97,7 +97,7 @@ TEST_P(EngineRequestsTest, MeasuresWhatItDid) {
   EXPECT_GT(s.preprocess_s, 0);
   EXPECT_GT(s.encode_s, 0);
   EXPECT_GT(s.prefill_s, 0);
-  EXPECT_GE(s.ttft_s, s.preprocess_s + s.encode_s);
+  EXPECT_GE(s.ttft_s, s.encode_s);
   EXPECT_GT(s.decode_s, 0);
   EXPECT_NEAR(s.total_s, s.ttft_s + s.decode_s, 1e-6);
   EXPECT_NEAR(s.tokens_per_second(), 11 / s.decode_s, 1e-6 / s.decode_s);
@@ -158,6 +158,7 @@ TEST_P(EngineRequestsTest, CancelledWhileDecodingKeepsWhatItSaid) {
 }
 
 TEST_P(EngineRequestsTest, CancelledBeforeItsTurnNeedNotWaitForIt) {
+  const Request look = ask("Hi", {picture(9, 9, 1)});  // takes its time
   // The first request holds the engine until a long one and the cancelled one stand behind it.
   std::vector<std::string> order;  // written by the engine's thread
   Listener holding;
@@ -170,7 +171,7 @@ TEST_P(EngineRequestsTest, CancelledBeforeItsTurnNeedNotWaitForIt) {
   cancelled.on_end = [&] { order.emplace_back("end of the cancelled"); };
   engine->submit(holding.attach(companion()));
   engine->submit(before.attach(ask(digits(600), {}, 3)));
-  engine->cancel(engine->submit(cancelled.attach(ask("Hi", {picture(9, 9, 1)}))));
+  engine->cancel(engine->submit(cancelled.attach(look)));
   queued.set_value();
   EXPECT_EQ(holding.result().tokens, fresh(companion()).tokens);
   EXPECT_EQ(before.result().outcome, Outcome::kLength);
