@@ -11,6 +11,7 @@
 #include <array>
 #include <cstring>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "fvlm/core/error.hpp"
@@ -154,7 +155,7 @@ class GifReader final : public ImageReader {
   }
 
   Bytes bytes_;  // not yet read
-  std::string_view name_;
+  std::string name_;
   bool is_at_end_ = false;  // more was asked for than there is
   std::unique_ptr<GifFileType, Close> file_;
   std::optional<std::uint8_t> transparent_;

@@ -155,7 +155,7 @@ class HeifReader final : public ImageReader {
   }
 
   Bytes bytes_;
-  std::string_view name_;
+  std::string name_;
   std::string_view kind_;  // "HEIC" or "AVIF"
   std::array<std::uint8_t, 3> background_;
   Owned<heif_context, &heif_context_free> context_{heif_context_alloc()};
