@@ -16,8 +16,8 @@
 #include <websocketpp/config/asio_no_tls.hpp>
 #include <websocketpp/server.hpp>
 
-#include "net/address.hpp"
 #include "net/connection_limits.hpp"
+#include "net/websocket_request-inl.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -192,9 +192,7 @@ class WebPageTransport final : public PageTransport {
 
   void accept(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
-    std::error_code error;  // it is gone
-    const auto endpoint = connection->get_raw_socket().remote_endpoint(error);
-    if (!error) connection->client = net::client_of(endpoint.address().to_string());
+    connection->client = net::client_of(*connection);
     auto place = limits_->take(connection->client,
                                [this, handle] { cut(server_.get_con_from_hdl(handle)); });
     if (place) {
@@ -207,25 +205,6 @@ class WebPageTransport final : public PageTransport {
   static void cut(const ConnectionPtr& connection) {
     std::error_code ignored;  // it is closed
     connection->get_raw_socket().close(ignored);
-  }
-
-  static net::HttpRequest request_of(const ConnectionPtr& connection) {
-    const auto& headers = connection->get_request();
-    const std::string& target = headers.get_uri();
-    net::HttpRequest request;
-    request.method = headers.get_method();
-    request.path = target.substr(0, target.find('?'));
-    request.host = headers.get_header("Host");
-    request.origin = headers.get_header("Origin");
-    request.referer = headers.get_header("Referer");
-    request.fetch_site = headers.get_header("Sec-Fetch-Site");
-    request.fetch_mode = headers.get_header("Sec-Fetch-Mode");
-    request.fetch_dest = headers.get_header("Sec-Fetch-Dest");
-    request.fetch_user = headers.get_header("Sec-Fetch-User");
-    request.authorization = headers.get_header("Authorization");
-    request.peer = connection->get_remote_endpoint();
-    request.client = connection->client;
-    return request;
   }
 
   static void put(const PageAnswer& answer, const ConnectionPtr& connection) {
@@ -249,7 +228,7 @@ class WebPageTransport final : public PageTransport {
                       "WebSocket version 13 is wanted\n",
                       {{"Sec-WebSocket-Version", "13"}}};
     if (connection->get_request_header("Sec-WebSocket-Version") == "13") {
-      answer = events_.on_upgrade(request_of(connection));
+      answer = events_.on_upgrade(net::request_of(*connection));
     }
     if (answer.status == 101) return true;
     put(answer, connection);
@@ -259,7 +238,7 @@ class WebPageTransport final : public PageTransport {
   void answer(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
     connection->place.keep();
-    const PageAnswer answer = events_.on_request(request_of(connection));
+    const PageAnswer answer = events_.on_request(net::request_of(*connection));
     if (answer.follow == PageAnswer::Follow::kNothing) {
       put(answer, connection);
       return;
@@ -347,7 +326,7 @@ class WebPageTransport final : public PageTransport {
     const ViewerId id = next_id_++;
     viewers_.emplace(id, Viewer{connection, Clock::now()});
     ids_.emplace(handle, id);
-    events_.on_open(id, request_of(connection));
+    events_.on_open(id, net::request_of(*connection));
     wish_();
   }
 

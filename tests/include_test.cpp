@@ -30,7 +30,8 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
      {"runtime/engine.hpp", "include/fvlm/core/error.hpp", "include/fvlm/core/histogram.hpp"}},
     {"capture",
      {"net/access.hpp", "net/address.hpp", "net/connection_limits.hpp", "net/http.hpp",
-      "net/key_guard.hpp", "net/page.hpp", "net/program_log.hpp", "net/systemd.hpp"}},
+      "net/key_guard.hpp", "net/page.hpp", "net/program_log.hpp", "net/systemd.hpp",
+      "net/websocket_request-inl.hpp"}},
 };
 
 // The layer of a file, by the longest folder that is one; empty for tools, bench and tests, which
