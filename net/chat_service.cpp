@@ -139,12 +139,13 @@ void ChatService::read(ExchangeId id, const Body& body) {
   for (ChatTurn& turn : chat.turns) {
     for (std::string& file : turn.images) files.push_back(std::move(file));
   }
-  pictures_.prepare(
-      std::move(files), [this, id, body, chat = std::move(chat)](PicturePool::Prepared prepared) {
-        readers_.put([this, id, body, chat, prepared = std::move(prepared)]() mutable {
+  pictures_.prepare(std::move(files), [this, id, body, chat = std::move(chat)](
+                                          PicturePool::Prepared prepared) mutable {
+    readers_.put(
+        [this, id, body, chat = std::move(chat), prepared = std::move(prepared)]() mutable {
           if (!body.expired()) submit(id, chat, std::move(prepared));
         });
-      });
+  });
 }
 
 void ChatService::refuse(ExchangeId id, ApiError error) {
