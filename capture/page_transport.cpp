@@ -64,7 +64,8 @@ class WebPageTransport final : public PageTransport {
     server_.set_reuse_addr(true);
     server_.set_max_message_size(kMaxMessage);
     server_.set_max_http_body_size(kMaxMessage);
-    server_.set_tcp_pre_init_handler([this](Handle handle) { accept(handle); });
+    server_.set_tcp_pre_init_handler(
+        [this](Handle handle) { net::admit(server_, handle, *limits_); });
     server_.set_validate_handler([this](Handle handle) { return validate(handle); });
     server_.set_http_handler([this](Handle handle) { answer(handle); });
     server_.set_open_handler([this](Handle handle) { open(handle); });
@@ -162,7 +163,7 @@ class WebPageTransport final : public PageTransport {
     disappoint("the camera client stops");
     const auto going = websocketpp::close::status::going_away;
     for (auto& [id, viewer] : viewers_) viewer.connection->close(going, "", ignored);
-    for (auto& [id, stream] : streams_) cut(stream.connection);
+    for (auto& [id, stream] : streams_) net::cut(*stream.connection);
   }
 
  private:
@@ -189,23 +190,6 @@ class WebPageTransport final : public PageTransport {
     Clock::time_point since;
     Headers headers;
   };
-
-  void accept(Handle handle) {
-    const ConnectionPtr connection = server_.get_con_from_hdl(handle);
-    connection->client = net::client_of(*connection);
-    auto place = limits_->take(connection->client,
-                               [this, handle] { cut(server_.get_con_from_hdl(handle)); });
-    if (place) {
-      connection->place = *std::move(place);
-    } else {
-      cut(connection);
-    }
-  }
-
-  static void cut(const ConnectionPtr& connection) {
-    std::error_code ignored;  // it is closed
-    connection->get_raw_socket().close(ignored);
-  }
 
   static void put(const PageAnswer& answer, const ConnectionPtr& connection) {
     connection->set_status(static_cast<websocketpp::http::status_code::value>(answer.status));
@@ -374,7 +358,7 @@ class WebPageTransport final : public PageTransport {
       for (auto& [id, stream] : streams_) {
         if (stream.writing && stream.begun < late) silent.push_back(stream.connection);
       }
-      for (const ConnectionPtr& connection : silent) cut(connection);
+      for (const ConnectionPtr& connection : silent) net::cut(*connection);
       watch();
     });
   }

@@ -4,8 +4,11 @@
 
 #include <string>
 #include <system_error>
+#include <utility>
+#include <websocketpp/common/connection_hdl.hpp>
 
 #include "net/address.hpp"
+#include "net/connection_limits.hpp"
 #include "net/http.hpp"
 
 namespace fvlm::net {
@@ -38,6 +41,27 @@ std::string client_of(Connection& connection) {
   std::error_code error;
   const auto endpoint = connection.get_raw_socket().remote_endpoint(error);
   return error ? "" : client_of(endpoint.address().to_string());
+}
+
+template <class Connection>
+void cut(Connection& connection) {
+  std::error_code ignored;  // it is closed
+  connection.get_raw_socket().close(ignored);
+}
+
+// Gives a connection that has just come a place among all, or cuts it. It may be cut later, too, in
+// favour of another.
+template <class Server>
+void admit(Server& server, const websocketpp::connection_hdl& handle, ConnectionLimits& limits) {
+  const auto connection = server.get_con_from_hdl(handle);
+  connection->client = client_of(*connection);
+  auto place =
+      limits.take(connection->client, [&server, handle] { cut(*server.get_con_from_hdl(handle)); });
+  if (place) {
+    connection->place = *std::move(place);
+  } else {
+    cut(*connection);
+  }
 }
 
 }  // namespace fvlm::net

@@ -53,7 +53,7 @@ class WebSocketTransport final : public Transport {
     server_.set_max_http_body_size(options.max_body_bytes);
     server_.set_open_handshake_timeout(options.longest_request.count());
     server_.set_close_handshake_timeout(kLongestFarewell.count());
-    server_.set_tcp_pre_init_handler([this](Handle handle) { accept(handle); });
+    server_.set_tcp_pre_init_handler([this](Handle handle) { admit(server_, handle, *limits_); });
     server_.set_validate_handler([this](Handle handle) { return validate(handle); });
     server_.set_http_handler([this](Handle handle) { answer_http(handle); });
     server_.set_open_handler([this](Handle handle) { open(handle); });
@@ -170,28 +170,11 @@ class WebSocketTransport final : public Transport {
       return;
     }
     if (Clock::now() >= deadline) {
-      for (const auto& [id, peer] : peers_) cut(peer);
+      for (const auto& [id, peer] : peers_) cut(*peer);
       asio::post(context_, [this] { server_.stop(); });
       return;
     }
     after(kLook, [this, deadline] { wait_for_end(deadline); });
-  }
-
-  void accept(Handle handle) {
-    const ConnectionPtr connection = server_.get_con_from_hdl(handle);
-    connection->client = client_of(*connection);
-    auto place = limits_->take(connection->client,
-                               [this, handle] { cut(server_.get_con_from_hdl(handle)); });
-    if (place) {
-      connection->place = *std::move(place);
-    } else {
-      cut(connection);
-    }
-  }
-
-  static void cut(const ConnectionPtr& connection) {
-    std::error_code ignored;  // it is closed
-    connection->get_raw_socket().close(ignored);
   }
 
   static void close(const ConnectionPtr& connection, std::uint16_t code, const std::string& text) {
@@ -328,7 +311,7 @@ class WebSocketTransport final : public Transport {
         if (peer->heard < heard_since) silent.push_back(peer);
       }
       // Without a closing handshake, which a peer that says nothing would not answer.
-      for (const ConnectionPtr& connection : silent) cut(connection);
+      for (const ConnectionPtr& connection : silent) cut(*connection);
       schedule_looks_for_silence();
     });
   }
