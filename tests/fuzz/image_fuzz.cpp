@@ -1,24 +1,11 @@
 // A picture: what opens is read to its last row, and costs no more than it may.
+#include <span>
 #include <vector>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/image_formats.hpp"
-
-namespace {
+#include "runtime/image_reader.hpp"
 
 using namespace fvlm;
-
-std::unique_ptr<ImageReader> open(image_formats::Bytes bytes, const ImageOptions& options) {
-  if (!image_formats::heif_kind(bytes).empty()) {
-    return image_formats::open_heif(bytes, "input", options);
-  }
-  if (bytes.size() >= 3 && bytes[0] == std::byte{'G'}) {
-    return image_formats::open_gif(bytes, "input", options);
-  }
-  throw image_formats::foreign_error(bytes, "input");
-}
-
-}  // namespace
 
 // libheif 1.15 hands an empty AV1 item to libdav1d and forgets its 40 bytes. Leaks of ours stay
 // findings.
@@ -29,7 +16,7 @@ extern "C" const char* __lsan_default_suppressions() {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const ImageOptions options = {.max_pixels = 1 << 16, .max_memory = 1 << 22};
   try {
-    const auto reader = open(std::as_bytes(std::span(data, size)), options);
+    const auto reader = open_image(std::as_bytes(std::span(data, size)), "input", options);
     std::vector<std::uint8_t> row(static_cast<std::size_t>(reader->info().width) * 3);
     for (std::int64_t y = 0; y < reader->info().height; ++y) reader->read_row(row.data());
   } catch (const Error&) {
