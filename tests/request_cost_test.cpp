@@ -165,9 +165,8 @@ TEST(RequestCost, FragmentsOfAMessageAreJoinedInLinearTime) {
 }
 
 // Says something that breaks lines.
-class ShoutingEngine final : public Engine {
+class ShoutingEngine final : public IdleEngine {
  public:
-  Picture prepare(ImageReader&) override { return {}; }
   static constexpr const char* kText = "one\ntwo\x1b[2J\n[2026-11-23 08:17:00] INFO: forged";
 
   RequestId submit(Request request) override {
@@ -177,35 +176,22 @@ class ShoutingEngine final : public Engine {
     request.on_done(result);
     return 1;
   }
-  void cancel(RequestId) override {}
-  void end_live(std::uint64_t) override {}
-  EngineCounters counters() const override { return {}; }
-  const EngineInfo& info() const override { return info_; }
-
- private:
-  EngineInfo info_;
 };
 
-// Another engine, at whose door requests stand until it opens.
-class GatedEngine final : public Engine {
+// At its door requests stand until it opens.
+class GatedEngine final : public OtherEngine {
  public:
-  explicit GatedEngine(Engine& engine) : engine_(engine) {}
-  Picture prepare(ImageReader& reader) override { return engine_.prepare(reader); }
+  using OtherEngine::OtherEngine;
   void open() { gate_.count_down(); }
   int asked() const { return asked_; }
 
   RequestId submit(Request request) override {
     ++asked_;
     gate_.wait();
-    return engine_.submit(std::move(request));
+    return OtherEngine::submit(std::move(request));
   }
-  void cancel(RequestId id) override { engine_.cancel(id); }
-  void end_live(std::uint64_t view) override { engine_.end_live(view); }
-  EngineCounters counters() const override { return engine_.counters(); }
-  const EngineInfo& info() const override { return engine_.info(); }
 
  private:
-  Engine& engine_;
   std::latch gate_{1};
   std::atomic<int> asked_ = 0;
 };

@@ -29,36 +29,36 @@ inline std::string jpeg() {
   return read_file(kData / "images" / "420.jpg");
 }
 
-// Answers nothing, and says that it has been at that for 10 s.
-class HangingEngine final : public Engine {
+// Takes requests and answers none, unless a test says more.
+class IdleEngine : public Engine {
  public:
   Picture prepare(ImageReader&) override { return {}; }
   RequestId submit(Request) override { return 1; }
   void cancel(RequestId) override {}
   void end_live(std::uint64_t) override {}
-  EngineCounters counters() const override {
-    EngineCounters counters;
-    counters.turn_s = 10;
-    return counters;
-  }
+  EngineCounters counters() const override { return {}; }
   const EngineInfo& info() const override { return info_; }
 
  private:
   EngineInfo info_;
 };
 
-// Another engine, whose answers last as long as answers of large models do.
-class SlowEngine final : public Engine {
+// Says that it has been at something for 10 s.
+class HangingEngine final : public IdleEngine {
  public:
-  explicit SlowEngine(Engine& engine) : engine_(engine) {}
-  Picture prepare(ImageReader& reader) override { return engine_.prepare(reader); }
-  RequestId submit(Request request) override {
-    request.on_text = [say = std::move(request.on_text)](std::string_view text) {
-      if (say) say(text);
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    };
-    return engine_.submit(std::move(request));
+  EngineCounters counters() const override {
+    EngineCounters counters;
+    counters.turn_s = 10;
+    return counters;
   }
+};
+
+// Another engine, of which a test changes something.
+class OtherEngine : public Engine {
+ public:
+  explicit OtherEngine(Engine& engine) : engine_(engine) {}
+  Picture prepare(ImageReader& reader) override { return engine_.prepare(reader); }
+  RequestId submit(Request request) override { return engine_.submit(std::move(request)); }
   void cancel(RequestId id) override { engine_.cancel(id); }
   void end_live(std::uint64_t view) override { engine_.end_live(view); }
   EngineCounters counters() const override { return engine_.counters(); }
@@ -66,6 +66,19 @@ class SlowEngine final : public Engine {
 
  private:
   Engine& engine_;
+};
+
+// Its answers last as long as answers of large models do.
+class SlowEngine final : public OtherEngine {
+ public:
+  using OtherEngine::OtherEngine;
+  RequestId submit(Request request) override {
+    request.on_text = [say = std::move(request.on_text)](std::string_view text) {
+      if (say) say(text);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+    return OtherEngine::submit(std::move(request));
+  }
 };
 
 class ServerTest : public testing::Test {
@@ -100,6 +113,12 @@ class ServerTest : public testing::Test {
 
   // The next message, as an object; empty at the end of the connection.
   static json next(RawWebSocket& socket) { return json::parse(socket.next_text(), nullptr, false); }
+  // What follows the tokens of an answer.
+  static json next_but_tokens(RawWebSocket& socket) {
+    json message = next(socket);
+    while (message["type"] == "token") message = next(socket);
+    return message;
+  }
   static void configure(RawWebSocket& socket, json settings) {
     settings["type"] = "configure";
     socket.send(RawWebSocket::kText, settings.dump());

@@ -173,8 +173,7 @@ TEST_P(WaitingFrames, OfOneClientLeaveRoomForOthers) {
   first.send(RawWebSocket::kBinary, jpeg());
   await_metric("fastvlm_frames_waiting 1\n");
   second.send(RawWebSocket::kBinary, jpeg());
-  json message = next(second);
-  while (message["type"] == "token") message = next(second);
+  const json message = next_but_tokens(second);
   EXPECT_EQ(message["code"], "busy") << message;
   other.send(RawWebSocket::kBinary, jpeg());
   await_metric("fastvlm_frames_waiting 2\n");

@@ -130,8 +130,7 @@ TEST_F(ServerTest, TooMuchWaitingIsRefused) {
   first.send(RawWebSocket::kBinary, jpeg());
   await_metric("fastvlm_frames_waiting 1\n");
   second.send(RawWebSocket::kBinary, jpeg());
-  json message = next(second);
-  while (message["type"] == "token") message = next(second);
+  const json message = next_but_tokens(second);
   EXPECT_EQ(message["code"], "busy") << message;
   EXPECT_EQ(message["frame_id"], 2);
 }
@@ -336,8 +335,7 @@ TEST_F(ServerTest, DrainRefusesWhatIsNew) {
   EXPECT_THROW(RawWebSocket{port()}, std::runtime_error);
   idle.send(RawWebSocket::kBinary, jpeg());
   EXPECT_EQ(next(idle)["content"], "处理出错: the server is stopping");
-  json message = next(busy);
-  while (message["type"] == "token") message = next(busy);
+  const json message = next_but_tokens(busy);
   EXPECT_EQ(message["type"], "description") << message;
 }
 
