@@ -8,19 +8,13 @@ include(GoogleTest)
 add_executable(camera_vivid_guest tests/camera_vivid_guest.cpp tests/camera_program.cpp)
 target_link_libraries(camera_vivid_guest PRIVATE fvlm_options GTest::gtest_main JPEG::JPEG)
 
-set(sanitized "")
-if(FVLM_SANITIZE)
-  set(sanitized FVLM_SANITIZED)
-endif()
-
 function(fvlm_camera_test name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE fvlm_capture GTest::gtest_main)
   set_target_properties(${name} PROPERTIES FVLM_ROLE test)
   target_compile_options(${name} PRIVATE -O1)  # builds twice as fast; what is tested has -O3
   target_compile_definitions(${name} PRIVATE FVLM_SOURCE="${CMAKE_SOURCE_DIR}"
-    FVLM_CAMERA_PROGRAM="$<JOIN:${CMAKE_CROSSCOMPILING_EMULATOR};$<TARGET_FILE:fastvlm-camera>, >"
-    ${sanitized})
+    FVLM_CAMERA_PROGRAM="$<JOIN:${CMAKE_CROSSCOMPILING_EMULATOR};$<TARGET_FILE:fastvlm-camera>, >")
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
 endfunction()
 
