@@ -29,6 +29,13 @@ inline std::string jpeg() {
   return read_file(kData / "images" / "420.jpg");
 }
 
+// A sanitizer makes all that happens several times as slow: by this, bounds on time are longer.
+#ifdef FVLM_SANITIZED
+inline constexpr int kInstrumented = 10;
+#else
+inline constexpr int kInstrumented = 1;
+#endif
+
 // Takes requests and answers none, unless a test says more.
 class IdleEngine : public Engine {
  public:
