@@ -6,9 +6,10 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -88,6 +89,30 @@ class SlowEngine final : public OtherEngine {
   }
 };
 
+// Begins each answer, and ends none but those that are cancelled.
+class EndlessEngine final : public OtherEngine {
+ public:
+  using OtherEngine::OtherEngine;
+  RequestId submit(Request request) override {
+    request.on_text("token");
+    const std::lock_guard lock(mutex_);
+    running_.emplace(++last_, std::move(request));
+    return last_;
+  }
+  void cancel(RequestId id) override {
+    const std::lock_guard lock(mutex_);
+    const auto found = running_.extract(id);
+    if (!found.empty())
+      found.mapped().on_done(
+          {.outcome = Outcome::kCancelled, .text = {}, .error = {}, .statistics = {}});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<RequestId, Request> running_;
+  RequestId last_ = 0;
+};
+
 class ServerTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -107,7 +132,10 @@ class ServerTest : public testing::Test {
     thread_ = std::thread([this] { server_->run(); });
   }
   void start_slow(net::ServerOptions options) {
-    start(slow_.emplace(*engine_), std::move(options));
+    start(*(other_ = std::make_unique<SlowEngine>(*engine_)), std::move(options));
+  }
+  void start_endless(net::ServerOptions options) {
+    start(*(other_ = std::make_unique<EndlessEngine>(*engine_)), std::move(options));
   }
   void stop() {
     if (!server_) return;
@@ -147,7 +175,7 @@ class ServerTest : public testing::Test {
   }
 
   static inline std::unique_ptr<Engine> engine_;
-  std::optional<SlowEngine> slow_;
+  std::unique_ptr<Engine> other_;
   std::unique_ptr<net::Server> server_;
   std::thread thread_;
 };

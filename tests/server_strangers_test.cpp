@@ -161,7 +161,7 @@ TEST_F(Strangers, ChatsOfOneClientLeavePlacesForOthers) {
 class WaitingFrames : public Strangers, public testing::WithParamInterface<net::LiveOptions> {};
 
 TEST_P(WaitingFrames, OfOneClientLeaveRoomForOthers) {
-  start_slow({.live = GetParam()});
+  start_endless({.live = GetParam()});
   RawWebSocket first(port());
   RawWebSocket second(port());
   RawWebSocket other(port(), "", kOther);

@@ -119,7 +119,7 @@ TEST_F(ServerTest, TheLastAnswerIsTheDraftOfTheNext) {
 }
 
 TEST_F(ServerTest, TooMuchWaitingIsRefused) {
-  start_slow({.live = {.max_new_tokens = 1900, .max_waiting_bytes = jpeg().size()}});
+  start_endless({.live = {.max_waiting_bytes = jpeg().size()}});
   RawWebSocket first(port());
   RawWebSocket second(port());
   for (RawWebSocket* page : {&first, &second}) {
