@@ -18,7 +18,7 @@
 
 #include "bench/live_scene.hpp"
 #include "fvlm/core/error.hpp"
-#include "runtime/engine.hpp"
+#include "runtime/engine/engine.hpp"
 
 namespace fvlm {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <span>
 
-#include "runtime/image.hpp"
+#include "runtime/image/image.hpp"
 
 namespace fvlm {
 

@@ -11,9 +11,9 @@
 #include <string>
 #include <thread>
 
-#include "capture/counters.hpp"
-#include "capture/mailbox.hpp"
-#include "capture/source.hpp"
+#include "capture/link/mailbox.hpp"
+#include "capture/source/counters.hpp"
+#include "capture/source/source.hpp"
 
 namespace fvlm::capture {
 

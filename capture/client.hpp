@@ -10,13 +10,13 @@
 #include <thread>
 
 #include "capture/camera.hpp"
-#include "capture/counters.hpp"
 #include "capture/encoder.hpp"
-#include "capture/event_loop.hpp"
-#include "capture/link.hpp"
-#include "capture/mailbox.hpp"
+#include "capture/link/event_loop.hpp"
+#include "capture/link/link.hpp"
+#include "capture/link/mailbox.hpp"
 #include "capture/page.hpp"
-#include "capture/source.hpp"
+#include "capture/source/counters.hpp"
+#include "capture/source/source.hpp"
 
 namespace fvlm::capture {
 

@@ -6,8 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "capture/jpeg_header.hpp"
-#include "capture/planes.hpp"
+#include "capture/source/jpeg_header.hpp"
+#include "capture/source/planes.hpp"
 
 namespace fvlm::capture {
 namespace {

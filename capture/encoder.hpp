@@ -4,10 +4,10 @@
 
 #include <cstdint>
 
-#include "capture/counters.hpp"
-#include "capture/frame.hpp"
-#include "capture/jpeg_codec.hpp"
-#include "capture/picture.hpp"
+#include "capture/source/counters.hpp"
+#include "capture/source/frame.hpp"
+#include "capture/source/jpeg_codec.hpp"
+#include "capture/source/picture.hpp"
 
 namespace fvlm::capture {
 

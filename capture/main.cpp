@@ -14,9 +14,9 @@
 #include <string>
 
 #include "capture/client.hpp"
-#include "capture/v4l2_source.hpp"
-#include "net/program_log.hpp"
-#include "net/systemd.hpp"
+#include "capture/source/v4l2_source.hpp"
+#include "net/process/program_log.hpp"
+#include "net/process/systemd.hpp"
 
 namespace fvlm::capture {
 namespace {

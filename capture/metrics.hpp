@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <string>
 
-#include "capture/counters.hpp"
+#include "capture/source/counters.hpp"
 
 namespace fvlm::capture {
 

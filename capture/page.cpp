@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "capture/metrics.hpp"
-#include "net/access.hpp"
-#include "net/page.hpp"
+#include "net/http/access.hpp"
+#include "net/http/page.hpp"
 
 namespace fvlm::capture {
 namespace {

@@ -16,12 +16,12 @@
 #include <string>
 #include <vector>
 
-#include "capture/counters.hpp"
-#include "capture/event_loop.hpp"
-#include "capture/messages.hpp"
+#include "capture/link/event_loop.hpp"
+#include "capture/link/messages.hpp"
 #include "capture/page_transport.hpp"
-#include "capture/picture.hpp"
-#include "net/key_guard.hpp"
+#include "capture/source/counters.hpp"
+#include "capture/source/picture.hpp"
+#include "net/http/key_guard.hpp"
 
 namespace fvlm::capture {
 

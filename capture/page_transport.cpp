@@ -16,8 +16,8 @@
 #include <websocketpp/config/asio_no_tls.hpp>
 #include <websocketpp/server.hpp>
 
-#include "net/connection_limits.hpp"
-#include "net/websocket_request-inl.hpp"
+#include "net/http/connection_limits.hpp"
+#include "net/http/websocket_request-inl.hpp"
 
 namespace fvlm::capture {
 namespace {

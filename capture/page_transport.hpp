@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "capture/event_loop.hpp"
-#include "capture/picture.hpp"
-#include "net/http.hpp"
+#include "capture/link/event_loop.hpp"
+#include "capture/source/picture.hpp"
+#include "net/http/http.hpp"
 
 namespace fvlm::capture {
 

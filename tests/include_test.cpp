@@ -21,17 +21,35 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"include/fvlm/models", {"include/fvlm/core", "include/fvlm/ops"}},
     {"kernels/ref", {"include/fvlm/core", "include/fvlm/ops"}},
     {"kernels/cpu", {"include/fvlm/core", "include/fvlm/ops"}},
-    {"kernels/cuda", {"include/fvlm/core", "include/fvlm/ops"}},
+    {"kernels/cuda", {"include/fvlm/core", "include/fvlm/ops", "kernels/emulator"}},
+    {"kernels/emulator", {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives"}},
     {"kernels/plan", {"include/fvlm/core", "include/fvlm/ops"}},
-    {"runtime",
+    {"runtime/support", {"include/fvlm/core"}},
+    {"runtime/config", {"include/fvlm/core", "include/fvlm/models", "runtime/support"}},
+    {"runtime/tokenizer", {"include/fvlm/core", "runtime/support", "runtime/config"}},
+    {"runtime/image",
+     {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models/config.hpp", "kernels/cpu",
+      "runtime/support"}},
+    {"runtime/checkpoint",
+     {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/plan",
+      "runtime/support", "runtime/config", "runtime/tokenizer"}},
+    {"runtime/engine",
      {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/ref", "kernels/cpu",
-      "kernels/cuda", "kernels/plan"}},
-    {"net",
-     {"runtime/engine.hpp", "include/fvlm/core/error.hpp", "include/fvlm/core/histogram.hpp"}},
-    {"capture",
-     {"net/access.hpp", "net/address.hpp", "net/connection_limits.hpp", "net/http.hpp",
-      "net/key_guard.hpp", "net/page.hpp", "net/program_log.hpp", "net/systemd.hpp",
-      "net/websocket_request-inl.hpp"}},
+      "kernels/cuda", "kernels/plan", "runtime/support", "runtime/config", "runtime/tokenizer",
+      "runtime/image", "runtime/checkpoint"}},
+    {"runtime/convert",
+     {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/plan",
+      "runtime/support", "runtime/config", "runtime/image", "runtime/checkpoint",
+      "runtime/engine"}},
+    {"net/process", {}},
+    {"net/protocol", {}},
+    {"net/http", {"net/protocol"}},
+    {"net/service",
+     {"include/fvlm/core/error.hpp", "include/fvlm/core/histogram.hpp", "net/process",
+      "net/protocol", "net/http", "runtime/engine/engine.hpp"}},
+    {"capture/source", {}},
+    {"capture/link", {"capture/source", "net/http"}},
+    {"capture", {"capture/source", "capture/link", "net/http", "net/process"}},
 };
 
 // The layer of a file, by the longest folder that is one; empty for tools, bench and tests, which
@@ -88,13 +106,15 @@ TEST(Includes, PointOneWay) {
 
 TEST(Includes, WrongArrowsAreSeen) {
   EXPECT_FALSE(may_include("include/fvlm/core", "include/fvlm/ops/spec.hpp"));
-  EXPECT_FALSE(may_include("kernels/cpu", "runtime/engine.hpp"));
+  EXPECT_FALSE(may_include("kernels/cpu", "runtime/engine/engine.hpp"));
   EXPECT_FALSE(may_include("kernels/cpu", "kernels/ref/ref.hpp"));
-  EXPECT_FALSE(may_include("net", "runtime/tokenizer.hpp"));
+  EXPECT_FALSE(may_include("net/service", "runtime/tokenizer/tokenizer.hpp"));
+  EXPECT_FALSE(may_include("net/http", "net/service/server.hpp"));
+  EXPECT_FALSE(may_include("runtime/checkpoint", "runtime/engine/engine.hpp"));
   EXPECT_FALSE(may_include("capture", "include/fvlm/core/error.hpp"));
-  EXPECT_FALSE(may_include("capture", "runtime/engine.hpp"));
-  EXPECT_TRUE(may_include("net", "runtime/engine.hpp"));
-  EXPECT_TRUE(may_include("runtime", "kernels/plan/plan.hpp"));
+  EXPECT_FALSE(may_include("capture", "runtime/engine/engine.hpp"));
+  EXPECT_TRUE(may_include("net/service", "runtime/engine/engine.hpp"));
+  EXPECT_TRUE(may_include("runtime/checkpoint", "kernels/plan/plan.hpp"));
 }
 
 }  // namespace

@@ -116,8 +116,8 @@ serve() {
 }
 
 stage "packages" tools/install_packages.sh
-stage "build" tools/build.sh cpu fastvlm
-stage "build the camera client" tools/build.sh camera fastvlm-camera
+stage "build" tools/scripts/build.sh cpu fastvlm
+stage "build the camera client" tools/scripts/build.sh camera fastvlm-camera
 stage "the demo model describes" describe_scenes
 stage "all questions about $images, whole answers counted" evaluate
 checkpoint=$(find_checkpoint)

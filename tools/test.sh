@@ -57,7 +57,7 @@ run_tests() {
 test_vivid() {
   local status=0
   tools/install_packages.sh --vivid || return 0
-  tests/camera_vivid.sh build/camera || status=$?
+  tests/capture/vivid.sh build/camera || status=$?
   [[ $status -eq 0 || $status -eq 77 ]]
 }
 
@@ -72,21 +72,21 @@ export TSAN_OPTIONS=halt_on_error=1
 
 phase "packages" tools/install_packages.sh
 phase "format" tools/format.sh --check
-phase "cpu: build" tools/build.sh cpu
+phase "cpu: build" tools/scripts/build.sh cpu
 phase "cpu: tests" run_tests cpu
-phase "camera: build" tools/build.sh camera
+phase "camera: build" tools/scripts/build.sh camera
 phase "camera: tests" run_tests camera
 if [[ $quick == false ]]; then
   phase "vivid" test_vivid
   # Without the plain loops of Ref, and the emulated device, on whole models, which are long under a
   # sanitizer: the tests of the backends cover their operations.
-  phase "asan: build" tools/build.sh asan
+  phase "asan: build" tools/scripts/build.sh asan
   export GTEST_FILTER='-*GoldenTest*_ref:*EngineLive*_emulated'
   phase "asan: tests" run_tests asan
   # One OpenMP thread: the sanitizer does not know how libgomp's threads wait for each other. What is
   # tested are the engine's own threads.
   export OMP_NUM_THREADS=1
-  phase "tsan: build" tools/build.sh tsan engine_test server_test camera_unit_test camera_client_test
+  phase "tsan: build" tools/scripts/build.sh tsan engine_test server_test camera_unit_test camera_client_test
   export GTEST_FILTER='*Engine*_cpu'
   phase "tsan: engine" build/tsan/bin/engine_test --gtest_brief=1
   unset GTEST_FILTER
@@ -94,7 +94,7 @@ if [[ $quick == false ]]; then
   phase "tsan: camera" build/tsan/bin/camera_unit_test --gtest_brief=1
   phase "tsan: camera" build/tsan/bin/camera_client_test --gtest_brief=1
   if has_libfuzzer; then
-    phase "fuzz: build" tools/build.sh fuzz
+    phase "fuzz: build" tools/scripts/build.sh fuzz
     phase "fuzz: tests" run_tests fuzz
   else
     printf '\n=== fuzz: clang++ with libFuzzer is not installed; left out\n'

@@ -15,9 +15,9 @@
 
 #include "bench/gpu_check/gpu_model.hpp"
 #include "bench/gpu_check/random_loader.hpp"
-#include "kernels/cuda/limits.hpp"
-#include "runtime/model_sizes.hpp"
-#include "runtime/model_work.hpp"
+#include "kernels/cuda/host/limits.hpp"
+#include "runtime/config/model_sizes.hpp"
+#include "runtime/engine/model_work.hpp"
 
 namespace fvlm {
 namespace {

@@ -1,6 +1,6 @@
-// The whole model on the device against the PyTorch reference, as tests/golden_test.cpp does it for
-// the other backends: gpu_golden FOLDER, which has what tests/data/golden.tar.xz holds, and indices
-// by plain_index.py. Exit status 1 if a figure is out of bounds.
+// The whole model on the device against the PyTorch reference, as tests/models/golden_test.cpp does
+// it for the other backends: gpu_golden FOLDER, which has what tests/data/golden.tar.xz holds, and
+// indices by plain_index.py. Exit status 1 if a figure is out of bounds.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -11,8 +11,8 @@
 
 #include "bench/gpu_check/gpu_model.hpp"
 #include "bench/gpu_check/plain_checkpoint.hpp"
-#include "runtime/fold.hpp"
-#include "runtime/trace_model.hpp"
+#include "runtime/checkpoint/fold.hpp"
+#include "runtime/engine/trace_model.hpp"
 
 namespace fvlm {
 namespace {

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "fvlm/models/fastvlm.hpp"
-#include "kernels/cuda/cuda.hpp"
-#include "runtime/loaded_model.hpp"
+#include "kernels/cuda/host/cuda.hpp"
+#include "runtime/engine/loaded_model.hpp"
 
 namespace fvlm {
 

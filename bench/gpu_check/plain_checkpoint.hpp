@@ -15,8 +15,8 @@
 #include "fvlm/models/config.hpp"
 #include "fvlm/ops/host_weights.hpp"
 #include "fvlm/ops/spec.hpp"
-#include "runtime/mapped_file.hpp"
-#include "runtime/tensor_view.hpp"
+#include "runtime/checkpoint/tensor_view.hpp"
+#include "runtime/support/mapped_file.hpp"
 
 namespace fvlm {
 

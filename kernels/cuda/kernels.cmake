@@ -1,19 +1,19 @@
 # The sources of kernels, relative to kernels/: for the engine and for bench/gpu_check.
 set(fvlm_cuda_kernels
-  cuda/attention.cu
-  cuda/depthwise.cu
-  cuda/embed.cu
-  cuda/feed_forward.cu
-  cuda/image_attention.cu
-  cuda/layer_norm.cu
-  cuda/linear.cu
-  cuda/sampling.cu
-  cuda/squeeze_excite.cu
-  cuda/stem.cu
-  cuda/token_matvec_bf16.cu
-  cuda/token_matvec_f16.cu
-  cuda/token_matvec_f32.cu
-  cuda/token_matvec_int4.cu
-  cuda/token_matvec_int8.cu
-  cuda/token_products.cu
-  cuda/token_tile.cu)
+  cuda/attention/attention.cu
+  cuda/convolution/depthwise.cu
+  cuda/rowwise/embed.cu
+  cuda/gemm/feed_forward.cu
+  cuda/attention/image_attention.cu
+  cuda/rowwise/layer_norm.cu
+  cuda/gemm/linear.cu
+  cuda/sampling/sampling.cu
+  cuda/convolution/squeeze_excite.cu
+  cuda/convolution/stem.cu
+  cuda/gemv/token_matvec_bf16.cu
+  cuda/gemv/token_matvec_f16.cu
+  cuda/gemv/token_matvec_f32.cu
+  cuda/gemv/token_matvec_int4.cu
+  cuda/gemv/token_matvec_int8.cu
+  cuda/gemv/token_products.cu
+  cuda/gemm/token_tile.cu)

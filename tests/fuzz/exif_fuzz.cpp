@@ -1,7 +1,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "runtime/exif.hpp"
+#include "runtime/image/exif.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const int orientation = fvlm::exif_orientation(std::as_bytes(std::span(data, size)));

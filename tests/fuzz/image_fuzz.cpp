@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/image_reader.hpp"
+#include "runtime/image/reader.hpp"
 
 using namespace fvlm;
 

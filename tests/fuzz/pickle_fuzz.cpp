@@ -1,5 +1,5 @@
 #include "fvlm/core/error.hpp"
-#include "runtime/pickle.hpp"
+#include "runtime/checkpoint/pickle.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/tokenizer.hpp"
+#include "runtime/tokenizer/tokenizer.hpp"
 
 namespace {
 

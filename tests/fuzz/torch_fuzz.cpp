@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/torch_file.hpp"
+#include "runtime/checkpoint/torch_file.hpp"
 #include "tests/fuzz/fuzz_file.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -29,7 +29,7 @@ start 5002
 FASTVLM_API_KEY= haproxy -f tools/deploy/haproxy.cfg > "$scratch/haproxy.log" 2>&1 &
 processes[haproxy]=$!
 sleep 1
-tools/load.py --url ws://127.0.0.1:5000/ws --cameras "$cameras" --rate "$rate" --seconds 24 --tokens 32 &
+tools/scripts/load.py --url ws://127.0.0.1:5000/ws --cameras "$cameras" --rate "$rate" --seconds 24 --tokens 32 &
 load=$!
 sleep 6
 echo "kill -9 replica1"

@@ -24,7 +24,7 @@ as_root=()
 [[ $(id -u) -eq 0 ]] || as_root=(sudo)
 
 tools/install_packages.sh "${flags[@]}"
-tools/build.sh "$preset" "$name"
+tools/scripts/build.sh "$preset" "$name"
 packages=build/$preset/packages
 rm -rf "$packages"
 cpack --config "build/$preset/CPackConfig.cmake" -B "$packages"

@@ -1,4 +1,5 @@
-// Sizes of a FastVLM model, as config.json gives them (runtime/config_file.hpp reads it).
+// Sizes of a FastVLM model, as config.json gives them (runtime/config/config_file.hpp reads
+// it).
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // How a row's next token is chosen from its logits, for backends that can do it where the logits
-// are. The steps and their order are those of runtime/sampler.hpp, which does it on the host; both
-// give the same tokens for the same draw.
+// are. The steps and their order are those of runtime/engine/sampler.hpp, which does it on the
+// host; both give the same tokens for the same draw.
 #pragma once
 
 #include <concepts>

@@ -1,0 +1,104 @@
+// What happens to a tile product on its way to memory. An epilogue is a functor that gets eight
+// neighbouring results of one row: epilogue(row, col, values) with col a multiple of 8, for rows
+// that exist; columns may be beyond the end, so it checks those.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/primitives/activation.hpp"
+#include "kernels/cuda/primitives/number.hpp"
+#include "kernels/cuda/primitives/portable.hpp"
+#include "kernels/cuda/primitives/vec.hpp"
+
+namespace fvlm::FVLM_CUDA_TARGET {
+
+// Results of one row that an epilogue gets at once.
+inline constexpr int kEpilogueCols = 8;
+
+// Eight elements from or to memory as float32, through 16-byte accesses if `aligned`, else one by
+// one up to `count`.
+template <class T>
+__device__ inline void load8(const T* from, bool aligned, int count, float (&to)[8]) {
+  constexpr int kEach = 16 / static_cast<int>(sizeof(T));
+  if (aligned && count >= 8) {
+#pragma unroll
+    for (int i = 0; i < 8; i += kEach) {
+      const Vec16<T> piece = load16(from + i);
+#pragma unroll
+      for (int j = 0; j < kEach; ++j) to[i + j] = to_float(piece[j]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) to[i] = i < count ? to_float(from[i]) : 0.0F;
+  }
+}
+template <class T>
+__device__ inline void store8(T* to, bool aligned, int count, const float (&from)[8]) {
+  constexpr int kEach = 16 / static_cast<int>(sizeof(T));
+  if (aligned && count >= 8) {
+#pragma unroll
+    for (int i = 0; i < 8; i += kEach) {
+      Vec16<T> piece;
+#pragma unroll
+      for (int j = 0; j < kEach; ++j) piece[j] = from_float<T>(from[i + j]);
+      store16(to + i, piece);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      if (i < count) to[i] = from_float<T>(from[i]);
+    }
+  }
+}
+
+// Whether rows of eight elements can be moved 16 bytes at a time.
+template <class T>
+inline bool is_aligned(const T* data, std::int64_t stride) {
+  return stride * static_cast<std::int64_t>(sizeof(T)) % 16 == 0 &&
+         reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
+}
+
+// out[row, col] = activation(value + bias[col]) + residual[row, col].
+template <class Out, Activation kActivation>
+struct StoreRows {
+  Out* out;  // [rows, cols]
+  std::int64_t stride;
+  int cols;
+  const float* bias;    // [cols], or null
+  const Out* residual;  // [rows, cols] with a stride of its own, or null; may be out itself
+  std::int64_t residual_stride;
+  bool aligned;  // 16-byte accesses to out and residual
+
+  StoreRows() = default;
+  StoreRows(Out* to, std::int64_t to_stride, std::int64_t count, const float* added_bias = nullptr,
+            const Out* added = nullptr, std::int64_t added_stride = 0)
+      : out(to),
+        stride(to_stride),
+        cols(static_cast<int>(count)),
+        bias(added_bias),
+        residual(added),
+        residual_stride(added_stride),
+        aligned(is_aligned(to, to_stride) &&
+                (added == nullptr || is_aligned(added, added_stride))) {}
+
+  __device__ void operator()(int row, int col, float (&values)[8]) const {
+    const int count = cols - col;
+    if (count <= 0) return;
+    float more[8];
+    if (bias != nullptr) {
+      load8(bias + col, true, count, more);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) values[i] += more[i];
+    }
+#pragma unroll
+    for (int i = 0; i < 8; ++i) values[i] = activate<kActivation>(values[i]);
+    if (residual != nullptr) {
+      load8(residual + row * residual_stride + col, aligned, count, more);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) values[i] += more[i];
+    }
+    store8(out + row * stride + col, aligned, count, values);
+  }
+};
+
+}  // namespace fvlm::FVLM_CUDA_TARGET

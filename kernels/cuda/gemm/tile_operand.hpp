@@ -1,0 +1,136 @@
+// Operands of a tile product: how [rows, depth] elements come into shared memory, step by step
+// along the depth, and from there into registers.
+//
+// An operand is a small struct that a kernel gets by value, with
+//   Element                  what is multiplied: BFloat16, Float16 or float
+//   stage_bytes<n, k>()      shared memory that a step of [n, k] takes, a multiple of 16
+//   fetch<n, k, threads>(stage, row, at)   begins to copy rows [row, row + n), depth [at, at + k);
+//                            zeros (or, for rows, anything finite) stand in for what is beyond
+//   load_b<n, k>(b, stage, row, at)        two neighbouring fragments: rows [row, row + 16) of the
+//                            step, depth [at, at + 16)
+// so that one whose elements are packed integers may keep those in shared memory and unpack them in
+// registers. Rows, here, is the operand that is stored as it is multiplied.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/gemm/fragment.hpp"
+#include "kernels/cuda/primitives/async_copy.hpp"
+#include "kernels/cuda/primitives/portable.hpp"
+#include "kernels/cuda/primitives/vec.hpp"
+
+namespace fvlm::FVLM_CUDA_TARGET {
+
+// A tile [rows, kDepth] in shared memory, in pieces of 16 bytes. A piece's place in its row is
+// changed with the row so that the eight rows that ldmatrix reads lie in different banks.
+template <class E, int kDepth>
+struct SwizzledTile {
+  static constexpr int kPiece = 16 / static_cast<int>(sizeof(E));  // elements
+  static constexpr int kPieces = kDepth / kPiece;                  // of a row
+  static_assert(kPieces == 2 || kPieces == 4 || kPieces == 8 || kPieces == 16);
+
+  // Index of the first element of a piece. Eight rows of 16-bit elements are read at once; rows of
+  // float are read eight apart, by the threads of neighbouring outputs.
+  __device__ static int at(int row, int piece) {
+    constexpr int kRowsInBanks = kPieces >= 8 ? 1 : 8 / kPieces;
+    const int turn = sizeof(E) == 2 ? row / kRowsInBanks : row / 8;
+    return (row * kPieces + (piece ^ (turn % (kPieces < 8 ? kPieces : 8)))) * kPiece;
+  }
+};
+
+// Elements of a row-major matrix [rows, depth]; `stride` elements from one row to the next. Copied
+// 16 bytes at a time where that can be: if `aligned`, up to the last whole piece of a row. If not
+// kRagged, it is known to be everywhere, which saves registers.
+template <class E, bool kRagged = true>
+struct Rows {
+  using Element = E;
+
+  const E* data;
+  int stride;
+  int rows;
+  int depth;
+  bool aligned;
+
+  Rows() = default;
+  __host__ __device__ Rows(const E* elements, std::int64_t row_stride, std::int64_t row_count,
+                           std::int64_t cols)
+      : data(elements),
+        stride(static_cast<int>(row_stride)),
+        rows(static_cast<int>(row_count)),
+        depth(static_cast<int>(cols)),
+        aligned(row_stride * static_cast<std::int64_t>(sizeof(E)) % 16 == 0 &&
+                reinterpret_cast<std::uintptr_t>(elements) % 16 == 0) {}
+
+  template <int kRows, int kDepth>
+  static constexpr int stage_bytes() {
+    return kRows * kDepth * static_cast<int>(sizeof(E));
+  }
+
+  template <int kRows, int kDepth, int kThreads>
+  __device__ void fetch(void* stage, int first_row, int first) const {
+    using Tile = SwizzledTile<E, kDepth>;
+    constexpr int kCopies = kRows * Tile::kPieces;
+    const int thread = static_cast<int>(thread_rank());
+#pragma unroll
+    for (int i = 0; i < (kCopies + kThreads - 1) / kThreads; ++i) {
+      const int copy = i * kThreads + thread;
+      if (kCopies % kThreads != 0 && copy >= kCopies) break;
+      const int in_tile = copy / Tile::kPieces;
+      const int piece = copy % Tile::kPieces;
+      const int row = first_row + in_tile;
+      const int col = first + piece * Tile::kPiece;
+      E* const to = static_cast<E*>(stage) + Tile::at(in_tile, piece);
+      const bool inside = row < rows && col < depth;
+      if (!kRagged || !inside || (aligned && col + Tile::kPiece <= depth)) {
+        copy_async(to, inside ? data + std::int64_t{row} * stride + col : data, inside);
+      } else {
+        copy_single(to, data + std::int64_t{row} * stride + col, depth - col);
+      }
+    }
+  }
+
+  template <int kRows, int kDepth>
+  __device__ static void load_a(FragmentA<E>& a, const void* stage, int row, int at) {
+    const int lane = static_cast<int>(lane_id());
+    ldmatrix(a.reg, element<kDepth>(stage, row + lane % 16, at / 8 + lane / 16));
+  }
+  template <int kRows, int kDepth>
+  __device__ static void load_b(FragmentB<E> (&b)[2], const void* stage, int row, int at) {
+    const int lane = static_cast<int>(lane_id());
+    std::uint32_t reg[4];
+    ldmatrix(reg, element<kDepth>(stage, row + lane % 8 + lane / 16 * 8, at / 8 + lane / 8 % 2));
+    b[0] = {{reg[0], reg[1]}};
+    b[1] = {{reg[2], reg[3]}};
+  }
+  // Two neighbouring fragments whose depth is the tile's rows, as of the values of attention: rows
+  // [row, row + 16), columns [at, at + 16).
+  template <int kDepth>
+  __device__ static void load_b_transposed(FragmentB<E> (&b)[2], const void* stage, int row,
+                                           int at) {
+    const int lane = static_cast<int>(lane_id());
+    std::uint32_t reg[4];
+    ldmatrix_transposed(reg, element<kDepth>(stage, row + lane % 16, at / 8 + lane / 16));
+    b[0] = {{reg[0], reg[1]}};
+    b[1] = {{reg[2], reg[3]}};
+  }
+  // The piece [at, at + 16 bytes) of a row, for products without tensor cores.
+  template <int kDepth>
+  __device__ static Vec16<E> load_piece(const void* stage, int row, int piece) {
+    return load16(element<kDepth>(stage, row, piece));
+  }
+
+ private:
+  template <int kDepth>
+  __device__ static const E* element(const void* stage, int row, int piece) {
+    return static_cast<const E*>(stage) + SwizzledTile<E, kDepth>::at(row, piece);
+  }
+  // A piece at the ragged end of a row or of a matrix that is not aligned: `count` elements.
+  __device__ static void copy_single(E* to, const E* from, int count) {
+    Vec16<E> piece;
+#pragma unroll
+    for (int i = 0; i < Vec16<E>::kSize; ++i) piece[i] = i < count ? from[i] : E{};
+    store16(to, piece);
+  }
+};
+
+}  // namespace fvlm::FVLM_CUDA_TARGET

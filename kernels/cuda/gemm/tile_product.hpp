@@ -1,0 +1,266 @@
+// The matrix product of a block of threads: C [m, n] = A [m, depth] B [n, depth]^T, both row-major
+// as activations and weights are stored, with a pluggable operand B (tile_operand.hpp) and epilogue
+// (epilogue.hpp). Edges may be ragged in all three directions.
+//
+// A block computes kM x kN outputs, its warps kWarpsM x kWarpsN parts of them. Steps of kDepth
+// along the depth pass through kStages buffers in shared memory, of which all but one are being
+// filled by asynchronous copies while tensor cores work on the last. Results go through shared
+// memory once more, so that the epilogue reads and writes whole 16-byte pieces of rows.
+//
+// 16-bit elements are multiplied by mma, float by plain arithmetic of the same face.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/cuda/gemm/epilogue.hpp"
+#include "kernels/cuda/gemm/tile_operand.hpp"
+#include "kernels/cuda/primitives/block.hpp"
+#include "kernels/cuda/primitives/launch.hpp"
+#include "kernels/cuda/primitives/portable.hpp"
+
+namespace fvlm::FVLM_CUDA_TARGET {
+
+template <int m, int n, int depth, int stages, int warps_m, int warps_n>
+struct TileShape {
+  static constexpr int kM = m;
+  static constexpr int kN = n;
+  static constexpr int kDepth = depth;
+  static constexpr int kStages = stages;
+  static constexpr int kWarpsM = warps_m;
+  static constexpr int kWarpsN = warps_n;
+  static constexpr int kThreads = 32 * warps_m * warps_n;
+  static constexpr int kWarpRows = m / warps_m;
+  static constexpr int kWarpCols = n / warps_n;
+  static_assert(kWarpRows % 16 == 0 && kWarpCols % 16 == 0 && depth % 16 == 0 && stages >= 2);
+};
+
+// A warp's results on their way to the epilogue: 16 rows, with room so that rows lie in different
+// banks.
+template <int kCols>
+inline constexpr int kResultFloats = 16 * (kCols + 4);
+
+// Hands the products of a warp, which begin at (row0, col0) of a matrix with m rows, to the
+// epilogue, by way of its own `scratch`.
+template <int kRowTiles, int kColTiles, class Epilogue>
+__device__ inline void finish_fragments(const FragmentC (&sums)[kRowTiles][kColTiles],
+                                        float* scratch, int row0, int col0, int m,
+                                        const Epilogue& epilogue) {
+  constexpr int kStride = kResultFloats<8 * kColTiles> / 16;
+  static_assert(kEpilogueCols == 8);  // those of a fragment
+#pragma unroll
+  for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+    for (int j = 0; j < kColTiles; ++j) {
+      const FragmentC& c = sums[i][j];
+#pragma unroll
+      for (int r = 0; r < 4; r += 2) {
+        store(scratch + FragmentC::row(r) * kStride + j * 8 + FragmentC::col(r),
+              Vec<float, 2>{{c.reg[r], c.reg[r + 1]}});
+      }
+    }
+    __syncwarp();
+    for (int at = static_cast<int>(lane_id()); at < 16 * kColTiles; at += 32) {
+      const int row = row0 + i * 16 + at / kColTiles;
+      const int piece = at % kColTiles * kEpilogueCols;
+      float values[kEpilogueCols];
+      load8(scratch + at / kColTiles * kStride + piece, true, kEpilogueCols, values);
+      if (row < m) epilogue(row, col0 + piece, values);
+    }
+    __syncwarp();
+  }
+}
+
+template <class Shape, class A, class B>
+class TileProduct {
+ public:
+  using E = typename A::Element;
+  static_assert(std::is_same_v<E, typename B::Element>);
+  static constexpr bool kTensorCores = sizeof(E) == 2;
+
+  static constexpr int kBytesA = A::template stage_bytes<Shape::kM, Shape::kDepth>();
+  static constexpr int kStageBytes = kBytesA + B::template stage_bytes<Shape::kN, Shape::kDepth>();
+  static constexpr int kResultBytes =
+      kTensorCores
+          ? Shape::kThreads / 32 * kResultFloats<Shape::kWarpCols> * static_cast<int>(sizeof(float))
+          : 0;
+  static constexpr int kSharedBytes =
+      Shape::kStages * kStageBytes > kResultBytes ? Shape::kStages* kStageBytes : kResultBytes;
+
+  // The tile of C that begins at (row0, col0); C has m rows. `shared` has kSharedBytes, and is free
+  // for other use only after a __syncthreads().
+  template <class Epilogue>
+  __device__ static void run(const A& a, const B& b, std::byte* shared, int row0, int col0, int m,
+                             int depth, const Epilogue& epilogue) {
+    Accumulator sums = {};
+    const auto fetch = [&](int step) {
+      std::byte* const stage = shared + step % Shape::kStages * kStageBytes;
+      a.template fetch<Shape::kM, Shape::kDepth, Shape::kThreads>(stage, row0,
+                                                                  step * Shape::kDepth);
+      b.template fetch<Shape::kN, Shape::kDepth, Shape::kThreads>(stage + kBytesA, col0,
+                                                                  step * Shape::kDepth);
+    };
+    const int steps = (depth + Shape::kDepth - 1) / Shape::kDepth;
+#pragma unroll
+    for (int step = 0; step < Shape::kStages - 1; ++step) {
+      if (step < steps) fetch(step);
+      copy_async_commit();  // also if empty: waiting counts groups
+    }
+    for (int step = 0; step < steps; ++step) {
+      copy_async_wait<Shape::kStages - 2>();
+      __syncthreads();  // this stage is there, and all have left the one that is filled next
+      if (step + Shape::kStages - 1 < steps) fetch(step + Shape::kStages - 1);
+      copy_async_commit();
+      multiply(sums, a, b, shared + step % Shape::kStages * kStageBytes);
+    }
+    finish(sums, shared, row0, col0, m, epilogue);
+  }
+
+ private:
+  static constexpr int kRowTiles = Shape::kWarpRows / 16;
+  static constexpr int kColPairs = Shape::kWarpCols / 16;
+  // Without tensor cores a thread has kRows rows of eight neighbouring columns.
+  static constexpr int kPieces = Shape::kN / kEpilogueCols;
+  static constexpr int kRows = Shape::kM * kPieces / Shape::kThreads;
+  static_assert(kTensorCores ||
+                (Shape::kThreads % kPieces == 0 && Shape::kM * kPieces % Shape::kThreads == 0));
+
+  struct Fragments {
+    FragmentC at[kRowTiles][2 * kColPairs];
+  };
+  struct Sums {
+    float at[kRows][kEpilogueCols];
+  };
+  using Accumulator = std::conditional_t<kTensorCores, Fragments, Sums>;
+
+  __device__ static int warp_row() {
+    return static_cast<int>(warp_id()) / Shape::kWarpsN * Shape::kWarpRows;
+  }
+  __device__ static int warp_col() {
+    return static_cast<int>(warp_id()) % Shape::kWarpsN * Shape::kWarpCols;
+  }
+  __device__ static int thread_row() {
+    return static_cast<int>(thread_rank()) / kPieces * kRows;
+  }
+  __device__ static int thread_col() {
+    return static_cast<int>(thread_rank()) % kPieces * kEpilogueCols;
+  }
+
+  __device__ static void multiply(Fragments& sums, const A& a, const B& b, const std::byte* stage) {
+#pragma unroll
+    for (int at = 0; at < Shape::kDepth; at += 16) {
+      FragmentA<E> rows[kRowTiles];
+#pragma unroll
+      for (int i = 0; i < kRowTiles; ++i) {
+        a.template load_a<Shape::kM, Shape::kDepth>(rows[i], stage, warp_row() + i * 16, at);
+      }
+#pragma unroll
+      for (int j = 0; j < kColPairs; ++j) {
+        FragmentB<E> cols[2];
+        b.template load_b<Shape::kN, Shape::kDepth>(cols, stage + kBytesA, warp_col() + j * 16, at);
+#pragma unroll
+        for (int i = 0; i < kRowTiles; ++i) {
+          mma(sums.at[i][2 * j], rows[i], cols[0]);
+          mma(sums.at[i][2 * j + 1], rows[i], cols[1]);
+        }
+      }
+    }
+  }
+
+  __device__ static void multiply(Sums& sums, const A& a, const B& b, const std::byte* stage) {
+    constexpr int kPiece = 4;
+#pragma unroll
+    for (int piece = 0; piece < Shape::kDepth / kPiece; ++piece) {
+      Vec16<E> rows[kRows];
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) {
+        rows[i] = a.template load_piece<Shape::kDepth>(stage, thread_row() + i, piece);
+      }
+#pragma unroll
+      for (int j = 0; j < kEpilogueCols; ++j) {
+        const auto col =
+            b.template load_piece<Shape::kDepth>(stage + kBytesA, thread_col() + j, piece);
+#pragma unroll
+        for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+          for (int k = 0; k < kPiece; ++k) sums.at[i][j] += rows[i][k] * col[k];
+        }
+      }
+    }
+  }
+
+  template <class Epilogue>
+  __device__ static void finish(const Fragments& sums, std::byte* shared, int row0, int col0, int m,
+                                const Epilogue& epilogue) {
+    __syncthreads();  // all have left the stages
+    auto* const scratch = reinterpret_cast<float*>(shared) +
+                          static_cast<int>(warp_id()) * kResultFloats<Shape::kWarpCols>;
+    finish_fragments(sums.at, scratch, row0 + warp_row(), col0 + warp_col(), m, epilogue);
+  }
+
+  template <class Epilogue>
+  __device__ static void finish(Sums& sums, std::byte*, int row0, int col0, int m,
+                                const Epilogue& epilogue) {
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+      const int row = row0 + thread_row() + i;
+      if (row < m) epilogue(row, col0 + thread_col(), sums.at[i]);
+    }
+  }
+};
+
+// Neighbouring blocks share rows of A, which are the larger operand in the encoder: the second
+// level cache has them when the next block asks.
+// The bound of one block a multiprocessor lets ptxas take the registers that it needs.
+template <class Shape, class A, class B, class Epilogue>
+__global__ void __launch_bounds__(Shape::kThreads, 1)
+    tile_product(A a, B b, Epilogue epilogue, int m, int depth) {
+  check_launch_bounds<Shape::kThreads>();
+  wait_for_previous_kernel();
+  TileProduct<Shape, A, B>::run(a, b, dynamic_shared<std::byte>(),
+                                static_cast<int>(blockIdx.y) * Shape::kM,
+                                static_cast<int>(blockIdx.x) * Shape::kN, m, depth, epilogue);
+  allow_next_kernel();
+}
+
+// Calls work.template operator()<Shape>() with the shape of tiles for an [m, n] product: large ones
+// read operands least often, small ones leave no multiprocessor idle.
+template <class E, class Work>
+void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, Work&& work) {
+  const auto tiles = [m, n](std::int64_t rows, std::int64_t cols) {
+    return (m + rows - 1) / rows * ((n + cols - 1) / cols);
+  };
+  if constexpr (sizeof(E) == 4) {
+    if (m <= 16) return work.template operator()<TileShape<16, 64, 16, 2, 1, 4>>();
+    return work.template operator()<TileShape<64, 64, 16, 2, 4, 2>>();
+  } else {
+    if (m <= 16) return work.template operator()<TileShape<16, 64, 64, 4, 1, 4>>();
+    if (n <= 32) return work.template operator()<TileShape<64, 32, 32, 4, 4, 1>>();
+    if (m >= 128 && n >= 96 && tiles(128, 128) >= multiprocessors) {
+      return work.template operator()<TileShape<128, 128, 32, 4, 2, 4>>();
+    }
+    if (tiles(64, 64) >= multiprocessors) {
+      return work.template operator()<TileShape<64, 64, 32, 4, 2, 2>>();
+    }
+    return work.template operator()<TileShape<32, 64, 64, 4, 2, 2>>();
+  }
+}
+
+// C = A B^T over the whole device. E is the operands' element.
+template <class A, class B, class Epilogue>
+void launch_tile_product(Stream<kTarget>& stream, int multiprocessors, const A& a, const B& b,
+                         const Epilogue& epilogue, std::int64_t m, std::int64_t n,
+                         std::int64_t depth) {
+  dispatch_tile<typename A::Element>(m, n, multiprocessors, [&]<class Shape>() {
+    launch<tile_product<Shape, A, B, Epilogue>>(
+        Launch{.grid = {(n + Shape::kN - 1) / Shape::kN, (m + Shape::kM - 1) / Shape::kM},
+               .block = Shape::kThreads,
+               .shared_bytes = TileProduct<Shape, A, B>::kSharedBytes,
+               .stream = stream,
+               .overlap_previous = true},
+        a, b, epilogue, static_cast<int>(m), static_cast<int>(depth));
+  });
+}
+
+}  // namespace fvlm::FVLM_CUDA_TARGET

@@ -1,0 +1,61 @@
+// Copies from global to shared memory that run while the thread goes on: cp.async.
+//   copy_async(to, from); ... copy_async_commit();     a group; several may be under way
+//   copy_async_wait<1>();                              all but the last group have arrived
+//   __syncthreads();                                   and are visible to the other threads
+// In emulation the destination is destroyed by the start of a copy and written by the wait, so that
+// a forgotten wait, or a barrier forgotten before the buffer is filled anew, gives NaNs.
+#pragma once
+
+#include "kernels/cuda/primitives/portable.hpp"
+#include "kernels/cuda/primitives/vec.hpp"
+
+namespace fvlm::FVLM_CUDA_TARGET {
+
+// kBytes (4, 8 or 16, both addresses a multiple) from global `from` to shared `to`; zeros without
+// reading `from`, which must still be some valid address, if not `valid`.
+template <int kBytes = 16>
+__device__ inline void copy_async(void* to, const void* from, bool valid = true,
+                                  [[maybe_unused]] Where where = Where::current()) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
+#ifdef __CUDACC__
+  const auto shared = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  const int bytes = valid ? kBytes : 0;
+  if constexpr (kBytes == 16) {  // passes by the first-level cache
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from),
+                 "r"(bytes)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared), "l"(from),
+                 "n"(kBytes), "r"(bytes)
+                 : "memory");
+  }
+#else
+  emulator::Block& block = emulator::Block::current();
+  detail::check_aligned(to, kBytes, "copy_async", where);
+  if (valid) detail::check_aligned(from, kBytes, "copy_async", where);
+  if (!block.shared().contains(to, kBytes)) {
+    block.fail({"copy_async", where}, "the destination is not in the block's shared memory");
+  }
+  block.thread().copies.start(to, valid ? from : nullptr, kBytes);
+#endif
+}
+
+__device__ inline void copy_async_commit() {
+#ifdef __CUDACC__
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#else
+  emulator::Block::current().thread().copies.commit();
+#endif
+}
+
+// Waits for all groups of this thread but the last kPending.
+template <int kPending = 0>
+__device__ inline void copy_async_wait() {
+#ifdef __CUDACC__
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+#else
+  emulator::Block::current().thread().copies.wait(kPending);
+#endif
+}
+
+}  // namespace fvlm::FVLM_CUDA_TARGET

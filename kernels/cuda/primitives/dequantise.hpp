@@ -1,0 +1,88 @@
+// 16 bytes of a stored row of weights as floats, for every format of weight_format.hpp.
+//
+// They are kRuns runs of kRun neighbouring inputs. For a floating-point format that is one run; for
+// integers the eight words are, shifted by n * bits, run n, whose inputs begin n * kSlice further.
+//
+// An integer becomes a float without a conversion, which devices have few units for: with its sign
+// bit inverted it is q + 2^(bits - 1), not negative, and put below the exponent of 2^23 it is the
+// float 2^23 + that, exactly.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "fvlm/ops/weight_format.hpp"
+#include "kernels/cuda/primitives/number.hpp"
+#include "kernels/cuda/primitives/portable.hpp"
+#include "kernels/cuda/primitives/vec.hpp"
+
+namespace fvlm::FVLM_CUDA_TARGET {
+
+using WeightType = WeightFormat::Type;
+using WeightWords = Vec<std::uint32_t, 4>;
+
+template <WeightType kType>
+struct Weights {
+  static constexpr int kBits = WeightFormat{kType}.bits();
+  static constexpr bool kQuantised = kBits < 16;
+  static constexpr int kRuns = kQuantised ? 16 / kBits : 1;
+  static constexpr int kRun = kBits == 32 ? 4 : 8;
+  static constexpr int kCount = kRuns * kRun;
+
+  // The first input of run n of vector v of a row.
+  __device__ static int input(int v, int n) {
+    if constexpr (!kQuantised) return v * kRun;
+    constexpr int kSlice = WeightFormat::kSlice;
+    constexpr int kVectors = kSlice * 2 / 16;  // of a block
+    return v / kVectors * (kRuns * kSlice) + n * kSlice + v % kVectors * kRun;
+  }
+
+  // Run n, without scale.
+  __device__ static void unpack(const WeightWords& words, int n, float (&to)[kRun]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const std::uint32_t word = words[i];
+      if constexpr (kType == WeightType::kF32) {
+        to[i] = __uint_as_float(word);
+      } else if constexpr (kType == WeightType::kBF16) {
+        to[2 * i] = __uint_as_float(word << 16);
+        to[2 * i + 1] = __uint_as_float(word & 0xffff0000U);
+      } else if constexpr (kType == WeightType::kF16) {
+        const Pair pair = FVLM_CUDA_TARGET::unpack<Float16>(word);
+        to[2 * i] = pair.first;
+        to[2 * i + 1] = pair.second;
+      } else {
+        to[2 * i] = integer(word >> (n * kBits));
+        to[2 * i + 1] = integer(word >> (n * kBits + 16));
+      }
+    }
+  }
+
+  // The integer in the lowest bits.
+  __device__ static float integer(std::uint32_t word) {
+    constexpr std::uint32_t kMask = (1U << (kBits & 15)) - 1;
+    constexpr std::uint32_t kSign = (kMask + 1) / 2;
+    constexpr std::uint32_t kExponent = 0x4b000000U;  // of 2^23
+    return __uint_as_float((word & kMask) ^ (kExponent | kSign)) -
+           __uint_as_float(kExponent | kSign);
+  }
+};
+
+// f(std::integral_constant<WeightType, type>()): from a value at run time to a template argument.
+template <class F>
+void for_weight_type(WeightType type, F&& f) {
+  switch (type) {
+    case WeightType::kF32:
+      return f(std::integral_constant<WeightType, WeightType::kF32>());
+    case WeightType::kF16:
+      return f(std::integral_constant<WeightType, WeightType::kF16>());
+    case WeightType::kBF16:
+      return f(std::integral_constant<WeightType, WeightType::kBF16>());
+    case WeightType::kInt8:
+      return f(std::integral_constant<WeightType, WeightType::kInt8>());
+    case WeightType::kInt4:
+      return f(std::integral_constant<WeightType, WeightType::kInt4>());
+  }
+}
+
+}  // namespace fvlm::FVLM_CUDA_TARGET

@@ -1,0 +1,83 @@
+// The language of kernels: one source that nvcc compiles for a device and g++ as ordinary C++,
+// which the emulator (kernels/cuda/emulator) then runs, a block's threads as fibers. The second is
+// how tests see every barrier, bounds check and layout without a GPU.
+//
+// Files, with tests/cuda_sample.{hpp,cu} as the example to imitate
+//   norm.hpp   for host code: template <Target t> struct NormKernels { static void rms(...); };
+//   norm.cu    kernels in namespace fvlm::FVLM_CUDA_TARGET, and the functions that launch them:
+//              template <> void NormKernels<kTarget>::rms(Stream<kTarget>& stream, ...)
+//   CMake      fvlm_cuda_sources() compiles norm.cu with nvcc, if there is one, and with g++ from
+//              a generated file that includes it. Both forms live in one library.
+//
+// In a kernel
+//   threadIdx, __syncthreads(), __shfl_xor_sync(), __ballot_sync(), atomicAdd() ... as ever
+//   static_shared<T>(), dynamic_shared<T>()  block.hpp       instead of __shared__
+//   check_launch_bounds<256>()               block.hpp       first, with __launch_bounds__(256)
+//   load16(), store16(), Vec<T, N>           vec.hpp         16 bytes at once, alignment checked
+//   to_float(), from_float<E>(), pack<E>()   number.hpp      16-bit floats
+//   copy_async(), copy_async_wait<N>()       async_copy.hpp  cp.async
+//   mma(), ldmatrix(), load_a(), load_b()    fragment.hpp    tensor cores
+//   warp_sum(), block_sum<256>()             reduce.hpp      reductions
+// On the host
+//   launch<kernel>(Launch{...}, arguments)   launch.hpp
+//   Stream, Event, Graph                     stream.hpp
+//   DeviceBuffer, PinnedBuffer               memory.hpp
+//
+// Blocks must not wait for each other, and threads must not spin until another writes: only the
+// functions above let others run.
+#pragma once
+
+#include "kernels/cuda/primitives/target.hpp"
+
+#ifdef __CUDACC__
+#include <cuda_runtime.h>
+#define FVLM_CUDA_TARGET device
+#else
+#include "kernels/emulator/names.hpp"
+#define FVLM_CUDA_TARGET emulated
+#endif
+
+namespace fvlm::FVLM_CUDA_TARGET {
+
+#ifdef __CUDACC__
+inline constexpr Target kTarget = Target::kDevice;
+
+// Where something is called; known in emulation only.
+struct Where {
+  __host__ __device__ static constexpr Where current() { return {}; }
+};
+#else
+inline constexpr Target kTarget = Target::kEmulated;
+#endif
+
+inline constexpr unsigned kAllLanes = 0xffffffffU;
+
+// A thread's number in its block, x fastest; its warp, and its place there.
+__device__ inline unsigned thread_rank() {
+  return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+}
+__device__ inline unsigned lane_id() {
+  return thread_rank() % 32;
+}
+__device__ inline unsigned warp_id() {
+  return thread_rank() / 32;
+}
+
+// Overlap of a kernel with the one before it on the stream (Launch::overlap_previous). The first
+// waits until all that the previous kernel has written is visible; the second lets the next kernel
+// begin, as far as it does not wait. Nothing where a device has no such thing; the emulator sees
+// to it that every thread waits.
+__device__ inline void wait_for_previous_kernel() {
+#ifndef __CUDACC__
+  emulator::Block::current().waited();
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+__device__ inline void allow_next_kernel() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+}  // namespace fvlm::FVLM_CUDA_TARGET

@@ -1,0 +1,125 @@
+// Order of work: what is put on one stream happens in that order while the host goes on; events
+// order streams among each other; a graph is work recorded once and then put on a stream as a
+// whole. Failures throw an Error that names the CUDA call, a kernel's at the next call that hears
+// of them.
+//
+// In emulation the work is done at once, on the calling thread, and a graph is a list of closures.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include "kernels/cuda/primitives/target.hpp"
+
+struct CUstream_st;
+struct CUevent_st;
+struct CUgraphExec_st;
+
+namespace fvlm {
+
+namespace emulator {
+struct Mark;
+struct Queue;
+struct Recording;
+}  // namespace emulator
+
+template <Target target>
+class Event;
+template <Target target>
+class Graph;
+
+template <Target target>
+class Stream {
+ public:
+  using Handle = std::conditional_t<target == Target::kDevice, CUstream_st*, emulator::Queue*>;
+
+  Stream();
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // Host memory should be pinned, and must live and stay unchanged until the copy is done.
+  void copy_to_device(void* to, const void* from, std::size_t bytes);
+  void copy_to_host(void* to, const void* from, std::size_t bytes);
+  void copy_on_device(void* to, const void* from, std::size_t bytes);
+  void fill(void* to, unsigned char byte, std::size_t bytes);
+
+  // Marks this place with the event.
+  void record(Event<target>& event);
+  // What follows here begins after the place that the event marks.
+  void wait(const Event<target>& event);
+  // The host waits for all that is on the stream.
+  void synchronize();
+
+  Handle handle() const { return handle_; }
+
+ private:
+  friend class Graph<target>;
+  void begin_capture();
+  typename Graph<target>::Handle end_capture();
+  void drop_capture() noexcept;
+
+  Handle handle_;
+};
+
+template <Target target>
+class Event {
+ public:
+  using Handle = std::conditional_t<target == Target::kDevice, CUevent_st*, emulator::Mark*>;
+
+  Event();
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  // The host waits until the place recorded last has been reached.
+  void synchronize();
+  bool reached() const;
+  // Milliseconds between two places that have been reached.
+  float since(const Event& earlier) const;
+
+ private:
+  friend class Stream<target>;
+  Handle handle_;
+};
+
+template <Target target>
+class Graph {
+ public:
+  using Handle =
+      std::conditional_t<target == Target::kDevice, CUgraphExec_st*, emulator::Recording*>;
+
+  Graph() = default;
+  ~Graph() { release(); }
+  Graph(Graph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Graph& operator=(Graph&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+
+  // Records what work() puts on the stream, and on others that wait for its events, instead of
+  // doing it. Arguments of kernels and copies are kept as they are now.
+  template <class F>
+  static Graph capture(Stream<target>& stream, F&& work) {
+    stream.begin_capture();
+    try {
+      std::forward<F>(work)();
+    } catch (...) {
+      stream.drop_capture();
+      throw;
+    }
+    return Graph(stream.end_capture());
+  }
+
+  void launch(Stream<target>& stream) const;
+  explicit operator bool() const { return handle_ != nullptr; }
+
+ private:
+  explicit Graph(Handle handle) : handle_(handle) {}
+  void release() noexcept;
+
+  Handle handle_ = nullptr;
+};
+
+}  // namespace fvlm

@@ -1,0 +1,173 @@
+// Runs thread blocks on the calling OS thread. Each thread of the block runs on a fiber until it
+// must wait for others; then the next one that can go on does. A thread that never waits costs no
+// switch: its fiber goes on with the next thread. Even blocks run their threads from the last to
+// the first and odd ones from the first to the last, so that a missing barrier shows in one order
+// or the other.
+//
+// What cannot go on is an error that names the kernel, the block and where its threads are: threads
+// that wait for each other, lanes of a warp that call different functions, threads at different
+// barriers. A thread's end counts as arriving wherever it is missing, as on a device.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/emulator/copy_queue.hpp"
+#include "kernels/emulator/shared_memory.hpp"
+
+namespace fvlm::emulator {
+
+class Fiber;
+
+inline constexpr unsigned kWarp = 32;
+inline constexpr unsigned kMaxThreads = 1024;
+
+struct Index3 {
+  unsigned x = 0;
+  unsigned y = 0;
+  unsigned z = 0;
+};
+
+// What is launched.
+struct Grid {
+  std::string_view kernel;
+  Index3 blocks;
+  Index3 threads;
+  std::size_t shared_bytes = 0;  // dynamic
+  // Every thread must call waited(): else it may read what the last kernel has yet to write, and
+  // the next kernel begin before that has ended.
+  bool must_wait = false;
+};
+
+// What every thread does: call(data).
+struct Body {
+  void (*call)(const void* data);
+  const void* data;
+};
+
+// A function of this layer that a thread has called, and from which line.
+struct Site {
+  const char* function = "";
+  std::source_location where{};
+};
+
+// The lanes of a warp that have met, and what each brought along; null for others.
+struct Lanes {
+  std::uint32_t present = 0;
+  std::array<void*, kWarp> arguments{};
+};
+
+struct Thread {
+  Index3 index;
+  Fiber* fiber = nullptr;
+  CopyQueue copies;
+  bool waited = false;  // for the kernel before
+  // What it waits for, if it does.
+  Site site;
+  std::uint32_t mask = 0;
+  void (*complete)(const Lanes&) = nullptr;
+  void* argument = nullptr;
+};
+
+class Block {
+ public:
+  Block();
+  ~Block();
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  // The one of the calling OS thread.
+  static Block& current();
+
+  // Runs one block to its end. Throws what a thread has thrown first.
+  void run(const Grid& grid, Index3 block, Body body);
+
+  // For the threads of the block that runs -------------------------------------------------------
+  Thread& thread() { return *running_; }
+  unsigned thread_rank() const { return static_cast<unsigned>(running_ - threads_.data()); }
+  SharedMemory& shared() { return shared_; }
+  const Grid& grid() const { return *grid_; }
+
+  // The running thread waits for the kernel before this one, which has ended here.
+  void waited() { running_->waited = true; }
+  // Waits for all threads that have not ended.
+  void barrier(const Site& site);
+  // Waits for the lanes of `mask` that have not ended; the last one calls complete() for all. They
+  // may read and write each other's arguments there.
+  void meet(std::uint32_t mask, const Site& site, void (*complete)(const Lanes&), void* argument);
+  // Throws an Error about the running thread.
+  [[noreturn]] void fail(const Site& site, const std::string& problem) const;
+
+ private:
+  struct Warp {  // one bit a lane
+    std::uint32_t live = 0;
+    std::uint32_t at_barrier = 0;
+    std::uint32_t meeting = 0;
+    std::uint32_t ready = 0;
+  };
+  struct Abandoned {};  // unwinds the threads of a block that has failed
+
+  static void fiber_entry();
+  void work();
+  template <class F>
+  void guarded(F&& function);
+  void begin(unsigned rank);
+  void settle(Warp& warp);
+  bool try_complete(Warp& warp, std::uint32_t mask);
+  void release_barrier();
+  void suspend();
+  void abandon();
+  void make_ready(Warp& warp, std::uint32_t lanes);
+  std::size_t next_of(std::uint32_t set) const;
+  Warp& next_warp();
+  Thread& take_ready(Warp& warp);
+  Fiber& take_fiber();
+  bool unstarted() const { return started_ < count_; }
+  [[noreturn]] void fail_deadlock() const;
+  Warp& warp_of(const Thread& thread);
+  std::uint32_t bit_of(const Thread& thread) const;
+
+  const Grid* grid_ = nullptr;
+  Index3 block_{};
+  Body body_{};
+  bool backwards_ = false;
+  bool abandoned_ = false;
+  std::exception_ptr error_{};
+
+  std::vector<Thread> threads_{};  // of the largest block so far
+  std::array<Warp, kMaxThreads / kWarp> warps_{};
+  std::uint32_t ready_warps_ = 0;
+  unsigned count_ = 0;       // threads of this block
+  unsigned started_ = 0;     // of them
+  unsigned live_ = 0;        // that have not ended
+  unsigned at_barrier_ = 0;  // that wait there
+  Site barrier_{};           // of those
+  Thread* running_ = nullptr;
+
+  SharedMemory shared_{};
+  std::unique_ptr<Fiber> home_;                   // of run()
+  std::vector<std::unique_ptr<Fiber>> fibers_{};  // destroyed first: they end there
+  std::vector<Fiber*> idle_{};
+};
+
+// Runs all blocks, on all cores if that pays. Throws the Error of a block that fails.
+void run_grid(const Grid& grid, Body body);
+
+}  // namespace fvlm::emulator
+
+// What CUDA calls them, for kernels.
+namespace fvlm::emulated {
+
+inline constinit thread_local emulator::Index3 threadIdx{};
+inline constinit thread_local emulator::Index3 blockIdx{};
+inline constinit thread_local emulator::Index3 blockDim{};
+inline constinit thread_local emulator::Index3 gridDim{};
+
+}  // namespace fvlm::emulated

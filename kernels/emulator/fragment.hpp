@@ -1,0 +1,108 @@
+// What mma and ldmatrix do once all lanes of a warp have met: the layouts of ../fragment.hpp, spelt
+// out element by element.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/emulator/block.hpp"
+
+namespace fvlm::emulator {
+
+// One lane's operands.
+struct Mma {
+  const std::uint32_t* a;  // [4]
+  const std::uint32_t* b;  // [2]
+  float* c;                // [4]
+};
+
+// The two elements of a register.
+template <class E>
+struct Pair {
+  float first;
+  float second;
+
+  explicit Pair(std::uint32_t bits)
+      : first(to_float(bits & 0xffffU)), second(to_float(bits >> 16)) {}
+
+  static float to_float(std::uint32_t bits) {
+    E element;
+    element.bits = static_cast<std::uint16_t>(bits);
+    return static_cast<float>(element);
+  }
+};
+
+// c = a b. Its arrays are whole and local to multiply(): checks of each access would find nothing
+// and take most of a test's time.
+__attribute__((no_sanitize("address", "undefined"))) inline void multiply_arrays(
+    const float (&a)[16][16], const float (&b)[16][8], float (&c)[16][8]) {
+  for (int r = 0; r < 16; ++r) {
+    float sums[8] = {};
+    for (int k = 0; k < 16; ++k) {
+      for (int n = 0; n < 8; ++n) sums[n] += a[r][k] * b[k][n];
+    }
+    for (int n = 0; n < 8; ++n) c[r][n] = sums[n];
+  }
+}
+
+template <class E>
+void multiply(const Lanes& lanes) {
+  float a[16][16] = {};
+  float b[16][8] = {};
+  float c[16][8];
+  for (unsigned lane = 0; lane < kWarp; ++lane) {
+    if (lanes.arguments[lane] == nullptr) continue;  // has ended: nobody may rely on what comes out
+    const Mma& mma = *static_cast<const Mma*>(lanes.arguments[lane]);
+    const unsigned g = lane / 4;
+    const unsigned t = lane % 4;
+    for (unsigned i = 0; i < 4; ++i) {
+      const Pair<E> pair(mma.a[i]);
+      float* const to = &a[g + i % 2 * 8][2 * t + i / 2 * 8];
+      to[0] = pair.first;
+      to[1] = pair.second;
+    }
+    for (unsigned i = 0; i < 2; ++i) {
+      const Pair<E> pair(mma.b[i]);
+      b[2 * t + 8 * i][g] = pair.first;
+      b[2 * t + 8 * i + 1][g] = pair.second;
+    }
+  }
+  multiply_arrays(a, b, c);
+  for (unsigned lane = 0; lane < kWarp; ++lane) {
+    if (lanes.arguments[lane] == nullptr) continue;
+    const Mma& mma = *static_cast<const Mma*>(lanes.arguments[lane]);
+    for (unsigned i = 0; i < 4; ++i) mma.c[i] += c[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
+  }
+}
+
+struct LoadMatrix {
+  const void* row;
+  std::uint32_t* reg;  // [n]
+};
+
+template <int n, bool transposed>
+void load_matrix(const Lanes& lanes) {
+  std::uint16_t matrix[n][8][8];
+  for (std::size_t i = 0; i < std::size_t{8} * n; ++i) {
+    const auto* const from = static_cast<const LoadMatrix*>(lanes.arguments[i]);
+    if (from == nullptr) {
+      std::memset(matrix[i / 8][i % 8], 0xFF, 16);
+    } else {
+      std::memcpy(matrix[i / 8][i % 8], from->row, 16);
+    }
+  }
+  for (unsigned lane = 0; lane < kWarp; ++lane) {
+    if (lanes.arguments[lane] == nullptr) continue;
+    const LoadMatrix& to = *static_cast<const LoadMatrix*>(lanes.arguments[lane]);
+    const unsigned g = lane / 4;
+    const unsigned t = lane % 4;
+    for (unsigned i = 0; i < n; ++i) {
+      const std::uint32_t first = transposed ? matrix[i][2 * t][g] : matrix[i][g][2 * t];
+      const std::uint32_t second = transposed ? matrix[i][2 * t + 1][g] : matrix[i][g][2 * t + 1];
+      to.reg[i] = first | second << 16;
+    }
+  }
+}
+
+}  // namespace fvlm::emulator

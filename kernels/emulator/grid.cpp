@@ -1,0 +1,70 @@
+// A grid's blocks, each run to its end: they must not wait for each other, as they must not on a
+// device. The calling thread begins alone, and other cores join in what takes longer: most launches
+// of a test are shorter than waking threads is on a busy machine.
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+
+#include "fvlm/core/error.hpp"
+#include "kernels/emulator/block.hpp"
+
+namespace fvlm::emulator {
+namespace {
+
+void check_limits(const Grid& grid) {
+  const std::uint64_t threads = std::uint64_t{grid.threads.x} * grid.threads.y * grid.threads.z;
+  if (threads == 0 || threads > kMaxThreads || grid.threads.z > 64) {
+    throw Error("{}: a block of {} x {} x {} threads; 1024 are possible, 64 in z", grid.kernel,
+                grid.threads.x, grid.threads.y, grid.threads.z);
+  }
+  if (grid.blocks.x > 0x7fffffff || grid.blocks.y > 0xffff || grid.blocks.z > 0xffff) {
+    throw Error("{}: {} x {} x {} blocks; 2^31 - 1, 65535 and 65535 are possible", grid.kernel,
+                grid.blocks.x, grid.blocks.y, grid.blocks.z);
+  }
+  if (grid.shared_bytes > SharedMemory::kCapacity) {
+    throw Error("{}: {} bytes of shared memory; {} are possible", grid.kernel, grid.shared_bytes,
+                SharedMemory::kCapacity);
+  }
+}
+
+}  // namespace
+
+void run_grid(const Grid& grid, Body body) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds kAlone(2);
+  check_limits(grid);
+  const Index3& size = grid.blocks;
+  const auto blocks = static_cast<std::int64_t>(std::uint64_t{size.x} * size.y * size.z);
+  const auto run = [&](std::int64_t b) {
+    const auto x = static_cast<unsigned>(b % size.x);
+    const auto y = static_cast<unsigned>(b / size.x % size.y);
+    const auto z = static_cast<unsigned>(b / size.x / size.y);
+    Block::current().run(grid, {x, y, z}, body);
+  };
+  std::int64_t first = 0;
+  for (const auto start = Clock::now(); first < blocks && Clock::now() - start < kAlone; ++first) {
+    run(first);
+  }
+
+  std::exception_ptr error;
+  std::int64_t failed = blocks;  // the first that did
+  std::atomic<bool> stop = false;
+#pragma omp parallel for schedule(dynamic) if (first + 1 < blocks)
+  for (std::int64_t b = first; b < blocks; ++b) {
+    if (stop.load(std::memory_order_relaxed)) continue;
+    try {
+      run(b);
+    } catch (...) {
+      stop = true;
+#pragma omp critical(fvlm_emulator_error)
+      if (b < failed) {
+        failed = b;
+        error = std::current_exception();
+      }
+    }
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace fvlm::emulator

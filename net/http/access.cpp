@@ -1,0 +1,97 @@
+#include "net/http/access.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "net/http/address.hpp"
+
+namespace fvlm::net {
+namespace {
+
+bool is_this_machine(std::string_view host) {
+  const auto address = parse_address(host);
+  return host == "localhost" || (address && is_loopback(*address));
+}
+
+// Origins of web sites however they are spelled, others (of an extension, say) as they are.
+bool is_listed(std::string_view origin, const std::vector<std::string>& allowed) {
+  const auto asked = parse_origin(origin);
+  return std::any_of(allowed.begin(), allowed.end(), [&](const std::string& each) {
+    const auto listed = parse_origin(each);
+    if (!asked || !listed) return each == origin;
+    return listed->secure == asked->secure && is_same(*asked, listed->authority);
+  });
+}
+
+Caller page_at(std::string_view origin, const HttpRequest& request,
+               const std::vector<std::string>& allowed) {
+  const auto page = parse_origin(origin);
+  const auto host = parse_authority(request.host);
+  // Whoever sits between could serve a page without TLS, and under the same name.
+  const bool trusted = page && (page->secure || !request.secure);
+  if (trusted && host && is_same(*page, *host)) return Caller::kOwn;
+  return is_listed(origin, allowed) ? Caller::kAllowed : Caller::kForeign;
+}
+
+// "https://example.org/a/page" -> "https://example.org".
+std::string_view origin_of(std::string_view url) {
+  const std::size_t host = url.find("://");
+  return host == url.npos ? url : url.substr(0, url.find('/', host + 3));
+}
+
+// A user has followed a link: what comes is shown, and the page it was on learns nothing of it.
+bool is_navigation(const HttpRequest& request) {
+  return request.fetch_mode == "navigate" && request.fetch_dest == "document" &&
+         request.fetch_user == "?1";
+}
+
+}  // namespace
+
+bool is_loopback(std::string_view host) {
+  const auto authority = parse_authority(host);
+  return is_this_machine(authority && authority->port == 0 ? authority->host : host);
+}
+
+bool names_loopback(std::string_view host_header) {
+  const auto authority = parse_authority(host_header);
+  return authority && is_this_machine(authority->host);
+}
+
+Caller caller_of(const HttpRequest& request, const std::vector<std::string>& allowed) {
+  if (!request.origin.empty()) return page_at(request.origin, request, allowed);
+  const std::string_view referring = origin_of(request.referer);
+  if (!request.fetch_site.empty()) {
+    const bool own = request.fetch_site == "same-origin" || request.fetch_site == "none";
+    if (own || is_navigation(request)) return Caller::kOwn;
+    return is_listed(referring, allowed) ? Caller::kAllowed : Caller::kForeign;
+  }
+  return referring.empty() ? Caller::kOwn : page_at(referring, request, allowed);
+}
+
+std::optional<std::string> wrong_origin(const std::vector<std::string>& allowed) {
+  const auto wrong = std::find_if(allowed.begin(), allowed.end(), [](const std::string& each) {
+    return each.starts_with("http") && !parse_origin(each);
+  });
+  if (wrong == allowed.end()) return std::nullopt;
+  return "--allow-origin " + *wrong + ": expected a site without a path, as https://example.org";
+}
+
+HttpResponse readable_by(const std::string& origin, HttpResponse response) {
+  response.headers.emplace_back("Cross-Origin-Resource-Policy", "same-origin");
+  if (!origin.empty()) {
+    response.headers.emplace_back("Access-Control-Allow-Origin", origin);
+    response.headers.emplace_back("Vary", "Origin");
+  }
+  return response;
+}
+
+HttpResponse preflight_response() {
+  return {204,
+          "text/plain; charset=utf-8",
+          {},
+          {{"Access-Control-Allow-Methods", "GET, POST"},
+           {"Access-Control-Allow-Headers", "Authorization, Content-Type"},
+           {"Access-Control-Max-Age", "600"}}};
+}
+
+}  // namespace fvlm::net

@@ -1,0 +1,67 @@
+// What the server's and the camera page's connections have in common: who is there, and what is
+// asked. C++17, like everything that includes websocketpp.
+#pragma once
+
+#include <string>
+#include <system_error>
+#include <utility>
+#include <websocketpp/common/connection_hdl.hpp>
+
+#include "net/http/address.hpp"
+#include "net/http/connection_limits.hpp"
+#include "net/http/http.hpp"
+
+namespace fvlm::net {
+
+// A request without its body.
+template <class Connection>
+HttpRequest request_of(const Connection& connection) {
+  const auto& headers = connection.get_request();
+  const std::string& target = headers.get_uri();
+  HttpRequest request;
+  request.method = headers.get_method();
+  request.path = target.substr(0, target.find('?'));
+  request.host = headers.get_header("Host");
+  request.origin = headers.get_header("Origin");
+  request.referer = headers.get_header("Referer");
+  request.fetch_site = headers.get_header("Sec-Fetch-Site");
+  request.fetch_mode = headers.get_header("Sec-Fetch-Mode");
+  request.fetch_dest = headers.get_header("Sec-Fetch-Dest");
+  request.fetch_user = headers.get_header("Sec-Fetch-User");
+  request.authorization = headers.get_header("Authorization");
+  request.peer = connection.get_remote_endpoint();
+  request.client = connection.client;
+  request.secure = connection.is_secure();
+  return request;
+}
+
+// Of the other side; empty if that is gone.
+template <class Connection>
+std::string client_of(Connection& connection) {
+  std::error_code error;
+  const auto endpoint = connection.get_raw_socket().remote_endpoint(error);
+  return error ? "" : client_of(endpoint.address().to_string());
+}
+
+template <class Connection>
+void cut(Connection& connection) {
+  std::error_code ignored;  // it is closed
+  connection.get_raw_socket().close(ignored);
+}
+
+// Gives a connection that has just come a place among all, or cuts it. It may be cut later, too, in
+// favour of another.
+template <class Server>
+void admit(Server& server, const websocketpp::connection_hdl& handle, ConnectionLimits& limits) {
+  const auto connection = server.get_con_from_hdl(handle);
+  connection->client = client_of(*connection);
+  auto place =
+      limits.take(connection->client, [&server, handle] { cut(*server.get_con_from_hdl(handle)); });
+  if (place) {
+    connection->place = *std::move(place);
+  } else {
+    cut(*connection);
+  }
+}
+
+}  // namespace fvlm::net

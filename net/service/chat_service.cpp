@@ -1,0 +1,307 @@
+#include "net/service/chat_service.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <iterator>
+#include <random>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "net/http/access.hpp"
+#include "net/http/one_line.hpp"
+
+namespace fvlm::net {
+namespace {
+
+constexpr std::string_view kModels = "/v1/models";
+constexpr std::string_view kChat = "/v1/chat/completions";
+
+std::int64_t now_in_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+ApiError busy_error(const std::string& why) {
+  return {.status = 429, .message = why, .type = "rate_limit_error", .code = "busy"};
+}
+
+ApiError model_not_found(const std::string& asked, const std::string& served) {
+  return {.status = 404,
+          .message = fmt::format("there is no model \"{}\" here, only \"{}\"",
+                                 one_line(asked, kLongestQuote), served),
+          .param = "model",
+          .code = "model_not_found"};
+}
+
+HttpResponse wrong_method(const HttpRequest& request, const char* allowed) {
+  HttpResponse response = error_response(
+      {.status = 405,
+       .message = fmt::format("{} is for {}, not {}", one_line(request.path, kLongestQuote),
+                              allowed, one_line(request.method, kLongestQuote)),
+       .code = "method_not_allowed"});
+  response.headers.emplace_back("Allow", allowed);
+  return response;
+}
+
+}  // namespace
+
+ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
+                         PicturePool& pictures, Metrics& metrics, Log log, ChatOptions options)
+    : engine_(engine),
+      transport_(transport),
+      inbox_(std::move(inbox)),
+      pictures_(pictures),
+      metrics_(metrics),
+      log_(std::move(log)),
+      options_(std::move(options)),
+      addresses_(share_of(options_.max_chats, options_.max_chats_per_address)),
+      started_(now_in_seconds()),
+      id_prefix_(fmt::format("chatcmpl-{:08x}", std::random_device()())),
+      readers_(options_.readers) {
+  if (options_.model.empty()) options_.model = engine_.info().model;
+}
+
+ChatService::~ChatService() {
+  readers_.stop();
+  while (!chats_.empty()) abandon(chats_.begin()->first);
+}
+
+std::optional<HttpResponse> ChatService::answer(ExchangeId id, HttpRequest request) {
+  if (request.path == kChat) {
+    if (request.method != "POST") return wrong_method(request, "POST");
+    return begin(id, std::move(request));
+  }
+  if (auto models = answer_models(request)) return models;
+  return error_response(
+      {.status = 404,
+       .message = fmt::format("{} is not served here, only {} and {}",
+                              one_line(request.path, kLongestQuote), kModels, kChat),
+       .code = "not_found"});
+}
+
+std::optional<HttpResponse> ChatService::answer_models(const HttpRequest& request) const {
+  std::string_view rest = request.path;
+  if (!rest.starts_with(kModels)) return std::nullopt;
+  rest.remove_prefix(kModels.size());
+  if (!rest.empty() && rest.front() != '/') return std::nullopt;
+  if (request.method != "GET" && request.method != "HEAD") return wrong_method(request, "GET");
+  if (rest.empty()) {
+    return HttpResponse{200, "application/json", write_models(options_.model, started_), {}};
+  }
+  const std::string asked(rest.substr(1));
+  if (asked != options_.model) return error_response(model_not_found(asked, options_.model));
+  return HttpResponse{200, "application/json", write_model(options_.model, started_), {}};
+}
+
+std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest request) {
+  if (draining_) {
+    metrics_.end_chat("stopping");
+    return error_response({.status = 503,
+                           .message = "the server is stopping",
+                           .type = "server_error",
+                           .code = "stopping"});
+  }
+  if (chats_.size() >= options_.max_chats) {
+    metrics_.end_chat("busy");
+    return error_response(busy_error("too many chats at a time"));
+  }
+  const auto place = addresses_.take(request.client);
+  if (!place) {
+    metrics_.end_chat("busy");
+    return error_response(busy_error("too many chats of your address at a time"));
+  }
+  log_(LogLevel::kInfo, fmt::format("📥 {} chat {} 📊 {:.1f} KB", request.peer, id,
+                                    static_cast<double>(request.body.size()) / 1000));
+  const auto body = std::make_shared<const std::string>(std::move(request.body));
+  chats_.emplace(
+      id, Chat{.peer = request.peer, .origin = request.origin, .place = *place, .body = body});
+  readers_.put([this, id, body = Body(body)] { read(id, body); });
+  return std::nullopt;
+}
+
+void ChatService::read(ExchangeId id, const Body& body) {
+  auto text = body.lock();
+  if (!text) return;
+  auto read = read_chat_request(*text);
+  text.reset();
+  if (const auto* error = std::get_if<ApiError>(&read)) return refuse(id, *error);
+  auto& chat = std::get<ChatRequest>(read);
+  if (chat.model != options_.model) {
+    return refuse(id, model_not_found(chat.model, options_.model));
+  }
+  std::vector<std::string> files;
+  for (ChatTurn& turn : chat.turns) {
+    for (std::string& file : turn.images) files.push_back(std::move(file));
+  }
+  pictures_.prepare(std::move(files), [this, id, body, chat = std::move(chat)](
+                                          PicturePool::Prepared prepared) mutable {
+    readers_.put(
+        [this, id, body, chat = std::move(chat), prepared = std::move(prepared)]() mutable {
+          if (!body.expired()) submit(id, chat, std::move(prepared));
+        });
+  });
+}
+
+void ChatService::refuse(ExchangeId id, ApiError error) {
+  inbox_->post([this, id, error = std::move(error)] { fail(id, error); });
+}
+
+void ChatService::submit(ExchangeId id, const ChatRequest& chat, PicturePool::Prepared prepared) {
+  try {
+    if (const auto* error = std::get_if<std::exception_ptr>(&prepared)) {
+      std::rethrow_exception(*error);
+    }
+    auto& pictures = std::get<std::vector<Picture>>(prepared);
+    const auto damaged = std::count_if(pictures.begin(), pictures.end(),
+                                       [](const Picture& p) { return p.warnings > 0; });
+    Request request = make_request(id, chat, std::move(pictures));
+    inbox_->post(
+        [this, id,
+         settings = ChatRequest{
+             .stop = chat.stop, .stream = chat.stream, .include_usage = chat.include_usage}] {
+          accept(id, settings);
+        });
+    if (damaged > 0) {
+      inbox_->post([this, id, damaged] {
+        metrics_.add_damaged_pictures(damaged);
+        log_(LogLevel::kWarning, fmt::format("⚠️ chat {}: {} damaged pictures", id, damaged));
+      });
+    }
+    const RequestId number = engine_.submit(std::move(request));
+    inbox_->post([this, id, number] { on_submitted(id, number); });
+  } catch (const Busy& busy) {
+    refuse(id, busy_error(busy.what()));
+  } catch (const std::exception& error) {
+    refuse(id, {.message = error.what(), .param = "messages"});
+  }
+}
+
+// `pictures` are those of all turns, in their order.
+Request ChatService::make_request(ExchangeId id, const ChatRequest& chat,
+                                  std::vector<Picture> pictures) {
+  Request request;
+  auto next = std::make_move_iterator(pictures.begin());
+  for (const ChatTurn& turn : chat.turns) {
+    const auto end = next + std::ssize(turn.images);
+    request.conversation.push_back(
+        {.role = turn.role, .text = turn.text, .images = std::vector<Picture>(next, end)});
+    next = end;
+  }
+  request.sampling = chat.sampling;
+  request.sampling.max_new_tokens = std::min(chat.sampling.max_new_tokens, options_.max_new_tokens);
+  request.on_text = [this, inbox = inbox_, id](std::string_view text) {
+    inbox->post([this, id, piece = std::string(text)] { on_text(id, piece); });
+  };
+  request.on_done = [this, inbox = inbox_, id](const Result& result) {
+    inbox->post([this, id, result] { on_done(id, result); });
+  };
+  return request;
+}
+
+void ChatService::accept(ExchangeId id, const ChatRequest& request) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) return;
+  Chat& chat = known->second;
+  chat.body.reset();
+  chat.answer = {.id = fmt::format("{}{:08x}", id_prefix_, id),
+                 .model = options_.model,
+                 .created = now_in_seconds(),
+                 .include_usage = request.include_usage};
+  chat.stream = request.stream;
+  chat.stop = StopFilter(request.stop);
+}
+
+void ChatService::on_submitted(ExchangeId id, RequestId request) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) {
+    engine_.cancel(request);  // its client is gone, or it has ended already
+  } else {
+    known->second.request = request;
+  }
+}
+
+void ChatService::abandon(ExchangeId id) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) return;
+  if (known->second.request) engine_.cancel(*known->second.request);
+  metrics_.end_chat("abandoned");
+  log_(LogLevel::kInfo, fmt::format("🔌 {} left chat {}", known->second.peer, id));
+  chats_.erase(known);
+}
+
+void ChatService::on_text(ExchangeId id, const std::string& text) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) return;
+  Chat& chat = known->second;
+  if (chat.stop.stopped()) return;
+  say(id, chat, chat.stop.add(text));
+  // The work ends, and on_done with it.
+  if (chat.stop.stopped() && chat.request) engine_.cancel(*chat.request);
+}
+
+void ChatService::say(ExchangeId id, Chat& chat, const std::string& text) {
+  chat.text += text;
+  if (!chat.stream) return;
+  if (!std::exchange(chat.begun, true)) {
+    transport_.respond(
+        id,
+        readable_by(chat.origin, {200,
+                                  "text/event-stream; charset=utf-8",
+                                  first_event(chat.answer),
+                                  {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}}),
+        true);
+  }
+  if (!text.empty()) transport_.add_to_response(id, text_event(chat.answer, text));
+}
+
+void ChatService::on_done(ExchangeId id, const Result& result) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) return;
+  Chat& chat = known->second;
+  const bool stopped = chat.stop.stopped();
+  if (result.outcome == Outcome::kFailed || (result.outcome == Outcome::kCancelled && !stopped)) {
+    fail(id, {.status = 500, .message = result.error, .type = "server_error", .code = "failed"});
+    return;
+  }
+  say(id, chat, chat.stop.finish());
+  metrics_.add(result.statistics);
+  finish(id, chat, !stopped && result.outcome == Outcome::kLength ? "length" : "stop",
+         result.statistics);
+  chats_.erase(known);
+}
+
+void ChatService::finish(ExchangeId id, const Chat& chat, const char* finish_reason,
+                         const Statistics& statistics) {
+  metrics_.end_chat("answered");
+  log_(LogLevel::kInfo, fmt::format("📤 {} chat {} ✨ {:.0f} ms: {}", chat.peer, id,
+                                    1000 * statistics.total_s, chat.text));
+  if (chat.stream) {
+    transport_.add_to_response(id, last_events(chat.answer, finish_reason, statistics));
+    transport_.finish_response(id);
+  } else {
+    const std::string body = write_answer(chat.answer, chat.text, finish_reason, statistics);
+    transport_.respond(id, readable_by(chat.origin, {200, "application/json", body, {}}));
+  }
+}
+
+void ChatService::fail(ExchangeId id, const ApiError& error) {
+  const auto known = chats_.find(id);
+  if (known == chats_.end()) return;
+  metrics_.end_chat(error.code.empty() ? "bad_request" : error.code);
+  log_(LogLevel::kError, fmt::format("❌ {} chat {}: {}", known->second.peer, id, error.message));
+  if (known->second.begun) {
+    transport_.add_to_response(id, error_event(error));
+    transport_.finish_response(id);
+  } else {
+    transport_.respond(id, readable_by(known->second.origin, error_response(error)));
+  }
+  chats_.erase(known);
+}
+
+}  // namespace fvlm::net

@@ -1,0 +1,293 @@
+#include "net/service/live_service.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <iterator>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace fvlm::net {
+namespace {
+
+double milliseconds(std::chrono::steady_clock::duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
+
+}  // namespace
+
+LiveService::LiveService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
+                         PicturePool& pictures, Metrics& metrics, Log log, LiveOptions options)
+    : engine_(engine),
+      transport_(transport),
+      inbox_(std::move(inbox)),
+      pictures_(pictures),
+      metrics_(metrics),
+      log_(std::move(log)),
+      options_(std::move(options)),
+      frames_(options_.max_waiting_frames_per_address),
+      bytes_(share_of(options_.max_waiting_bytes, options_.max_waiting_bytes_per_address)) {}
+
+LiveService::~LiveService() {
+  while (!clients_.empty()) close(clients_.begin()->first);
+}
+
+std::int64_t LiveService::waiting() const {
+  std::int64_t count = 0;
+  for (const auto& [id, client] : clients_) count += std::ssize(client.waiting);
+  return count;
+}
+
+std::int64_t LiveService::running() const {
+  return std::count_if(clients_.begin(), clients_.end(),
+                       [](const auto& entry) { return entry.second.current.has_value(); });
+}
+
+void LiveService::open(ConnectionId id, const HttpRequest& request) {
+  clients_.emplace(id, Client{.peer = request.peer,
+                              .address = request.client,
+                              .prompt = options_.prompt,
+                              .max_new_tokens = options_.max_new_tokens,
+                              .unchanged_below = options_.unchanged_below});
+  log_(LogLevel::kInfo, fmt::format("🔌 {} connected, {} in all", request.peer, clients_.size()));
+}
+
+void LiveService::close(ConnectionId id) {
+  const auto known = clients_.find(id);
+  if (known == clients_.end()) return;
+  Client& client = known->second;
+  if (client.current && client.current->request) engine_.cancel(*client.current->request);
+  engine_.end_live(id);
+  metrics_.end_frame("abandoned",
+                     std::ssize(take_waiting(client)) + (client.current.has_value() ? 1 : 0));
+  log_(LogLevel::kInfo,
+       fmt::format("🔌 {} disconnected after {} frames", client.peer, client.frames));
+  clients_.erase(known);
+}
+
+void LiveService::receive(ConnectionId id, std::string payload, bool binary) {
+  const auto known = clients_.find(id);
+  if (known == clients_.end()) return;
+  if (binary) {
+    take_frame(id, known->second, std::move(payload));
+  } else {
+    take_text(id, known->second, payload);
+  }
+}
+
+void LiveService::take_text(ConnectionId id, Client& client, const std::string& text) {
+  const ClientMessage message = read_client_message(text);
+  if (const auto* settings = std::get_if<Configure>(&message)) {
+    configure(id, client, *settings);
+  } else if (std::holds_alternative<Cancel>(message)) {
+    cancel(id, client);
+  } else {
+    transport_.send(id, write_error("bad_message", std::get<Unreadable>(message).why, {}));
+  }
+}
+
+void LiveService::configure(ConnectionId id, Client& client, const Configure& message) {
+  Sampling sampling;
+  sampling.temperature = message.temperature.value_or(client.temperature);
+  sampling.max_new_tokens = message.max_new_tokens.value_or(client.max_new_tokens);
+  if (const std::string problem = sampling.problem(); !problem.empty()) {
+    transport_.send(id, write_error("bad_message", problem, {}));
+    return;
+  }
+  client.configured = true;
+  client.temperature = sampling.temperature;
+  client.max_new_tokens = std::min(sampling.max_new_tokens, options_.max_new_tokens);
+  client.prompt = message.prompt.value_or(client.prompt);
+  client.stream = message.stream.value_or(client.stream);
+  client.unchanged_below = message.unchanged_below.value_or(client.unchanged_below);
+  client.request_id = message.request_id.value_or(client.request_id);
+}
+
+void LiveService::cancel(ConnectionId id, Client& client) {
+  for (const Frame& frame : take_waiting(client)) {
+    fail(id, frame.id, "cancelled", "cancelled before its turn");
+  }
+  if (!client.current) return;
+  if (client.current->request) {
+    engine_.cancel(*client.current->request);  // its end is answered when it comes
+  } else {
+    fail(id, std::exchange(client.current, std::nullopt)->frame_id, "cancelled", "cancelled");
+  }
+}
+
+std::deque<LiveService::Frame> LiveService::take_waiting(Client& client) {
+  for (const Frame& frame : client.waiting) waiting_bytes_ -= frame.file.size();
+  return std::exchange(client.waiting, {});
+}
+
+void LiveService::take_frame(ConnectionId id, Client& client, std::string file) {
+  metrics_.receive_frame();
+  const std::int64_t frame_id = ++client.frames;
+  log_(LogLevel::kInfo, fmt::format("📥 {} frame {} 📊 {:.1f} KB", client.peer, frame_id,
+                                    static_cast<double>(file.size()) / 1000));
+  if (client.configured) {
+    for (const Frame& frame : take_waiting(client)) {
+      metrics_.end_frame("skipped");
+      transport_.send(id, write_skipped(frame.id));
+    }
+  } else if (client.waiting.size() >= options_.max_waiting_frames) {
+    transport_.close(id, CloseReason::kPolicy, "frames come faster than they are answered");
+    return;
+  }
+  if (draining_) {
+    refuse(id, client, "stopping", "the server is stopping");
+    return;
+  }
+  if (waiting_bytes_ + file.size() > options_.max_waiting_bytes) {
+    refuse(id, client, "busy", "too many frames wait for their turn");
+    return;
+  }
+  const auto place = frames_.take(client.address);
+  const auto bytes = bytes_.take(client.address, file.size());
+  if (!place || !bytes) {
+    refuse(id, client, "busy", "too many frames of your address wait for their turn");
+    return;
+  }
+  waiting_bytes_ += file.size();
+  client.waiting.push_back({frame_id, std::move(file), Clock::now(), *place, *bytes});
+  begin_next(id, client);
+}
+
+void LiveService::refuse(ConnectionId id, const Client& client, const std::string& code,
+                         const std::string& why) {
+  const bool out_of_order = client.current || !client.waiting.empty();
+  if (client.configured || !out_of_order) {
+    fail(id, client.frames, code, why);
+  } else {
+    transport_.close(id, CloseReason::kOverload, why);
+  }
+}
+
+void LiveService::begin_next(ConnectionId id, Client& client) {
+  if (client.current || client.waiting.empty()) return;
+  Frame frame = std::move(client.waiting.front());
+  client.waiting.pop_front();
+  waiting_bytes_ -= frame.file.size();
+  client.current = Current{.frame_id = frame.id, .arrived = frame.arrived};
+  std::vector<std::string> files;
+  files.push_back(std::move(frame.file));
+  pictures_.prepare(std::move(files), [this, inbox = inbox_, id,
+                                       frame_id = frame.id](PicturePool::Prepared prepared) {
+    inbox->post([this, id, frame_id, prepared = std::move(prepared)]() mutable {
+      if (client_at(id, frame_id) != nullptr) on_prepared(id, frame_id, std::move(prepared));
+    });
+  });
+}
+
+void LiveService::on_prepared(ConnectionId id, std::int64_t frame_id,
+                              PicturePool::Prepared prepared) {
+  if (auto* pictures = std::get_if<std::vector<Picture>>(&prepared)) {
+    return describe(id, frame_id, std::move(*pictures));
+  }
+  clients_.at(id).current.reset();
+  try {
+    std::rethrow_exception(std::get<std::exception_ptr>(prepared));
+  } catch (const Busy& busy) {
+    fail(id, frame_id, "busy", busy.what());
+  } catch (const std::exception& error) {
+    fail(id, frame_id, "bad_image", error.what());
+  }
+}
+
+void LiveService::describe(ConnectionId id, std::int64_t frame_id, std::vector<Picture> pictures) {
+  Client& client = clients_.at(id);
+  client.current->warnings = pictures.front().warnings;
+  Request request;
+  request.conversation.push_back({Turn::Role::kUser, client.prompt, std::move(pictures)});
+  request.sampling.temperature = client.temperature;
+  request.sampling.max_new_tokens = client.max_new_tokens;
+  request.live =
+      LiveView{.id = id, .draft = options_.drafts, .unchanged_below = client.unchanged_below};
+  request.on_text = [this, inbox = inbox_, id, frame_id](std::string_view text) {
+    inbox->post([this, id, frame_id, piece = std::string(text)] { on_text(id, frame_id, piece); });
+  };
+  request.on_done = [this, inbox = inbox_, id, frame_id](const Result& result) {
+    inbox->post([this, id, frame_id, result] { on_done(id, frame_id, result); });
+  };
+  client.current->submitted = Clock::now();
+  try {
+    client.current->request = engine_.submit(std::move(request));
+    return;
+  } catch (const Busy& busy) {
+    client.current.reset();
+    fail(id, frame_id, "busy", busy.what());
+  } catch (const std::exception& error) {
+    client.current.reset();
+    fail(id, frame_id, "bad_request", error.what());
+  }
+}
+
+void LiveService::on_text(ConnectionId id, std::int64_t frame_id, const std::string& text) {
+  const Client* client = client_at(id, frame_id);
+  if (client != nullptr && client->stream) transport_.send(id, write_token(text, frame_id));
+}
+
+void LiveService::on_done(ConnectionId id, std::int64_t frame_id, const Result& result) {
+  Client* client = client_at(id, frame_id);
+  if (client == nullptr) return;
+  const Current current = *std::exchange(client->current, std::nullopt);
+  if (result.outcome == Outcome::kCancelled) {
+    fail(id, frame_id, "cancelled", "cancelled");
+  } else if (result.outcome == Outcome::kFailed) {
+    fail(id, frame_id, "failed", result.error);
+  } else {
+    send_description(id, *client, current, result);
+    metrics_.end_frame(result.unchanged ? "unchanged" : "described");
+    metrics_.add(result.statistics);
+    begin_next(id, *client);
+  }
+}
+
+void LiveService::send_description(ConnectionId id, const Client& client, const Current& current,
+                                   const Result& result) {
+  const double total_ms = milliseconds(Clock::now() - current.arrived);
+  Description description{.content = result.text, .time = std::chrono::system_clock::now()};
+  if (client.configured) {
+    description.details = {.frame_id = current.frame_id,
+                           .ttft_ms = milliseconds(current.submitted - current.arrived) +
+                                      1000 * result.statistics.ttft_s,
+                           .total_ms = total_ms,
+                           .tokens = result.statistics.new_tokens,
+                           .unchanged = result.unchanged,
+                           .request_id = client.request_id};
+  }
+  transport_.send(id, write_description(description));
+  if (current.warnings > 0) {
+    metrics_.add_damaged_pictures(1);
+    log_(LogLevel::kWarning, fmt::format("⚠️ {} frame {}: damaged in {} places", client.peer,
+                                         current.frame_id, current.warnings));
+  }
+  log_(LogLevel::kInfo, fmt::format("📤 {} frame {} ✨ {:.0f} ms: {}", client.peer, current.frame_id,
+                                    total_ms, result.text));
+}
+
+void LiveService::fail(ConnectionId id, std::int64_t frame_id, const std::string& code,
+                       const std::string& why) {
+  Client& client = clients_.at(id);
+  metrics_.end_frame(code);
+  log_(code == "cancelled" ? LogLevel::kInfo : LogLevel::kError,
+       fmt::format("❌ {} frame {}: {}", client.peer, frame_id, why));
+  if (client.configured) {
+    transport_.send(id, write_error(code, why, frame_id));
+  } else {
+    transport_.send(id, write_description({.content = "处理出错: " + why,
+                                           .time = std::chrono::system_clock::now()}));
+  }
+  begin_next(id, client);
+}
+
+LiveService::Client* LiveService::client_at(ConnectionId id, std::int64_t frame_id) {
+  const auto known = clients_.find(id);
+  if (known == clients_.end()) return nullptr;
+  Client& client = known->second;
+  return client.current && client.current->frame_id == frame_id ? &client : nullptr;
+}
+
+}  // namespace fvlm::net

@@ -1,0 +1,126 @@
+// Cameras and pages: each WebSocket is a live view whose frames are described one after the other.
+// Those who send "configure" want the newest frame, the original's clients one answer to each.
+// For the transport's thread; pictures are decoded by others, and the engine's callbacks come from
+// its own: both post what they have to the first.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "net/http/quota.hpp"
+#include "net/http/transport.hpp"
+#include "net/process/log.hpp"
+#include "net/protocol/messages.hpp"
+#include "net/service/inbox.hpp"
+#include "net/service/metrics.hpp"
+#include "net/service/picture_pool.hpp"
+#include "runtime/engine/engine.hpp"
+
+namespace fvlm::net {
+
+struct LiveOptions {
+  std::string prompt = "用简短的语言描述图片内容";
+  std::int64_t max_new_tokens = 256;
+  std::size_t max_waiting_frames = 8;  // of one client that does not wait for its answers
+  std::size_t max_waiting_bytes = std::size_t{256} << 20;  // of all clients' frames together
+  // Of all clients that are one address.
+  std::size_t max_waiting_frames_per_address = 256;
+  std::size_t max_waiting_bytes_per_address = 0;  // of max_waiting_bytes; 0: a quarter
+  bool drafts = true;                             // LiveView::draft
+  double unchanged_below = 0;  // LiveView::unchanged_below, unless the client says
+};
+
+class LiveService {
+ public:
+  LiveService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
+              PicturePool& pictures, Metrics& metrics, Log log, LiveOptions options);
+  // Cancels what is begun.
+  ~LiveService();
+  LiveService(const LiveService&) = delete;
+  LiveService& operator=(const LiveService&) = delete;
+
+  void open(ConnectionId id, const HttpRequest& request);
+  void receive(ConnectionId id, std::string payload, bool binary);
+  void close(ConnectionId id);
+  // From now on new frames are answered with an error.
+  void drain() { draining_ = true; }
+
+  std::int64_t connections() const { return static_cast<std::int64_t>(clients_.size()); }
+  std::int64_t waiting() const;  // frames
+  std::int64_t running() const;  // frames being decoded or described
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Frame {
+    std::int64_t id = 0;
+    std::string file{};
+    Clock::time_point arrived{};
+    Quota::Lease place{};  // among the frames of its address
+    Quota::Lease bytes{};  // among their bytes
+  };
+  // What is being described.
+  struct Current {
+    std::int64_t frame_id = 0;
+    Clock::time_point arrived{};
+    std::optional<RequestId> request{};  // once its picture is decoded
+    Clock::time_point submitted{};       // then
+    std::int64_t warnings = 0;           // Picture::warnings
+  };
+  struct Client {
+    std::string peer{};
+    std::string address{};    // HttpRequest::client, of which there may be several connections
+    bool configured = false;  // it has sent "configure": it gets more than descriptions
+    bool stream = false;
+    std::string prompt{};
+    std::int64_t max_new_tokens = 0;
+    double temperature = 0;
+    double unchanged_below = 0;
+    std::string request_id{};
+    std::int64_t frames = 0;
+    std::deque<Frame> waiting{};
+    std::optional<Current> current{};
+  };
+
+  void take_frame(ConnectionId id, Client& client, std::string file);
+  // Refuses the newest frame. Answers without a number must keep their order.
+  void refuse(ConnectionId id, const Client& client, const std::string& code,
+              const std::string& why);
+  void take_text(ConnectionId id, Client& client, const std::string& text);
+  void configure(ConnectionId id, Client& client, const Configure& message);
+  void cancel(ConnectionId id, Client& client);
+  std::deque<Frame> take_waiting(Client& client);
+  void begin_next(ConnectionId id, Client& client);
+  void on_prepared(ConnectionId id, std::int64_t frame_id, PicturePool::Prepared prepared);
+  void describe(ConnectionId id, std::int64_t frame_id, std::vector<Picture> pictures);
+  void on_text(ConnectionId id, std::int64_t frame_id, const std::string& text);
+  void on_done(ConnectionId id, std::int64_t frame_id, const Result& result);
+  void send_description(ConnectionId id, const Client& client, const Current& current,
+                        const Result& result);
+  // Answers a frame that is not described, then goes on with the next.
+  void fail(ConnectionId id, std::int64_t frame_id, const std::string& code,
+            const std::string& why);
+  // The client whose frame is still the one being described.
+  Client* client_at(ConnectionId id, std::int64_t frame_id);
+
+  Engine& engine_;
+  Transport& transport_;
+  std::shared_ptr<Inbox> inbox_;
+  PicturePool& pictures_;
+  Metrics& metrics_;
+  Log log_;
+  LiveOptions options_;
+  Quota frames_;  // that wait, of each address
+  Quota bytes_;   // of their files
+  std::map<ConnectionId, Client> clients_;
+  std::size_t waiting_bytes_ = 0;  // of the files of all waiting frames
+  bool draining_ = false;
+};
+
+}  // namespace fvlm::net

@@ -1,0 +1,151 @@
+#include "net/service/metrics.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace fvlm::net {
+namespace {
+
+std::string head(const std::string& name, const std::string& type, const std::string& help) {
+  return fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n", name, type, help);
+}
+
+std::string gauge(const std::string& name, const std::string& help, std::int64_t value) {
+  return head(name, "gauge", help) + fmt::format("{} {}\n", name, value);
+}
+
+std::string counter(const std::string& name, const std::string& help, std::int64_t value) {
+  return head(name, "counter", help) + fmt::format("{} {}\n", name, value);
+}
+
+std::string by_outcome(const std::string& name, const std::string& help,
+                       const std::map<std::string, std::int64_t>& counts) {
+  std::string out = head(name, "counter", help);
+  for (const auto& [outcome, count] : counts) {
+    out += fmt::format("{}{{outcome=\"{}\"}} {}\n", name, outcome, count);
+  }
+  return out;
+}
+
+std::int64_t resident_bytes() {
+  std::int64_t total = 0;
+  std::int64_t resident = 0;  // in pages
+  std::ifstream("/proc/self/statm") >> total >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+std::int64_t open_descriptors() {
+  std::error_code error;
+  const std::filesystem::directory_iterator open("/proc/self/fd", error);
+  return error ? 0 : std::distance(begin(open), end(open)) - 1;  // without the folder's own
+}
+
+// Lines of a histogram, without its head. `label`: as `stage="decode"`, or nothing.
+std::string series(const Histogram& histogram, const std::string& name, const std::string& label) {
+  const std::string more = label.empty() ? "" : label + ",";
+  std::string lines;
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < histogram.bounds().size(); ++i) {
+    count += histogram.counts()[i];
+    lines += fmt::format("{}_bucket{{{}le=\"{}\"}} {}\n", name, more, histogram.bounds()[i], count);
+  }
+  const std::string only = label.empty() ? "" : "{" + label + "}";
+  return lines + fmt::format("{0}_bucket{{{1}le=\"+Inf\"}} {4}\n{0}_sum{2} {3}\n{0}_count{2} {4}\n",
+                             name, more, only, histogram.sum(), histogram.count());
+}
+
+std::string batches(const std::string& name, const std::string& help, const Histogram& histogram) {
+  return head(name, "histogram", help) + series(histogram, name, "");
+}
+
+std::string engine_text(const EngineCounters& c) {
+  return gauge("fastvlm_requests_waiting", "Requests in the engine's queue.", c.waiting) +
+         gauge("fastvlm_requests_running", "Requests that the engine works on.", c.running) +
+         gauge("fastvlm_cache_pages", "Pages of the KV cache.", c.cache_pages) +
+         gauge("fastvlm_cache_pages_free", "Pages of the KV cache that hold nothing.",
+               c.free_pages) +
+         batches("fastvlm_encoder_batch_images", "Images in a pass of the encoder.",
+                 c.encoder_batches) +
+         batches("fastvlm_prefill_batch_prompts", "Prompts in a pass over prompts.",
+                 c.prefill_batches) +
+         batches("fastvlm_decode_batch_positions", "Positions in a decode step.", c.decode_batches);
+}
+
+}  // namespace
+
+// Series that exist from the beginning have a rate from the beginning.
+Metrics::Metrics()
+    : frames_{{"described", 0}, {"unchanged", 0}, {"skipped", 0}, {"abandoned", 0}, {"busy", 0}},
+      chats_{{"answered", 0}, {"abandoned", 0}, {"busy", 0}} {
+  for (const char* stage : {"preprocess", "encode", "prefill", "first_token", "decode", "total"}) {
+    stages_.emplace(
+        stage, std::vector<double>{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30});
+  }
+}
+
+void Metrics::add(const Statistics& s) {
+  prompt_tokens_ += s.prompt_tokens;
+  cached_tokens_ += s.cached_tokens;
+  new_tokens_ += s.new_tokens;
+  drafted_tokens_ += s.drafted_tokens;
+  accepted_tokens_ += s.accepted_tokens;
+  for (const auto& [stage, seconds] : {std::pair("preprocess", s.preprocess_s),
+                                       {"encode", s.encode_s},
+                                       {"prefill", s.prefill_s},
+                                       {"first_token", s.ttft_s},
+                                       {"decode", s.decode_s},
+                                       {"total", s.total_s}}) {
+    stages_.at(stage).add(seconds);
+  }
+}
+
+std::string Metrics::text(const Now& now) const {
+  std::string out =
+      gauge("fastvlm_connections", "Open WebSocket connections.", now.connections) +
+      gauge("fastvlm_frames_waiting", "Frames that wait for their turn.", now.frames_waiting) +
+      gauge("fastvlm_frames_running", "Frames being decoded or described.", now.frames_running) +
+      gauge("fastvlm_chats_running", "Chat completions that are not ended.", now.chats_running) +
+      gauge("fastvlm_queue", "Frames and requests that wait, here and in the engine.",
+            now.frames_waiting + now.engine.waiting) +
+      gauge("fastvlm_draining", "1 while the server finishes before it stops.", now.draining) +
+      counter("fastvlm_connections_refused_total",
+              "Connections cut or refused because there were too many, of a client or in all.",
+              now.refused_connections) +
+      counter("fastvlm_wrong_keys_total", "Requests with a wrong key.", wrong_keys_) +
+      counter("fastvlm_keys_refused_total",
+              "Requests refused without a look at their key, because of wrong ones before.",
+              refused_keys_) +
+      counter("fastvlm_frames_received_total", "Frames that clients have sent.", frames_received_) +
+      counter("fastvlm_damaged_pictures_total",
+              "Pictures that were read although their files are damaged.", damaged_pictures_) +
+      by_outcome("fastvlm_frames_total", "Frames by what became of them.", frames_) +
+      by_outcome("fastvlm_chats_total", "Chat completions by what became of them.", chats_) +
+      counter("fastvlm_prompt_tokens_total", "Positions of prompts, those of images included.",
+              prompt_tokens_) +
+      counter("fastvlm_cached_tokens_total",
+              "Positions of prompts that were taken from earlier requests.", cached_tokens_) +
+      counter("fastvlm_new_tokens_total", "Tokens made.", new_tokens_) +
+      counter("fastvlm_drafted_tokens_total", "Tokens proposed by a stream's last answer.",
+              drafted_tokens_) +
+      counter("fastvlm_accepted_tokens_total",
+              "Of these, found right; by their number: the acceptance.", accepted_tokens_) +
+      engine_text(now.engine);
+  out += head("fastvlm_stage_seconds", "histogram", "Time of the stages of an answer.");
+  for (const auto& [stage, histogram] : stages_) {
+    out += series(histogram, "fastvlm_stage_seconds", fmt::format("stage=\"{}\"", stage));
+  }
+  return out + gauge("fastvlm_weight_bytes", "Memory of the weights.", now.weight_bytes) +
+         gauge("fastvlm_scratch_bytes", "Memory of activations.", now.scratch_bytes) +
+         gauge("process_resident_memory_bytes", "Resident memory size.", resident_bytes()) +
+         gauge("process_open_fds", "Open file descriptors.", open_descriptors());
+}
+
+}  // namespace fvlm::net

@@ -1,0 +1,68 @@
+// What OpenAI's clients say to a server and hear from it (chat completions and models), as JSON
+// texts. Images are data URLs: no URL is ever fetched.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "net/http/transport.hpp"
+#include "runtime/engine/engine.hpp"
+
+namespace fvlm::net {
+
+// {"error": {...}}: `type`, `param` and `code` are words for programs.
+struct ApiError {
+  int status = 400;
+  std::string message{};
+  std::string type = "invalid_request_error";
+  std::string param{};  // the field that is wrong, if one is
+  std::string code{};
+};
+HttpResponse error_response(const ApiError& error);
+
+struct ChatTurn {
+  Turn::Role role = Turn::Role::kUser;
+  std::string text{};
+  std::vector<std::string> images{};  // files as they were sent
+};
+
+struct ChatRequest {
+  std::string model{};
+  std::vector<ChatTurn> turns{};
+  Sampling sampling{};
+  std::vector<std::string> stop{};  // the answer ends before any of these
+  bool stream = false;
+  bool include_usage = false;  // at the end of a stream
+};
+
+// Fields that only steer what we do not have are ignored if they ask for nothing; else they are an
+// error, as is everything that is wrong. Takes time and memory in proportion to the body's size.
+std::variant<ChatRequest, ApiError> read_chat_request(std::string_view body);
+
+// What all texts of one answer have in common.
+struct ChatAnswer {
+  std::string id{};
+  std::string model{};
+  std::int64_t created = 0;  // seconds since 1970
+  bool include_usage = false;
+};
+
+// `finish_reason` is "stop" or "length".
+std::string write_answer(const ChatAnswer& answer, std::string_view text,
+                         std::string_view finish_reason, const Statistics& statistics);
+// Events of a stream, in this order; the usage is left out if nobody asked for it.
+std::string first_event(const ChatAnswer& answer);
+std::string text_event(const ChatAnswer& answer, std::string_view text);
+std::string last_events(const ChatAnswer& answer, std::string_view finish_reason,
+                        const Statistics& statistics);
+// An event that ends a stream with an error.
+std::string error_event(const ApiError& error);
+
+std::string write_model(std::string_view name, std::int64_t created);
+std::string write_models(std::string_view name, std::int64_t created);
+
+}  // namespace fvlm::net

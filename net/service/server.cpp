@@ -1,0 +1,236 @@
+#include "net/service/server.hpp"
+
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+#include "net/http/access.hpp"
+#include "net/http/one_line.hpp"
+#include "net/http/page.hpp"
+
+namespace fvlm::net {
+namespace {
+
+constexpr std::string_view kEndpoint = "/ws";
+constexpr std::string_view kApi = "/v1/";
+
+HttpResponse text_response(int status, std::string text) {
+  return {status, "text/plain; charset=utf-8", std::move(text) + "\n", {}};
+}
+
+// In the shape that the clients of a path expect.
+HttpResponse refuse(const HttpRequest& request, int status, std::string text, std::string code) {
+  if (!request.path.starts_with(kApi)) return text_response(status, std::move(text));
+  return error_response({.status = status, .message = std::move(text), .code = std::move(code)});
+}
+
+HttpResponse page_response(const PageFile& file) {
+  return {200,
+          std::string(file.content_type),
+          std::string(file.content),
+          {{"Cache-Control", "no-cache"},
+           {"X-Content-Type-Options", "nosniff"},
+           {"Content-Security-Policy",
+            "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+            "connect-src 'self' ws: wss:; frame-ancestors 'none'"}}};
+}
+
+}  // namespace
+
+Server::Server(Engine& engine, ServerOptions options)
+    : engine_(engine),
+      options_(std::move(options)),
+      key_(options_.api_key, options_.free_wrong_keys),
+      pictures_(engine, options_.pictures) {
+  if (options_.api_key.empty() && !options_.open_to_all && !is_loopback(options_.transport.host)) {
+    throw Error(
+        "listening on {} without an API key lets anybody who reaches this machine use it: give "
+        "--api-key, or --open-to-all if that is wanted",
+        options_.transport.host);
+  }
+  if (const auto wrong = wrong_origin(options_.allowed_origins)) throw Error("{}", *wrong);
+  if (options_.transport.certificate_file.empty() != options_.transport.key_file.empty()) {
+    throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
+  }
+  options_.log = [log = options_.log](LogLevel level, const std::string& text) {
+    if (log) log(level, one_line(text, kLongestLine));
+  };
+  try {
+    transport_ = Transport::listen(options_.transport, *this);
+  } catch (const std::system_error& error) {
+    throw Error("cannot listen on {}; is another server running? --port chooses another",
+                error.what());
+  } catch (const std::runtime_error& error) {
+    throw Error("{}; --tls-cert and --tls-key want PEM files", error.what());
+  }
+  inbox_ = std::make_shared<Inbox>(*transport_);
+  options_.chat.readers = options_.pictures.threads;
+  live_.emplace(engine_, *transport_, inbox_, pictures_, metrics_, options_.log, options_.live);
+  chat_.emplace(engine_, *transport_, inbox_, pictures_, metrics_, options_.log, options_.chat);
+}
+
+Server::~Server() {
+  inbox_->close();
+  pictures_.stop();
+}
+
+void Server::run() {
+  transport_->run();
+}
+
+bool Server::alive() const {
+  return std::chrono::duration<double>(engine_.counters().turn_s) <= options_.longest_turn;
+}
+
+void Server::drain(std::chrono::milliseconds patience) {
+  transport_->post([this, patience] {
+    if (drain_until_) return;
+    drain_until_ = Clock::now() + patience;
+    live_->drain();
+    chat_->drain();
+    finish_if_drained();
+  });
+}
+
+// Looked at again until all that was begun has been answered, or patience is at its end. Meanwhile
+// the port stays open, so that balancers hear from /readyz.
+void Server::finish_if_drained() {
+  const bool busy = live_->waiting() + live_->running() + chat_->running() > 0;
+  if (!busy || Clock::now() >= *drain_until_) {
+    transport_->stop();
+    return;
+  }
+  transport_->after(std::chrono::milliseconds(20), [this] { finish_if_drained(); });
+}
+
+// HTTP -------------------------------------------------------------------------------------------
+
+std::optional<HttpResponse> Server::refusal(const HttpRequest& request) {
+  if (!key_.asks() && !options_.open_to_all && !names_loopback(request.host)) {
+    return refuse(request, 403, "this server answers to localhost only", "wrong_host");
+  }
+  // The page's files say nothing to anybody who embeds them, and links lead to them.
+  const bool harmless = request.origin.empty() && page_file(request.path);
+  if (!harmless && caller_of(request, options_.allowed_origins) == Caller::kForeign) {
+    const std::string page = request.origin.empty() ? "other sites" : request.origin;
+    return refuse(request, 403,
+                  "pages of " + page + " may not use this server; --allow-origin would let them",
+                  "wrong_origin");
+  }
+  // Browsers ask without the key what they may send with it.
+  if (!key_.asks() || request.method == "OPTIONS") return std::nullopt;
+  return refusal_for_key(request);
+}
+
+std::optional<HttpResponse> Server::refusal_for_key(const HttpRequest& request) {
+  using Kind = KeyGuard::Verdict::Kind;
+  const auto [kind, wait] = key_.check(request.client, request.authorization);
+  const std::string seconds = std::to_string(wait.count());
+  switch (kind) {
+    case Kind::kRight:
+      return std::nullopt;
+    case Kind::kWait: {
+      metrics_.refuse_key();
+      HttpResponse response = refuse(
+          request, 429,
+          "too many wrong keys came from " + request.client + "; try again in " + seconds + " s",
+          "too_many_wrong_keys");
+      response.headers.emplace_back("Retry-After", seconds);
+      return response;
+    }
+    case Kind::kWrong:
+      metrics_.receive_wrong_key();
+      options_.log(LogLevel::kWarning,
+                   "⚠️ " + request.peer + " gave a wrong key" +
+                       (wait.count() > 0 ? ", and waits for " + seconds + " s" : ""));
+      break;
+    case Kind::kMissing:
+      break;
+  }
+  HttpResponse response = refuse(request, 401, "this server wants its API key", "invalid_api_key");
+  // Browsers ask their user for a password then; programs know what to do.
+  if (!request.path.starts_with(kApi)) {
+    response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm\"");
+  }
+  return response;
+}
+
+HttpResponse Server::on_upgrade(const HttpRequest& request) {
+  if (auto response = refusal(request)) return *response;
+  if (request.path != kEndpoint) return text_response(404, "WebSocket connections go to /ws");
+  if (drain_until_) return text_response(503, "the server is stopping");
+  return text_response(101, "");
+}
+
+std::optional<HttpResponse> Server::on_http(ExchangeId id, HttpRequest request) {
+  if (auto response = refusal(request)) return readable_by("", *std::move(response));
+  const std::string origin = request.origin;
+  auto response = answer(id, std::move(request));
+  if (response) response = readable_by(origin, *std::move(response));
+  return response;
+}
+
+std::optional<HttpResponse> Server::answer(ExchangeId id, HttpRequest request) {
+  if (request.method == "OPTIONS") return preflight_response();
+  if (request.path.starts_with(kApi)) return chat_->answer(id, std::move(request));
+  if (request.method != "GET" && request.method != "HEAD") {
+    HttpResponse response = text_response(405, "only GET is understood here");
+    response.headers.emplace_back("Allow", "GET, HEAD");
+    return response;
+  }
+  return answer_get(request);
+}
+
+void Server::on_http_gone(ExchangeId id) {
+  chat_->abandon(id);
+}
+
+void Server::on_error(const std::string& what) {
+  options_.log(LogLevel::kError, "❌ internal error: " + what);
+}
+
+HttpResponse Server::answer_get(const HttpRequest& request) const {
+  if (request.path == "/livez") {
+    return alive() ? text_response(200, "ok") : text_response(503, "the engine hangs");
+  }
+  if (request.path == "/readyz") {
+    return drain_until_ ? text_response(503, "stopping") : text_response(200, "ok");
+  }
+  if (request.path == "/metrics") {
+    return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(), {}};
+  }
+  if (const auto file = page_file(request.path)) return page_response(*file);
+  if (request.path == kEndpoint) return text_response(426, "this is where WebSockets connect");
+  return text_response(404, "there is nothing here; the page is at /");
+}
+
+std::string Server::metrics_text() const {
+  return metrics_.text(
+      {.connections = live_->connections(),
+       .frames_waiting = live_->waiting(),
+       .frames_running = live_->running(),
+       .chats_running = chat_->running(),
+       .refused_connections = static_cast<std::int64_t>(transport_->refused_connections()),
+       .draining = drain_until_.has_value(),
+       .engine = engine_.counters(),
+       .weight_bytes = engine_.info().weight_bytes,
+       .scratch_bytes = engine_.info().scratch_bytes});
+}
+
+// WebSocket --------------------------------------------------------------------------------------
+
+void Server::on_open(ConnectionId id, const HttpRequest& request) {
+  live_->open(id, request);
+}
+
+void Server::on_message(ConnectionId id, std::string payload, bool binary) {
+  live_->receive(id, std::move(payload), binary);
+}
+
+void Server::on_close(ConnectionId id) {
+  live_->close(id);
+}
+
+}  // namespace fvlm::net

@@ -1,0 +1,28 @@
+// An answer's text as its tokens come: whole characters only, and without white space at its ends,
+// as predict.py's strip() has it. White space waits until something follows it.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "runtime/tokenizer/utf8_stream.hpp"
+
+namespace fvlm {
+
+class AnswerText {
+ public:
+  // What can be said now that these bytes came; may be empty. The pieces joined are the text.
+  std::string push(std::string_view bytes) { return without_ends(utf8_.push(bytes)); }
+
+  // Ends the text: the rest of it. White space at its end is dropped.
+  std::string finish() { return without_ends(utf8_.finish()); }
+
+ private:
+  std::string without_ends(const std::string& text);
+
+  Utf8Stream utf8_;
+  std::string held_;    // white space that may be the end
+  bool begun_ = false;  // something was said
+};
+
+}  // namespace fvlm

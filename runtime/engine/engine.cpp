@@ -1,0 +1,89 @@
+// Puts an engine together: checkpoint, tokenizer, backend.
+#include "runtime/engine/engine.hpp"
+
+#include <future>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+#include "runtime/engine/engine_core.hpp"
+#include "runtime/engine/with_backend.hpp"
+
+namespace fvlm {
+namespace {
+
+constexpr std::int64_t kCachedContexts = 4;
+
+// Of the KV cache, in whole pages.
+std::int64_t cache_tokens(const EngineOptions& options, const Qwen2Config& text) {
+  const auto paged = [](std::int64_t tokens) {
+    return (tokens + kPageTokens - 1) / kPageTokens * kPageTokens;
+  };
+  if (options.cache_tokens > 0) return paged(options.cache_tokens);
+  return kCachedContexts * paged(std::min(options.context_tokens, text.max_positions));
+}
+
+template <class B>
+std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoint& checkpoint,
+                                    B backend) {
+  const auto start = std::chrono::steady_clock::now();
+  const LoadProgress progress = [&](std::int64_t done, std::int64_t total) {
+    if (options.on_progress)
+      options.on_progress(static_cast<double>(done) / static_cast<double>(total));
+  };
+  auto tokenizer = std::async(std::launch::async,
+                              [&] { return Tokenizer::load(checkpoint.tokenizer_folder()); });
+  auto loaded = std::make_unique<LoadedModel<B>>(checkpoint, std::move(backend), progress,
+                                                 options.on_warning);
+  const FastVlmConfig& config = loaded->config;
+  EngineInfo info;
+  info.model = config.name;
+  info.device = loaded->backend.description();
+  info.precision = token_formats(checkpoint, format_choice(options.precision));
+  info.threads = thread_count(options.threads);
+  info.image_size = config.vision.image_size;
+  info.image_tokens = config.vision.tokens();
+  info.context_tokens = std::min(options.context_tokens, config.text.max_positions);
+  info.cache_tokens = cache_tokens(options, config.text);
+  info.scratch_bytes = static_cast<std::int64_t>(loaded->scratch);
+  info.weight_bytes = loaded->backend.weight_bytes();
+  Tokenizer ready = tokenizer.get();
+  if (ready.size() > config.text.vocab_size) {
+    throw Error("{}: the tokenizer has {} tokens, the model's embedding {}",
+                checkpoint.tokenizer_folder().string(), ready.size(), config.text.vocab_size);
+  }
+  info.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return std::make_unique<EngineCore<B>>(std::move(loaded), std::move(ready), std::move(info),
+                                         options.max_waiting);
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::load(const EngineOptions& options) {
+  if (options.context_tokens < 1)
+    throw Error("context_tokens is {}, it must be 1 or more", options.context_tokens);
+  if (options.cache_tokens < 0)
+    throw Error("cache_tokens is {}, it must not be negative", options.cache_tokens);
+  const Checkpoint checkpoint =
+      Checkpoint::open(options.model_path, options.model_base, options.on_warning);
+  const BackendChoice choice{.device = options.device,
+                             .precision = options.precision,
+                             .threads = options.threads,
+                             .cache_tokens = cache_tokens(options, checkpoint.config().text),
+                             .warn = options.on_warning};
+  return with_backend(checkpoint, choice, [&](auto backend) {
+    return make_engine(options, checkpoint, std::move(backend));
+  });
+}
+
+Result Engine::run(Request request) {
+  std::promise<Result> promise;
+  auto future = promise.get_future();
+  request.on_done = [&promise, done = std::move(request.on_done)](const Result& result) {
+    if (done) done(result);
+    promise.set_value(result);
+  };
+  submit(std::move(request));
+  return future.get();
+}
+
+}  // namespace fvlm

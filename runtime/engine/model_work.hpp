@@ -1,0 +1,60 @@
+// Arithmetic and memory traffic of the parts of an answer, from the backend without data: what
+// benchmarks hold measured times against.
+#pragma once
+
+#include <cstdint>
+
+#include "fvlm/models/fastvlm.hpp"
+#include "kernels/plan/plan.hpp"
+#include "runtime/checkpoint/weights.hpp"
+
+namespace fvlm {
+
+struct ModelWork {
+  Operation encoder;  // one image through encoder and projector
+  Operation prefill;  // `prompt_rows` positions through the decoder, logits of the last
+  Operation decode;   // one more token
+};
+
+// `load(trace, model)` gives a model its weights without data.
+template <class Load>
+ModelWork model_work(const FastVlmConfig& config, std::int64_t prompt_rows,
+                     const FormatChoice& formats, const Load& load) {
+  const auto traced = [&](const auto& pass) {
+    Trace trace(formats);
+    FastVlm<Trace> model(config);
+    load(trace, model);
+    pass(trace, model);
+    return trace.sink().total();
+  };
+  const std::int64_t hidden = config.text.hidden_size;
+  const auto decoder_pass = [&](std::int64_t rows, std::int64_t position) {
+    return traced([&](Trace& trace, FastVlm<Trace>& model) {
+      CacheShape cache;
+      DecoderBatch batch;
+      batch.add(rows, position, {});
+      const View<float> x{nullptr, rows, hidden, hidden};
+      model.decoder.forward(trace, batch, cache, x);
+      model.decoder.logits(trace, x.slice_rows(rows - 1, 1),
+                           {nullptr, 1, config.text.vocab_size, config.text.vocab_size});
+    });
+  };
+  return {
+      traced([&](Trace& trace, FastVlm<Trace>& model) {
+        const std::int64_t side = config.vision.image_size;
+        const std::int64_t tokens = config.vision.tokens();
+        model.embed_images(trace, {nullptr, 1, side, side, 3}, {nullptr, tokens, hidden, hidden});
+      }),
+      decoder_pass(prompt_rows, 0), decoder_pass(1, prompt_rows)};
+}
+
+inline ModelWork model_work(const Checkpoint& checkpoint, std::int64_t prompt_rows,
+                            const FormatChoice& formats) {
+  return model_work(checkpoint.config(), prompt_rows, formats,
+                    [&](Trace& trace, FastVlm<Trace>& model) {
+                      ShapeLoader<Trace> shapes(trace, &checkpoint);
+                      model.visit(shapes);
+                    });
+}
+
+}  // namespace fvlm

@@ -1,0 +1,60 @@
+// Finished sequences that are kept as long as there is room, so that a later prompt with the same
+// beginning (system prompt, earlier turns, the same image) need not run through the model again.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <list>
+#include <utility>
+
+#include "runtime/engine/generation.hpp"
+
+namespace fvlm {
+
+class PrefixCache {
+ public:
+  struct Match {
+    const Sequence* sequence = nullptr;
+    std::int64_t length = 0;  // positions in common
+  };
+
+  // The kept sequence with the longest common beginning; it becomes the youngest.
+  Match find(const PositionKeys& keys) {
+    Match best;
+    auto found = entries_.end();
+    for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
+      const auto mismatch =
+          std::mismatch(keys.begin(), keys.end(), entry->keys.begin(), entry->keys.end());
+      const auto length = static_cast<std::int64_t>(mismatch.first - keys.begin());
+      if (length > best.length) {
+        best = {&entry->sequence, length};
+        found = entry;
+      }
+    }
+    if (found != entries_.end()) entries_.splice(entries_.begin(), entries_, found);
+    return best;
+  }
+
+  // Keeps a sequence whose positions are `keys`; one that it goes on from is dropped.
+  void insert(PositionKeys keys, Sequence sequence) {
+    std::erase_if(entries_, [&](const Entry& e) {
+      return e.keys.size() <= keys.size() && std::equal(e.keys.begin(), e.keys.end(), keys.begin());
+    });
+    entries_.push_front({std::move(keys), std::move(sequence)});
+    if (entries_.size() > kEntries) entries_.pop_back();
+  }
+
+  bool empty() const { return entries_.empty(); }
+  void drop_oldest() { entries_.pop_back(); }
+
+ private:
+  static constexpr std::size_t kEntries = 32;
+
+  struct Entry {
+    PositionKeys keys;
+    Sequence sequence;
+  };
+  std::list<Entry> entries_;  // youngest first
+};
+
+}  // namespace fvlm

@@ -1,0 +1,130 @@
+#include "runtime/engine/prompt.hpp"
+
+#include <string>
+
+#include "fvlm/core/error.hpp"
+
+namespace fvlm {
+namespace {
+
+constexpr std::string_view kImageMark = "<image>";
+constexpr std::string_view kDefaultSystem = "You are a helpful assistant.";
+// Of a prompt that is too long, so many contexts are counted to say how long it is.
+constexpr std::int64_t kCountedContexts = 4;
+
+std::size_t count_marks(std::string_view text) {
+  std::size_t count = 0;
+  for (auto at = text.find(kImageMark); at != text.npos; at = text.find(kImageMark, at + 1)) {
+    ++count;
+  }
+  return count;
+}
+
+std::string_view name_of(Turn::Role role) {
+  switch (role) {
+    case Turn::Role::kSystem:
+      return "system";
+    case Turn::Role::kUser:
+      return "user";
+    case Turn::Role::kAssistant:
+      return "assistant";
+  }
+  return "";
+}
+
+// The ids, and the text after the last control token or image: what stands between two of these is
+// tokenised as one.
+class PromptWriter {
+ public:
+  PromptWriter(const Tokenizer& tokenizer, std::int64_t context_tokens)
+      : tokenizer_(tokenizer),
+        context_tokens_(context_tokens),
+        turn_begins_(tokenizer.encode("<|im_start|>")),
+        turn_ends_(tokenizer.encode("<|im_end|>")) {}
+
+  void open_turn(std::string_view role) {
+    add(turn_begins_);
+    text_.append(role).append("\n");
+  }
+  void add_text(std::string_view text) { text_.append(text); }
+  void add_image() { add({kImageToken}); }
+  void close_turn() {
+    add(turn_ends_);
+    text_.append("\n");
+  }
+  std::vector<std::int32_t> finish() {
+    encode();
+    return std::move(ids_);
+  }
+
+ private:
+  void add(const std::vector<std::int32_t>& ids) {
+    encode();
+    ids_.insert(ids_.end(), ids.begin(), ids.end());
+  }
+
+  void encode() {
+    const std::int64_t most = kCountedContexts * context_tokens_;
+    if (!tokenizer_.append_text(text_, static_cast<std::size_t>(most), ids_)) {
+      throw Error("the prompt is more than {} tokens long, the context holds {}; shorten it", most,
+                  context_tokens_);
+    }
+    text_.clear();
+  }
+
+  const Tokenizer& tokenizer_;
+  std::int64_t context_tokens_;
+  std::vector<std::int32_t> turn_begins_;
+  std::vector<std::int32_t> turn_ends_;
+  std::vector<std::int32_t> ids_;
+  std::string text_;
+};
+
+void write_content(const Turn& turn, PromptWriter& prompt) {
+  const std::size_t images = turn.images.size();
+  const std::size_t marks = turn.image_marks && images > 0 ? count_marks(turn.text) : 0;
+  if (marks > 0 && marks != images) {
+    throw Error("a turn has {} \"<image>\" in its text but {} images", marks, images);
+  }
+  for (std::size_t i = marks; i < images; ++i) {
+    prompt.add_image();
+    prompt.add_text("\n");
+  }
+  std::string_view rest = turn.text;
+  for (std::size_t i = 0; i < marks; ++i) {
+    const std::size_t at = rest.find(kImageMark);
+    prompt.add_text(rest.substr(0, at));
+    prompt.add_image();
+    rest.remove_prefix(at + kImageMark.size());
+  }
+  prompt.add_text(rest);
+}
+
+}  // namespace
+
+std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
+                                      const std::vector<Turn>& conversation,
+                                      std::int64_t context_tokens) {
+  if (conversation.empty() || conversation.back().role != Turn::Role::kUser) {
+    throw Error("the conversation must end with a turn of the user");
+  }
+  PromptWriter prompt(tokenizer, context_tokens);
+  if (conversation.front().role != Turn::Role::kSystem) {
+    prompt.open_turn("system");
+    prompt.add_text(kDefaultSystem);
+    prompt.close_turn();
+  }
+  for (const Turn& turn : conversation) {
+    const std::string_view role = name_of(turn.role);
+    if (turn.role != Turn::Role::kUser && !turn.images.empty()) {
+      throw Error("a turn of the {} cannot have images", role);
+    }
+    prompt.open_turn(role);
+    write_content(turn, prompt);
+    prompt.close_turn();
+  }
+  prompt.open_turn("assistant");
+  return prompt.finish();
+}
+
+}  // namespace fvlm

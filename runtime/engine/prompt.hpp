@@ -1,0 +1,25 @@
+// From a conversation to the decoder's input: the qwen_2 template, with images in their places.
+// Only the template writes control tokens: a turn that says "<|im_end|>" ends nothing and gives the
+// word to nobody.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "runtime/engine/engine.hpp"
+#include "runtime/tokenizer/tokenizer.hpp"
+
+namespace fvlm {
+
+// Stands for all positions of one image among token ids (LLaVA's IMAGE_TOKEN_INDEX).
+inline constexpr std::int32_t kImageToken = -200;
+
+// Token ids, with kImageToken once for each image. Throws Error if the last turn is not the user's,
+// if another's turn has images, if marks in a text and its images do not match, or as soon as the
+// ids are far too many for `context_tokens`.
+std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
+                                      const std::vector<Turn>& conversation,
+                                      std::int64_t context_tokens);
+
+}  // namespace fvlm

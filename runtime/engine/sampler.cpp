@@ -1,0 +1,175 @@
+#include "runtime/engine/sampler.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+
+namespace fvlm {
+namespace {
+
+// Logits that are infinite or not numbers must upset neither the order of the tokens nor sums.
+void make_finite(std::span<float> logits) {
+  using Limits = std::numeric_limits<float>;
+  for (float& logit : logits) {
+    logit =
+        std::isnan(logit) ? Limits::lowest() : std::clamp(logit, Limits::lowest(), Limits::max());
+  }
+}
+
+void make_log_probabilities(std::span<float> logits) {
+  make_finite(logits);
+  const double largest = *std::ranges::max_element(logits);
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - largest);
+  const double log_sum = largest + std::log(sum);
+  for (float& logit : logits) logit = static_cast<float>(logit - log_sum);
+}
+
+// Divides positive logits of tokens seen before by the penalty and multiplies negative ones
+// (Keskar et al., "CTRL", 2019).
+void penalise(std::span<float> logits, std::span<const std::int32_t> history, double penalty) {
+  if (penalty == 1.0) return;
+  for (const std::int32_t token : std::set(history.begin(), history.end())) {
+    if (token < 0 || static_cast<std::size_t>(token) >= logits.size()) continue;
+    float& logit = logits[static_cast<std::size_t>(token)];
+    logit = static_cast<float>(logit > 0 ? logit / penalty : logit * penalty);
+  }
+}
+
+}  // namespace
+
+std::string Sampling::problem() const {
+  if (!(temperature >= 0) || !std::isfinite(temperature)) {
+    return fmt::format("temperature is {}, it must be 0 or more", temperature);
+  }
+  if (top_k < 0) return fmt::format("top_k is {}, it must be 0 (all tokens) or more", top_k);
+  if (!(top_p > 0 && top_p <= 1))
+    return fmt::format("top_p is {}, it must be above 0 and at most 1", top_p);
+  if (!(repetition_penalty > 0) || !std::isfinite(repetition_penalty)) {
+    return fmt::format("repetition_penalty is {}, it must be above 0", repetition_penalty);
+  }
+  if (num_beams < 1 || num_beams > 64)
+    return fmt::format("num_beams is {}, it must be from 1 to 64", num_beams);
+  if (max_new_tokens < 1)
+    return fmt::format("max_new_tokens is {}, it must be 1 or more", max_new_tokens);
+  return {};
+}
+
+Sampler::Distribution Sampler::distribution(std::span<float> logits,
+                                            std::span<const std::int32_t> history) const {
+  penalise(logits, history, sampling_.repetition_penalty);
+  make_finite(logits);
+  std::vector<std::int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  // Sorting the whole vocabulary would take as long as a part of the model: only what is needed.
+  std::size_t sorted = 0;
+  const auto sort_up_to = [&](std::size_t n) {
+    n = std::min(n, order.size());
+    if (n <= sorted) return;
+    std::partial_sort(order.begin() + static_cast<std::ptrdiff_t>(sorted),
+                      order.begin() + static_cast<std::ptrdiff_t>(n), order.end(),
+                      [&](std::int32_t a, std::int32_t b) {
+                        const float x = logits[static_cast<std::size_t>(a)];
+                        const float y = logits[static_cast<std::size_t>(b)];
+                        return x != y ? x > y : a < b;
+                      });
+    sorted = n;
+  };
+  const bool filter = sampling_.temperature > 0;
+  if (filter && sampling_.top_k > 0) {
+    sort_up_to(static_cast<std::size_t>(sampling_.top_k));
+    order.resize(sorted);
+  }
+
+  const double temperature = filter ? sampling_.temperature : 1.0;
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  const auto score = [&](std::int32_t token) {
+    return (logits[static_cast<std::size_t>(token)] - largest) / temperature;
+  };
+  double sum = 0;
+  for (const std::int32_t token : order) sum += std::exp(score(token));
+  if (filter && sampling_.top_p < 1) {
+    // The smallest set of likeliest tokens whose probabilities reach top_p.
+    double reached = 0;
+    std::size_t n = 0;
+    while (n < order.size() && reached < sampling_.top_p * sum) {
+      if (n == sorted) sort_up_to(2 * sorted + 64);
+      reached += std::exp(score(order[n++]));
+    }
+    order.resize(n);
+    sum = reached;
+  }
+  const double offset = largest / temperature;
+  Distribution kept{.tokens = {}, .log_sum = offset + std::log(sum)};
+  kept.tokens.reserve(order.size());
+  for (const std::int32_t token : order) {
+    kept.tokens.push_back({.token = token, .score = offset + score(token)});
+  }
+  return kept;
+}
+
+std::int32_t Sampler::sample(std::span<float> logits, std::span<const std::int32_t> history) {
+  if (sampling_.temperature == 0) {
+    penalise(logits, history, sampling_.repetition_penalty);
+    make_finite(logits);
+    return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) -
+                                     logits.begin());
+  }
+  const auto [tokens, log_sum] = distribution(logits, history);
+  double left = draw(0);
+  choices_made(1);
+  for (const Candidate& c : tokens) {
+    left -= std::exp(c.score - log_sum);
+    if (left < 0) return c.token;
+  }
+  return tokens.back().token;
+}
+
+double Sampler::draw(std::size_t ahead) {
+  while (draws_.size() <= ahead) {
+    draws_.push_back(std::uniform_real_distribution<double>(0, 1)(random_));
+  }
+  return draws_[ahead];
+}
+
+TokenChoice Sampler::choice(std::span<const std::int32_t> history, std::size_t ahead) {
+  return {.temperature = sampling_.temperature,
+          .top_k = sampling_.top_k,
+          .top_p = sampling_.top_p,
+          .repetition_penalty = sampling_.repetition_penalty,
+          .draw = sampling_.temperature > 0 ? draw(ahead) : 0,
+          .history = history};
+}
+
+void Sampler::choices_made(std::size_t count) {
+  count = std::min(count, draws_.size());
+  draws_.erase(draws_.begin(), draws_.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
+std::vector<Sampler::Candidate> Sampler::candidates(std::span<float> logits,
+                                                    std::span<const std::int32_t> history,
+                                                    std::size_t count) {
+  make_log_probabilities(logits);
+  auto tokens = distribution(logits, history).tokens;
+  if (sampling_.temperature > 0) {
+    // The largest of log p + Gumbel noise are a draw without replacement (Vieira, 2014).
+    std::uniform_real_distribution<double> uniform(1e-300, 1);
+    for (Candidate& c : tokens) c.noise = -std::log(-std::log(uniform(random_)));
+  }
+  count = std::min(count, tokens.size());
+  std::partial_sort(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count),
+                    tokens.end(), [](const Candidate& a, const Candidate& b) {
+                      const double x = a.score + a.noise;
+                      const double y = b.score + b.noise;
+                      return x != y ? x > y : a.token < b.token;
+                    });
+  tokens.resize(count);
+  return tokens;
+}
+
+}  // namespace fvlm

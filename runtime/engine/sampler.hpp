@@ -1,0 +1,59 @@
+// Chooses the next token from logits. The order of the steps is that of Hugging Face generate:
+// repetition penalty, temperature, top-k, top-p, draw. The penalty is for tokens of the answer: the
+// prompt goes into the model as embeddings, and generate sees no tokens of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "fvlm/ops/token_choice.hpp"
+#include "runtime/engine/engine.hpp"
+
+namespace fvlm {
+
+class Sampler {
+ public:
+  Sampler(const Sampling& sampling, std::uint64_t seed) : sampling_(sampling), random_(seed) {}
+
+  // The next token. `logits` [vocab] are changed; `history` is the answer so far, whose tokens'
+  // logits the repetition penalty lowers.
+  std::int32_t sample(std::span<float> logits, std::span<const std::int32_t> history);
+
+  // The same choice, for a backend that makes it: the one that sample() would make after `ahead`
+  // others. choices_made() says how many of them count; what was drawn for the rest is drawn again.
+  TokenChoice choice(std::span<const std::int32_t> history, std::size_t ahead);
+  void choices_made(std::size_t count);
+
+  // For beam search: scores, which are log probabilities after penalty and temperature (generate
+  // does not make them probabilities again), of the `count` continuations to consider: the best, or
+  // drawn without replacement if the temperature is not 0. Those with the largest score + noise
+  // among the candidates of several beams are then a draw from all of them.
+  struct Candidate {
+    std::int32_t token;
+    double score;
+    double noise = 0;
+  };
+  std::vector<Candidate> candidates(std::span<float> logits, std::span<const std::int32_t> history,
+                                    std::size_t count);
+
+ private:
+  // Tokens that may be chosen, in no order, with their logits after penalty and temperature.
+  struct Distribution {
+    std::vector<Candidate> tokens;
+    double log_sum;  // of their exponentials
+  };
+  Distribution distribution(std::span<float> logits, std::span<const std::int32_t> history) const;
+
+  // The draw, uniform in [0, 1), after `ahead` others.
+  double draw(std::size_t ahead);
+
+  Sampling sampling_;
+  std::mt19937_64 random_;
+  std::deque<double> draws_;  // made ahead
+};
+
+}  // namespace fvlm

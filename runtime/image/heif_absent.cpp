@@ -1,0 +1,17 @@
+// Stands in for image_heif.cpp where libheif was not found at build time.
+#include "fvlm/core/error.hpp"
+#include "runtime/image/formats.hpp"
+
+namespace fvlm::image_formats {
+
+const std::string_view kReadableFormats = "JPEG, PNG, WebP and GIF";
+
+std::unique_ptr<ImageReader> open_heif(Bytes bytes, std::string_view name, const ImageOptions&) {
+  throw Error(
+      "{}: {} pictures are not read by this build: convert it to JPEG or PNG, or build fastvlm "
+      "where "
+      "libheif-dev is installed",
+      name, heif_kind(bytes));
+}
+
+}  // namespace fvlm::image_formats

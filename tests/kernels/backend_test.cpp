@@ -1,0 +1,292 @@
+// Every operation of the Cpu backend against Ref, on awkward shapes: odd counts, one row, channels
+// that fill no vector, more rows than one band, with float32 and bfloat16 matrices, and with
+// products in bfloat16 as processors that have them would compute.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/cpu/cpu.hpp"
+#include "kernels/ref/ref.hpp"
+#include "tests/kernels/backend_fixture.hpp"
+
+namespace fvlm {
+namespace {
+
+struct Mode {
+  std::string name;
+  WeightFormat format;
+  bool bf16_products;
+  double tolerance;  // of the relative error; inputs rounded to bf16 cost about 2^-9, to int16 4e-5
+};
+
+// oneDNN emulates it where AVX-512 is, and refuses on processors without, such as Arm's.
+bool multiplies_bf16() {
+  const BFloat16 one(1);
+  try {
+    return PackedMatrix(1, 1, true, &one).bytes() > 0;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+class BackendTest : public testing::TestWithParam<Mode>, protected RandomParameters {
+ protected:
+  void SetUp() override {
+    if (GetParam().bf16_products && !multiplies_bf16())
+      GTEST_SKIP() << "no products in bfloat16 on this processor";
+  }
+
+  void expect_near(const std::vector<float>& got, const std::vector<float>& want) const {
+    EXPECT_LT(relative_error(got, want), GetParam().tolerance);  // fails for NaN as well
+  }
+
+  // The oracle with the matrices as the Cpu backend rounds them.
+  Ref& oracle(Rows rows) {
+    const bool rounded = rows == Rows::kTokens || GetParam().bf16_products;
+    return rounded ? ref_rounded_ : ref_;
+  }
+
+  template <class Spec, class Host>
+  auto both(const Spec& spec, const Host& host, Rows rows = Rows::kPositions) {
+    return std::pair(oracle(rows).pack(spec, host), cpu_.pack(spec, host));
+  }
+  auto both_linear(std::int64_t in, std::int64_t out, Rows rows, bool bias = true) {
+    const LinearSpec spec{.in = in, .parts = {{"", out}}, .bias = bias, .rows = rows};
+    return both(spec, host_linear(spec), rows);
+  }
+
+  Cpu cpu_{{.formats = GetParam().format, .threads = 3, .bf16_products = GetParam().bf16_products}};
+  Ref ref_{WeightFormat::kF32};
+  Ref ref_rounded_{GetParam().format};
+};
+
+TEST_P(BackendTest, Linear) {
+  for (const Rows kind : {Rows::kPositions, Rows::kTokens}) {
+    for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{{1, 7, 5},
+                                                                                {3, 48, 12},
+                                                                                {9, 64, 130},
+                                                                                {16, 100, 33},
+                                                                                {17, 304, 448},
+                                                                                {257, 33, 70},
+                                                                                {700, 96, 384}}) {
+      for (const bool bias : {true, false}) {
+        for (const Epilogue epilogue : {Epilogue{}, Epilogue{.activation = Activation::kGelu},
+                                        Epilogue{.accumulate = true}}) {
+          SCOPED_TRACE(fmt::format("{}x{}x{} {}", rows, in, out,
+                                   kind == Rows::kTokens ? "tokens" : "positions"));
+          const auto [plain, fast] = both_linear(in, out, kind, bias);
+          std::vector<float> x = random(rows * in);
+          std::vector<float> want = random(rows * out);
+          std::vector<float> got = want;
+          ref_.linear(view(x, rows), plain, epilogue, view(want, rows));
+          cpu_.linear(view(x, rows), fast, epilogue, view(got, rows));
+          expect_near(got, want);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(BackendTest, BatchingChangesNoBit) {
+  const auto [plain, fast] = both_linear(200, 77, Rows::kTokens);
+  std::vector<float> x = random(16 * 200);
+  std::vector<float> together = filled(16 * 77);
+  cpu_.linear(view(x, 16), fast, {}, view(together, 16));
+  for (std::int64_t r = 0; r < 16; ++r) {
+    std::vector<float> alone = filled(77);
+    cpu_.linear(view(x, 16).slice_rows(r, 1), fast, {}, view(alone, 1));
+    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + r * 77)) << "row " << r;
+  }
+}
+
+TEST_P(BackendTest, Depthwise) {
+  for (const DepthwiseSpec& spec :
+       {DepthwiseSpec{.in = 12, .kernel = 3}, DepthwiseSpec{.in = 33, .kernel = 7},
+        DepthwiseSpec{.in = 16, .multiplier = 2, .kernel = 7, .stride = 2},
+        DepthwiseSpec{.in = 5, .multiplier = 2, .kernel = 3}}) {
+    for (const Activation activation : {Activation::kNone, Activation::kGelu}) {
+      const auto [plain, fast] = both(spec, host_depthwise(spec));
+      std::vector<float> x = random(2 * 14 * 10 * spec.in);
+      std::vector<float> want = filled(2 * 14 * 10 * spec.out() / spec.stride / spec.stride);
+      std::vector<float> got = want;
+      const std::int64_t s = spec.stride;
+      ref_.depthwise(map(x, 2, 14, 10), plain, activation, map(want, 2, 14 / s, 10 / s));
+      cpu_.depthwise(map(x, 2, 14, 10), fast, activation, map(got, 2, 14 / s, 10 / s));
+      expect_near(got, want);
+    }
+  }
+}
+
+TEST_P(BackendTest, Stem) {
+  constexpr std::int64_t kSide = 72;
+  constexpr std::int64_t kChannels = 20;
+  const StemSpec conv{kChannels};
+  const DepthwiseSpec spec{.in = kChannels, .kernel = 3, .stride = 2};
+  const auto [plain_conv, fast_conv] =
+      both(conv, HostStem{random(27 * kChannels, 0.01F), random(kChannels)});
+  const auto [plain, fast] = both(spec, host_depthwise(spec));
+  std::vector<std::uint8_t> pixels(2 * kSide * kSide * 3);
+  for (auto& p : pixels) p = static_cast<std::uint8_t>(random_());
+  std::vector<float> want = filled(2 * kSide * kSide / 16 * kChannels);
+  std::vector<float> got = want;
+  ref_.stem({pixels.data(), 2, kSide, kSide, 3}, plain_conv, plain,
+            map(want, 2, kSide / 4, kSide / 4));
+  cpu_.stem({pixels.data(), 2, kSide, kSide, 3}, fast_conv, fast,
+            map(got, 2, kSide / 4, kSide / 4));
+  expect_near(got, want);
+}
+
+TEST_P(BackendTest, ConvFfn) {
+  for (const auto& [side, width, channels] : std::vector<std::array<std::int64_t, 3>>{
+           {5, 9, 12}, {16, 16, 48}, {40, 64, 20}, {1, 300, 16}}) {
+    const DepthwiseSpec spec{.in = channels, .kernel = 7};
+    const auto [plain_conv, fast_conv] = both(spec, host_depthwise(spec));
+    const auto [plain1, fast1] = both_linear(channels, 4 * channels, Rows::kPositions);
+    const auto [plain2, fast2] = both_linear(4 * channels, channels, Rows::kPositions);
+    std::vector<float> x = random(2 * side * width * channels);
+    std::vector<float> want = filled(std::ssize(x));
+    std::vector<float> got = want;
+    ref_.conv_ffn(map(x, 2, side, width), plain_conv, plain1, plain2, map(want, 2, side, width));
+    cpu_.conv_ffn(map(x, 2, side, width), fast_conv, fast1, fast2, map(got, 2, side, width));
+    expect_near(got, want);
+  }
+}
+
+TEST_P(BackendTest, LayerNorm) {
+  for (const std::int64_t channels : {1, 12, 96, 131}) {
+    const NormSpec spec{.channels = channels, .bias = true};
+    const auto [plain, fast] = both(spec, host_norm(spec));
+    std::vector<float> x = random(5 * channels, 3);
+    std::vector<float> want = filled(std::ssize(x));
+    std::vector<float> got = want;
+    ref_.layer_norm(view(x, 5), plain, view(want, 5));
+    cpu_.layer_norm(view(x, 5), fast, view(got, 5));
+    expect_near(got, want);
+  }
+}
+
+TEST_P(BackendTest, ImageAttention) {
+  for (const auto& [tokens, heads, dim] : std::vector<std::array<std::int64_t, 3>>{
+           {1, 1, 32}, {9, 3, 32}, {64, 2, 16}, {150, 2, 32}}) {
+    std::vector<float> qkv = random(2 * tokens * 3 * heads * dim, 2);
+    std::vector<float> want = filled(2 * tokens * heads * dim);
+    std::vector<float> got = want;
+    ref_.image_attention(view(qkv, 2 * tokens), 2, dim, view(want, 2 * tokens));
+    cpu_.image_attention(view(qkv, 2 * tokens), 2, dim, view(got, 2 * tokens));
+    expect_near(got, want);
+  }
+}
+
+TEST_P(BackendTest, SqueezeExcite) {
+  const auto [plain_reduce, fast_reduce] = both_linear(50, 3, Rows::kPositions);
+  const auto [plain_expand, fast_expand] = both_linear(3, 50, Rows::kPositions);
+  std::vector<float> x = random(3 * 4 * 5 * 50);
+  std::vector<float> want = filled(std::ssize(x));
+  std::vector<float> got = want;
+  ref_.squeeze_excite(map(x, 3, 4, 5), plain_reduce, plain_expand, map(want, 3, 4, 5));
+  cpu_.squeeze_excite(map(x, 3, 4, 5), fast_reduce, fast_expand, map(got, 3, 4, 5));
+  expect_near(got, want);
+}
+
+TEST_P(BackendTest, Embed) {
+  const auto [plain, fast] = both_linear(70, 9, Rows::kTokens, false);
+  const std::vector<std::int32_t> ids = {8, 0, 3, 3};
+  std::vector<float> want = filled(4 * 70);
+  std::vector<float> got = want;
+  ref_.embed(ids, plain, view(want, 4));
+  cpu_.embed(ids, fast, view(got, 4));
+  EXPECT_EQ(got, want);
+}
+
+TEST_P(BackendTest, SwigluAndLogits) {
+  for (const std::int64_t rows : {1, 5, 16, 17, 40}) {
+    const NormSpec norm{.channels = 100, .eps = 1e-6};
+    const auto [plain_norm, fast_norm] = both(norm, host_norm(norm));
+    const auto [plain, fast] = both_linear(100, 2 * 75, Rows::kTokens, false);
+    std::vector<float> x = random(rows * 100, 5);
+    std::vector<float> want = filled(rows * 75);
+    std::vector<float> got = want;
+    ref_.swiglu(view(x, rows), plain_norm, plain, view(want, rows));
+    cpu_.swiglu(view(x, rows), fast_norm, fast, view(got, rows));
+    expect_near(got, want);
+    want = got = filled(rows * 150);
+    ref_.logits(view(x, rows), plain_norm, plain, view(want, rows));
+    cpu_.logits(view(x, rows), fast_norm, fast, view(got, rows));
+    expect_near(got, want);
+  }
+}
+
+// Prompts and single tokens of sequences of unequal lengths, over scattered pages, in one batch.
+TEST_P(BackendTest, AttentionOverThePagedCache) {
+  for (const AttentionShape shape : {AttentionShape{4, 2, 16}, AttentionShape{7, 1, 64},
+                                     AttentionShape{10, 1, 32}, AttentionShape{2, 2, 128}}) {
+    const std::int64_t hidden = shape.heads * shape.head_dim;
+    const std::int64_t layers = 2;
+    const NormSpec norm{.channels = hidden, .eps = 1e-6};
+    const auto [plain_norm, fast_norm] = both(norm, host_norm(norm));
+    const auto [plain, fast] =
+        both_linear(hidden, hidden + 2 * shape.kv_heads * shape.head_dim, Rows::kTokens);
+    const CacheShape size{layers, 9, shape.kv_heads, shape.head_dim};
+    auto plain_cache = ref_.make_cache(size);
+    auto fast_cache = cpu_.make_cache(size);
+    const std::vector<std::int32_t> a = {3, 7, 1};
+    const std::vector<std::int32_t> b = {5};
+    const std::vector<std::int32_t> c = {0, 8};
+    // (rows, position) of the three sequences in each pass.
+    for (const auto& pass : std::vector<std::array<std::int64_t, 6>>{
+             {130, 0, 1, 0, 63, 0}, {1, 130, 1, 1, 2, 63}, {1, 131, 20, 2, 1, 65}}) {
+      DecoderBatch batch;
+      batch.add(pass[0], pass[1], a);
+      batch.add(pass[2], pass[3], b);
+      batch.add(pass[4], pass[5], c);
+      for (std::int64_t layer = 0; layer < layers; ++layer) {
+        std::vector<float> x = random(batch.rows() * hidden);
+        std::vector<float> want_query = filled(batch.rows() * hidden);
+        std::vector<float> got_query = want_query;
+        std::vector<float> want = want_query;
+        std::vector<float> got = want_query;
+        ref_.attention_input(view(x, batch.rows()), plain_norm, plain, shape, batch, layer,
+                             plain_cache, view(want_query, batch.rows()));
+        cpu_.attention_input(view(x, batch.rows()), fast_norm, fast, shape, batch, layer,
+                             fast_cache, view(got_query, batch.rows()));
+        expect_near(got_query, want_query);
+        ref_.attention(view(want_query, batch.rows()), shape, batch, layer, plain_cache,
+                       view(want, batch.rows()));
+        cpu_.attention(view(got_query, batch.rows()), shape, batch, layer, fast_cache,
+                       view(got, batch.rows()));
+        expect_near(got, want);
+      }
+    }
+    // A copied page holds the same keys and values.
+    ref_.copy_page(plain_cache, 5, 6);
+    cpu_.copy_page(fast_cache, 5, 6);
+    const std::vector<std::int32_t> copy = {6};
+    DecoderBatch batch;
+    batch.add(1, 21, copy);
+    std::vector<float> query = random(hidden);
+    std::vector<float> want = filled(hidden);
+    std::vector<float> got = want;
+    ref_.attention(view(query, 1), shape, batch, 1, plain_cache, view(want, 1));
+    cpu_.attention(view(query, 1), shape, batch, 1, fast_cache, view(got, 1));
+    expect_near(got, want);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, BackendTest,
+                         testing::Values(Mode{"f32", WeightFormat::kF32, false, 1e-5},
+                                         Mode{"bf16_widened", WeightFormat::kBF16, false, 1e-5},
+                                         Mode{"bf16_products", WeightFormat::kBF16, true, 6e-3},
+                                         Mode{"int8", WeightFormat::int8(), false, 1e-4},
+                                         Mode{"int8_32", WeightFormat::int8(32), true, 6e-3},
+                                         Mode{"int8_128", WeightFormat::int8(128), false, 1e-4},
+                                         Mode{"int4", WeightFormat::int4(), false, 1e-4},
+                                         Mode{"int4_32", WeightFormat::int4(32), true, 6e-3},
+                                         Mode{"int4_128", WeightFormat::int4(128), false, 1e-4}),
+                         [](const auto& mode) { return mode.param.name; });
+
+}  // namespace
+}  // namespace fvlm

@@ -1,0 +1,125 @@
+// The tile product through LinearKernels, against sums in double: every shape of tile, ragged
+// edges, rows that are not aligned, steps fewer and more than the buffers they pass through.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "fvlm/core/element.hpp"
+#include "kernels/cuda/gemm/linear.hpp"
+#include "kernels/cuda/primitives/memory.hpp"
+#include "tests/kernels/cuda/modes.hpp"
+
+namespace fvlm {
+namespace {
+
+template <class Mode>
+class CudaLinear : public testing::Test {
+ protected:
+  static constexpr Target kTarget = Mode::kTarget;
+  using E = typename Mode::E;
+
+  void SetUp() override {
+    if (device_count<kTarget>() == 0) GTEST_SKIP() << "no CUDA device";
+  }
+
+  struct Matrix {
+    std::vector<double> values;  // as rounded to E
+    PinnedBuffer<kTarget> memory;
+    View<E> view;
+  };
+
+  // Rows are `padding` elements longer than their content; what is there must not be used.
+  Matrix matrix(std::int64_t rows, std::int64_t cols, std::int64_t padding = 0) {
+    const std::int64_t stride = cols + padding;
+    Matrix m{{},
+             PinnedBuffer<kTarget>(static_cast<std::size_t>(rows * stride) * sizeof(E)),
+             {nullptr, rows, cols, stride}};
+    m.view.data = m.memory.template as<E>();
+    std::normal_distribution<float> normal;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < stride; ++c) {
+        const auto value = static_cast<E>(c < cols ? normal(random_) : std::nanf(""));
+        m.view.row(r)[c] = value;
+        if (c < cols) m.values.push_back(double{static_cast<float>(value)});
+      }
+    }
+    return m;
+  }
+
+  void expect_product(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t padding,
+                      Activation activation, bool bias, bool residual, int multiprocessors) {
+    SCOPED_TRACE(testing::Message() << m << " x " << n << " x " << k << ", padding " << padding);
+    const Matrix a = matrix(m, k, padding);
+    const Matrix b = matrix(n, k, padding);
+    Matrix out = matrix(m, n, padding);
+    const std::vector<double> before = out.values;
+    PinnedBuffer<kTarget> added(static_cast<std::size_t>(n) * sizeof(float));
+    std::normal_distribution<float> normal;
+    for (std::int64_t c = 0; c < n; ++c) added.template as<float>()[c] = normal(random_);
+
+    Stream<kTarget> stream;
+    LinearKernels<kTarget>::template multiply<E>(
+        stream, multiprocessors,
+        {.in = a.view,
+         .weight = b.view,
+         .bias = bias ? added.template as<float>() : nullptr,
+         .activation = activation,
+         .residual = residual ? out.view : View<E>{},
+         .out = out.view});
+    stream.synchronize();
+    double difference = 0;
+    double norm = 0;
+    for (std::int64_t r = 0; r < m; ++r) {
+      for (std::int64_t c = 0; c < n; ++c) {
+        double sum = bias ? added.template as<float>()[c] : 0.0;
+        for (std::int64_t i = 0; i < k; ++i) {
+          sum += a.values[static_cast<std::size_t>(r * k + i)] *
+                 b.values[static_cast<std::size_t>(c * k + i)];
+        }
+        if (activation == Activation::kGelu) sum *= 0.5 * (1 + std::erf(sum / std::sqrt(2.0)));
+        if (residual) sum += before[static_cast<std::size_t>(r * n + c)];
+        const double got = static_cast<float>(out.view.row(r)[c]);
+        difference += (got - sum) * (got - sum);
+        norm += sum * sum;
+      }
+      for (std::int64_t c = n; c < out.view.stride; ++c)
+        EXPECT_TRUE(std::isnan(static_cast<float>(out.view.row(r)[c])));
+    }
+    EXPECT_LT(std::sqrt(difference / norm), sizeof(E) == 4 ? 1e-6 : 3e-3);
+  }
+
+  std::mt19937 random_{7};
+};
+
+TYPED_TEST_SUITE(CudaLinear, CudaModes, CudaModeName);
+
+TYPED_TEST(CudaLinear, EveryTileAndEdge) {
+  // m, n, k, multiprocessors
+  for (const auto& [m, n, k, multiprocessors] :
+       std::vector<std::array<std::int64_t, 4>>{{1, 8, 16, 4},
+                                                {3, 5, 7, 4},
+                                                {16, 70, 136, 4},
+                                                {17, 33, 40, 100},
+                                                {65, 12, 96, 4},
+                                                {70, 100, 200, 1},
+                                                {150, 136, 72, 1}}) {
+    for (const std::int64_t padding : {0, 8, 3}) {
+      this->expect_product(m, n, k, padding, Activation::kNone, false, false,
+                           static_cast<int>(multiprocessors));
+    }
+  }
+}
+
+TYPED_TEST(CudaLinear, Epilogues) {
+  for (const std::int64_t n : {24, 27}) {
+    this->expect_product(20, n, 40, 0, Activation::kGelu, true, false, 4);
+    this->expect_product(20, n, 40, 0, Activation::kNone, true, true, 4);
+    this->expect_product(20, n, 40, 0, Activation::kNone, false, true, 4);
+  }
+}
+
+}  // namespace
+}  // namespace fvlm

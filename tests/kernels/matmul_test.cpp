@@ -1,0 +1,140 @@
+// Matrix products by oneDNN, whatever the number of threads: below, at and above that of the cores.
+// oneDNN chooses the order of packed weights by what it finds, the number of threads among others.
+// CTest runs these for each instruction set of the machine (tests/CMakeLists.txt).
+#include "kernels/cpu/matmul.hpp"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <ctime>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fvlm/core/element.hpp"
+#include "fvlm/core/error.hpp"
+#include "kernels/cpu/cpu.hpp"
+#include "kernels/ref/ref.hpp"
+#include "tests/kernels/backend_fixture.hpp"
+
+namespace fvlm {
+namespace {
+
+constexpr std::array kThreads = {1, 2, 3, 4, 8, 16};
+
+// What OpenMP would use, within a scope.
+class OpenMpThreads {
+ public:
+  explicit OpenMpThreads(int threads) : before_(omp_get_max_threads()) {
+    omp_set_num_threads(threads);
+  }
+  ~OpenMpThreads() { omp_set_num_threads(before_); }
+  OpenMpThreads(const OpenMpThreads&) = delete;
+  OpenMpThreads& operator=(const OpenMpThreads&) = delete;
+
+ private:
+  int before_;
+};
+
+double seconds_of(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+class MatMulTest : public testing::Test, protected RandomParameters {
+ protected:
+  static MatMulShape packed_shape(std::int64_t rows, std::int64_t in, std::int64_t out) {
+    return {.rows = rows, .in = in, .out = out, .in_stride = in, .out_stride = out};
+  }
+};
+
+// The shapes of a small encoder's and decoder's layers, and some that fill no block.
+TEST_F(MatMulTest, AnyNumberOfThreadsGivesTheProduct) {
+  for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{
+           {256, 96, 384}, {256, 384, 96}, {40, 768, 3072}, {33, 70, 130}}) {
+    for (const WeightFormat& format : {WeightFormat::kF32, WeightFormat::kBF16}) {
+      for (const Rows kind : {Rows::kPositions, Rows::kTokens}) {
+        const LinearSpec spec{.in = in, .parts = {{"", out}}, .bias = true, .rows = kind};
+        const HostLinear host = host_linear(spec);
+        std::vector<float> x = random(rows * in);
+        std::vector<float> want = filled(rows * out);
+        const bool narrow = format != WeightFormat::kF32 && has_native_bf16();
+        Ref oracle(narrow || kind == Rows::kTokens ? format : WeightFormat::kF32);
+        oracle.linear(view(x, rows), oracle.pack(spec, host), {}, view(want, rows));
+        for (const int threads : kThreads) {
+          SCOPED_TRACE(fmt::format("{} threads, {}x{}x{}, {}", threads, rows, in, out,
+                                   kind == Rows::kTokens ? "tokens" : "positions"));
+          const OpenMpThreads available(threads);
+          Cpu cpu({.formats = format, .threads = threads});
+          std::vector<float> got = filled(rows * out);
+          cpu.linear(view(x, rows), cpu.pack(spec, host), {}, view(got, rows));
+          EXPECT_LT(relative_error(got, want), narrow ? 6e-3 : 1e-5);
+        }
+      }
+    }
+  }
+}
+
+// Each step sees another number of threads than the one before.
+TEST_F(MatMulTest, AMatrixPackedAmongManyThreadsIsMultipliedByOne) {
+  constexpr std::int64_t kRows = 48;
+  constexpr std::int64_t kIn = 256;
+  constexpr std::int64_t kOut = 768;
+  const std::vector<float> rows = random(kOut * kIn);
+  const std::vector<float> x = random(kRows * kIn);
+  std::vector<std::vector<float>> results;
+  for (const int packing : kThreads) {
+    const auto packed = [&] {
+      const OpenMpThreads available(packing);
+      return PackedMatrix(kIn, kOut, false, rows.data());
+    }();
+    for (const int multiplying : kThreads) {
+      const OpenMpThreads available(multiplying);
+      MatMulCache products;
+      std::vector<float> out = filled(kRows * kOut);
+      products.multiply(packed_shape(kRows, kIn, kOut), x.data(), packed, nullptr, out.data());
+      results.push_back(std::move(out));
+    }
+  }
+  for (const std::vector<float>& result : results) EXPECT_EQ(result, results.front());
+}
+
+TEST_F(MatMulTest, RefusesAMatrixThatWasNotPackedForTheProduct) {
+  const std::vector<float> rows = random(64 * 128);
+  const PackedMatrix wide(64, 128, false, rows.data());
+  const PackedMatrix high(128, 64, false, rows.data());
+  std::vector<float> out(128);
+  const MatMulShape shape = packed_shape(1, 64, 128);
+  MatMulCache products;
+  const auto multiply = [&](const PackedMatrix& weights) {
+    products.multiply(shape, rows.data(), weights, nullptr, out.data());
+  };
+  EXPECT_THROW(multiply(high), Error);
+  EXPECT_THROW(multiply({}), Error);
+  multiply(wide);  // from here on the product is compiled
+  EXPECT_THROW(multiply(high), Error);
+  EXPECT_THROW(multiply({}), Error);
+}
+
+// With one thread, the parallel regions around products are not active ones, and oneDNN would take
+// all the cores there are.
+TEST_F(MatMulTest, OneThreadIsOneThread) {
+  const OpenMpThreads available(4);
+  Cpu cpu({.formats = WeightFormat::kF32, .threads = 1});
+  const LinearSpec spec{.in = 1024, .parts = {{"", 2048}}, .rows = Rows::kPositions};
+  const Cpu::Linear weights = cpu.pack(spec, host_linear(spec));
+  std::vector<float> x = random(256 * 1024);
+  std::vector<float> out = filled(256 * 2048);
+  const double all = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+  const double own = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+  for (int i = 0; i < 50; ++i) cpu.linear(view(x, 256), weights, {}, view(out, 256));
+  const double used = seconds_of(CLOCK_THREAD_CPUTIME_ID) - own;
+  EXPECT_LT(seconds_of(CLOCK_PROCESS_CPUTIME_ID) - all, 1.2 * used + 0.02);
+}
+
+}  // namespace
+}  // namespace fvlm

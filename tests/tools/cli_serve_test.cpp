@@ -1,0 +1,217 @@
+// fastvlm serve: starts, writes its log, stops on a signal, and refuses what it should.
+#include <gtest/gtest.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <random>
+#include <regex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/raw_websocket.hpp"
+#include "tests/support/temporary_folder.hpp"
+#include "tests/tools/cli_checkpoint.hpp"
+#include "tests/tools/cli_program.hpp"
+
+namespace fvlm {
+namespace {
+
+class Serve : public ::testing::Test {
+ protected:
+  Arguments arguments(const Arguments& more = {}) const {
+    return with({"serve", "--model-path", (kGoldenTiny / "checkpoint").string(), "--threads", "1",
+                 "--log-folder", folder_.path().string()},
+                more);
+  }
+  // Without the lines of the log, which may come before.
+  static void expect_named(const Exit& exit, const std::string& part) {
+    EXPECT_EQ(exit.code, 2);
+    EXPECT_PRED2(contains, exit.errors, "fastvlm: ");
+    EXPECT_PRED2(contains, exit.errors, part);
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(Serve, StopsOnSignalsAndKeepsALog) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    Program server(arguments({"--port", "0"}));
+    ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
+    server.send_signal(signal);
+    EXPECT_EQ(server.finish().code, 0);
+  }
+  const std::string log = read_file(folder_ / "server.log");
+  EXPECT_PRED2(contains, log, "] INFO: 🚀 ");
+  EXPECT_PRED2(contains, log, "] INFO: stopped");
+}
+
+TEST_F(Serve, NamesWhatIsWrong) {
+  expect_named(run_program(arguments({"--host", "0.0.0.0"})), "--api-key");
+  expect_named(run_program(arguments({"--port", "65536"})), "--port");
+  expect_named(run_program(arguments({"--host", "192.0.2.1", "--open-to-all"})), "192.0.2.1");
+  expect_named(run_program(arguments({"--api-key-file", "/none"})), "/none");
+  expect_named(run_program(arguments({"--max_new_tokens", "0"})), "--max_new_tokens");
+  expect_named(run_program(arguments({"--tls-cert", "/none"})), "--tls-key");
+  expect_named(run_program(arguments({"--tls-cert", "/none", "--tls-key", "/none"})), "/none");
+  expect_refusal(run_program({"serve"}), {"--model-path is required"});
+}
+
+TEST_F(Serve, TakesFlagsFromAFile) {
+  const std::string file = (folder_ / "serve.toml").string();
+  const auto start = [&](const std::string& lines, const Arguments& more = {}) {
+    write_file(file, lines);
+    return run_program(arguments(with({"--config", file}, more)));
+  };
+  // The port is refused by the time that everything else was understood.
+  const std::string all =
+      "# comment\nhost = \"192.0.2.1\"\nport = 0\nopen-to-all = true\n"
+      "allow-origin = [\"https://a.example\", \"https://b.example\"]\n"
+      "prompt = \"描述 # 图片\"\nunchanged-below = 1.5\nlongest-silence = 0.5\n";
+  expect_named(start(all), "192.0.2.1");
+  expect_named(start(all, {"--host", "198.51.100.1"}), "198.51.100.1");
+  expect_refusal(start("colour = \"red\"\n"), {file, "no flag \"colour\""});
+  expect_refusal(start("[section]\nport = 1\n"), {file, "no flag \"section"});
+  expect_refusal(start("port = 1\nport = 2\n"), {file, "\"port\" has more than one value"});
+  expect_refusal(start("port = 70000\n"), {file, "--port", "70000"});
+  expect_refusal(start("open-to-all = \"perhaps\"\n"), {file});
+  expect_refusal(run_program(arguments({"--config", "/none"})), {"/none"});
+}
+
+TEST_F(Serve, TheExampleFileHasEveryFlagWithItsDefault) {
+  const std::string example = std::string(FVLM_SOURCE) + "/tools/deploy/fastvlm.toml";
+  const std::string text = read_file(example);
+  const std::string help = run_program({"serve", "--help"}).output;
+  const std::regex flag("\n  --([a-z_-]+)");
+  int flags = 0;
+  for (std::sregex_iterator match(help.begin(), help.end(), flag), end; match != end; ++match) {
+    const std::string name = (*match)[1];
+    if (name == "config") continue;
+    EXPECT_TRUE(std::regex_search(text, std::regex("\n(# )?" + name + " = "))) << name;
+    ++flags;
+  }
+  EXPECT_GT(flags, 30);
+  Program server(arguments({"--config", example, "--port", "0"}));
+  ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
+}
+
+TEST_F(Serve, TellsSystemdWhatItDoes) {
+  const std::string path = (folder_ / "notify").string();
+  const int socket = ::socket(AF_UNIX, SOCK_DGRAM, 0);
+  const timeval patience{30, 0};
+  ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  ASSERT_LT(path.size(), sizeof address.sun_path);
+  std::memcpy(address.sun_path, path.data(), path.size());
+  ASSERT_EQ(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  ::setenv("WATCHDOG_USEC", "60000", 1);
+  Program server(arguments({"--port", "0"}));
+  ::unsetenv("NOTIFY_SOCKET");
+  ::unsetenv("WATCHDOG_USEC");
+  const auto next = [&] {
+    char bytes[64];
+    const auto size = ::recv(socket, bytes, sizeof bytes, 0);
+    return size < 0 ? std::string("nothing") : std::string(bytes, static_cast<std::size_t>(size));
+  };
+  EXPECT_EQ(next(), "READY=1");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(next(), "WATCHDOG=1");
+  server.send_signal(SIGTERM);
+  std::string last = next();
+  while (last == "WATCHDOG=1") last = next();
+  EXPECT_EQ(last, "STOPPING=1");
+  EXPECT_EQ(server.finish().code, 0);
+  ::close(socket);
+}
+
+std::uint16_t free_port() {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ::bind(socket, reinterpret_cast<const sockaddr*>(&address), size);
+  ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size);
+  ::close(socket);
+  return ntohs(address.sin_port);
+}
+
+// A camera that connects again after 250 ms, doubled up to 5 s, as the original does after 5 s.
+class StubbornCamera {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Films until `over`.
+  StubbornCamera(std::uint16_t port, int number, const std::atomic<bool>& over)
+      : over_(over), thread_([this, port, number] { film(port, number); }) {}
+  ~StubbornCamera() { thread_.join(); }
+  // When the last answer came.
+  Clock::time_point answered() const { return answered_; }
+
+ private:
+  void film(std::uint16_t port, int number) {
+    std::minstd_rand random(static_cast<unsigned>(number + 1));
+    const std::string frame =
+        read_file(std::filesystem::path(FVLM_TEST_DATA) / "images" / "420.jpg");
+    std::chrono::milliseconds wait{250};
+    while (!over_) {
+      try {
+        RawWebSocket socket(port);
+        wait = std::chrono::milliseconds(250);
+        while (!over_) {
+          socket.send(RawWebSocket::kBinary, frame);
+          if (socket.next_text().empty()) break;
+          answered_ = Clock::now();
+          std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        }
+      } catch (const std::runtime_error&) {  // nobody listens
+        std::this_thread::sleep_for(wait * std::uniform_real_distribution(0.75, 1.0)(random));
+        wait = std::min(2 * wait, std::chrono::milliseconds(5000));
+      }
+    }
+  }
+
+  const std::atomic<bool>& over_;
+  std::atomic<Clock::time_point> answered_ = Clock::time_point();
+  std::thread thread_;
+};
+
+TEST_F(Serve, ItsCamerasAreBackSoonAfterAKill) {
+  const int rounds = std::getenv("FVLM_LONG_TESTS") != nullptr ? 50 : 2;
+  const std::uint16_t port = free_port();
+  std::atomic<bool> over = false;
+  std::vector<std::unique_ptr<StubbornCamera>> cameras;
+  for (int i = 0; i < 16; ++i) cameras.push_back(std::make_unique<StubbornCamera>(port, i, over));
+  for (int round = 0; round < rounds; ++round) {
+    Program server(arguments({"--port", std::to_string(port), "--max_new_tokens", "8"}));
+    ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
+    const auto ready = StubbornCamera::Clock::now();
+    for (const auto& camera : cameras) {
+      while (camera->answered() < ready) {
+        ASSERT_LT(StubbornCamera::Clock::now() - ready, std::chrono::seconds(6));
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
+    }
+    server.send_signal(SIGKILL);
+    EXPECT_EQ(server.finish().code, 128 + SIGKILL);
+  }
+  over = true;
+}
+
+}  // namespace
+}  // namespace fvlm

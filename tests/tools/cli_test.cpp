@@ -1,0 +1,287 @@
+// The fastvlm program as its users meet it: flags, what goes to which stream, exit codes, Ctrl-C,
+// readers that go away. The weights are random, so no test knows what an answer says.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "tests/tools/cli_checkpoint.hpp"
+#include "tests/tools/cli_program.hpp"
+
+namespace fvlm {
+namespace {
+
+using nlohmann::json;
+
+const std::string kCheckpoint = (kGoldenTiny / "checkpoint").string();
+const std::string kImage = (kGoldenTiny / "images" / "small.png").string();
+
+// One thread: on a busy machine, several would mostly wait for one another.
+const Arguments kDescribe = {"describe", "--model-path", kCheckpoint, "--image-file",
+                             kImage,     "--threads",    "1"};
+const Arguments kGreedy = {"--temperature", "0", "--max_new_tokens", "20"};
+
+json describe_json(const Arguments& flags) {
+  const Exit exit = run_program(with(with(kDescribe, flags), {"--json"}));
+  EXPECT_EQ(exit.code, 0) << exit.errors;
+  return json::parse(exit.output);
+}
+
+TEST(Frame, HelpAndVersionGoToStandardOutput) {
+  const Exit help = run_program({"--help"});
+  EXPECT_EQ(help.code, 0);
+  EXPECT_EQ(help.errors, "");
+  for (const char* command :
+       {"describe", "chat", "info", "tokenize", "trace", "make-checkpoint", "bench"}) {
+    EXPECT_PRED2(contains, help.output, std::string("\n  ") + command + " ");
+  }
+  EXPECT_TRUE(run_program({"--version"}).output.starts_with("fastvlm "));
+}
+
+TEST(Frame, DescribeHelpNamesEveryFlag) {
+  const Exit help = run_program({"describe", "--help"});
+  EXPECT_EQ(help.code, 0);
+  for (const char* flag : {"model-path", "image-file", "prompt", "temperature", "top_p", "top_k",
+                           "num_beams", "max_new_tokens", "repetition_penalty", "seed", "conv-mode",
+                           "device", "dtype", "threads", "stats", "json"}) {
+    EXPECT_PRED2(contains, help.output, std::string("--") + flag + " ");
+  }
+}
+
+TEST(Frame, WithoutCommandPrintsHelpAsAnError) {
+  const Exit exit = run_program({});
+  EXPECT_EQ(exit.code, 2);
+  EXPECT_EQ(exit.output, "");
+  EXPECT_EQ(exit.errors, run_program({"--help"}).output);
+}
+
+TEST(Frame, WrongFlagsAreNamed) {
+  const std::string hint = "run fastvlm describe --help";
+  expect_refusal(run_program({"paint"}), {"paint", "run fastvlm --help"});
+  expect_refusal(run_program({"describe", "--colour"}), {"unknown flag --colour", hint});
+  expect_refusal(run_program({"describe", "--model-path", kCheckpoint}), {"--image-file", hint});
+  expect_refusal(run_program({"describe", "--model-path", kCheckpoint, "--image-fil", kImage}),
+                 {"unknown flag --image-fil;", hint});
+  const auto refuse = [&hint](const Arguments& flags) {
+    expect_refusal(run_program(with(kDescribe, flags)), {flags.front(), hint});
+  };
+  refuse({"--temperature"});
+  refuse({"--temperature", "warm"});
+  refuse({"--max_new_tokens", "1.5"});
+  refuse({"--seed", "-1"});
+  refuse({"--device", "gpu"});
+  refuse({"--dtype", "f8"});
+  refuse({"--conv-mode", "plain"});
+  refuse({"--threads", "-1"});
+}
+
+TEST(Frame, SettingsOutOfRangeAreNamedBeforeAnythingIsLoaded) {
+  const Arguments nothing = {"describe", "--model-path", "/nowhere", "--image-file", "/nothing"};
+  const auto refuse = [&nothing](const std::string& setting, const std::string& value) {
+    expect_refusal(run_program(with(nothing, {"--" + setting, value})), {setting, value});
+  };
+  refuse("temperature", "-1");
+  refuse("temperature", "nan");
+  refuse("top_p", "0");
+  refuse("top_p", "1.5");
+  refuse("top_k", "-2");
+  refuse("num_beams", "0");
+  refuse("max_new_tokens", "0");
+  refuse("repetition_penalty", "0");
+}
+
+TEST(Describe, StandardOutputIsTheTextAndNothingElse) {
+  const std::string text = describe_json(kGreedy).at("text");
+  EXPECT_NE(text, "");
+  const Exit exit = run_program(with(kDescribe, kGreedy));
+  EXPECT_EQ(exit.code, 0);
+  EXPECT_EQ(exit.output, text + "\n");
+  EXPECT_EQ(exit.messages(), "");
+}
+
+TEST(Describe, SeedMakesChoicesRepeatable) {
+  const Arguments random = {"--temperature", "1.5", "--max_new_tokens", "20", "--top_k", "0"};
+  const auto tokens = [&random](const std::string& seed) {
+    return describe_json(with(random, {"--seed", seed})).at("tokens");
+  };
+  EXPECT_EQ(tokens("7"), tokens("7"));
+  EXPECT_NE(tokens("7"), tokens("18446744073709551615"));
+}
+
+TEST(Describe, LastOfRepeatedFlagsCountsAndDashesAreUnderscores) {
+  const Arguments dashes = {
+      "--max-new-tokens",     "3", "--top-k",     "1",     "--top-p", "0.9", "--num-beams", "1",
+      "--repetition-penalty", "1", "--conv-mode", "qwen_2"};
+  const json tokens = describe_json(with(kGreedy, dashes)).at("tokens");
+  EXPECT_EQ(tokens.size(), 3U);
+  const json twenty = describe_json(kGreedy).at("tokens");
+  EXPECT_TRUE(std::equal(tokens.begin(), tokens.end(), twenty.begin()));
+}
+
+TEST(Describe, APromptSaysWhereItsPictureStands) {
+  const auto asked = [](const std::string& prompt) {
+    return describe_json(with(kGreedy, {"--prompt", prompt}));
+  };
+  const json before = asked("What is it?");
+  EXPECT_EQ(asked("<image>\nWhat is it?").at("tokens"), before.at("tokens"));
+  EXPECT_NE(asked("What is it? <image>").at("tokens"), before.at("tokens"));
+  expect_refusal(run_program(with(kDescribe, {"--prompt", "<image> or <image>?"})),
+                 {"2 \"<image>\"", "1 image"});
+}
+
+TEST(Describe, JsonTellsWhatMadeTheAnswer) {
+  const json answer = describe_json({"--temperature", "0", "--max_new_tokens", "3", "--device",
+                                     "ref", "--dtype", "f32", "--threads", "1"});
+  EXPECT_EQ(answer.at("outcome"), "length");
+  EXPECT_EQ(answer.at("model"), "checkpoint");
+  EXPECT_EQ(answer.at("precision"), "f32");
+  EXPECT_PRED2(contains, answer.at("device").get<std::string>(), "ref");
+  const json& statistics = answer.at("statistics");
+  EXPECT_EQ(statistics.at("new_tokens"), 3);
+  EXPECT_GT(statistics.at("prompt_tokens"), 16);  // of the image alone
+  EXPECT_GT(statistics.at("peak_rss_bytes"), 1'000'000);
+  for (const char* time : {"load_s", "encode_s", "prefill_s", "ttft_s", "total_s"}) {
+    EXPECT_GT(statistics.at(time), 0.0) << time;
+  }
+}
+
+TEST(Describe, TakesSeveralImagesAndPrompts) {
+  const auto prompt_tokens = [](const Arguments& flags) {
+    return describe_json(with(flags, kGreedy)).at("statistics").at("prompt_tokens").get<int>();
+  };
+  const int one = prompt_tokens({});
+  EXPECT_GT(prompt_tokens({"--image-file", kImage}), one + 16);
+  EXPECT_LT(prompt_tokens({"--prompt", ""}), one);
+  EXPECT_GT(prompt_tokens({"--prompt", "-1 is a prompt as well, and quite a long one it is"}), one);
+}
+
+TEST(Describe, BeamsPrintTheirBestAnswer) {
+  const Exit exit = run_program(with(with(kDescribe, kGreedy), {"--num_beams", "3"}));
+  EXPECT_EQ(exit.code, 0) << exit.errors;
+  EXPECT_GT(exit.output.size(), 1U);
+}
+
+TEST(Describe, StatisticsGoToStandardError) {
+  const Exit exit = run_program(with(with(kDescribe, kGreedy), {"--stats"}));
+  EXPECT_EQ(exit.code, 0);
+  EXPECT_EQ(exit.output, run_program(with(kDescribe, kGreedy)).output);
+  for (const char* row :
+       {"load ", "preprocess ", "encode ", "prefill ", "first token ", "decode ", "peak memory "}) {
+    EXPECT_PRED2(contains, exit.errors, std::string("\n") + row);
+  }
+}
+
+TEST(StandardOutput, ThatCannotBeWrittenIsAnError) {
+  Program full(with(kDescribe, kGreedy), Program::Input::kPipe, Program::Output::kFullDisk);
+  expect_refusal(full.finish(), {"standard output", "No space left"});
+  Program help({"--help"}, Program::Input::kPipe, Program::Output::kFullDisk);
+  expect_refusal(help.finish(), {"standard output", "No space left"});
+  Program closed(with(kDescribe, kGreedy), Program::Input::kPipe, Program::Output::kClosed);
+  expect_refusal(closed.finish(), {"standard output"});
+}
+
+TEST(StandardOutput, ThatNobodyReadsAnyMoreEndsTheProgramQuietly) {
+  const EndlessCheckpoint endless;
+  Program program({"describe", "--model-path", endless.path(), "--image-file", kImage,
+                   "--temperature", "0", "--max_new_tokens", "100000", "--threads", "1"});
+  EXPECT_TRUE(program.await_output());
+  program.stop_reading();
+  const Exit exit = program.finish();
+  EXPECT_EQ(exit.code, 128 + SIGPIPE);
+  EXPECT_EQ(exit.messages(), "");
+}
+
+class Interruption : public ::testing::Test {
+ protected:
+  using Clock = std::chrono::steady_clock;
+
+  Arguments endless(const Arguments& flags = {}) const {
+    return with({"describe", "--model-path", endless_.path(), "--image-file", kImage,
+                 "--temperature", "0", "--max_new_tokens", "100000", "--threads", "1"},
+                flags);
+  }
+
+  // Expects the end within the time that issue and users ask for.
+  static Exit interrupt(Program& program, int number, bool read_output = true) {
+    const Clock::time_point begin = Clock::now();
+    program.send_signal(number);
+    const Exit exit = program.finish(read_output);
+    EXPECT_LT(std::chrono::duration<double>(Clock::now() - begin).count(), 0.250);
+    EXPECT_EQ(exit.code, 128 + number);
+    EXPECT_EQ(exit.messages(), "");
+    return exit;
+  }
+
+  EndlessCheckpoint endless_;
+};
+
+TEST_F(Interruption, EndsTheAnswerWithANewline) {
+  for (const int number : {SIGINT, SIGTERM}) {
+    Program program(endless());
+    EXPECT_TRUE(program.await_output());
+    EXPECT_TRUE(interrupt(program, number).output.ends_with('\n'));
+  }
+}
+
+TEST_F(Interruption, LeavesJsonWhole) {
+  // Nothing tells when generation has begun, so a signal that comes too early, and ends the program
+  // while it loads, is followed by a later one.
+  for (int wait_ms = 100;; wait_ms *= 2) {
+    Program program(endless({"--json", "--device", "ref"}));
+    std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms));
+    const Exit exit = interrupt(program, SIGINT);
+    if (exit.output.empty() && wait_ms < 10'000) continue;
+    EXPECT_EQ(json::parse(exit.output).at("outcome"), "cancelled");
+    break;
+  }
+}
+
+TEST_F(Interruption, DoesNotWaitForAStalledReader) {
+  Program program(endless());
+  EXPECT_TRUE(program.await_output());
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // for the pipe to fill
+  interrupt(program, SIGINT, false);
+}
+
+class Tokenize : public ::testing::Test {
+ protected:
+  static Exit tokenize(std::string_view input, const Arguments& flags = {}) {
+    return run_program(with({"tokenize", "--tokenizer", kCheckpoint}, flags), input);
+  }
+};
+
+TEST_F(Tokenize, TakesStandardInputAsItIs) {
+  EXPECT_EQ(tokenize("").output, "[]\n");
+  EXPECT_EQ(json::parse(tokenize("<|im_end|>").output), json({999}));
+  EXPECT_GT(json::parse(tokenize("<|im_end|>", {"--plain"}).output).size(), 1U);
+  EXPECT_EQ(tokenize("a b", {"--plain"}).output, tokenize("a b").output);
+  const json without = json::parse(tokenize("two lines\nof text").output);
+  const json with = json::parse(tokenize("two lines\nof text\n").output);
+  EXPECT_EQ(with.size(), without.size() + 1);
+}
+
+TEST_F(Tokenize, LinesGiveWhatTheirTextsGive) {
+  const Exit exit =
+      tokenize("{\"text\": \"a\\nb\"}\n{\"text\": \"\", \"other\": 1}\n", {"--jsonl"});
+  EXPECT_EQ(exit.code, 0) << exit.errors;
+  const json expected = {{"ids", json::parse(tokenize("a\nb").output)}};
+  EXPECT_EQ(exit.output, expected.dump() + "\n{\"ids\":[]}\n");
+}
+
+TEST_F(Tokenize, NamesTheLineThatIsWrong) {
+  for (const char* wrong :
+       {"{\"text\": \"", "[1]", "{\"txt\": \"\"}", "{\"text\": 3}", "", "3 4"}) {
+    const Exit exit = tokenize("{\"text\": \"\"}\n" + std::string(wrong) + "\n", {"--jsonl"});
+    EXPECT_EQ(exit.code, 2) << wrong;
+    EXPECT_EQ(exit.output, "{\"ids\":[]}\n") << wrong;
+    EXPECT_PRED2(contains, exit.errors, "line 2: ");
+  }
+}
+
+}  // namespace
+}  // namespace fvlm

@@ -1,0 +1,97 @@
+#include "tools/commands/answer.hpp"
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+#include "tools/commands/terminal.hpp"
+
+namespace fvlm {
+namespace {
+
+// What the engine's thread leaves for the program's. The request's callbacks share its ownership,
+// so it outlives whichever of the two is done first.
+class Mailbox {
+ public:
+  void add(std::string_view text) {
+    {
+      const std::lock_guard lock(mutex_);
+      text_ += text;
+    }
+    notify_event();
+  }
+
+  void finish(const Result& result) {
+    {
+      const std::lock_guard lock(mutex_);
+      result_ = result;
+    }
+    notify_event();
+  }
+
+  // Moves new text to the end of `text`; returns the result once there is one.
+  std::optional<Result> take(std::string& text) {
+    const std::lock_guard lock(mutex_);
+    text += std::exchange(text_, {});
+    return std::exchange(result_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::string text_;
+  std::optional<Result> result_;
+};
+
+// Runs until the answer is complete and written. After a signal it does not wait for a reader of
+// standard output any more, but writes what there is room for.
+Answer follow(Engine& engine, RequestId id, Mailbox& mailbox, const InterruptGuard& interrupt,
+              Show show) {
+  std::optional<Result> result;
+  std::string pending;  // text not written yet
+  bool cancelled = false;
+  while (true) {
+    const bool hurry = result.has_value() && cancelled;
+    const bool writable =
+        wait_for_event(!pending.empty(), std::chrono::milliseconds(hurry ? 0 : -1));
+    if (hurry && !writable) break;
+    if (interrupt.signal() != 0 && !cancelled) {
+      engine.cancel(id);
+      cancelled = true;
+    }
+    if (!result.has_value()) {
+      result = mailbox.take(pending);
+      if (result.has_value() && show == Show::kText) pending += '\n';
+    }
+    if (writable) write_some_output(pending);
+    if (result.has_value() && pending.empty()) break;
+  }
+  return {std::move(*result), interrupt.signal()};
+}
+
+}  // namespace
+
+Answer ask(Engine& engine, Request request, Show show) {
+  const auto mailbox = std::make_shared<Mailbox>();
+  if (show == Show::kText) {
+    request.on_text = [mailbox](std::string_view text) { mailbox->add(text); };
+  }
+  request.on_done = [mailbox](const Result& result) { mailbox->finish(result); };
+
+  const InterruptGuard interrupt;
+  const RequestId id = engine.submit(std::move(request));
+  try {
+    Answer answer = follow(engine, id, *mailbox, interrupt, show);
+    if (answer.result.outcome == Outcome::kFailed) throw Error("{}", answer.result.error);
+    return answer;
+  } catch (...) {
+    engine.cancel(id);
+    throw;
+  }
+}
+
+}  // namespace fvlm

@@ -1,0 +1,272 @@
+// fastvlm bench: the stages of an answer, each timed and held against what this machine can do,
+// which is measured first in the same run. Fractions say how near the limit a stage comes:
+//   encoder   arithmetic done / time / best matrix product
+//   decode    bytes of weights read / time / best reading of memory
+// On a GPU the product is cuBLAS's, and reading is a copy's: bytes read and written.
+// The limit of TTFT is the arithmetic of encoder and prefill at the best matrix product's speed.
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/cpu/limits.hpp"
+#include "kernels/cuda/host/limits.hpp"
+#include "runtime/engine/loaded_model.hpp"
+#include "runtime/engine/model_work.hpp"
+#include "runtime/engine/page_pool.hpp"
+#include "runtime/engine/with_backend.hpp"
+#include "runtime/image/fit.hpp"
+#include "runtime/image/image.hpp"
+#include "tools/commands/command.hpp"
+#include "tools/commands/options.hpp"
+#include "tools/commands/report.hpp"
+#include "tools/commands/terminal.hpp"
+
+namespace fvlm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kTextTokens = 24;   // of a short prompt, around the image
+constexpr std::int64_t kDecodeSteps = 32;  // of each run
+
+struct Options {
+  EngineOptions engine;
+  int runs = 5;
+  bool json = false;
+};
+
+// Seconds of all runs of one stage.
+struct Times {
+  std::vector<double> seconds;
+
+  template <class Work>
+  void add(const Work& work) {
+    const auto start = Clock::now();
+    work();
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  double quantile(double q) const {
+    std::vector<double> sorted = seconds;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[static_cast<std::size_t>(q * static_cast<double>(sorted.size() - 1))];
+  }
+  double median() const { return quantile(0.5); }
+  // "1.234 s (1.201 .. 1.310)"
+  std::string text() const {
+    return fmt::format("{:8.4f} s  ({:.4f} .. {:.4f})", median(), quantile(0), quantile(1));
+  }
+};
+
+// A picture as a phone takes it, 12 megapixels; its content does not matter.
+Image large_image() {
+  Image image{4000, 3000, std::vector<std::uint8_t>(4000 * 3000 * 3)};
+  for (std::size_t i = 0; i < image.rgb.size(); ++i)
+    image.rgb[i] = static_cast<std::uint8_t>(i * 2654435761U >> 24);
+  return image;
+}
+
+struct Limits {
+  double f32_flops = 0;  // 0: not measured, because nothing here multiplies so
+  double bf16_flops = 0;
+  double bandwidth = 0;
+
+  double matmul() const { return std::max(f32_flops, bf16_flops); }
+  // "f32 product 0.401 TFLOP/s, bf16 product 3.412 TFLOP/s"
+  std::string products_text() const {
+    std::vector<std::string> products;
+    for (const auto& [type, flops] : {std::pair("f32", f32_flops), std::pair("bf16", bf16_flops)}) {
+      if (flops > 0)
+        products.push_back(fmt::format("{} product {:.3f} TFLOP/s", type, flops / 1e12));
+    }
+    return fmt::format("{}", fmt::join(products, ", "));
+  }
+};
+
+template <class B>
+Limits limits_of(const B&, int threads) {
+  const CpuLimits cpu = measure_cpu_limits(threads);
+  return {cpu.f32_flops, cpu.bf16_flops, cpu.read_bandwidth};
+}
+#ifdef FVLM_HAS_CUDA
+template <class E>
+Limits limits_of(const CudaBackend<Target::kDevice, E>&, int) {
+  const GpuLimits gpu = measure_gpu_limits();
+  return {0, gpu.bf16_flops, gpu.bandwidth};
+}
+#endif
+
+struct Measured {
+  Limits limits;
+  std::string model, device, precision;
+  double load_s = 0;
+  std::int64_t weight_bytes = 0;
+  Times preprocess, encoder, prefill, ttft, decode;
+  ModelWork work;
+};
+
+template <class B>
+Measured measure(const Options& options, const Checkpoint& checkpoint, B backend_to_use) {
+  Measured m;
+  m.limits = limits_of(backend_to_use, thread_count(options.engine.threads));
+  reset_peak_memory();  // what follows is the model's
+  const auto start = Clock::now();
+  LoadedModel<B> loaded(checkpoint, std::move(backend_to_use), {}, {});
+  m.load_s = std::chrono::duration<double>(Clock::now() - start).count();
+  B& backend = loaded.backend;
+  const FastVlmConfig& config = loaded.config;
+  m.model = config.name;
+  m.device = backend.description();
+  m.weight_bytes = backend.weight_bytes();
+  const FormatChoice formats = format_choice(options.engine.precision);
+  m.precision = token_formats(checkpoint, formats);
+  m.work = model_work(checkpoint, config.vision.tokens() + kTextTokens, formats);
+
+  const std::int64_t image_tokens = config.vision.tokens();
+  const std::int64_t rows = image_tokens + kTextTokens;
+  const std::int64_t side = config.vision.image_size;
+  const std::int64_t hidden = config.text.hidden_size;
+  const std::int64_t pages = (rows + kDecodeSteps) / kPageTokens + 1;
+  std::vector<std::int32_t> page_list(static_cast<std::size_t>(pages));
+  std::iota(page_list.begin(), page_list.end(), 0);
+  auto cache = backend.make_cache(loaded.model.decoder.cache_shape(pages));
+  const Image image = large_image();
+  const auto pixel_bytes = static_cast<std::size_t>(side * side * 3);
+  const Pixels pixels = backend.pixel_memory(pixel_bytes);
+  const std::vector<std::int32_t> text(static_cast<std::size_t>(kTextTokens), 1);
+
+  using E = typename B::Element;
+  Arena& arena = backend.arena();
+  const auto x = arena.template matrix<E>(rows, hidden);
+  const auto preprocess = [&] {
+    fit_image(*open_pixels(image), config.picture, side, {pixels.get(), pixel_bytes});
+  };
+  const auto encode = [&] {
+    const Arena::Scope scope(arena);
+    loaded.model.embed_images(backend, backend.upload(std::span(&pixels, 1), side),
+                              x.slice_rows(0, image_tokens));
+    backend.synchronize();
+  };
+  const auto decode = [&](std::int64_t count, std::int64_t position, View<E> input) {
+    DecoderBatch batch;
+    batch.add(count, position, page_list);
+    const Arena::Scope scope(arena);
+    const auto logits = arena.template matrix<float>(1, config.text.vocab_size);
+    loaded.model.decoder.forward(backend, batch, cache, input);
+    loaded.model.decoder.logits(backend, input.slice_rows(count - 1, 1), logits);
+    backend.download(logits);
+  };
+  const auto prefill = [&] {
+    loaded.model.decoder.embed(backend, text, x.slice_rows(image_tokens, kTextTokens));
+    decode(rows, 0, x);
+  };
+  for (int run = -1; run < options.runs; ++run) {
+    if (run == 0)
+      m.preprocess = m.encoder = m.prefill = m.ttft = m.decode = {};  // the first one warms up
+    m.preprocess.add(preprocess);
+    m.encoder.add(encode);
+    m.prefill.add(prefill);
+    m.ttft.add([&] {
+      preprocess();
+      encode();
+      prefill();
+    });
+    m.decode.add([&] {
+      for (std::int64_t step = 0; step < kDecodeSteps; ++step) {
+        const auto token = x.slice_rows(0, 1);
+        loaded.model.decoder.embed(backend, std::span(text).first(1), token);
+        decode(1, rows + step, token);
+      }
+    });
+  }
+  return m;
+}
+
+int bench(const Options& options) {
+  const int threads = thread_count(options.engine.threads);
+  const Checkpoint checkpoint =
+      Checkpoint::open(options.engine.model_path, options.engine.model_base, print_warning);
+  const Measured m =
+      with_backend(checkpoint,
+                   {.device = options.engine.device,
+                    .precision = options.engine.precision,
+                    .threads = options.engine.threads,
+                    .cache_tokens = checkpoint.config().vision.tokens() + 2 * kPageTokens},
+                   [&](auto backend) { return measure(options, checkpoint, std::move(backend)); });
+
+  const Limits& limits = m.limits;
+  const double matmul = limits.matmul();
+  const std::int64_t rows = checkpoint.config().vision.tokens() + kTextTokens;
+  const double step_s = m.decode.median() / kDecodeSteps;
+  const double encoder_fraction = m.work.encoder.flops / m.encoder.median() / matmul;
+  const double prefill_fraction = m.work.prefill.flops / m.prefill.median() / matmul;
+  const double decode_fraction = m.work.decode.weight_bytes / step_s / limits.bandwidth;
+  const double ttft_limit_s = (m.work.encoder.flops + m.work.prefill.flops) / matmul;
+  const std::int64_t peak = peak_memory_bytes();
+  if (options.json) {
+    const nlohmann::json report = {
+        {"model", m.model},
+        {"device", m.device},
+        {"precision", m.precision},
+        {"threads", threads},
+        {"runs", options.runs},
+        {"limits",
+         {{"matmul_flops", matmul},
+          {"matmul_f32_flops", limits.f32_flops},
+          {"matmul_bf16_flops", limits.bf16_flops},
+          {"read_bandwidth", limits.bandwidth},
+          {"ttft_s", ttft_limit_s}}},
+        {"load_s", m.load_s},
+        {"preprocess_s", m.preprocess.median()},
+        {"encoder_s", m.encoder.median()},
+        {"encoder_fraction", encoder_fraction},
+        {"prefill_tok_s", static_cast<double>(rows) / m.prefill.median()},
+        {"prefill_fraction", prefill_fraction},
+        {"ttft_s", m.ttft.median()},
+        {"decode_tok_s", 1 / step_s},
+        {"decode_fraction", decode_fraction},
+        {"peak_rss_bytes", peak},
+        {"weights_bytes", m.weight_bytes}};
+    fmt::print("{}\n", report.dump(2));
+    return kExitSuccess;
+  }
+  fmt::print("{} on {}, {} runs: median (fastest .. slowest)\n", m.model, m.device, options.runs);
+  fmt::print("limits      {}, reading {:.1f} GB/s\n", limits.products_text(),
+             limits.bandwidth / 1e9);
+  fmt::print("load        {:8.4f} s\n", m.load_s);
+  fmt::print("preprocess  {}  of 12 megapixels\n", m.preprocess.text());
+  fmt::print("encoder     {}  {:.0f} GFLOP, {:.0f} % of the product's speed\n", m.encoder.text(),
+             m.work.encoder.flops / 1e9, 100 * encoder_fraction);
+  fmt::print("prefill     {}  {} tokens, {:.0f} tok/s, {:.0f} % of the product's speed\n",
+             m.prefill.text(), rows, static_cast<double>(rows) / m.prefill.median(),
+             100 * prefill_fraction);
+  fmt::print("first token {}  limit {:.3f} s\n", m.ttft.text(), ttft_limit_s);
+  fmt::print("decode      {}  {} tokens, {:.1f} tok/s, {:.0f} % of the reading speed\n",
+             m.decode.text(), kDecodeSteps, 1 / step_s, 100 * decode_fraction);
+  fmt::print("memory      {:.0f} MB of weights, {:.0f} MB at the peak\n",
+             static_cast<double>(m.weight_bytes) / 1e6, static_cast<double>(peak) / 1e6);
+  return kExitSuccess;
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& program) {
+  CLI::App* parser =
+      program.add_subcommand("bench", "Measure the stages against this machine's limits");
+  const auto options = std::make_shared<Options>();
+  add_model_flags(*parser, options->engine);
+  parser->add_option("--runs", options->runs, "Runs of each stage, after one to warm up [5]")
+      ->check(CLI::Range(1, 1000))
+      ->option_text("N");
+  parser->add_flag("--json", options->json, "Print one JSON object");
+  return {parser, [options] { return bench(*options); }};
+}
+
+}  // namespace fvlm

@@ -1,0 +1,50 @@
+#include "tools/commands/config_file.hpp"
+
+#include <fstream>
+#include <vector>
+
+#include "fvlm/core/error.hpp"
+
+namespace fvlm {
+namespace {
+
+std::vector<CLI::ConfigItem> read_items(const std::string& file) {
+  std::ifstream stream(file);
+  if (!stream) throw Error("{}: cannot be opened", file);
+  try {
+    return CLI::ConfigTOML().from_config(stream);
+  } catch (const CLI::Error& error) {
+    throw Error("{}: {}", file, error.what());
+  }
+}
+
+CLI::Option* find_flag(CLI::App& command, const CLI::ConfigItem& item) {
+  if (!item.parents.empty() || item.name == "config" || item.name == "help") return nullptr;
+  return command.get_option_no_throw("--" + item.name);
+}
+
+}  // namespace
+
+void apply_config_file(CLI::App& command, const std::string& file) {
+  for (const CLI::ConfigItem& item : read_items(file)) {
+    CLI::Option* flag = find_flag(command, item);
+    if (flag == nullptr) throw Error("{}: there is no flag \"{}\"", file, item.fullname());
+    // Lines with the same key come as one item.
+    if (item.inputs.size() > 1 && flag->get_expected_max() <= 1) {
+      throw Error("{}: \"{}\" has more than one value", file, item.name);
+    }
+    if (flag->count() > 0) continue;  // the command line says otherwise
+    try {
+      if (flag->get_expected_min() == 0) {
+        flag->add_result(flag->get_flag_value(item.name, CLI::ConfigTOML().to_flag(item)));
+      } else {
+        flag->add_result(item.inputs);
+      }
+      flag->run_callback();
+    } catch (const CLI::Error& error) {
+      throw Error("{}: {}", file, error.what());
+    }
+  }
+}
+
+}  // namespace fvlm

@@ -1,0 +1,68 @@
+// fastvlm describe: one prompt about one or more pictures, answered once. The flags are those of
+// FastVLM's predict.py, so that its users need to learn nothing.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fvlm/core/error.hpp"
+#include "runtime/engine/engine.hpp"
+#include "tools/commands/answer.hpp"
+#include "tools/commands/command.hpp"
+#include "tools/commands/options.hpp"
+#include "tools/commands/pictures.hpp"
+#include "tools/commands/report.hpp"
+#include "tools/commands/terminal.hpp"
+
+namespace fvlm {
+namespace {
+
+struct Options {
+  EngineOptions engine;
+  Sampling sampling;
+  std::vector<std::string> image_files;
+  ImageOptions pictures;
+  std::string prompt = "Describe the image.";
+  bool stats = false;
+  bool json = false;
+};
+
+// What can be wrong is looked at from the quickest to the slowest: flags, pictures' headers,
+// checkpoint, pictures.
+int describe(const Options& options) {
+  check_sampling(options.sampling);
+  const auto pictures = open_pictures(options.image_files, options.pictures);
+  const std::unique_ptr<Engine> engine = load_engine(options.engine);
+  Request request;
+  request.conversation.push_back(
+      {Turn::Role::kUser, options.prompt, prepare(*engine, pictures), true});
+  request.sampling = options.sampling;
+  const Answer answer =
+      ask(*engine, std::move(request), options.json ? Show::kNothing : Show::kText);
+  if (options.json) {
+    const auto replace = nlohmann::json::error_handler_t::replace;  // folder names may be any bytes
+    write_output(answer_json(engine->info(), answer.result).dump(-1, ' ', false, replace) + "\n");
+  }
+  if (options.stats) {
+    print_error_text(statistics_table(engine->info(), answer.result.statistics));
+  }
+  return answer.signal == 0 ? kExitSuccess : kExitSignal + answer.signal;
+}
+
+}  // namespace
+
+Command add_describe(CLI::App& program) {
+  CLI::App* parser = program.add_subcommand("describe", "Describe a picture, or ask about it");
+  const auto options = std::make_shared<Options>();
+  add_image_flag(*parser, options->image_files)->required()->option_text("FILE (required)");
+  parser->add_option("--prompt", options->prompt, "What to ask [Describe the image.]")
+      ->option_text("TEXT");
+  add_model_flags(*parser, options->engine);
+  add_sampling_flags(*parser, options->sampling);
+  add_picture_flags(*parser, options->pictures);
+  parser->add_flag("--stats", options->stats, "Print times and memory to standard error");
+  parser->add_flag("--json", options->json, "Print one JSON object with text, tokens and times");
+  return {parser, [options] { return describe(*options); }};
+}
+
+}  // namespace fvlm

@@ -1,0 +1,235 @@
+// fastvlm evaluate: how many questions about pictures a model answers exactly right, by kind of
+// question. Greedy, so that the same model always scores the same.
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "fvlm/core/error.hpp"
+#include "runtime/config/json_file.hpp"
+#include "runtime/engine/engine.hpp"
+#include "runtime/support/new_files.hpp"
+#include "tools/commands/command.hpp"
+#include "tools/commands/options.hpp"
+#include "tools/commands/pictures.hpp"
+#include "tools/commands/terminal.hpp"
+
+namespace fvlm {
+namespace {
+
+struct Options {
+  EngineOptions engine;
+  std::filesystem::path cases;
+  std::filesystem::path images;
+  std::filesystem::path answers;  // empty: not written
+  ImageOptions pictures;
+  std::int64_t max_new_tokens = 64;
+  std::int64_t at_least = 0;
+  bool json = false;
+  bool force = false;
+};
+
+struct Case {
+  std::string image;
+  std::string prompt;
+  std::string answer;
+  std::string kind;
+};
+
+struct Score {
+  std::int64_t right = 0;
+  std::int64_t asked = 0;
+
+  double percent() const { return 100.0 * static_cast<double>(right) / static_cast<double>(asked); }
+};
+
+Case parse_case(const std::string& line, const std::string& source) {
+  const nlohmann::json object = parse_json_object(line, source);
+  const auto text = [&](const char* key) {
+    if (!object.contains(key) || !object[key].is_string()) {
+      throw Error("{}: expected a text \"{}\"", source, key);
+    }
+    return object[key].get<std::string>();
+  };
+  return {text("image"), text("prompt"), text("answer"), text("kind")};
+}
+
+std::vector<Case> read_cases(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  if (!file) throw Error("{}: cannot read the cases", path.string());
+  std::vector<Case> cases;
+  std::string line;
+  for (std::size_t number = 1; std::getline(file, line); ++number) {
+    cases.push_back(parse_case(line, fmt::format("{}: line {}", path.string(), number)));
+  }
+  if (cases.empty()) throw Error("{}: no cases in it", path.string());
+  return cases;
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const std::size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+// The file that takes each case with the answer it got, if one is wanted.
+class AnswersFile {
+ public:
+  AnswersFile(const std::filesystem::path& path, bool force) : path_(path) {
+    if (path_.empty()) return;
+    require_new_file(path_, force);
+    std::error_code none;
+    const bool is_device =
+        std::filesystem::exists(path_, none) && !std::filesystem::is_regular_file(path_, none);
+    written_ = is_device ? path_ : partial_name(path_);
+    file_.open(written_);
+    check();
+  }
+  void add(const Case& asked, std::string_view got) {
+    if (path_.empty()) return;
+    const nlohmann::ordered_json line = {{"image", asked.image},
+                                         {"prompt", asked.prompt},
+                                         {"answer", asked.answer},
+                                         {"kind", asked.kind},
+                                         {"got", got}};
+    file_ << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+    file_.flush();
+    check();
+  }
+  // Gives the file its name: until then, what was there is untouched.
+  void finish() {
+    if (path_.empty()) return;
+    file_.close();
+    check();
+    if (written_ == path_) return;
+    sync_to_disk(written_);
+    put_in_place(written_, path_);
+  }
+
+ private:
+  void check() const {
+    if (!path_.empty() && !file_) throw Error("{}: cannot write the answers", path_.string());
+  }
+
+  std::filesystem::path path_;
+  std::filesystem::path written_;
+  std::ofstream file_;
+};
+
+std::map<std::string, Score> ask_all(Engine& engine, const std::vector<Case>& cases,
+                                     const Options& options, AnswersFile& answers) {
+  ProgressLine progress("fastvlm: asking");
+  std::map<std::string, Score> scores;
+  std::string image_name;
+  Picture picture;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    progress.update(static_cast<double>(i) / static_cast<double>(cases.size()));
+    const Case& asked = cases[i];
+    if (i == 0 || asked.image != image_name) {  // cases about one image stand together
+      picture = prepare(engine, open_picture(options.images / asked.image, options.pictures));
+      image_name = asked.image;
+    }
+    Request request;
+    request.conversation.push_back({Turn::Role::kUser, asked.prompt, {picture}, true});
+    request.sampling.temperature = 0;
+    request.sampling.max_new_tokens = options.max_new_tokens;
+    const Result result = engine.run(std::move(request));
+    if (result.outcome == Outcome::kFailed) throw Error("{}", result.error);
+    const std::string_view got = trimmed(result.text);
+    Score& score = scores[asked.kind];
+    ++score.asked;
+    if (got == trimmed(asked.answer)) ++score.right;
+    answers.add(asked, got);
+  }
+  return scores;
+}
+
+void print_table(const EngineInfo& info, const std::map<std::string, Score>& scores,
+                 const Score& total) {
+  std::string table = fmt::format("{}, {}, {}\n", info.model, info.device, info.precision);
+  const auto add = [&table](const std::string& kind, const Score& score) {
+    table += fmt::format("{:<16}{:>7} of {:>6}{:>9.1f} %\n", kind, score.right, score.asked,
+                         score.percent());
+  };
+  for (const auto& [kind, score] : scores) add(kind, score);
+  add("all", total);
+  write_output(table);
+}
+
+void print_json(const EngineInfo& info, const std::map<std::string, Score>& scores,
+                const Score& total) {
+  const auto entry = [](const Score& score) {
+    return nlohmann::ordered_json{
+        {"right", score.right}, {"asked", score.asked}, {"percent", score.percent()}};
+  };
+  nlohmann::ordered_json kinds;
+  for (const auto& [kind, score] : scores) kinds[kind] = entry(score);
+  const nlohmann::ordered_json report = {{"model", info.model},
+                                         {"device", info.device},
+                                         {"precision", info.precision},
+                                         {"kinds", kinds},
+                                         {"all", entry(total)}};
+  write_output(report.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+int evaluate(const Options& options) {
+  const std::vector<Case> cases = read_cases(options.cases);
+  AnswersFile answers(options.answers, options.force);
+  const std::unique_ptr<Engine> engine = load_engine(options.engine);
+  const std::map<std::string, Score> scores = ask_all(*engine, cases, options, answers);
+  answers.finish();
+  Score total;
+  for (const auto& [kind, score] : scores) {
+    total.right += score.right;
+    total.asked += score.asked;
+  }
+  (options.json ? print_json : print_table)(engine->info(), scores, total);
+  if (total.right >= options.at_least) return kExitSuccess;
+  print_notice(fmt::format("{} of {} answers are right, fewer than --at-least {}", total.right,
+                           total.asked, options.at_least));
+  return kExitFailure;
+}
+
+}  // namespace
+
+Command add_evaluate(CLI::App& program) {
+  CLI::App* parser =
+      program.add_subcommand("evaluate", "Score a model on questions with known answers");
+  const auto options = std::make_shared<Options>();
+  parser
+      ->add_option("--cases", options->cases, R"(JSON lines {"image", "prompt", "answer", "kind"})")
+      ->required()
+      ->option_text("FILE (required)");
+  parser->add_option("--images", options->images, "Folder of the pictures that the cases name")
+      ->required()
+      ->option_text("DIR (required)");
+  parser
+      ->add_option("--answers", options->answers, "Write the cases there, with what the model said")
+      ->option_text("FILE");
+  add_force_flag(*parser, options->force);
+  parser
+      ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
+                   "End each answer after N tokens [64]")
+      ->option_text("N");
+  parser
+      ->add_option("--at-least,--at_least", options->at_least,
+                   "Exit with code 1 if fewer than N answers are right [0]")
+      ->check(CLI::NonNegativeNumber)
+      ->option_text("N");
+  add_model_flags(*parser, options->engine);
+  add_picture_flags(*parser, options->pictures);
+  parser->add_flag("--json", options->json, "Print one JSON object instead of a table");
+  return {parser, [options] { return evaluate(*options); }};
+}
+
+}  // namespace fvlm

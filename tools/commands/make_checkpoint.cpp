@@ -1,0 +1,39 @@
+// fastvlm make-checkpoint: random weights in the released layout and real sizes.
+#include <fmt/ranges.h>
+
+#include <memory>
+#include <string>
+
+#include "runtime/checkpoint/random_checkpoint.hpp"
+#include "tools/commands/command.hpp"
+#include "tools/commands/options.hpp"
+#include "tools/commands/terminal.hpp"
+
+namespace fvlm {
+
+Command add_make_checkpoint(CLI::App& program) {
+  CLI::App* parser =
+      program.add_subcommand("make-checkpoint", "Write a checkpoint of random weights");
+  const auto options = std::make_shared<RandomCheckpointOptions>();
+  parser->add_option("--size", options->size, fmt::format("{}", fmt::join(model_sizes(), ", ")))
+      ->required()
+      ->check(CLI::IsMember(model_sizes()))
+      ->option_text("SIZE (required)");
+  parser->add_option("--seed", options->seed, "Another seed, other weights [0]")->option_text("N");
+  parser->add_option("--output", options->output, "The folder to write")
+      ->required()
+      ->option_text("DIR (required)");
+  add_force_flag(*parser, options->force);
+  parser
+      ->add_option("--tokenizer", options->tokenizer,
+                   "Folder with the vocab.json and merges.txt to use; without it tokens are bytes")
+      ->option_text("DIR");
+  return {parser, [options] {
+            ProgressLine progress("writing " + options->output.string());
+            options->on_progress = [&progress](double fraction) { progress.update(fraction); };
+            write_random_checkpoint(*options);
+            return kExitSuccess;
+          }};
+}
+
+}  // namespace fvlm

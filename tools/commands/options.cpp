@@ -1,0 +1,124 @@
+#include "tools/commands/options.hpp"
+
+#include <fmt/ranges.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+#include "tools/commands/terminal.hpp"
+
+namespace fvlm {
+namespace {
+
+// A flag whose value is one of a few names. The index of a name is the value of the enum.
+template <class Enum, std::size_t kCount>
+void add_choice(CLI::App& parser, const std::string& flag, Enum& value,
+                const std::array<std::string, kCount>& names, const std::string& description) {
+  const auto choose = [&value, names](const std::string& chosen) {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (names[i] == chosen) value = static_cast<Enum>(i);
+    }
+  };
+  parser.add_option_function<std::string>(flag, choose, description)
+      ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())))
+      ->option_text(fmt::format("{}", fmt::join(names, "|")));
+}
+
+}  // namespace
+
+void add_base_flag(CLI::App& parser, std::filesystem::path& base) {
+  const auto set_path = [&base](const std::string& path) { base = path; };
+  parser
+      .add_option_function<std::string>(
+          "--model-base", set_path,
+          "The whole weights, if it has only a LoRA adapter or a projector")
+      ->option_text("DIR");
+}
+
+void add_force_flag(CLI::App& parser, bool& force) {
+  parser.add_flag("--force", force, "Replace what is there, once the new one is whole");
+}
+
+void add_model_flags(CLI::App& parser, EngineOptions& options) {
+  const auto set_path = [&options](const std::string& path) { options.model_path = path; };
+  parser.add_option_function<std::string>("--model-path", set_path, "Folder of the checkpoint")
+      ->required()
+      ->option_text("DIR (required)");
+  add_base_flag(parser, options.model_base);
+  add_choice<Device, 5>(parser, "--device", options.device,
+                        {"auto", "cpu", "ref", "cuda", "cuda-emulated"},
+                        "Where to compute; ref and cuda-emulated are slow, to compare "
+                        "[auto: a GPU if there is one and it has the memory, else cpu]");
+  add_choice<Precision, 5>(parser, "--dtype", options.precision,
+                           {"auto", "f32", "bf16", "int8", "int4"},
+                           "Number format; int8 and int4 quantise while loading "
+                           "[auto: that of a quantised checkpoint, else bf16]");
+  parser.add_option("--threads", options.threads, "Threads; 0: one for each core [0]")
+      ->check(CLI::Range(0, 1024))
+      ->option_text("N");
+}
+
+void add_sampling_flags(CLI::App& parser, Sampling& sampling) {
+  parser
+      .add_option("--temperature", sampling.temperature,
+                  "Randomness; 0: always the likeliest token [0.2]")
+      ->option_text("T");
+  parser
+      .add_option("--top_p,--top-p", sampling.top_p,
+                  "Keep the likeliest tokens, up to probability P [1]")
+      ->option_text("P");
+  parser.add_option("--top_k,--top-k", sampling.top_k, "Keep the K likeliest tokens; 0: all [50]")
+      ->option_text("K");
+  parser
+      .add_option("--repetition_penalty,--repetition-penalty", sampling.repetition_penalty,
+                  "Above 1: tokens of the answer become less likely [1]")
+      ->option_text("R");
+  parser
+      .add_option("--num_beams,--num-beams", sampling.num_beams,
+                  "Above 1: beam search with N beams [1]")
+      ->option_text("N");
+  parser
+      .add_option("--max_new_tokens,--max-new-tokens", sampling.max_new_tokens,
+                  "End the answer after N tokens [256]")
+      ->option_text("N");
+  const auto set_seed = [&sampling](std::uint64_t seed) { sampling.seed = seed; };
+  parser
+      .add_option_function<std::uint64_t>("--seed", set_seed,
+                                          "Makes the random choices repeatable [a new one]")
+      ->check([](const std::string& value) {  // CLI11 would let a minus sign wrap around
+        return value.starts_with('-') ? value + " is negative" : "";
+      })
+      ->option_text("S");
+  // Flags of predict.py must not fail here, so this one exists, with the one value that applies.
+  parser
+      .add_option_function<std::string>(
+          "--conv-mode", [](const std::string&) {}, "Form of the prompt [qwen_2]")
+      ->check(CLI::IsMember({"qwen_2"}))
+      ->option_text("qwen_2");
+}
+
+CLI::Option* add_image_flag(CLI::App& parser, std::vector<std::string>& files) {
+  return parser.add_option("--image-file", files, "Picture; repeat for several")
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
+void check_sampling(const Sampling& sampling) {
+  const std::string problem = sampling.problem();
+  if (!problem.empty()) throw Error("{}", problem);
+}
+
+std::unique_ptr<Engine> load_engine(EngineOptions options) {
+  ProgressLine progress(fmt::format("fastvlm: loading {}", options.model_path.string()));
+  options.on_progress = [&progress](double fraction) { progress.update(fraction); };
+  options.on_warning = [&progress](const std::string& message) {
+    progress.erase();
+    print_warning(message);
+  };
+  return Engine::load(options);
+}
+
+}  // namespace fvlm

@@ -1,0 +1,37 @@
+// The flags that several commands share, and the loading of the engine they lead to.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/engine/engine.hpp"
+
+namespace fvlm {
+
+// --model-base: the whole weights, if the checkpoint is an adapter or a projector alone.
+void add_base_flag(CLI::App& parser, std::filesystem::path& base);
+
+// --force: to write where something is.
+void add_force_flag(CLI::App& parser, bool& force);
+
+// --model-path, --model-base, --device, --dtype, --threads
+void add_model_flags(CLI::App& parser, EngineOptions& options);
+
+// --temperature, --top_p, --top_k, --repetition_penalty, --num_beams, --max_new_tokens, --seed and
+// --conv-mode; those of predict.py by its names, and with dashes for underscores.
+void add_sampling_flags(CLI::App& parser, Sampling& sampling);
+
+// --image-file, once for each picture.
+CLI::Option* add_image_flag(CLI::App& parser, std::vector<std::string>& files);
+
+// Throws Error if the settings are out of range: known before anything slow is begun.
+void check_sampling(const Sampling& sampling);
+
+// Loads the engine, with a progress line and warnings on standard error.
+std::unique_ptr<Engine> load_engine(EngineOptions options);
+
+}  // namespace fvlm

@@ -1,0 +1,106 @@
+#include "tools/commands/pictures.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstdint>
+#include <utility>
+
+#include "runtime/image/image.hpp"
+#include "tools/commands/terminal.hpp"
+
+namespace fvlm {
+namespace {
+
+constexpr std::size_t kMegabyte = std::size_t{1} << 20;
+
+// "#rrggbb", or one of two names.
+bool read_color(const std::string& text, std::array<std::uint8_t, 3>& color) {
+  if (text == "white" || text == "black") {
+    color.fill(text == "white" ? 255 : 0);
+    return true;
+  }
+  const auto is_digit = [](unsigned char c) { return std::isxdigit(c) != 0; };
+  if (text.size() != 7 || text.front() != '#' ||
+      !std::all_of(text.begin() + 1, text.end(), is_digit)) {
+    return false;
+  }
+  for (std::size_t i = 0; i < color.size(); ++i) {
+    color[i] = static_cast<std::uint8_t>(std::stoi(text.substr(1 + 2 * i, 2), nullptr, 16));
+  }
+  return true;
+}
+
+}  // namespace
+
+void add_picture_flags(CLI::App& parser, ImageOptions& options) {
+  const auto set_orientation = [&options](const std::string& how) {
+    options.apply_orientation = how == "apply";
+  };
+  parser
+      .add_option_function<std::string>(
+          "--exif-orientation", set_orientation,
+          "Turn pictures as their EXIF data says; ignore: see them as stored, as predict.py does "
+          "[apply]")
+      ->check(CLI::IsMember({"apply", "ignore"}))
+      ->option_text("apply|ignore");
+  const auto set_background = [&options](const std::string& color) {
+    read_color(color, options.background);
+  };
+  parser
+      .add_option_function<std::string>("--background", set_background,
+                                        "What is behind transparent pixels [white]")
+      ->check([](const std::string& text) {
+        std::array<std::uint8_t, 3> color{};
+        return read_color(text, color) ? ""
+                                       : text + " is no color: expected white, black or #rrggbb";
+      })
+      ->option_text("COLOR");
+  parser
+      .add_option("--max-image-pixels", options.max_pixels,
+                  fmt::format("Refuse larger pictures [{}]", options.max_pixels))
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
+      ->option_text("N");
+  const auto set_memory = [&options](std::size_t megabytes) {
+    options.max_memory = megabytes * kMegabyte;
+  };
+  parser
+      .add_option_function<std::size_t>(
+          "--max-image-memory", set_memory,
+          fmt::format("Refuse pictures that take more to decode, as progressive JPEGs, interlaced "
+                      "PNGs and WebPs may [{}]",
+                      options.max_memory / kMegabyte))
+      ->check(CLI::Range(1, 1 << 20))
+      ->option_text("MB");
+}
+
+OpenPicture open_picture(const std::string& file, const ImageOptions& options) {
+  OpenPicture picture{file, read_image_file(file, options.max_file_bytes), nullptr};
+  picture.reader = open_image(picture.bytes, file, options);
+  return picture;
+}
+
+std::vector<OpenPicture> open_pictures(const std::vector<std::string>& files,
+                                       const ImageOptions& options) {
+  std::vector<OpenPicture> pictures;
+  for (const std::string& file : files) pictures.push_back(open_picture(file, options));
+  return pictures;
+}
+
+Picture prepare(Engine& engine, const OpenPicture& picture) {
+  Picture prepared = engine.prepare(*picture.reader);
+  if (prepared.warnings > 0) {
+    print_notice(fmt::format("warning: {}: damaged in {} places", picture.file, prepared.warnings));
+  }
+  return prepared;
+}
+
+std::vector<Picture> prepare(Engine& engine, const std::vector<OpenPicture>& pictures) {
+  std::vector<Picture> prepared;
+  for (const OpenPicture& picture : pictures) prepared.push_back(prepare(engine, picture));
+  return prepared;
+}
+
+}  // namespace fvlm

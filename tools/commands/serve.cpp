@@ -1,0 +1,302 @@
+// fastvlm serve: the server of the real-time system, for cameras, pages and programs.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+#include "net/process/program_log.hpp"
+#include "net/process/systemd.hpp"
+#include "net/service/server.hpp"
+#include "runtime/engine/engine.hpp"
+#include "tools/commands/command.hpp"
+#include "tools/commands/config_file.hpp"
+#include "tools/commands/options.hpp"
+#include "tools/commands/pictures.hpp"
+#include "tools/commands/terminal.hpp"
+
+namespace fvlm {
+namespace {
+
+spdlog::level::level_enum level_of(net::LogLevel level) {
+  switch (level) {
+    case net::LogLevel::kInfo:
+      return spdlog::level::info;
+    case net::LogLevel::kWarning:
+      return spdlog::level::warn;
+    case net::LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+// For the server's own lines, which hold what others said: each stays one line.
+net::Log server_log(std::shared_ptr<spdlog::logger> logger) {
+  return [logger = std::move(logger)](net::LogLevel level, std::string line) {
+    std::replace_if(
+        line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+    logger->log(level_of(level), "{}", line);
+  };
+}
+
+constexpr std::size_t kMegabyte = std::size_t{1} << 20;
+
+struct Options {
+  EngineOptions engine;
+  net::ServerOptions server;
+  std::string config_file;
+  std::string api_key_file;
+  std::string log_folder = default_log_folder();
+  std::int64_t max_new_tokens = 256;
+  double drain_s = 10;
+};
+
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line) || line.empty()) {
+    throw Error("{}: expected the API key in its first line", path);
+  }
+  return line;
+}
+
+// What follows from the flags once all are known.
+void complete(Options& options, CLI::App& parser) {
+  if (!options.config_file.empty()) apply_config_file(parser, options.config_file);
+  if (options.engine.model_path.empty()) {
+    throw Error("--model-path is required; run fastvlm serve --help");
+  }
+  net::ServerOptions& server = options.server;
+  if (!options.api_key_file.empty()) server.api_key = first_line(options.api_key_file);
+  if (server.api_key.empty()) {
+    if (const char* key = std::getenv("FASTVLM_API_KEY")) server.api_key = key;
+  }
+  server.live.max_new_tokens = options.max_new_tokens;
+  server.chat.max_new_tokens = options.max_new_tokens;
+}
+
+// Until a signal comes. Systemd hears of us from the thread that serves, as long as that and the
+// engine work.
+void wait_for_signal(const InterruptGuard& interrupt, net::Server& server) {
+  const auto tell = [&server] {
+    if (server.alive()) systemd::notify("WATCHDOG=1");
+  };
+  const std::chrono::milliseconds watchdog = systemd::watchdog_interval();
+  while (interrupt.signal() == 0) {
+    if (watchdog.count() > 0) server.post(tell);
+    wait_for_event(false, watchdog);
+  }
+}
+
+int serve(Options& options, CLI::App& parser) {
+  complete(options, parser);
+  const auto log = open_log(options.log_folder, "server");
+  net::ServerOptions& settings = options.server;
+  settings.log = server_log(log);
+  if (settings.open_to_all && settings.api_key.empty()) {
+    log->warn("⚠️ anybody who reaches {} may use this server", settings.transport.host);
+  }
+  const std::unique_ptr<Engine> engine = load_engine(options.engine);
+  net::Server server(*engine, settings);
+  const InterruptGuard interrupt;  // before anybody is told that signals find a server
+  log->info("🚀 {} on {}, {}", engine->info().model, engine->info().device,
+            engine->info().precision);
+  log->info("✅ ready: {}://{}:{}/", settings.transport.certificate_file.empty() ? "http" : "https",
+            settings.transport.host, server.port());
+  systemd::notify("READY=1");
+
+  std::thread traffic([&] {
+    server.run();
+    notify_event();
+  });
+  wait_for_signal(interrupt, server);
+  systemd::notify("STOPPING=1");
+  log->info("stopping: what is begun has {} s", options.drain_s);
+  server.drain(std::chrono::milliseconds(static_cast<std::int64_t>(options.drain_s * 1000)));
+  traffic.join();
+  log->info("stopped");
+  return kExitSuccess;
+}
+
+void add_seconds(CLI::App& parser, const std::string& flag, std::chrono::milliseconds& value,
+                 const std::string& description) {
+  const auto set = [&value](double seconds) {
+    value = std::chrono::milliseconds(static_cast<std::int64_t>(1000 * seconds));
+  };
+  parser
+      .add_option_function<double>(flag, set,
+                                   fmt::format("{} [{}]", description, value.count() / 1000))
+      ->check(CLI::Range(0.01, 86400.0))
+      ->option_text("SECONDS");
+}
+
+void add_megabytes(CLI::App& parser, const std::string& flag, std::size_t& value,
+                   const std::string& description) {
+  const auto set = [&value](std::size_t megabytes) { value = megabytes * kMegabyte; };
+  parser
+      .add_option_function<std::size_t>(flag, set,
+                                        fmt::format("{} [{}]", description, value / kMegabyte))
+      ->check(CLI::Range(1, 1 << 20))
+      ->option_text("MB");
+}
+
+// One address's share of what another flag limits for all. By default a quarter: it takes four
+// addresses to fill the server, and an office behind one still fits.
+void add_share(CLI::App& parser, const std::string& flag, std::size_t& value, std::size_t unit,
+               const std::string& description) {
+  const auto set = [&value, unit](std::size_t count) { value = count * unit; };
+  parser.add_option_function<std::size_t>(flag, set, description + "; 0: a quarter of all [0]")
+      ->check(CLI::Range(0, 1 << 30))
+      ->option_text(unit == 1 ? "N" : "MB");
+}
+
+template <class Count>
+void add_count(CLI::App& parser, const std::string& flag, Count& value,
+               const std::string& description) {
+  parser.add_option(flag, value, fmt::format("{} [{}]", description, value))
+      ->check(CLI::Range(1, 1 << 30))
+      ->option_text("N");
+}
+
+void add_access_flags(CLI::App& parser, Options& options) {
+  net::ServerOptions& server = options.server;
+  parser.add_option("--host", server.transport.host, "Address to listen on [127.0.0.1]")
+      ->option_text("ADDRESS");
+  const auto set_port = [&server](int port) {
+    server.transport.port = static_cast<std::uint16_t>(port);
+  };
+  parser.add_option_function<int>("--port", set_port, "Port; 0: any that is free [5000]")
+      ->check(CLI::Range(0, 65535))
+      ->option_text("PORT");
+  parser
+      .add_option("--api-key", server.api_key,
+                  "Key that clients must give; see also --api-key-file and $FASTVLM_API_KEY")
+      ->option_text("KEY");
+  parser.add_option("--api-key-file", options.api_key_file, "File whose first line is the key")
+      ->option_text("FILE");
+  parser
+      .add_option("--free-wrong-keys", server.free_wrong_keys,
+                  "Wrong keys after which an address must wait, longer each time; 0: never [5]")
+      ->check(CLI::Range(0, 1 << 30))
+      ->option_text("N");
+  parser
+      .add_option("--tls-cert", server.transport.certificate_file,
+                  "Certificate with its chain, in PEM: https and wss on the port")
+      ->option_text("FILE");
+  parser.add_option("--tls-key", server.transport.key_file, "The certificate's key, in PEM")
+      ->option_text("FILE");
+  parser
+      .add_option("--allow-origin", server.allowed_origins,
+                  "Web site whose pages may connect, e.g. https://example.org; repeatable")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->option_text("ORIGIN");
+  parser.add_flag("--open-to-all", server.open_to_all, "Listen beyond this machine without a key");
+}
+
+void add_answer_flags(CLI::App& parser, Options& options) {
+  net::ServerOptions& server = options.server;
+  parser
+      .add_option("--prompt", server.live.prompt, "What to ask about frames unless the client says")
+      ->option_text("TEXT");
+  parser
+      .add_option("--max_new_tokens,--max-new-tokens", options.max_new_tokens,
+                  "Longest answer, in tokens [256]")
+      ->check(CLI::PositiveNumber)
+      ->option_text("N");
+  parser
+      .add_option("--model-name", server.chat.model,
+                  "Name of the model in OpenAI's interface [that of its folder]")
+      ->option_text("NAME");
+  parser.add_flag("--drafts,!--no-drafts", server.live.drafts,
+                  "Try a stream's last answer as the draft of its next, which changes no answer; "
+                  "--no-drafts: do not [on]");
+  parser
+      .add_option("--unchanged-below", server.live.unchanged_below,
+                  "Answer a frame that differs less from the last one, in 0..255, with the last "
+                  "answer; 0: never [0]")
+      ->check(CLI::Range(0.0, 255.0))
+      ->option_text("X");
+}
+
+void add_limit_flags(CLI::App& parser, Options& options) {
+  net::ServerOptions& server = options.server;
+  net::TransportOptions& transport = server.transport;
+  add_count(parser, "--max-connections", transport.max_connections, "Connections at a time");
+  add_share(parser, "--max-connections-per-address", transport.max_connections_per_address, 1,
+            "Connections of one address");
+  add_count(parser, "--max-chats", server.chat.max_chats, "Chat completions at a time");
+  add_share(parser, "--max-chats-per-address", server.chat.max_chats_per_address, 1,
+            "Chat completions of one address");
+  add_count(parser, "--max-waiting", options.engine.max_waiting,
+            "Requests in the engine's queue; more are refused");
+  parser
+      .add_option("--cache-tokens", options.engine.cache_tokens,
+                  "Positions in the KV cache, of all requests that run; `fastvlm info` says what "
+                  "one takes; 0: four times the context [0]")
+      ->check(CLI::Range(0, 1 << 30))
+      ->option_text("N");
+  add_count(parser, "--max-waiting-frames", server.live.max_waiting_frames,
+            "Frames that a client may send ahead of their answers");
+  add_count(parser, "--max-frames-per-address", server.live.max_waiting_frames_per_address,
+            "Frames of one address that wait");
+  add_megabytes(parser, "--max-waiting-size", server.live.max_waiting_bytes,
+                "Files of all frames that wait");
+  add_share(parser, "--max-waiting-size-per-address", server.live.max_waiting_bytes_per_address,
+            kMegabyte, "Files of the frames of one address that wait");
+  add_megabytes(parser, "--max-decoded-size", server.pictures.max_bytes,
+                "Pictures that are decoded or wait for the engine");
+  add_megabytes(parser, "--max-message-size", transport.max_message_bytes, "Longest message");
+  add_megabytes(parser, "--max-body-size", transport.max_body_bytes, "Longest body of a request");
+  add_megabytes(parser, "--max-unsent-size", transport.max_unsent_bytes,
+                "What a client may leave unread");
+  add_seconds(parser, "--ping-interval", transport.ping_interval, "Time between two pings");
+  add_seconds(parser, "--longest-silence", transport.longest_silence,
+              "Time without a sign of a client, after which it is closed");
+  add_seconds(parser, "--longest-request", transport.longest_request,
+              "Time that a HTTP request may take to arrive");
+  add_seconds(parser, "--longest-answer", transport.longest_answer,
+              "Time that a chat completion may take");
+  add_seconds(parser, "--longest-turn", server.longest_turn,
+              "Time that one turn of the engine may take; after that /livez fails, and systemd "
+              "ends the server");
+  add_count(parser, "--decoders", server.pictures.threads,
+            "Threads that decode pictures of cameras; as many read chats");
+  parser.add_option("--drain", options.drain_s, "Seconds that answers may take after SIGTERM [10]")
+      ->check(CLI::NonNegativeNumber)
+      ->option_text("SECONDS");
+}
+
+}  // namespace
+
+Command add_serve(CLI::App& program) {
+  CLI::App* parser = program.add_subcommand(
+      "serve", "Serve cameras, pages and OpenAI's clients over WebSocket and HTTP");
+  const auto options = std::make_shared<Options>();
+  parser
+      ->add_option(
+          "--config", options->config_file,
+          "File with flags, such as tools/deploy/fastvlm.toml; the command line counts more")
+      ->option_text("FILE");
+  add_model_flags(*parser, options->engine);
+  parser->get_option("--model-path")->required(false);  // it may stand in the file
+  add_access_flags(*parser, *options);
+  add_answer_flags(*parser, *options);
+  add_limit_flags(*parser, *options);
+  add_picture_flags(*parser, options->server.pictures.image);
+  parser
+      ->add_option("--log-folder", options->log_folder, "Where server.log goes [~/ml-fastvlm-logs]")
+      ->option_text("DIR");
+  return {parser, [options, parser] { return serve(*options, *parser); }};
+}
+
+}  // namespace fvlm

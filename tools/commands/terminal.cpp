@@ -1,0 +1,173 @@
+// See terminal.hpp. Signals use the self-pipe method: the handler may do little more than write a
+// byte, so it writes one to a pipe that the waiting thread polls together with standard output.
+#include "tools/commands/terminal.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "fvlm/core/error.hpp"
+#include "tools/commands/command.hpp"
+
+namespace fvlm {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kPatience{1000};  // before a progress line appears
+constexpr milliseconds kRedrawInterval{100};
+constexpr int kBarCells = 20;
+
+// A pipe that neither end waits for. It lives as long as the process, so a handler that runs late
+// on another thread never meets a closed descriptor.
+struct EventPipe {
+  int read_end;
+  int write_end;
+
+  EventPipe() {
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0) {
+      throw Error("cannot make a pipe: {}", std::strerror(errno));
+    }
+    read_end = ends[0];
+    write_end = ends[1];
+  }
+};
+
+const EventPipe& event_pipe() {
+  static const EventPipe pipe;
+  return pipe;
+}
+
+std::atomic<int> received_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free, "used in a signal handler");
+
+// The guard has made the pipe before, so event_pipe() only returns it here.
+void on_signal(int number) {
+  if (received_signal.exchange(number) != 0) _exit(kExitSignal + number);
+  const int saved_errno = errno;
+  notify_event();
+  errno = saved_errno;
+}
+
+// Returns the bytes written, 0 if none can be just now.
+std::size_t write_once(std::string_view text) {
+  const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
+  if (written >= 0) return static_cast<std::size_t>(written);
+  if (errno == EINTR || errno == EAGAIN) return 0;
+  throw Error("standard output: {}", std::strerror(errno));
+}
+
+}  // namespace
+
+void open_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) != -1) continue;
+    // The lowest free number is this one. Read-only makes writing to standard output an error.
+    open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+// Not fmt::print, which throws when it cannot write.
+void print_error_text(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+void print_notice(std::string_view message) {
+  std::string line = fmt::format("fastvlm: {}", message);
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  print_error_text(line + "\n");
+}
+
+void print_warning(const std::string& message) {
+  print_notice("warning: " + message);
+}
+
+void write_output(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t written = write_once(text);
+    if (written == 0) wait_for_event(true, milliseconds(-1));
+    text.remove_prefix(written);
+  }
+}
+
+// A pipe that polls as writable has room for at least PIPE_BUF bytes.
+void write_some_output(std::string& text) {
+  text.erase(0, write_once(std::string_view(text).substr(0, PIPE_BUF)));
+}
+
+ProgressLine::ProgressLine(std::string label)
+    : label_(std::move(label)),
+      on_terminal_(isatty(STDERR_FILENO) != 0),
+      next_draw_(Clock::now() + kPatience) {}
+
+void ProgressLine::update(double fraction) {
+  const Clock::time_point now = Clock::now();
+  if (now < next_draw_) return;
+  if (on_terminal_) {
+    const auto done = static_cast<std::size_t>(kBarCells * std::clamp(fraction, 0.0, 1.0));
+    print_error_text(fmt::format("\r{}  [{:.<{}}] {:3.0f} %", label_, std::string(done, '#'),
+                                 kBarCells, 100 * fraction));
+    visible_ = true;
+    next_draw_ = now + kRedrawInterval;
+  } else {
+    print_error_text(label_ + " ...\n");
+    next_draw_ = Clock::time_point::max();
+  }
+}
+
+void ProgressLine::erase() {
+  if (!visible_) return;
+  print_error_text("\r\x1b[K");  // to the first column; clear the line
+  visible_ = false;
+}
+
+InterruptGuard::InterruptGuard() {
+  event_pipe();
+  received_signal = 0;
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, &previous_interrupt_);
+  sigaction(SIGTERM, &action, &previous_terminate_);
+}
+
+InterruptGuard::~InterruptGuard() {
+  sigaction(SIGINT, &previous_interrupt_, nullptr);
+  sigaction(SIGTERM, &previous_terminate_, nullptr);
+}
+
+int InterruptGuard::signal() const {
+  return received_signal;
+}
+
+void notify_event() {
+  // A full pipe already wakes the reader, so a write that fails is as good.
+  [[maybe_unused]] const ssize_t written = write(event_pipe().write_end, "", 1);
+}
+
+bool wait_for_event(bool output_pending, milliseconds timeout) {
+  const int events = event_pipe().read_end;
+  std::array<pollfd, 2> waiting = {{
+      {events, POLLIN, 0}, {output_pending ? STDOUT_FILENO : -1, POLLOUT, 0},  // poll skips -1
+  }};
+  poll(waiting.data(), waiting.size(), static_cast<int>(timeout.count()));
+  std::array<char, 256> bytes;
+  while (read(events, bytes.data(), bytes.size()) > 0) {
+  }
+  return waiting[1].revents != 0;  // errors included: the write reports them
+}
+
+}  // namespace fvlm

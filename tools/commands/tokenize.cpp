@@ -1,0 +1,76 @@
+// fastvlm tokenize: text to token ids, as the model sees them. Standard input is taken as it is,
+// the last newline included; with --jsonl each line is a text of its own. Control tokens written
+// out are recognised, so that a whole prompt can be given; with --plain they are text.
+#include <cstddef>
+#include <cstdint>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "fvlm/core/error.hpp"
+#include "runtime/tokenizer/tokenizer.hpp"
+#include "tools/commands/command.hpp"
+#include "tools/commands/terminal.hpp"
+
+namespace fvlm {
+namespace {
+
+struct Options {
+  std::string tokenizer;  // folder
+  bool jsonl = false;
+  bool plain = false;
+};
+
+std::vector<std::int32_t> ids_of(const Tokenizer& tokenizer, const std::string& text, bool plain) {
+  if (!plain) return tokenizer.encode(text);
+  std::vector<std::int32_t> ids;
+  static_cast<void>(tokenizer.append_text(text, ids.max_size(), ids));  // no limit
+  return ids;
+}
+
+// The text of {"text": ...}; other members are ignored. `line` counts from 1.
+std::string parse_line(const std::string& json, std::size_t line) {
+  const nlohmann::json object = nlohmann::json::parse(json, nullptr, false);
+  if (!object.is_object() || !object.contains("text") || !object["text"].is_string()) {
+    throw Error("standard input, line {}: expected {{\"text\": \"...\"}}, found {}", line,
+                object.is_discarded() ? "no valid JSON" : "other JSON");
+  }
+  return object["text"].get<std::string>();
+}
+
+int tokenize(const Options& options) {
+  const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
+  std::ios::sync_with_stdio(false);
+  if (options.jsonl) {
+    std::string json;
+    for (std::size_t line = 1; std::getline(std::cin, json); ++line) {
+      const nlohmann::json ids = {
+          {"ids", ids_of(tokenizer, parse_line(json, line), options.plain)}};
+      write_output(ids.dump() + "\n");
+    }
+  } else {
+    const std::string text(std::istreambuf_iterator<char>(std::cin), {});
+    write_output(nlohmann::json(ids_of(tokenizer, text, options.plain)).dump() + "\n");
+  }
+  return kExitSuccess;
+}
+
+}  // namespace
+
+Command add_tokenize(CLI::App& program) {
+  CLI::App* parser =
+      program.add_subcommand("tokenize", "Turn text from standard input into token ids");
+  const auto options = std::make_shared<Options>();
+  parser->add_option("--tokenizer", options->tokenizer, "Folder with the tokenizer's files")
+      ->required()
+      ->option_text("DIR (required)");
+  parser->add_flag("--jsonl", options->jsonl, "Turn lines {\"text\": ...} into {\"ids\": [...]}");
+  parser->add_flag("--plain", options->plain,
+                   "Take <|im_end|> and its like for text, as in everybody's prompts");
+  return {parser, [options] { return tokenize(*options); }};
+}
+
+}  // namespace fvlm

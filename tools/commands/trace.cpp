@@ -1,0 +1,74 @@
+// fastvlm trace: everything a model computes on the way to its answer, in one safetensors file.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/checkpoint/safetensors_writer.hpp"
+#include "runtime/engine/trace_run.hpp"
+#include "runtime/support/new_files.hpp"
+#include "tools/commands/command.hpp"
+#include "tools/commands/options.hpp"
+#include "tools/commands/pictures.hpp"
+
+namespace fvlm {
+namespace {
+
+struct Options {
+  EngineOptions engine;
+  std::string image_file;
+  ImageOptions pictures;
+  std::vector<std::int32_t> prompt_ids;
+  std::int64_t max_new_tokens = 1;
+  std::string output;
+  bool force = false;
+};
+
+int trace(const Options& options) {
+  require_new_file(options.output, options.force);
+  const auto tensors = trace_run({.model_path = options.engine.model_path,
+                                  .model_base = options.engine.model_base,
+                                  .prompt_ids = options.prompt_ids,
+                                  .max_new_tokens = options.max_new_tokens,
+                                  .device = options.engine.device,
+                                  .precision = options.engine.precision,
+                                  .threads = options.engine.threads},
+                                 *open_picture(options.image_file, options.pictures).reader);
+  std::vector<TensorHeader> headers;
+  for (const TracedTensor& t : tensors) headers.push_back({t.name, DType::kF32, t.shape});
+  SafetensorsWriter writer(options.output, std::move(headers));
+  for (const TracedTensor& t : tensors) writer.write(std::as_bytes(std::span(t.values)));
+  writer.finish();
+  return kExitSuccess;
+}
+
+}  // namespace
+
+Command add_trace(CLI::App& program) {
+  CLI::App* parser = program.add_subcommand("trace", "Write what a model computes to a file");
+  const auto options = std::make_shared<Options>();
+  add_model_flags(*parser, options->engine);
+  add_picture_flags(*parser, options->pictures);
+  parser->add_option("--image-file", options->image_file, "The picture")
+      ->required()
+      ->option_text("FILE (required)");
+  parser->add_option("--prompt-ids", options->prompt_ids, "Token ids; -200 stands for the picture")
+      ->required()
+      ->delimiter(',')
+      ->option_text("ID,ID,... (required)");
+  parser
+      ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
+                   "Steps of greedy decoding [1]")
+      ->check(CLI::PositiveNumber)
+      ->option_text("N");
+  parser->add_option("--output", options->output, "The safetensors file to write")
+      ->required()
+      ->option_text("FILE (required)");
+  add_force_flag(*parser, options->force);
+  return {parser, [options] { return trace(*options); }};
+}
+
+}  // namespace fvlm
