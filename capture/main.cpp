@@ -1,5 +1,6 @@
 // fastvlm-camera: command line, configuration file, log, signals.
 #include <fmt/format.h>
+#include <version.hpp>  // generated: FVLM_VERSION
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

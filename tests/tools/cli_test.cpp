@@ -6,6 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -40,7 +41,8 @@ TEST(Frame, HelpAndVersionGoToStandardOutput) {
        {"describe", "chat", "info", "tokenize", "trace", "make-checkpoint", "bench"}) {
     EXPECT_PRED2(contains, help.output, std::string("\n  ") + command + " ");
   }
-  EXPECT_TRUE(run_program({"--version"}).output.starts_with("fastvlm "));
+  const std::regex version(R"(fastvlm \d+\.\d+\.\d+( \([0-9a-f]{7,}(-dirty)?\))?\n)");
+  EXPECT_TRUE(std::regex_match(run_program({"--version"}).output, version));
 }
 
 TEST(Frame, DescribeHelpNamesEveryFlag) {

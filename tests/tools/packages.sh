@@ -56,7 +56,10 @@ check_content() {
   has "$content" "^-rwxr-xr-x root/root .* ./usr/bin/$name\$" "$name's content"
   has "$content" "^-rw-r--r-- root/root .* ./usr/lib/systemd/system/$name.service\$" "$name's content"
   has "$content" "^-rw-r--r-- root/root .* ./etc/$name/$3\$" "$name's content"
+  has "$content" "^-rw-r--r-- root/root .* ./usr/share/doc/$name/changelog.gz\$" "$name's content"
   dpkg-deb --raw-extract "$package" "$root"
+  has "$(zcat "$root/usr/share/doc/$name/changelog.gz" | head -1)" \
+    "^fastvlm \\($(dpkg-deb --field "$package" Version)\\)" "the changelog of $name"
   [[ $(cat "$root/DEBIAN/conffiles") == "/etc/$name/$3" ]] || fail "conffiles of $name: $(cat "$root/DEBIAN/conffiles")"
   has "$(cat "$root/usr/lib/systemd/system/$name.service")" "^ExecStart=/usr/bin/$name .*/etc/$name/$3" "$name.service"
 }

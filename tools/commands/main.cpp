@@ -1,6 +1,7 @@
 // The fastvlm program: finds the command, runs it, and turns errors into one line on standard
 // error. Results go to standard output, everything else to standard error. Exit codes: command.hpp.
 #include <fmt/format.h>
+#include <version.hpp>  // generated: FVLM_VERSION
 
 #include <algorithm>
 #include <cerrno>

@@ -4,6 +4,12 @@
 # tools/deploy/install.sh builds one, installs and starts it.
 set(CPACK_COMPONENTS_ALL "")
 
+# The history of versions, as Debian wants it in a package.
+set(changelog ${CMAKE_BINARY_DIR}/package/changelog.gz)
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/package)
+execute_process(COMMAND gzip -9 -n -c ${CMAKE_CURRENT_LIST_DIR}/changelog OUTPUT_FILE ${changelog} COMMAND_ERROR_IS_FATAL ANY)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/changelog)
+
 # fvlm_package(COMPONENT NAME CONFIG UNIT): what both have.
 function(fvlm_package component name config unit)
   string(TOUPPER ${component} upper)
@@ -14,6 +20,7 @@ function(fvlm_package component name config unit)
     set(FVLM_CONFIG \"${config}\")
     set(FVLM_WRITTEN \"${CMAKE_BINARY_DIR}/package\")" COMPONENT ${component})
   install(SCRIPT ${CMAKE_SOURCE_DIR}/tools/deploy/install_service.cmake COMPONENT ${component})
+  install(FILES ${changelog} DESTINATION share/doc/${name} COMPONENT ${component})
   install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION share/doc/${name} RENAME copyright COMPONENT ${component})
   cmake_path(GET config FILENAME config_name)
   set(control ${CMAKE_BINARY_DIR}/package/${name})
