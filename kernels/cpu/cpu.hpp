@@ -210,6 +210,6 @@ class Cpu : public HostMemory {
   std::pair<std::int64_t, double> rotation_base_;
 };
 
-static_assert(Backend<Cpu>);
+static_assert(EngineBackend<Cpu>);
 
 }  // namespace fvlm

@@ -99,6 +99,6 @@ class Ref : public HostMemory {
   Buffer memory_;
 };
 
-static_assert(Backend<Ref>);
+static_assert(EngineBackend<Ref>);
 
 }  // namespace fvlm

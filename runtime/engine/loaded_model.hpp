@@ -23,11 +23,6 @@ inline std::int64_t max_prefill_rows(const FastVlmConfig& config) {
   return std::max<std::int64_t>(512, config.vision.tokens());
 }
 
-// Backends with scratch memory of their own, which measure it as WithoutData does: over an arena
-// that measures they compute nothing.
-template <class B>
-concept PlansItself = B::kPlansItself;
-
 // Bytes of scratch memory for any pass of the engine, found by running them all without data over
 // the backend's arena, which measures.
 template <class B>

@@ -25,7 +25,7 @@ struct NoObserver {
 };
 
 // x + s * fc2(GELU(fc1(norm(depthwise 7x7(x))))); the norm and s are folded into the weights.
-template <class B>
+template <EncoderBackend B>
 struct ConvFfn {
   Depthwise<B> conv;
   Linear<B> fc1;
@@ -53,7 +53,7 @@ struct ConvFfn {
 };
 
 // Blocks and stages map x to x; `spare` is a second feature map of the same size to work in.
-template <class B>
+template <EncoderBackend B>
 struct RepMixerBlock {
   Depthwise<B> token_mixer;
   ConvFfn<B> convffn;
@@ -75,7 +75,7 @@ struct RepMixerBlock {
   }
 };
 
-template <class B>
+template <EncoderBackend B>
 struct AttentionBlock {
   Norm<B> norm;
   Linear<B> qkv;
@@ -116,7 +116,7 @@ struct AttentionBlock {
 };
 
 // A depthwise 7x7 with stride 2 that multiplies the channels, then a 1x1; GELU after each.
-template <class B>
+template <EncoderBackend B>
 struct Downsample {
   Depthwise<B> conv;
   Linear<B> mix;
@@ -136,7 +136,7 @@ struct Downsample {
   }
 };
 
-template <class B>
+template <EncoderBackend B>
 struct Stage {
   std::optional<Depthwise<B>> position_encoding;  // before attention; its skip is folded in
   std::vector<RepMixerBlock<B>> mixers;
@@ -144,7 +144,7 @@ struct Stage {
   std::optional<Downsample<B>> downsample;  // to the next stage
 };
 
-template <class B>
+template <EncoderBackend B>
 class FastViTHD {
  public:
   using E = typename B::Element;

@@ -10,7 +10,7 @@
 
 namespace fvlm {
 
-template <class B>
+template <Backend B>
 struct FastVlm {
   FastViTHD<B> vision;
   Projector<B> projector;

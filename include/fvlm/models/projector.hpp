@@ -8,7 +8,7 @@
 
 namespace fvlm {
 
-template <class B>
+template <EncoderBackend B>
 class Projector {
  public:
   using E = typename B::Element;

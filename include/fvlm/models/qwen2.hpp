@@ -14,7 +14,7 @@
 
 namespace fvlm {
 
-template <class B>
+template <DecoderBackend B>
 class Qwen2Layer {
  public:
   using E = typename B::Element;
@@ -73,7 +73,7 @@ class Qwen2Layer {
   Linear<B> down_;
 };
 
-template <class B>
+template <DecoderBackend B>
 class Qwen2 {
  public:
   using E = typename B::Element;

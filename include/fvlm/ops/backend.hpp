@@ -1,22 +1,28 @@
 // The operations a backend supplies. They are fused as a fast backend wants them fused; what each
 // computes is written here once and the Ref backend is its plainest possible implementation.
 //
+// The contract has parts, so that a backend may be less than a whole one:
+//   BackendMemory      memory, transfers and the order of work
+//   PacksWeights       from the host's form of a parameter to the backend's
+//   EncodesImages      the operations of FastViTHD and the projector
+//   DecodesTokens      the operations of Qwen2
+//   KeepsKeys          the KV cache
+//   EncoderBackend, DecoderBackend, Backend   what FastViTHD, Qwen2 and FastVlm are written over
+//   EngineBackend      a Backend with what the engine asks besides: limits, scratch, description
+//   ChoosesTokens      optional: the next token, where the logits are (token_choice.hpp)
 // Types a backend defines
-//   Element                      type of an activation in memory
+//   Element                        type of an activation in memory
 //   Linear, Depthwise, Stem, Norm  its own form of the weights
-//   Cache                        storage of the KV cache: layers x pages
-// and constants
-//   kExactRows       rows of a decode pass up to which each comes out the same, to the bit, however
-//                    many there are
-//   kScratchBudget   bytes of scratch memory that it may cost to encode several images in one pass
+//   Cache                          storage of the KV cache: layers x pages
 // Shapes: View [rows, cols]; FeatureMap [batch, height, width, channels]. GELU is the erf form.
-// Besides, a backend may choose tokens (token_choice.hpp).
 // `out` never overlaps an input, except where "in place" is said.
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "fvlm/core/arena.hpp"
 #include "fvlm/core/view.hpp"
@@ -51,14 +57,11 @@ struct CacheShape {
 };
 
 template <class B>
-concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
-                           FeatureMap<typename B::Element> map, View<typename B::Element> rows,
-                           std::span<const Pixels> pictures, View<float> logits,
-                           const typename B::Linear& linear, const typename B::Depthwise& depthwise,
-                           const typename B::Stem& stem, const typename B::Norm& norm,
-                           typename B::Cache& cache, const DecoderBatch& batch,
-                           const AttentionShape& shape, std::span<const std::int32_t> ids,
-                           std::int64_t n) {
+concept BackendMemory = requires(B& backend, std::span<const Pixels> pictures,
+                                 FeatureMap<const std::uint8_t> pixels,
+                                 View<typename B::Element> rows, View<float> logits,
+                                 const DecoderBatch& batch, std::int64_t side) {
+  // Scratch memory: what models allocate there lives as long as their Arena::Scope.
   { backend.arena() } -> std::same_as<Arena&>;
 
   // Views are of the backend's own memory, but for what these two take and give; a backend may put
@@ -67,7 +70,7 @@ concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
   { backend.pixel_memory(std::size_t{}) } -> std::same_as<Pixels>;
   // Pictures from the host, each [side, side, 3]; they live as long as the arena's scope. Whoever
   // measures a pass gives empty ones.
-  { backend.upload(pictures, n) } -> std::same_as<FeatureMap<const std::uint8_t>>;
+  { backend.upload(pictures, side) } -> std::same_as<FeatureMap<const std::uint8_t>>;
   // Rows for the host, as float32, once what computes them is done; until the next call.
   { backend.download(rows) } -> std::same_as<View<float>>;
   { backend.download(logits) } -> std::same_as<View<float>>;
@@ -88,14 +91,24 @@ concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
   // there.
   backend.run_pass(batch, rows, [] {});
   backend.run_pass(pixels, rows, [] {});
+};
 
-  // Weights: from the host's folded form to the backend's.
+// From the host's folded form to the backend's.
+template <class B>
+concept PacksWeights = requires(B& backend) {
   { backend.pack(LinearSpec{}, HostLinear{}) } -> std::same_as<typename B::Linear>;
   { backend.pack(DepthwiseSpec{}, HostDepthwise{}) } -> std::same_as<typename B::Depthwise>;
   { backend.pack(StemSpec{}, HostStem{}) } -> std::same_as<typename B::Stem>;
   { backend.pack(NormSpec{}, HostNorm{}) } -> std::same_as<typename B::Norm>;
+};
 
-  // Encoder -----------------------------------------------------------------------------------
+template <class B>
+concept EncodesImages = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
+                                 FeatureMap<typename B::Element> map,
+                                 View<typename B::Element> rows, const typename B::Linear& linear,
+                                 const typename B::Depthwise& depthwise,
+                                 const typename B::Stem& stem, const typename B::Norm& norm,
+                                 std::int64_t n) {
   // GELU(depthwise(GELU(conv3x3 stride 2(pixels)))): pixels [b, S, S, 3] -> out [b, S/4, S/4, c].
   backend.stem(pixels, stem, depthwise, map);
   // k x k filters, zero padding k/2, then the activation; out has in / stride positions a side.
@@ -111,25 +124,61 @@ concept Backend = requires(B& backend, FeatureMap<const std::uint8_t> pixels,
   backend.image_attention(rows, n, n, rows);  // (qkv, images, head_dim, out)
   // GELU(in * sigmoid(expand(ReLU(reduce(mean of in over positions))))).
   backend.squeeze_excite(map, linear, linear, map);  // (in, reduce, expand, out)
+};
 
-  // Decoder -----------------------------------------------------------------------------------
+template <class B>
+concept DecodesTokens = requires(B& backend, View<typename B::Element> rows, View<float> logits,
+                                 const typename B::Linear& linear, const typename B::Norm& norm,
+                                 typename B::Cache& cache, const DecoderBatch& batch,
+                                 const AttentionShape& shape, std::span<const std::int32_t> ids,
+                                 std::int64_t layer) {
   // Rows of the embedding: out [ids, hidden].
   backend.embed(ids, linear, rows);
+  // out = epilogue(in W^T + b): in [rows, in], out [rows, out].
+  backend.linear(rows, linear, Epilogue{}, rows);
   // n = rms_norm(x); q, k, v = qkv(n); rotate q and k; write k and v to the cache; q [rows, heads *
   // head_dim].
-  backend.attention_input(rows, norm, linear, shape, batch, n, cache, rows);
+  backend.attention_input(rows, norm, linear, shape, batch, layer, cache, rows);
   // Causal attention of q over the cache: query head h uses kv head h / (heads / kv_heads).
-  backend.attention(rows, shape, batch, n, cache, rows);
+  backend.attention(rows, shape, batch, layer, cache, rows);
   // SiLU(gate(n)) * up(n) with n = rms_norm(x) and gate, up stacked in one matrix:
   // x [rows, hidden] -> out [rows, intermediate].
   backend.swiglu(rows, norm, linear, rows);
   // out = head(rms_norm(x)) as float32: x [rows, hidden] -> out [rows, vocab].
   backend.logits(rows, norm, linear, logits);
+};
 
-  // Cache -------------------------------------------------------------------------------------
+template <class B>
+concept KeepsKeys = requires(B& backend, typename B::Cache& cache) {
   { backend.make_cache(CacheShape{}) } -> std::same_as<typename B::Cache>;
   // Copies a page (all layers): the start of a sequence that goes on in two ways.
   backend.copy_page(cache, std::int32_t{}, std::int32_t{});  // (cache, from, to)
 };
+
+template <class B>
+concept EncoderBackend = BackendMemory<B> && PacksWeights<B> && EncodesImages<B>;
+template <class B>
+concept DecoderBackend = BackendMemory<B> && PacksWeights<B> && DecodesTokens<B> && KeepsKeys<B>;
+template <class B>
+concept Backend = EncoderBackend<B> && DecoderBackend<B>;
+
+template <class B>
+concept EngineBackend = Backend<B> && requires(B& backend, const B& constant) {
+  // Rows of a decode pass up to which each comes out the same, to the bit, however many there are.
+  requires std::same_as<decltype(B::kExactRows), const std::int64_t>;
+  // Bytes of scratch memory that it may cost to encode several images in one pass.
+  requires std::same_as<decltype(B::kScratchBudget), const std::size_t>;
+  // Gives the arena its memory; passes ask for no more than this many bytes afterwards.
+  backend.reserve(std::size_t{});
+  // The device and how it computes, in a few words: "cpu (AVX2, 8 threads)".
+  { constant.description() } -> std::same_as<std::string>;
+  // Bytes of all matrices packed so far.
+  { constant.weight_bytes() } -> std::same_as<std::int64_t>;
+};
+
+// Backends with scratch memory of their own, which measure it as backends without data do: over an
+// arena that measures they compute nothing, and the model's passes say what to reserve.
+template <class B>
+concept PlansItself = EngineBackend<B> && B::kPlansItself;
 
 }  // namespace fvlm

@@ -251,8 +251,8 @@ extern template class CudaBackend<Target::kDevice, float>;
 extern template class CudaBackend<Target::kDevice, BFloat16>;
 #endif
 
-static_assert(Backend<CudaBackend<Target::kEmulated, float>>);
-static_assert(Backend<CudaBackend<Target::kEmulated, BFloat16>>);
+static_assert(PlansItself<CudaBackend<Target::kEmulated, float>>);
+static_assert(PlansItself<CudaBackend<Target::kEmulated, BFloat16>>);
 static_assert(ChoosesTokens<CudaBackend<Target::kEmulated, BFloat16>>);
 
 }  // namespace fvlm
