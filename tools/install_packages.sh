@@ -21,9 +21,8 @@ camera=(
 )
 engine=(
   libdnnl-dev libhwy-dev libboost-context-dev
-  libpng-dev libwebp-dev libgif-dev libheif-dev libutf8proc-dev libzip-dev zlib1g-dev libbenchmark-dev
-  # Decoders of HEIC and AVIF, where they are packages of their own.
-  'libheif-plugin-libde265?' 'libheif-plugin-dav1d?'
+  libpng-dev libwebp-dev libgif-dev libheif-dev libdav1d-dev libde265-dev
+  libutf8proc-dev libzip-dev zlib1g-dev libbenchmark-dev
 )
 vivid=(qemu-system-x86 busybox-static)
 arm64=(
@@ -31,7 +30,7 @@ arm64=(
   {libfmt-dev,libjpeg-dev,libssl-dev,libspdlog-dev,libgtest-dev}:arm64
 )
 
-packages=()  # those that end in "?": where the distribution has them
+packages=()
 foreign=
 for flag in "$@"; do
   case $flag in
@@ -53,7 +52,7 @@ fail() {
 
 if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
   echo "This is not a Debian or Ubuntu system. If the build misses something, install what" >&2
-  echo "corresponds to: ${packages[*]%\?}" >&2
+  echo "corresponds to: ${packages[*]}" >&2
   exit 0
 fi
 
@@ -66,21 +65,10 @@ installed() {
     grep -Eqx "($wanted|all) installed"
 }
 
-# exists PACKAGE: in the lists that apt-get has.
-exists() {
-  [[ -n $(apt-cache show "$1" 2> /dev/null) ]]
-}
-
-find_missing() {
-  local package name
-  missing=()
-  for package in "${packages[@]}"; do
-    name=${package%\?}
-    if ! installed "$name" && { [[ $package == "$name" ]] || exists "$name"; }; then missing+=("$name"); fi
-  done
-}
-
-find_missing
+missing=()
+for package in "${packages[@]}"; do
+  installed "$package" || missing+=("$package")
+done
 if [[ ${#missing[@]} -eq 0 ]]; then
   echo "All ${#packages[@]} packages are installed."
   exit 0
@@ -99,7 +87,6 @@ apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg:
 # Without a network apt-get only warns, unless it is told. One source of many may fail, if it is not one of ours.
 lists=new
 "${apt_get[@]}" -o APT::Update::Error-Mode=any update || lists=old
-find_missing
 echo "Installing ${missing[*]}"
 if ! "${apt_get[@]}" install --yes --no-install-recommends "${missing[@]}" > /dev/null; then
   [[ $lists == new ]] || fail "apt-get could not fetch the lists of packages: is there a network? Missing are ${missing[*]}"

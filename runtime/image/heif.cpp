@@ -1,7 +1,7 @@
 // HEIC and AVIF through libheif, which decodes a picture whole and turns it as the file says:
 // EXIF's orientation, which describes the same turn, must not be applied again. What it holds is
-// estimated from the header: the decoded planes, those of the turned picture, and 8-bit RGB or
-// RGBA.
+// estimated from the header: what a decoder holds and the decoded planes, or those and the turned
+// picture's, and 8-bit RGB or RGBA. The decoders hold the file to its header.
 #include <libheif/heif.h>
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "fvlm/core/error.hpp"
 #include "runtime/image/background.hpp"
 #include "runtime/image/formats.hpp"
+#include "runtime/image/heif_decoders.hpp"
 #include "runtime/image/limits.hpp"
 
 namespace fvlm::image_formats {
@@ -24,6 +25,8 @@ struct Release {
 };
 template <class Object, auto kRelease>
 using Owned = std::unique_ptr<Object, Release<kRelease>>;
+
+constexpr bool kLimitsSides = LIBHEIF_NUMERIC_VERSION < (1 << 24 | 19 << 16);
 
 // Whether the data ends inside of one of the file's boxes, or before that which describes the
 // picture.
@@ -56,7 +59,7 @@ class HeifReader final : public ImageReader {
   HeifReader(Bytes bytes, std::string_view name, const ImageOptions& options)
       : bytes_(bytes), name_(name), kind_(heif_kind(bytes)), background_(options.background) {
     if (context_ == nullptr) throw Error("{}: libheif has no memory", name_);
-    require_decoder();
+    register_heif_decoders();
     heif_context_set_max_decoding_threads(context_.get(), 0);  // this one decodes
     heif_context_set_maximum_image_size_limit(context_.get(), int{kMaxSide});
     check(heif_context_read_from_memory_without_copy(context_.get(), bytes.data(), bytes.size(),
@@ -82,17 +85,6 @@ class HeifReader final : public ImageReader {
   }
 
  private:
-  // Debian has had libheif's decoders in packages of their own since version 1.17.
-  void require_decoder() const {
-    const bool is_avif = kind_ == "AVIF";
-    if (heif_have_decoder_for_format(is_avif ? heif_compression_AV1 : heif_compression_HEVC)) {
-      return;
-    }
-    throw Error(
-        "{}: libheif has no decoder for {}: install {}", name_, kind_,
-        is_avif ? "libheif-plugin-dav1d or libheif-plugin-aomdec" : "libheif-plugin-libde265");
-  }
-
   void check(const heif_error& error) const {
     if (error.code == heif_error_Ok) return;
     const bool is_truncated = error.subcode == heif_suberror_End_of_data || is_cut(bytes_);
@@ -105,25 +97,48 @@ class HeifReader final : public ImageReader {
     info_.height = heif_image_handle_get_height(handle_.get());
     has_alpha_ = heif_image_handle_has_alpha_channel(handle_.get()) != 0;
     const std::size_t channels = has_alpha_ ? 4 : 3;
-    const std::size_t sample_bytes =
-        heif_image_handle_get_luma_bits_per_pixel(handle_.get()) > 8 ? 2 : 1;
-    info_.memory = static_cast<std::size_t>(std::max<std::int64_t>(info_.width, 0)) *
-                   static_cast<std::size_t>(std::max<std::int64_t>(info_.height, 0)) * channels *
-                   ((kind_ == "AVIF" ? 4 : 2) * sample_bytes + 1);
+    limit_.sample_bytes = heif_image_handle_get_luma_bits_per_pixel(handle_.get()) > 8 ? 2 : 1;
+    limit_.pixels = largest_coded();
+    const int pictures = kind_ == "AVIF" || may_have("av01") ? 4 : 2;
+    info_.memory = static_cast<std::size_t>(limit_.pixels) * channels *
+                   static_cast<std::size_t>(pictures * limit_.sample_bytes + 1);
   }
 
-  // What is coded may be larger than what is shown: tiles reach beyond the edges.
+  // The pixels of the largest picture that is held: the whole one, of which a part may be shown, or
+  // one of its tiles, which reach beyond its edges.
+  std::int64_t largest_coded() const {
+    const auto side = [](std::int64_t pixels) {
+      return std::clamp<std::int64_t>(pixels, 0, kMaxSide);
+    };
+    const std::int64_t width = side(heif_image_handle_get_ispe_width(handle_.get()));
+    const std::int64_t height = side(heif_image_handle_get_ispe_height(handle_.get()));
+    const std::int64_t whole =
+        std::max(coded_pixels(width, height), coded_pixels(side(info_.width), side(info_.height)));
+    if (!may_have("grid") && !may_have("iovl")) return whole;
+    constexpr std::int64_t kLargestTile = 1024;
+    // Up to 1.18 libheif limits the sides alone of what it composes.
+    const std::int64_t composed = kLimitsSides ? std::max(width, height) : 0;
+    const std::int64_t square = std::max(composed, kLargestTile);
+    return std::max(whole, coded_pixels(square, square));
+  }
+
+  // Whether the file may have items of a type, which it would name.
+  bool may_have(std::string_view type) const {
+    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()), bytes_.size());
+    return text.find(type) != text.npos;
+  }
+
+  // What libheif itself composes of tiles.
   void limit_parts(const ImageOptions& options) {
-    constexpr std::int64_t kLargestTile = 4096;
 #if LIBHEIF_NUMERIC_VERSION >= (1 << 24 | 19 << 16)
     heif_security_limits& limits = *heif_context_get_security_limits(context_.get());
-    const std::int64_t pixels = std::max(info_.width * info_.height, kLargestTile * kLargestTile);
-    limits.max_image_size_pixels = static_cast<std::uint64_t>(pixels);
+    limits.max_image_size_pixels = static_cast<std::uint64_t>(limit_.pixels);
     limits.max_memory_block_size = options.max_memory;
 #else
     static_cast<void>(options);
-    const std::int64_t side = std::max({info_.width, info_.height, kLargestTile});
-    heif_context_set_maximum_image_size_limit(context_.get(), static_cast<int>(side));
+    const int side = std::max(heif_image_handle_get_ispe_width(handle_.get()),
+                              heif_image_handle_get_ispe_height(handle_.get()));
+    heif_context_set_maximum_image_size_limit(context_.get(), side + 1);  // it must stay below
 #endif
   }
 
@@ -131,6 +146,7 @@ class HeifReader final : public ImageReader {
     const Owned<heif_decoding_options, &heif_decoding_options_free> options(
         heif_decoding_options_alloc());
     options->convert_hdr_to_8bit = 1;
+    const CodedLimitScope scope(limit_);
     heif_image* image = nullptr;
     check(heif_decode_image(handle_.get(), &image, heif_colorspace_RGB,
                             has_alpha_ ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB,
@@ -158,6 +174,7 @@ class HeifReader final : public ImageReader {
   std::string name_;
   std::string_view kind_;  // "HEIC" or "AVIF"
   std::array<std::uint8_t, 3> background_;
+  CodedLimit limit_;
   Owned<heif_context, &heif_context_free> context_{heif_context_alloc()};
   Owned<heif_image_handle, &heif_image_handle_release> handle_;
   Owned<heif_image, &heif_image_release> image_;

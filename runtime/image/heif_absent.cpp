@@ -1,4 +1,4 @@
-// Stands in for image_heif.cpp where libheif was not found at build time.
+// Stands in for image_heif.cpp where libheif or its decoders were not found at build time.
 #include "fvlm/core/error.hpp"
 #include "runtime/image/formats.hpp"
 
@@ -9,8 +9,7 @@ const std::string_view kReadableFormats = "JPEG, PNG, WebP and GIF";
 std::unique_ptr<ImageReader> open_heif(Bytes bytes, std::string_view name, const ImageOptions&) {
   throw Error(
       "{}: {} pictures are not read by this build: convert it to JPEG or PNG, or build fastvlm "
-      "where "
-      "libheif-dev is installed",
+      "where libheif-dev, libdav1d-dev and libde265-dev are installed",
       name, heif_kind(bytes));
 }
 

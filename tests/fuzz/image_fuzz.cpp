@@ -7,12 +7,6 @@
 
 using namespace fvlm;
 
-// libheif 1.15 hands an empty AV1 item to libdav1d and forgets its 40 bytes. Leaks of ours stay
-// findings.
-extern "C" const char* __lsan_default_suppressions() {
-  return "leak:libdav1d.so\n";
-}
-
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const ImageOptions options = {.max_pixels = 1 << 16, .max_memory = 1 << 22};
   try {

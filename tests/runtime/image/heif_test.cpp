@@ -44,7 +44,8 @@ TEST(Heif, SamplesAreReadOrTheLibraryIsNamed) {
               is_read(kind) ? ""
                             : "picture: " + kind +
                                   " pictures are not read by this build: convert it to JPEG or "
-                                  "PNG, or build fastvlm where libheif-dev is installed");
+                                  "PNG, or build fastvlm where libheif-dev, libdav1d-dev and "
+                                  "libde265-dev are installed");
   }
 }
 
