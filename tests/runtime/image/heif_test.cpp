@@ -70,6 +70,19 @@ TEST_F(HeifReading, SamplesEqualPillow) {
   }
 }
 
+// Those of the file and of the coded picture are the same; where the file has none, these count.
+TEST_F(HeifReading, ColorsMayBeTheCodingsOwn) {
+  for (const char* const name : {"photo.avif", "photo.heic"}) {
+    std::string file = read_file(sample_path(name));
+    file.replace(file.find("colr"), 4, "skip");
+    const auto reader = image_formats::open_heif(std::as_bytes(std::span(file)), "picture", {});
+    EXPECT_LE(
+        largest_difference(read_rows(*reader), read_bytes(sample_path(name + std::string(".rgb")))),
+        1)
+        << name;
+  }
+}
+
 // Both say that the picture is turned: the file's own tag counts, and only once.
 TEST_F(HeifReading, SamplesAreStoredTurned) {
   for (const char* const name : {"exif6.heic", "exif6.avif"}) {
