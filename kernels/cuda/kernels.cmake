@@ -1,19 +1,21 @@
-# The sources of kernels, relative to kernels/: for the engine and for bench/gpu_check.
+# Sets fvlm_cuda_kernels, the sources of kernels: for a device, for the emulator, and for
+# bench/gpu_check.
 set(fvlm_cuda_kernels
-  cuda/attention/attention.cu
-  cuda/convolution/depthwise.cu
-  cuda/rowwise/embed.cu
-  cuda/gemm/feed_forward.cu
-  cuda/attention/image_attention.cu
-  cuda/rowwise/layer_norm.cu
-  cuda/gemm/linear.cu
-  cuda/sampling/sampling.cu
-  cuda/convolution/squeeze_excite.cu
-  cuda/convolution/stem.cu
-  cuda/gemv/token_matvec_bf16.cu
-  cuda/gemv/token_matvec_f16.cu
-  cuda/gemv/token_matvec_f32.cu
-  cuda/gemv/token_matvec_int4.cu
-  cuda/gemv/token_matvec_int8.cu
-  cuda/gemv/token_products.cu
-  cuda/gemm/token_tile.cu)
+  attention/attention.cu
+  attention/image_attention.cu
+  convolution/depthwise.cu
+  convolution/squeeze_excite.cu
+  convolution/stem.cu
+  gemm/feed_forward.cu
+  gemm/linear.cu
+  gemm/token_tile.cu
+  gemv/token_matvec_bf16.cu
+  gemv/token_matvec_f16.cu
+  gemv/token_matvec_f32.cu
+  gemv/token_matvec_int4.cu
+  gemv/token_matvec_int8.cu
+  gemv/token_products.cu
+  rowwise/embed.cu
+  rowwise/layer_norm.cu
+  sampling/sampling.cu)
+list(TRANSFORM fvlm_cuda_kernels PREPEND ${CMAKE_CURRENT_LIST_DIR}/)

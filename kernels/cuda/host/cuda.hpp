@@ -244,15 +244,14 @@ void CudaBackend<target, E>::run_pass(const DecoderBatch& batch, View<E> rows, c
   });
 }
 
-extern template class CudaBackend<Target::kEmulated, float>;
-extern template class CudaBackend<Target::kEmulated, BFloat16>;
-#ifdef FVLM_HAS_CUDA
+// Each in the library of its target.
 extern template class CudaBackend<Target::kDevice, float>;
 extern template class CudaBackend<Target::kDevice, BFloat16>;
-#endif
+extern template class CudaBackend<Target::kEmulated, float>;
+extern template class CudaBackend<Target::kEmulated, BFloat16>;
 
-static_assert(Backend<CudaBackend<Target::kEmulated, float>>);
-static_assert(Backend<CudaBackend<Target::kEmulated, BFloat16>>);
-static_assert(ChoosesTokens<CudaBackend<Target::kEmulated, BFloat16>>);
+static_assert(Backend<CudaBackend<Target::kDevice, float>>);
+static_assert(Backend<CudaBackend<Target::kDevice, BFloat16>>);
+static_assert(ChoosesTokens<CudaBackend<Target::kDevice, BFloat16>>);
 
 }  // namespace fvlm
