@@ -13,6 +13,7 @@
 
 #include "fvlm/core/error.hpp"
 #include "kernels/cuda/host/cuda.hpp"
+#include "kernels/emulator/device.hpp"
 #include "kernels/ref/ref.hpp"
 #include "tests/kernels/backend_fixture.hpp"
 #include "tests/kernels/cuda/modes.hpp"
@@ -165,8 +166,16 @@ TYPED_TEST(CudaBackendTest, ConvFfn) {
   this->expect_conv_ffn(5, 9, 12);    // two products, unaligned
   this->expect_conv_ffn(5, 9, 16);    // one kernel
   this->expect_conv_ffn(1, 150, 24);  // more rows than a block's
-  this->expect_conv_ffn(9, 7, 104);
+  this->expect_conv_ffn(9, 7, 104);   // one kernel on a large device, two products on a small one
   this->expect_conv_ffn(3, 5, 200);
+}
+
+// What only a device with much shared memory can run.
+TYPED_TEST(CudaBackendTest, ConvFfnOfALargeDevice) {
+  const emulator::OnDevice device(emulator::kLargeDevice);
+  this->SetUp();  // the backend reads what the device has
+  this->expect_conv_ffn(9, 7, 104);
+  this->expect_conv_ffn(1, 150, 192);
 }
 
 TYPED_TEST(CudaBackendTest, LayerNorm) {
