@@ -8,14 +8,16 @@ set(fvlm_cuda_kernels
   convolution/stem.cu
   gemm/feed_forward.cu
   gemm/linear.cu
-  gemm/token_tile.cu
-  gemv/token_matvec_bf16.cu
-  gemv/token_matvec_f16.cu
-  gemv/token_matvec_f32.cu
-  gemv/token_matvec_int4.cu
-  gemv/token_matvec_int8.cu
-  gemv/token_products.cu
+  gemm/token_products.cu
   rowwise/embed.cu
   rowwise/layer_norm.cu
   sampling/sampling.cu)
 list(TRANSFORM fvlm_cuda_kernels PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
+
+# One for each format of weights, so that they are compiled side by side.
+foreach(format F32 F16 BF16 Int8 Int4)
+  string(TOLOWER ${format} name)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/token_matvec_${name}.cu)
+  configure_file(${CMAKE_CURRENT_LIST_DIR}/gemv/token_matvec.cu.in ${source} @ONLY)
+  list(APPEND fvlm_cuda_kernels ${source})
+endforeach()

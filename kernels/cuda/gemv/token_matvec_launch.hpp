@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "kernels/cuda/gemv/token_matvec.hpp"
-#include "kernels/cuda/host/decoder.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
@@ -51,8 +50,8 @@ void launch_rows(Stream<kTarget>& stream, const TokenInput<E>& input,
 }
 
 template <class E, WeightType kType>
-void launch_matvec(Stream<kTarget>& stream, const TokenInput<E>& input,
-                   const TokenOutput<E>& output) {
+void MatVecKernels<E, kType>::multiply(Stream<kTarget>& stream, const TokenInput<E>& input,
+                                       const TokenOutput<E>& output) {
   if (input.rows <= 1) return launch_rows<E, kType, 1>(stream, input, output);
   // Float32 and float16 are for comparison: they take what there must be.
   constexpr bool kFast = sizeof(E) == 2 && Weights<kType>::kBits < 32 && kType != WeightType::kF16;

@@ -11,9 +11,7 @@
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 
-#ifdef __CUDACC__
-#include "kernels/cuda/primitives/launch_error.hpp"
-#else
+#ifndef __CUDACC__
 #include <tuple>
 
 #include "kernels/emulator/queue.hpp"

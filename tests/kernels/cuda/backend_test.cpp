@@ -297,5 +297,18 @@ TYPED_TEST(CudaBackendTest, AttentionOverThePagedCache) {
   }
 }
 
+TYPED_TEST(CudaBackendTest, UnsupportedHeadsAreAnError) {
+  const AttentionShape shape{2, 1, 264};
+  const auto cache = this->cuda().make_cache({1, 1, shape.kv_heads, shape.head_dim});
+  DecoderBatch batch;
+  const std::vector<std::int32_t> pages = {0};
+  batch.add(1, 0, pages);
+  auto query = this->data(shape.heads * shape.head_dim);
+  auto out = this->result(shape.heads * shape.head_dim);
+  EXPECT_THROW(
+      this->cuda().attention(view(query.fast, 1), shape, batch, 0, cache, view(out.fast, 1)),
+      Error);
+}
+
 }  // namespace
 }  // namespace fvlm
