@@ -22,8 +22,20 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"kernels/ref", {"include/fvlm/core", "include/fvlm/ops"}},
     {"kernels/cpu", {"include/fvlm/core", "include/fvlm/ops"}},
     {"kernels/cuda/primitives", {"include/fvlm/core", "include/fvlm/ops", "kernels/emulator"}},
-    {"kernels/cuda",
-     {"include/fvlm/core", "include/fvlm/ops", "kernels/emulator", "kernels/cuda/primitives"}},
+    {"kernels/cuda/rowwise", {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives"}},
+    {"kernels/cuda/gemv", {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives"}},
+    {"kernels/cuda/gemm",
+     {"include/fvlm/core", "include/fvlm/ops", "kernels/emulator", "kernels/cuda/primitives",
+      "kernels/cuda/rowwise", "kernels/cuda/gemv"}},
+    {"kernels/cuda/attention",
+     {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives", "kernels/cuda/gemm"}},
+    {"kernels/cuda/convolution",
+     {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives"}},
+    {"kernels/cuda/sampling", {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives"}},
+    {"kernels/cuda/host",
+     {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives", "kernels/cuda/rowwise",
+      "kernels/cuda/gemv", "kernels/cuda/gemm", "kernels/cuda/attention",
+      "kernels/cuda/convolution", "kernels/cuda/sampling"}},
     {"kernels/emulator", {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives"}},
     {"kernels/plan", {"include/fvlm/core", "include/fvlm/ops"}},
     {"runtime/support", {"include/fvlm/core"}},
@@ -37,7 +49,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
       "runtime/support", "runtime/config", "runtime/tokenizer"}},
     {"runtime/engine",
      {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/ref", "kernels/cpu",
-      "kernels/cuda", "kernels/plan", "runtime/support", "runtime/config", "runtime/tokenizer",
+      "kernels/cuda/host", "kernels/plan", "runtime/support", "runtime/config", "runtime/tokenizer",
       "runtime/image", "runtime/checkpoint"}},
     {"runtime/convert",
      {"include/fvlm/core", "include/fvlm/ops", "include/fvlm/models", "kernels/plan",
@@ -110,6 +122,8 @@ TEST(Includes, WrongArrowsAreSeen) {
   EXPECT_FALSE(may_include("include/fvlm/core", "include/fvlm/ops/spec.hpp"));
   EXPECT_FALSE(may_include("kernels/cpu", "runtime/engine/engine.hpp"));
   EXPECT_FALSE(may_include("kernels/cpu", "kernels/ref/ref.hpp"));
+  EXPECT_FALSE(may_include("kernels/cuda/gemv", "kernels/cuda/gemm/gemm.hpp"));
+  EXPECT_FALSE(may_include("kernels/cuda/gemm", "kernels/cuda/host/cuda.hpp"));
   EXPECT_FALSE(may_include("net/service", "runtime/tokenizer/tokenizer.hpp"));
   EXPECT_FALSE(may_include("net/http", "net/service/server.hpp"));
   EXPECT_FALSE(may_include("runtime/checkpoint", "runtime/engine/engine.hpp"));

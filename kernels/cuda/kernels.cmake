@@ -1,19 +1,23 @@
-# The sources of kernels, relative to kernels/: for the engine and for bench/gpu_check.
+# Sets fvlm_cuda_kernels, the sources of kernels: for a device, for the emulator, and for
+# bench/gpu_check.
 set(fvlm_cuda_kernels
-  cuda/attention/attention.cu
-  cuda/convolution/depthwise.cu
-  cuda/rowwise/embed.cu
-  cuda/gemm/feed_forward.cu
-  cuda/attention/image_attention.cu
-  cuda/rowwise/layer_norm.cu
-  cuda/gemm/linear.cu
-  cuda/sampling/sampling.cu
-  cuda/convolution/squeeze_excite.cu
-  cuda/convolution/stem.cu
-  cuda/gemv/token_matvec_bf16.cu
-  cuda/gemv/token_matvec_f16.cu
-  cuda/gemv/token_matvec_f32.cu
-  cuda/gemv/token_matvec_int4.cu
-  cuda/gemv/token_matvec_int8.cu
-  cuda/gemv/token_products.cu
-  cuda/gemm/token_tile.cu)
+  attention/attention.cu
+  attention/image_attention.cu
+  convolution/depthwise.cu
+  convolution/squeeze_excite.cu
+  convolution/stem.cu
+  gemm/feed_forward.cu
+  gemm/linear.cu
+  gemm/token_products.cu
+  rowwise/embed.cu
+  rowwise/layer_norm.cu
+  sampling/sampling.cu)
+list(TRANSFORM fvlm_cuda_kernels PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
+
+# One for each format of weights, so that they are compiled side by side.
+foreach(format F32 F16 BF16 Int8 Int4)
+  string(TOLOWER ${format} name)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/token_matvec_${name}.cu)
+  configure_file(${CMAKE_CURRENT_LIST_DIR}/gemv/token_matvec.cu.in ${source} @ONLY)
+  list(APPEND fvlm_cuda_kernels ${source})
+endforeach()

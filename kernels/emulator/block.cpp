@@ -58,7 +58,9 @@ void Block::run(const Grid& grid, Index3 block, Body body) {
     const unsigned lanes = std::min(count_ - first, kWarp);
     warps_[first / kWarp] = {.live = ~std::uint32_t{0} >> (kWarp - lanes)};
   }
-  shared_.begin_block(grid.shared_bytes);
+  shared_.begin_block(grid.shared_bytes, grid.opted_in_bytes > 0
+                                             ? current_device.load()->shared_bytes
+                                             : kDefaultSharedBytes);
   emulated::blockIdx = block;
   emulated::blockDim = grid.threads;
   emulated::gridDim = grid.blocks;

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "kernels/emulator/copy_queue.hpp"
+#include "kernels/emulator/device.hpp"
 #include "kernels/emulator/shared_memory.hpp"
 
 namespace fvlm::emulator {
@@ -27,7 +28,6 @@ namespace fvlm::emulator {
 class Fiber;
 
 inline constexpr unsigned kWarp = 32;
-inline constexpr unsigned kMaxThreads = 1024;
 
 struct Index3 {
   unsigned x = 0;
@@ -40,7 +40,8 @@ struct Grid {
   std::string_view kernel;
   Index3 blocks;
   Index3 threads;
-  std::size_t shared_bytes = 0;  // dynamic
+  std::size_t shared_bytes = 0;    // dynamic
+  std::size_t opted_in_bytes = 0;  // what cudaFuncSetAttribute has asked for; 0: it was not called
   // Every thread must call waited(): else it may read what the last kernel has yet to write, and
   // the next kernel begin before that has ended.
   bool must_wait = false;
@@ -157,7 +158,8 @@ class Block {
   std::vector<Fiber*> idle_{};
 };
 
-// Runs all blocks, on all cores if that pays. Throws the Error of a block that fails.
+// Runs all blocks, on all cores if that pays. Throws the Error of a block that fails, and one if
+// the device would refuse the launch.
 void run_grid(const Grid& grid, Body body);
 
 }  // namespace fvlm::emulator

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <new>
 
+#include "kernels/emulator/device.hpp"
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #endif
@@ -12,8 +14,8 @@
 namespace fvlm::emulator {
 namespace {
 
-constexpr std::size_t kReserved = 2 * SharedMemory::kCapacity;  // with room for gaps
-constexpr std::size_t kGap = 128;                               // at least
+constexpr std::size_t kReserved = 2 * kLargeDevice.shared_bytes;  // with room for gaps
+constexpr std::size_t kGap = 128;                                 // at least
 
 #if defined(__SANITIZE_ADDRESS__)
 void guard(std::byte* p, std::size_t bytes) {
@@ -57,11 +59,12 @@ SharedMemory::~SharedMemory() {
   unguard(memory_.get(), kReserved);
 }
 
-void SharedMemory::begin_block(std::size_t dynamic_bytes) {
+void SharedMemory::begin_block(std::size_t dynamic_bytes, std::size_t limit) {
   objects_.clear();
   guard(memory_.get(), end_);
   end_ = 0;
   used_ = 0;
+  limit_ = limit;
   add(nullptr, dynamic_bytes);
 }
 
@@ -69,7 +72,7 @@ std::byte* SharedMemory::fixed(const void* key, std::size_t bytes) {
   for (const Object& object : objects_) {
     if (object.key == key) return memory_.get() + object.at;
   }
-  return used_ + bytes > kCapacity ? nullptr : add(key, bytes);
+  return used_ + bytes > limit_ ? nullptr : add(key, bytes);
 }
 
 std::byte* SharedMemory::add(const void* key, std::size_t bytes) {

@@ -12,8 +12,6 @@ namespace fvlm::emulator {
 
 class SharedMemory {
  public:
-  // The most a block may have on any device: compute capability 9.0 and 10.0.
-  static constexpr std::size_t kCapacity = std::size_t{227} << 10;
   static constexpr std::size_t kAlignment = 128;
 
   SharedMemory();
@@ -21,10 +19,12 @@ class SharedMemory {
   SharedMemory(const SharedMemory&) = delete;
   SharedMemory& operator=(const SharedMemory&) = delete;
 
-  // Forgets the last block's objects.
-  void begin_block(std::size_t dynamic_bytes);
+  // Forgets the last block's objects. All of a block's take at most `limit` bytes, which is no more
+  // than a large device has.
+  void begin_block(std::size_t dynamic_bytes, std::size_t limit);
   std::byte* dynamic() const { return memory_.get(); }
   std::size_t dynamic_bytes() const { return objects_.front().bytes; }
+  std::size_t limit() const { return limit_; }
   // The block's object of that key, the same for all its threads; null if there is no room.
   std::byte* fixed(const void* key, std::size_t bytes);
 
@@ -48,6 +48,7 @@ class SharedMemory {
   std::vector<Object> objects_{};
   std::size_t end_ = 0;   // of the last object's gap
   std::size_t used_ = 0;  // bytes of all objects
+  std::size_t limit_ = 0;
 };
 
 }  // namespace fvlm::emulator

@@ -7,8 +7,8 @@
 
 #include "fvlm/core/error.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
+#include "kernels/emulator/device.hpp"
 #include "kernels/emulator/queue.hpp"
-#include "kernels/emulator/shared_memory.hpp"
 
 namespace fvlm {
 namespace {
@@ -47,11 +47,12 @@ int device_count<kEmulated>() {
 // A small device, so that loops over what does not fit at once run more than once.
 template <>
 DeviceProperties device_properties<kEmulated>() {
-  return {.name = "emulated device",
-          .major = 8,
-          .minor = 0,
+  const emulator::Device& device = *emulator::current_device;
+  return {.name = fmt::format("emulated device, {}", device.name),
+          .major = device.major,
+          .minor = device.minor,
           .multiprocessors = 4,
-          .shared_bytes = emulator::SharedMemory::kCapacity,
+          .shared_bytes = device.shared_bytes,
           .cache_bytes = std::size_t{4} << 20,
           .total_bytes = std::size_t{8} << 30,
           .free_bytes = std::size_t{8} << 30};

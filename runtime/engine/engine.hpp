@@ -19,8 +19,9 @@
 
 namespace fvlm {
 
-// kAuto: a CUDA device if there is one and the model fits into its memory, else the CPU. The
-// emulated device runs the kernels of CUDA on the CPU, slowly: to test them.
+// kAuto: a CUDA device if there is one and the model fits into its memory, else the CPU.
+// kCudaEmulated runs the kernels of CUDA on the CPU, slowly, to test them; only builds with
+// FVLM_EMULATOR have it, and others throw an Error.
 enum class Device : std::uint8_t { kAuto, kCpu, kRef, kCuda, kCudaEmulated };
 enum class Precision : std::uint8_t { kAuto, kF32, kBF16, kInt8, kInt4 };
 

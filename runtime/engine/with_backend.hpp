@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "fvlm/core/error.hpp"
 #include "kernels/cpu/cpu.hpp"
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/ref/ref.hpp"
@@ -63,7 +64,13 @@ auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, con
 #else
   takes_cuda(checkpoint, choice);  // for its errors
 #endif
+#ifdef FVLM_HAS_EMULATOR
   if (choice.device == Device::kCudaEmulated) return with_cuda<Target::kEmulated>(choice, work);
+#else
+  if (choice.device == Device::kCudaEmulated) {
+    throw Error("this build has no emulated CUDA device; configure it with -DFVLM_EMULATOR=ON");
+  }
+#endif
   if (choice.device == Device::kRef) return work(Ref(formats));
   return work(Cpu({.formats = formats, .threads = thread_count(choice.threads)}));
 }

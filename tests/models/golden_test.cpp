@@ -11,6 +11,7 @@
 #include "runtime/checkpoint/safetensors.hpp"
 #include "runtime/engine/trace_run.hpp"
 #include "runtime/image/image.hpp"
+#include "tests/support/devices.hpp"
 
 namespace fvlm {
 namespace {
@@ -102,17 +103,13 @@ TEST_P(GoldenTest, BFloat16IsNear) {
 
 std::string name_of_case(const testing::TestParamInfo<Parameters>& tested) {
   const auto& [shape, picture, device] = tested.param;
-  const std::string on = device == Device::kRef   ? "_ref"
-                         : device == Device::kCpu ? "_cpu"
-                                                  : "_cuda_emulated";
-  return shape + "_" + picture + on;
+  return shape + "_" + picture + device_suffix(device);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenTest,
                          testing::Combine(testing::Values("tiny", "gqa7"),
                                           testing::Values("wide", "tall", "small", "exact"),
-                                          testing::Values(Device::kRef, Device::kCpu,
-                                                          Device::kCudaEmulated)),
+                                          every_device()),
                          name_of_case);
 
 }  // namespace

@@ -64,6 +64,17 @@ check_content() {
   has "$(cat "$root/usr/lib/systemd/system/$name.service")" "^ExecStart=/usr/bin/$name .*/etc/$name/$3" "$name.service"
 }
 
+# check_release: what only developers need is not in the server's package.
+check_release() {
+  local program=$scratch/fastvlm/usr/bin/fastvlm
+  ! grep -q boost "$scratch/fastvlm/DEBIAN/control" || fail "fastvlm depends on Boost"
+  ! grep -aq cuda-emulated "$program" || fail "$program has the emulated device"
+  has "$("$program" describe --help)" "--device" "fastvlm's help"
+  ! "$program" describe --device cuda-emulated --model-path . 2> "$scratch/log" ||
+    fail "$program knows the emulated device"
+  has "$(cat "$scratch/log")" "--device: cuda-emulated not in" "fastvlm's message"
+}
+
 # check_install NAME CONFIG COMPONENT: by hand, the unit names what was installed, and settings are kept.
 check_install() {
   local name=$1 config=$2 prefix=$scratch/prefix unit
@@ -104,6 +115,7 @@ for package in "$scratch/packages"/*.deb; do
   case $name in
     fastvlm)
       check_content fastvlm libdnnl fastvlm.toml
+      check_release
       check_install fastvlm fastvlm.toml server
       ;;
     fastvlm-camera)

@@ -2,10 +2,10 @@
 
 #include <fmt/ranges.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "fvlm/core/error.hpp"
 #include "tools/commands/terminal.hpp"
@@ -14,16 +14,16 @@ namespace fvlm {
 namespace {
 
 // A flag whose value is one of a few names. The index of a name is the value of the enum.
-template <class Enum, std::size_t kCount>
+template <class Enum>
 void add_choice(CLI::App& parser, const std::string& flag, Enum& value,
-                const std::array<std::string, kCount>& names, const std::string& description) {
+                const std::vector<std::string>& names, const std::string& description) {
   const auto choose = [&value, names](const std::string& chosen) {
     for (std::size_t i = 0; i < names.size(); ++i) {
       if (names[i] == chosen) value = static_cast<Enum>(i);
     }
   };
   parser.add_option_function<std::string>(flag, choose, description)
-      ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())))
+      ->check(CLI::IsMember(names))
       ->option_text(fmt::format("{}", fmt::join(names, "|")));
 }
 
@@ -48,14 +48,17 @@ void add_model_flags(CLI::App& parser, EngineOptions& options) {
       ->required()
       ->option_text("DIR (required)");
   add_base_flag(parser, options.model_base);
-  add_choice<Device, 5>(parser, "--device", options.device,
-                        {"auto", "cpu", "ref", "cuda", "cuda-emulated"},
-                        "Where to compute; ref and cuda-emulated are slow, to compare "
-                        "[auto: a GPU if there is one and it has the memory, else cpu]");
-  add_choice<Precision, 5>(parser, "--dtype", options.precision,
-                           {"auto", "f32", "bf16", "int8", "int4"},
-                           "Number format; int8 and int4 quantise while loading "
-                           "[auto: that of a quantised checkpoint, else bf16]");
+  add_choice(parser, "--device", options.device,
+             {"auto", "cpu", "ref", "cuda",
+#ifdef FVLM_HAS_EMULATOR
+              "cuda-emulated"
+#endif
+             },
+             "Where to compute; ref is slow, to compare "
+             "[auto: a GPU if there is one and it has the memory, else cpu]");
+  add_choice(parser, "--dtype", options.precision, {"auto", "f32", "bf16", "int8", "int4"},
+             "Number format; int8 and int4 quantise while loading "
+             "[auto: that of a quantised checkpoint, else bf16]");
   parser.add_option("--threads", options.threads, "Threads; 0: one for each core [0]")
       ->check(CLI::Range(0, 1024))
       ->option_text("N");

@@ -7,7 +7,7 @@
 set -euo pipefail
 
 case "${1:-}:$#" in
-  server:[12]) preset=cpu name=fastvlm flags=() ;;
+  server:[12]) preset=release name=fastvlm flags=() ;;
   camera:1) preset=camera name=fastvlm-camera flags=(--camera) ;;
   *)
     echo "usage: tools/deploy/install.sh server [MODEL] | camera" >&2

@@ -36,7 +36,8 @@ function(fvlm_package component name config unit)
   set(CPACK_COMPONENTS_ALL ${CPACK_COMPONENTS_ALL} ${component} PARENT_SCOPE)
 endfunction()
 
-if(FVLM_ENGINE)
+# Not of a developer's build, with its emulated device.
+if(FVLM_ENGINE AND NOT FVLM_EMULATOR)
   # The server has a user and a folder for its model; see fastvlm.service.
   set(state_user fastvlm)
   set(deploy ${CMAKE_SOURCE_DIR}/tools/deploy)

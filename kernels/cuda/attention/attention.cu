@@ -1,8 +1,8 @@
 // Attention of a batch: which kernel takes which rows, and, for float, a plain one for all.
+#include "kernels/cuda/attention/attention.hpp"
+
 #include "kernels/cuda/attention/attention_decode.hpp"
 #include "kernels/cuda/attention/attention_prefill.hpp"
-#include "kernels/cuda/host/decoder.hpp"
-#include "kernels/cuda/host/decoder_batch.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/reduce.hpp"
 
@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kPlainThreads = 128;
 constexpr int kPlainWarps = kPlainThreads / 32;
-constexpr int kMostDim = 256;
+constexpr int kMostDim = AttentionKernels<kTarget, float>::kPlainHeadDim;
 
 // A warp for each row and head; each lane scores a token and then sums up some dimensions.
 __global__ void __launch_bounds__(kPlainThreads)
@@ -119,52 +119,39 @@ using target::kTarget;
 using target::launch;
 using target::Launch;
 
-template <>
-std::int64_t AttentionKernels<kTarget>::scratch_bytes(const DeviceAttention& attention,
-                                                      std::int64_t rows, std::int64_t tokens) {
+template <Target t, class E>
+std::int64_t AttentionKernels<t, E>::scratch_bytes(const DeviceAttention& attention,
+                                                   std::int64_t rows, std::int64_t tokens) {
   return target::counter_bytes(attention, rows) + rows * target::splits_of(tokens) *
                                                       attention.heads * (attention.head_dim + 2) *
                                                       static_cast<std::int64_t>(sizeof(float));
 }
 
-template <>
-template <>
-void AttentionKernels<kTarget>::attention(Stream<kTarget>& stream, View<const float> query,
-                                          const DeviceAttention& attention,
-                                          const DeviceBatch& batch, const CacheLayer<float>& cache,
-                                          std::byte*, View<float> out) {
-  check_head_dim(attention.head_dim, target::kMostDim);
-  const std::int64_t tasks = std::int64_t{batch.rows} * attention.heads;
-  launch<target::plain_attention>(
-      Launch{.grid = (tasks + target::kPlainWarps - 1) / target::kPlainWarps,
-             .block = target::kPlainThreads,
-             .stream = stream,
-             .overlap_previous = true},
-      query.data, query.stride, attention, batch, cache, out.data, out.stride);
-}
-
-template <>
-template <>
-void AttentionKernels<kTarget>::attention(Stream<kTarget>& stream, View<const BFloat16> query,
-                                          const DeviceAttention& attention,
-                                          const DeviceBatch& batch,
-                                          const CacheLayer<BFloat16>& cache, std::byte* scratch,
-                                          View<BFloat16> out) {
-  const auto run = [&]<int kDim>(std::integral_constant<int, kDim>) {
-    target::launch_attention<kDim>(stream, query, attention, batch, cache, scratch, out);
-  };
-  switch (attention.head_dim) {
-    case 16:
-      return run(std::integral_constant<int, 16>());
-    case 32:
-      return run(std::integral_constant<int, 32>());
-    case 64:
-      return run(std::integral_constant<int, 64>());
-    case 128:
-      return run(std::integral_constant<int, 128>());
-    default:
-      check_head_dim(attention.head_dim, 0);
+template <Target t, class E>
+void AttentionKernels<t, E>::attention(Stream<t>& stream, View<const E> query,
+                                       const DeviceAttention& attention, const DeviceBatch& batch,
+                                       const CacheLayer<E>& cache, std::byte* scratch,
+                                       View<E> out) {
+  if constexpr (sizeof(E) == sizeof(float)) {
+    const std::int64_t tasks = std::int64_t{batch.rows} * attention.heads;
+    launch<target::plain_attention>(
+        Launch{.grid = (tasks + target::kPlainWarps - 1) / target::kPlainWarps,
+               .block = target::kPlainThreads,
+               .stream = stream,
+               .overlap_previous = true},
+        query.data, query.stride, attention, batch, cache, out.data, out.stride);
+  } else {
+    const auto run = [&]<int kDim>() {
+      target::launch_attention<kDim>(stream, query, attention, batch, cache, scratch, out);
+    };
+    if (attention.head_dim == 16) run.template operator()<16>();
+    if (attention.head_dim == 32) run.template operator()<32>();
+    if (attention.head_dim == 64) run.template operator()<64>();
+    if (attention.head_dim == 128) run.template operator()<128>();
   }
 }
+
+template struct AttentionKernels<kTarget, float>;
+template struct AttentionKernels<kTarget, BFloat16>;
 
 }  // namespace fvlm

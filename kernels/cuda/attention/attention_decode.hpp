@@ -11,8 +11,8 @@
 #include <cstdint>
 
 #include "kernels/cuda/attention/flash.hpp"
-#include "kernels/cuda/host/decoder_types.hpp"
 #include "kernels/cuda/primitives/block.hpp"
+#include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/vec.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {

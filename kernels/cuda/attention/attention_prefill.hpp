@@ -9,9 +9,9 @@
 #include <cstdint>
 
 #include "kernels/cuda/attention/flash.hpp"
-#include "kernels/cuda/host/decoder_types.hpp"
 #include "kernels/cuda/primitives/async_copy.hpp"
 #include "kernels/cuda/primitives/block.hpp"
+#include "kernels/cuda/primitives/operands.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 

@@ -8,8 +8,8 @@
 #include <cmath>
 
 #include "fvlm/core/element.hpp"
+#include "kernels/cuda/attention/attention.hpp"
 #include "kernels/cuda/gemm/tile_operand.hpp"
-#include "kernels/cuda/host/encoder.hpp"
 #include "kernels/cuda/primitives/async_copy.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kThreads)
     flash_attention(const E* qkv, std::int64_t stride, int tokens, int channels, E* out,
                     std::int64_t out_stride) {
   using Shared = Tiles<E, kDim>;
-  using Operand = Rows<E>;
+  using Operand = RowOperand<E>;
   check_launch_bounds<kThreads>();
   auto& shared = *dynamic_shared<Shared>();
   const int first_query = static_cast<int>(blockIdx.x) * kQueries;
@@ -233,18 +233,16 @@ namespace fvlm {
 namespace target = FVLM_CUDA_TARGET;
 using target::kTarget;
 
-template <>
-template <class E>
-void ImageAttentionKernels<kTarget>::attention(Stream<kTarget>& stream, View<const E> qkv,
-                                               std::int64_t images, std::int64_t head_dim,
-                                               View<E> out) {
+template <Target t, class E>
+void ImageAttentionKernels<t, E>::attention(Stream<t>& stream, View<const E> qkv,
+                                            std::int64_t images, std::int64_t head_dim,
+                                            View<E> out) {
   if (head_dim == 16) target::launch_attention<16>(stream, qkv, images, out);
   if (head_dim == 32) target::launch_attention<32>(stream, qkv, images, out);
   if (head_dim == 64) target::launch_attention<64>(stream, qkv, images, out);
 }
-template void ImageAttentionKernels<kTarget>::attention(Stream<kTarget>&, View<const float>,
-                                                        std::int64_t, std::int64_t, View<float>);
-template void ImageAttentionKernels<kTarget>::attention(Stream<kTarget>&, View<const BFloat16>,
-                                                        std::int64_t, std::int64_t, View<BFloat16>);
+
+template struct ImageAttentionKernels<kTarget, float>;
+template struct ImageAttentionKernels<kTarget, BFloat16>;
 
 }  // namespace fvlm

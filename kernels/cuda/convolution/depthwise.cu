@@ -2,7 +2,7 @@
 // What the filters reach of the input is brought into shared memory once, zeros around the map
 // included; a thread then walks along input rows and adds each value, read once, to all outputs of
 // a run of kRun that it belongs to.
-#include "kernels/cuda/convolution/depthwise.hpp"
+#include "kernels/cuda/convolution/convolution.hpp"
 
 #include <type_traits>
 
@@ -216,17 +216,16 @@ namespace fvlm {
 namespace target = FVLM_CUDA_TARGET;
 using target::kTarget;
 
-template <>
-bool DepthwiseKernels<kTarget>::supports(std::int64_t kernel, std::int64_t stride,
-                                         std::int64_t multiplier) {
+template <Target t, class E>
+bool DepthwiseKernels<t, E>::supports(std::int64_t kernel, std::int64_t stride,
+                                      std::int64_t multiplier) {
   return target::dispatch_depthwise(kernel, stride, multiplier, target::Nothing{});
 }
 
-template <>
-template <class E>
-void DepthwiseKernels<kTarget>::depthwise(Stream<kTarget>& stream, FeatureMap<const E> in,
-                                          const DepthwiseFilters& filters, Activation activation,
-                                          FeatureMap<E> out) {
+template <Target t, class E>
+void DepthwiseKernels<t, E>::depthwise(Stream<t>& stream, FeatureMap<const E> in,
+                                       const DepthwiseFilters& filters, Activation activation,
+                                       FeatureMap<E> out) {
   target::dispatch_depthwise(
       filters.kernel, filters.stride, filters.multiplier,
       [&]<int kKernel, int kStride, int kMultiplier>() {
@@ -239,11 +238,8 @@ void DepthwiseKernels<kTarget>::depthwise(Stream<kTarget>& stream, FeatureMap<co
         }
       });
 }
-template void DepthwiseKernels<kTarget>::depthwise(Stream<kTarget>&, FeatureMap<const float>,
-                                                   const DepthwiseFilters&, Activation,
-                                                   FeatureMap<float>);
-template void DepthwiseKernels<kTarget>::depthwise(Stream<kTarget>&, FeatureMap<const BFloat16>,
-                                                   const DepthwiseFilters&, Activation,
-                                                   FeatureMap<BFloat16>);
+
+template struct DepthwiseKernels<kTarget, float>;
+template struct DepthwiseKernels<kTarget, BFloat16>;
 
 }  // namespace fvlm

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "fvlm/core/element.hpp"
-#include "kernels/cuda/host/encoder.hpp"
+#include "kernels/cuda/convolution/convolution.hpp"
 #include "kernels/cuda/primitives/activation.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
@@ -107,12 +107,11 @@ namespace fvlm {
 namespace target = FVLM_CUDA_TARGET;
 using target::kTarget;
 
-template <>
-template <class E>
-void SqueezeExciteKernels<kTarget>::squeeze_excite(Stream<kTarget>& stream, FeatureMap<const E> in,
-                                                   const Layer<E>& reduce, const Layer<E>& expand,
-                                                   View<float> mean, View<float> squeezed,
-                                                   FeatureMap<E> out) {
+template <Target t, class E>
+void SqueezeExciteKernels<t, E>::squeeze_excite(Stream<t>& stream, FeatureMap<const E> in,
+                                                const Layer<E>& reduce, const Layer<E>& expand,
+                                                View<float> mean, View<float> squeezed,
+                                                FeatureMap<E> out) {
   const auto positions = static_cast<int>(in.positions());
   const auto channels = static_cast<int>(in.channels);
   const auto inputs = static_cast<int>(reduce.weight.rows);
@@ -131,15 +130,8 @@ void SqueezeExciteKernels<kTarget>::squeeze_excite(Stream<kTarget>& stream, Feat
                                     inputs, expand.weight.data, expand.weight.stride, expand.bias,
                                     out.data);
 }
-template void SqueezeExciteKernels<kTarget>::squeeze_excite(Stream<kTarget>&,
-                                                            FeatureMap<const float>,
-                                                            const Layer<float>&,
-                                                            const Layer<float>&, View<float>,
-                                                            View<float>, FeatureMap<float>);
-template void SqueezeExciteKernels<kTarget>::squeeze_excite(Stream<kTarget>&,
-                                                            FeatureMap<const BFloat16>,
-                                                            const Layer<BFloat16>&,
-                                                            const Layer<BFloat16>&, View<float>,
-                                                            View<float>, FeatureMap<BFloat16>);
+
+template struct SqueezeExciteKernels<kTarget, float>;
+template struct SqueezeExciteKernels<kTarget, BFloat16>;
 
 }  // namespace fvlm

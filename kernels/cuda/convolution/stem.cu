@@ -4,7 +4,7 @@
 // weights in registers, and computes four neighbouring positions at once from pixels that all lanes
 // read together.
 #include "fvlm/core/element.hpp"
-#include "kernels/cuda/convolution/depthwise.hpp"
+#include "kernels/cuda/convolution/convolution.hpp"
 #include "kernels/cuda/primitives/activation.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
@@ -154,11 +154,10 @@ namespace fvlm {
 namespace target = FVLM_CUDA_TARGET;
 using target::kTarget;
 
-template <>
-template <class E>
-void StemKernels<kTarget>::stem(Stream<kTarget>& stream, FeatureMap<const std::uint8_t> pixels,
-                                const StemFilters& conv, const DepthwiseFilters& filters,
-                                FeatureMap<E> out) {
+template <Target t, class E>
+void StemKernels<t, E>::stem(Stream<t>& stream, FeatureMap<const std::uint8_t> pixels,
+                             const StemFilters& conv, const DepthwiseFilters& filters,
+                             FeatureMap<E> out) {
   using Tile = target::StemTile<E>;
   const auto tiles = [](std::int64_t count, int each) { return (count + each - 1) / each; };
   target::launch<target::stem<E>>(
@@ -172,11 +171,8 @@ void StemKernels<kTarget>::stem(Stream<kTarget>& stream, FeatureMap<const std::u
       pixels.data, static_cast<int>(pixels.height), conv.weight, conv.bias, filters.weight,
       filters.bias, out.data, static_cast<int>(out.channels));
 }
-template void StemKernels<kTarget>::stem(Stream<kTarget>&, FeatureMap<const std::uint8_t>,
-                                         const StemFilters&, const DepthwiseFilters&,
-                                         FeatureMap<float>);
-template void StemKernels<kTarget>::stem(Stream<kTarget>&, FeatureMap<const std::uint8_t>,
-                                         const StemFilters&, const DepthwiseFilters&,
-                                         FeatureMap<BFloat16>);
+
+template struct StemKernels<kTarget, float>;
+template struct StemKernels<kTarget, BFloat16>;
 
 }  // namespace fvlm

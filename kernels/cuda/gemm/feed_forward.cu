@@ -11,8 +11,8 @@
 #include <algorithm>
 
 #include "fvlm/core/element.hpp"
+#include "kernels/cuda/gemm/gemm.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
-#include "kernels/cuda/host/encoder.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 namespace {
@@ -47,10 +47,11 @@ struct FeedForward {
 
 template <class E, int kC>
 __global__ void __launch_bounds__(FeedForward<E, kC>::kThreads, FeedForward<E, kC>::kBlocks)
-    feed_forward(Rows<E, false> in, Rows<E, false> fc1, const float* fc1_bias, Rows<E, false> fc2,
-                 StoreRows<E, Activation::kNone> epilogue, int rows, int hidden_cols) {
+    feed_forward(RowOperand<E, false> in, RowOperand<E, false> fc1, const float* fc1_bias,
+                 RowOperand<E, false> fc2, StoreRows<E, Activation::kNone> epilogue, int rows,
+                 int hidden_cols) {
   using F = FeedForward<E, kC>;
-  using Operand = Rows<E, false>;
+  using Operand = RowOperand<E, false>;
   using HiddenTile = SwizzledTile<E, F::kHidden>;
   check_launch_bounds<F::kThreads>();
   auto& shared = *dynamic_shared<typename F::Shared>();
@@ -160,7 +161,7 @@ void launch_feed_forward(Stream<kTarget>& stream, View<const E> in, const Layer<
                          const Layer<E>& fc2, View<const E> residual, View<E> out) {
   using F = FeedForward<E, kC>;
   const auto rows = [](View<const E> m) {
-    return Rows<E, false>(m.data, m.stride, m.rows, m.cols);
+    return RowOperand<E, false>(m.data, m.stride, m.rows, m.cols);
   };
   launch<feed_forward<E, kC>>(
       Launch{.grid = (in.rows + F::kRows - 1) / F::kRows,
@@ -182,9 +183,8 @@ namespace fvlm {
 namespace target = FVLM_CUDA_TARGET;
 using target::kTarget;
 
-template <>
-template <class E>
-bool FeedForwardKernels<kTarget>::supports(std::int64_t channels, std::size_t shared_bytes) {
+template <Target t, class E>
+bool FeedForwardKernels<t, E>::supports(std::int64_t channels, std::size_t shared_bytes) {
   if constexpr (sizeof(E) == 4) {
     return false;
   } else {
@@ -194,23 +194,21 @@ bool FeedForwardKernels<kTarget>::supports(std::int64_t channels, std::size_t sh
     return channels <= 192 && channels % 8 == 0 && needed <= shared_bytes;
   }
 }
-template bool FeedForwardKernels<kTarget>::supports<float>(std::int64_t, std::size_t);
-template bool FeedForwardKernels<kTarget>::supports<BFloat16>(std::int64_t, std::size_t);
 
-template <>
-template <class E>
-void FeedForwardKernels<kTarget>::feed_forward(Stream<kTarget>& stream, View<const E> in,
-                                               const Layer<E>& fc1, const Layer<E>& fc2,
-                                               View<const E> residual, View<E> out) {
-  if (in.cols <= 96) {
-    target::launch_feed_forward<96>(stream, in, fc1, fc2, residual, out);
-  } else {
-    target::launch_feed_forward<192>(stream, in, fc1, fc2, residual, out);
+template <Target t, class E>
+void FeedForwardKernels<t, E>::feed_forward(Stream<t>& stream, View<const E> in,
+                                            const Layer<E>& fc1, const Layer<E>& fc2,
+                                            View<const E> residual, View<E> out) {
+  if constexpr (sizeof(E) == 2) {
+    if (in.cols <= 96) {
+      target::launch_feed_forward<96>(stream, in, fc1, fc2, residual, out);
+    } else {
+      target::launch_feed_forward<192>(stream, in, fc1, fc2, residual, out);
+    }
   }
 }
-template void FeedForwardKernels<kTarget>::feed_forward(Stream<kTarget>&, View<const BFloat16>,
-                                                        const Layer<BFloat16>&,
-                                                        const Layer<BFloat16>&,
-                                                        View<const BFloat16>, View<BFloat16>);
+
+template struct FeedForwardKernels<kTarget, float>;
+template struct FeedForwardKernels<kTarget, BFloat16>;
 
 }  // namespace fvlm

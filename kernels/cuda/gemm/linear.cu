@@ -1,6 +1,6 @@
-#include "kernels/cuda/gemm/linear.hpp"
-
+// A GEMM, tile by tile: its shape is chosen in tile_product.hpp.
 #include "fvlm/core/element.hpp"
+#include "kernels/cuda/gemm/gemm.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
 
 namespace fvlm {
@@ -12,10 +12,10 @@ namespace {
 
 template <Activation kActivation, class E>
 void multiply_with(Stream<kTarget>& stream, int multiprocessors,
-                   const LinearKernels<kTarget>::Product<E>& p) {
+                   const typename LinearKernels<kTarget, E>::Product& p) {
   target::launch_tile_product(
-      stream, multiprocessors, target::Rows<E>(p.in.data, p.in.stride, p.in.rows, p.in.cols),
-      target::Rows<E>(p.weight.data, p.weight.stride, p.weight.rows, p.weight.cols),
+      stream, multiprocessors, target::RowOperand<E>(p.in.data, p.in.stride, p.in.rows, p.in.cols),
+      target::RowOperand<E>(p.weight.data, p.weight.stride, p.weight.rows, p.weight.cols),
       target::StoreRows<E, kActivation>(p.out.data, p.out.stride, p.out.cols, p.bias,
                                         p.residual.data, p.residual.stride),
       p.out.rows, p.out.cols, p.in.cols);
@@ -23,17 +23,16 @@ void multiply_with(Stream<kTarget>& stream, int multiprocessors,
 
 }  // namespace
 
-template <>
-template <class E>
-void LinearKernels<kTarget>::multiply(Stream<kTarget>& stream, int multiprocessors,
-                                      const Product<E>& product) {
+template <Target t, class E>
+void LinearKernels<t, E>::multiply(Stream<t>& stream, int multiprocessors, const Product& product) {
   if (product.activation == Activation::kGelu) {
-    multiply_with<Activation::kGelu>(stream, multiprocessors, product);
+    multiply_with<Activation::kGelu, E>(stream, multiprocessors, product);
   } else {
-    multiply_with<Activation::kNone>(stream, multiprocessors, product);
+    multiply_with<Activation::kNone, E>(stream, multiprocessors, product);
   }
 }
-template void LinearKernels<kTarget>::multiply(Stream<kTarget>&, int, const Product<float>&);
-template void LinearKernels<kTarget>::multiply(Stream<kTarget>&, int, const Product<BFloat16>&);
+
+template struct LinearKernels<kTarget, float>;
+template struct LinearKernels<kTarget, BFloat16>;
 
 }  // namespace fvlm

@@ -9,7 +9,7 @@
 //   load_b<n, k>(b, stage, row, at)        two neighbouring fragments: rows [row, row + 16) of the
 //                            step, depth [at, at + 16)
 // so that one whose elements are packed integers may keep those in shared memory and unpack them in
-// registers. Rows, here, is the operand that is stored as it is multiplied.
+// registers. RowOperand, here, is the operand that is stored as it is multiplied.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,7 @@ struct SwizzledTile {
 // 16 bytes at a time where that can be: if `aligned`, up to the last whole piece of a row. If not
 // kRagged, it is known to be everywhere, which saves registers.
 template <class E, bool kRagged = true>
-struct Rows {
+struct RowOperand {
   using Element = E;
 
   const E* data;
@@ -51,9 +51,9 @@ struct Rows {
   int depth;
   bool aligned;
 
-  Rows() = default;
-  __host__ __device__ Rows(const E* elements, std::int64_t row_stride, std::int64_t row_count,
-                           std::int64_t cols)
+  RowOperand() = default;
+  __host__ __device__ RowOperand(const E* elements, std::int64_t row_stride, std::int64_t row_count,
+                                 std::int64_t cols)
       : data(elements),
         stride(static_cast<int>(row_stride)),
         rows(static_cast<int>(row_count)),

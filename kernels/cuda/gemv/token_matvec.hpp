@@ -13,10 +13,10 @@
 #include <cstdint>
 
 #include "kernels/cuda/gemv/fixed_order.hpp"
-#include "kernels/cuda/gemv/token_input.hpp"
-#include "kernels/cuda/host/decoder_types.hpp"
+#include "kernels/cuda/gemv/token_product.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/dequantise.hpp"
+#include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {

@@ -5,17 +5,17 @@
 #include <algorithm>
 
 #include "kernels/cuda/gemv/token_matvec.hpp"
-#include "kernels/cuda/host/decoder.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
 // Splits the rows of W among so many warps of a block that all multiprocessors of a large device
 // have work. Depends on the matrix alone.
-template <WeightType kType>
+template <class E, WeightType kType>
 int warps_per_output(const DeviceMatrix& weights) {
   constexpr int kEnoughWarps = 2048;
-  constexpr int kMostInputs = 4096;  // of a step, to fit into shared memory for kMatVecRows rows
+  // Inputs of a step, so that those of eight rows fit into the shared memory of every device.
+  constexpr int kMostInputs = 64 * 1024 / (8 * static_cast<int>(sizeof(E)));
   int split = 1;
   while (split < MatVecShape<kType>::kWarps && (weights.out + 1) / 2 * split < kEnoughWarps &&
          2 * split * MatVecShape<kType>::kStepInputs <= kMostInputs &&
@@ -31,7 +31,7 @@ void launch_rows(Stream<kTarget>& stream, const TokenInput<E>& input,
   using Shape = MatVecShape<kType>;
   constexpr std::int64_t kMostBytes = 64 * 1024;  // of x in shared memory, if a step needs no more
   constexpr std::int64_t kMostBlocks = 528;       // 4 for each multiprocessor of an H100
-  MatVecPlan plan{.split = warps_per_output<kType>(input.weights)};
+  MatVecPlan plan{.split = warps_per_output<E, kType>(input.weights)};
   const std::int64_t step_inputs = plan.split * Shape::kStepInputs;
   const std::int64_t step_bytes = kRows * step_inputs * static_cast<std::int64_t>(sizeof(E));
   const std::int64_t row_inputs = input.weights.row_bytes / 16 * Weights<kType>::kCount;
@@ -50,8 +50,8 @@ void launch_rows(Stream<kTarget>& stream, const TokenInput<E>& input,
 }
 
 template <class E, WeightType kType>
-void launch_matvec(Stream<kTarget>& stream, const TokenInput<E>& input,
-                   const TokenOutput<E>& output) {
+void MatVecKernels<E, kType>::multiply(Stream<kTarget>& stream, const TokenInput<E>& input,
+                                       const TokenOutput<E>& output) {
   if (input.rows <= 1) return launch_rows<E, kType, 1>(stream, input, output);
   // Float32 and float16 are for comparison: they take what there must be.
   constexpr bool kFast = sizeof(E) == 2 && Weights<kType>::kBits < 32 && kType != WeightType::kF16;

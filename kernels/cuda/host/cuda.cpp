@@ -1,4 +1,4 @@
-// The CUDA backend for each target and type of activations.
+// The CUDA backend for each type of activations, on the target that the library is for.
 #include "kernels/cuda/host/cuda.hpp"
 
 #include "kernels/cuda/host/memory-inl.hpp"
@@ -6,13 +6,7 @@
 
 namespace fvlm {
 
-#ifndef FVLM_NO_EMULATOR
-template class CudaBackend<Target::kEmulated, float>;
-template class CudaBackend<Target::kEmulated, BFloat16>;
-#endif
-#ifdef FVLM_HAS_CUDA
-template class CudaBackend<Target::kDevice, float>;
-template class CudaBackend<Target::kDevice, BFloat16>;
-#endif
+template class CudaBackend<Target::FVLM_TARGET, float>;
+template class CudaBackend<Target::FVLM_TARGET, BFloat16>;
 
 }  // namespace fvlm

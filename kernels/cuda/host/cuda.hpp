@@ -20,14 +20,16 @@
 #include "fvlm/ops/backend.hpp"
 #include "fvlm/ops/pixels.hpp"
 #include "fvlm/ops/token_choice.hpp"
-#include "kernels/cuda/convolution/depthwise.hpp"
-#include "kernels/cuda/host/decoder.hpp"
-#include "kernels/cuda/host/encoder.hpp"
+#include "kernels/cuda/attention/attention.hpp"
+#include "kernels/cuda/convolution/convolution.hpp"
+#include "kernels/cuda/gemm/gemm.hpp"
+#include "kernels/cuda/gemm/token_products.hpp"
 #include "kernels/cuda/host/graph_cache.hpp"
 #include "kernels/cuda/host/pixel_pool.hpp"
 #include "kernels/cuda/host/staging.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
+#include "kernels/cuda/rowwise/rowwise.hpp"
 
 namespace fvlm {
 
@@ -35,7 +37,7 @@ template <Target target, class E>
 class CudaBackend {
  public:
   using Element = E;
-  static constexpr std::int64_t kExactRows = TokenKernels<target>::kMatVecRows;
+  static constexpr std::int64_t kExactRows = TokenKernels<target, E>::kMatVecRows;
   static constexpr std::size_t kScratchBudget = std::size_t{4} << 30;
   static constexpr bool kPlansItself = true;  // over an arena that measures, as said above
 
@@ -244,15 +246,14 @@ void CudaBackend<target, E>::run_pass(const DecoderBatch& batch, View<E> rows, c
   });
 }
 
-extern template class CudaBackend<Target::kEmulated, float>;
-extern template class CudaBackend<Target::kEmulated, BFloat16>;
-#ifdef FVLM_HAS_CUDA
+// Each in the library of its target.
 extern template class CudaBackend<Target::kDevice, float>;
 extern template class CudaBackend<Target::kDevice, BFloat16>;
-#endif
+extern template class CudaBackend<Target::kEmulated, float>;
+extern template class CudaBackend<Target::kEmulated, BFloat16>;
 
-static_assert(PlansItself<CudaBackend<Target::kEmulated, float>>);
-static_assert(PlansItself<CudaBackend<Target::kEmulated, BFloat16>>);
-static_assert(ChoosesTokens<CudaBackend<Target::kEmulated, BFloat16>>);
+static_assert(PlansItself<CudaBackend<Target::kDevice, float>>);
+static_assert(PlansItself<CudaBackend<Target::kDevice, BFloat16>>);
+static_assert(ChoosesTokens<CudaBackend<Target::kDevice, BFloat16>>);
 
 }  // namespace fvlm

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "fvlm/core/error.hpp"
-
 namespace fvlm {
 
 BatchLayout::BatchLayout(const DecoderBatch& batch, std::int64_t single_capacity) {
@@ -69,12 +67,6 @@ std::vector<float> rotation_table(std::int64_t positions, std::int64_t head_dim,
     for (const double step : steps) table.push_back(static_cast<float>(std::sin(position * step)));
   }
   return table;
-}
-
-void check_head_dim(int head_dim, int most) {
-  if (most > 0 && head_dim <= most) return;
-  throw Error("the CUDA backend has no attention kernel for head_dim {}: it has {}", head_dim,
-              most > 0 ? fmt::format("those up to {}", most) : "16, 32, 64 and 128");
 }
 
 }  // namespace fvlm

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "fvlm/ops/batch.hpp"
-#include "kernels/cuda/host/decoder_types.hpp"
+#include "kernels/cuda/primitives/operands.hpp"
 
 namespace fvlm {
 
@@ -29,8 +29,5 @@ class BatchLayout {
 
 // The cosines, then the sines, of a position's angles: [positions, head_dim].
 std::vector<float> rotation_table(std::int64_t positions, std::int64_t head_dim, double theta);
-
-// Throws an Error if attention kernels do not support the size: for most > 0, up to `most`.
-void check_head_dim(int head_dim, int most);
 
 }  // namespace fvlm

@@ -2,7 +2,6 @@
 #include <cuda_runtime.h>
 
 #include "fvlm/core/error.hpp"
-#include "kernels/cuda/primitives/launch_error.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 

@@ -13,7 +13,7 @@
 #ifdef FVLM_HAS_CUBLAS
 #include <cublas_v2.h>
 #else
-#include "kernels/cuda/gemm/linear.hpp"
+#include "kernels/cuda/gemm/gemm.hpp"
 #endif
 
 namespace fvlm {
@@ -61,7 +61,7 @@ class Product {
     const auto view = [](const Matrix& m) {
       return View<BFloat16>{m.as<BFloat16>(), kSide, kSide, kSide};
     };
-    LinearKernels<kDevice>::multiply<BFloat16>(stream_, multiprocessors_,
+    LinearKernels<kDevice, BFloat16>::multiply(stream_, multiprocessors_,
                                                {.in = view(a), .weight = view(b), .out = view(c)});
   }
 

@@ -163,7 +163,7 @@ auto CudaBackend<target, E>::pack(const LinearSpec& spec, const HostLinear& host
 template <Target target, class E>
 auto CudaBackend<target, E>::pack(const DepthwiseSpec& spec, const HostDepthwise& host)
     -> Depthwise {
-  if (!DepthwiseKernels<target>::supports(spec.kernel, spec.stride, spec.multiplier)) {
+  if (!DepthwiseKernels<target, E>::supports(spec.kernel, spec.stride, spec.multiplier)) {
     throw Error(
         "the CUDA backend has no depthwise convolution {0} x {0} with stride {1} that "
         "multiplies the channels by {2}",
@@ -251,7 +251,7 @@ const DeviceAttention& CudaBackend<target, E>::prepare_attention(const Attention
                 .head_dim = static_cast<int>(shape.head_dim),
                 .rotations = rotations_.template as<float>()};
   const auto scratch = static_cast<std::size_t>(
-      AttentionKernels<target>::scratch_bytes(attention_, kSingleRows, positions));
+      AttentionKernels<target, E>::scratch_bytes(attention_, kSingleRows, positions));
   attention_scratch_ = DeviceBuffer<target>(scratch);
   if (scratch > 0) stream_->fill(attention_scratch_.template as<std::byte>(), 0, scratch);
   return attention_;

@@ -9,7 +9,6 @@
 #include <type_traits>
 
 #include "fvlm/core/error.hpp"
-#include "kernels/cuda/gemm/linear.hpp"
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/cuda/sampling/sampling.hpp"
 
@@ -22,14 +21,14 @@ template <Target target, class E>
 void CudaBackend<target, E>::stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv,
                                   const Depthwise& depthwise, FeatureMap<E> out) {
   if (arena_.measures()) return;
-  StemKernels<target>::template stem<E>(*stream_, pixels, conv.filters, depthwise.filters, out);
+  StemKernels<target, E>::stem(*stream_, pixels, conv.filters, depthwise.filters, out);
 }
 
 template <Target target, class E>
 void CudaBackend<target, E>::depthwise(FeatureMap<const E> in, const Depthwise& weights,
                                        Activation activation, FeatureMap<E> out) {
   if (arena_.measures()) return;
-  DepthwiseKernels<target>::template depthwise<E>(*stream_, in, weights.filters, activation, out);
+  DepthwiseKernels<target, E>::depthwise(*stream_, in, weights.filters, activation, out);
 }
 
 template <Target target, class E>
@@ -45,13 +44,13 @@ template <Target target, class E>
 void CudaBackend<target, E>::multiply(View<const E> in, const Linear& weights,
                                       Activation activation, View<const E> residual, View<E> out) {
   const Layer<E> matrix = layer(weights);
-  LinearKernels<target>::template multiply<E>(*stream_, properties_.multiprocessors,
-                                              {.in = in,
-                                               .weight = matrix.weight,
-                                               .bias = matrix.bias,
-                                               .activation = activation,
-                                               .residual = residual,
-                                               .out = out});
+  LinearKernels<target, E>::multiply(*stream_, properties_.multiprocessors,
+                                     {.in = in,
+                                      .weight = matrix.weight,
+                                      .bias = matrix.bias,
+                                      .activation = activation,
+                                      .residual = residual,
+                                      .out = out});
 }
 
 template <Target target, class E>
@@ -59,9 +58,9 @@ void CudaBackend<target, E>::linear(View<const E> in, const Linear& weights, Epi
                                     View<E> out) {
   if (arena_.measures()) return;
   if (weights.rows == Rows::kTokens) {
-    TokenKernels<target>::template linear<E>(*stream_, in, weights.matrix,
-                                             epilogue.activation == Activation::kGelu,
-                                             epilogue.accumulate, out);
+    TokenKernels<target, E>::linear(*stream_, in, weights.matrix,
+                                    epilogue.activation == Activation::kGelu, epilogue.accumulate,
+                                    out);
   } else {
     multiply(in, weights, epilogue.activation, epilogue.accumulate ? out : View<E>{}, out);
   }
@@ -74,10 +73,10 @@ void CudaBackend<target, E>::conv_ffn(FeatureMap<const E> in, const Depthwise& c
   const auto mixed = arena_.template feature_map<E>(in.batch, in.height, in.width, in.channels);
   depthwise(in, conv, Activation::kNone, mixed);
   if constexpr (std::is_same_v<E, BFloat16>) {
-    if (FeedForwardKernels<target>::template supports<E>(in.channels, properties_.shared_bytes)) {
+    if (FeedForwardKernels<target, E>::supports(in.channels, properties_.shared_bytes)) {
       if (arena_.measures()) return;
-      FeedForwardKernels<target>::template feed_forward<E>(*stream_, mixed.matrix(), layer(fc1),
-                                                           layer(fc2), in.matrix(), out.matrix());
+      FeedForwardKernels<target, E>::feed_forward(*stream_, mixed.matrix(), layer(fc1), layer(fc2),
+                                                  in.matrix(), out.matrix());
       return;
     }
   }
@@ -90,19 +89,19 @@ void CudaBackend<target, E>::conv_ffn(FeatureMap<const E> in, const Depthwise& c
 template <Target target, class E>
 void CudaBackend<target, E>::layer_norm(View<const E> in, const Norm& weights, View<E> out) {
   if (arena_.measures()) return;
-  NormKernels<target>::template layer_norm<E>(*stream_, in, weights.norm.weight, weights.shift,
-                                              weights.norm.eps, out);
+  NormKernels<target, E>::layer_norm(*stream_, in, weights.norm.weight, weights.shift,
+                                     weights.norm.eps, out);
 }
 
 template <Target target, class E>
 void CudaBackend<target, E>::image_attention(View<const E> qkv, std::int64_t images,
                                              std::int64_t head_dim, View<E> out) {
-  if (!ImageAttentionKernels<target>::supports(head_dim)) {
+  if (!ImageAttentionKernels<target, E>::supports(head_dim)) {
     throw Error("the CUDA backend has no image attention with head_dim {}: it has 16, 32 and 64",
                 head_dim);
   }
   if (arena_.measures()) return;
-  ImageAttentionKernels<target>::template attention<E>(*stream_, qkv, images, head_dim, out);
+  ImageAttentionKernels<target, E>::attention(*stream_, qkv, images, head_dim, out);
 }
 
 template <Target target, class E>
@@ -112,8 +111,8 @@ void CudaBackend<target, E>::squeeze_excite(FeatureMap<const E> in, const Linear
   const auto mean = arena_.template matrix<float>(in.batch, in.channels);
   const auto squeezed = arena_.template matrix<float>(in.batch, reduce.matrix.out);
   if (arena_.measures()) return;
-  SqueezeExciteKernels<target>::template squeeze_excite<E>(*stream_, in, layer(reduce),
-                                                           layer(expand), mean, squeezed, out);
+  SqueezeExciteKernels<target, E>::squeeze_excite(*stream_, in, layer(reduce), layer(expand), mean,
+                                                  squeezed, out);
 }
 
 // Decoder
@@ -126,7 +125,7 @@ void CudaBackend<target, E>::embed(std::span<const std::int32_t> ids, const Line
   auto* const there = arena_.template allocate<std::int32_t>(std::ssize(ids));
   if (arena_.measures()) return;
   words_->send(*stream_, there, ids.data(), ids.size_bytes());
-  EmbedKernels<target>::template embed<E>(*stream_, there, table.matrix, out);
+  EmbedKernels<target, E>::embed(*stream_, there, table.matrix, out);
 }
 
 template <Target target, class E>
@@ -142,23 +141,26 @@ void CudaBackend<target, E>::attention_input(View<const E> x, const Norm& norm, 
   const auto scratch = norm_scratch(x);
   if (arena_.measures()) return;
   const auto& attention = prepare_attention(shape, cache.shape.pages * kPageTokens);
-  TokenKernels<target>::template attention_input<E>(*stream_, x, norm.norm, qkv.matrix, attention,
-                                                    on_device(batch), cache.layer(layer), scratch,
-                                                    query);
+  TokenKernels<target, E>::attention_input(*stream_, x, norm.norm, qkv.matrix, attention,
+                                           on_device(batch), cache.layer(layer), scratch, query);
 }
 
 template <Target target, class E>
 void CudaBackend<target, E>::attention(View<const E> query, const AttentionShape& shape,
                                        const DecoderBatch& batch, std::int64_t layer,
                                        const Cache& cache, View<E> out) {
+  if (!AttentionKernels<target, E>::supports(shape.head_dim)) {
+    throw Error("the CUDA backend has no attention kernel for head_dim {}: it has {}",
+                shape.head_dim, sizeof(E) == 4 ? "those up to 256" : "16, 32, 64 and 128");
+  }
   if (arena_.measures()) {
     attention_shape_ = shape;
     return;
   }
   const auto& attention = prepare_attention(shape, cache.shape.pages * kPageTokens);
-  AttentionKernels<target>::template attention<E>(*stream_, query, attention, on_device(batch),
-                                                  cache.layer(layer),
-                                                  attention_scratch_.template as<std::byte>(), out);
+  AttentionKernels<target, E>::attention(*stream_, query, attention, on_device(batch),
+                                         cache.layer(layer),
+                                         attention_scratch_.template as<std::byte>(), out);
 }
 
 template <Target target, class E>
@@ -167,7 +169,7 @@ void CudaBackend<target, E>::swiglu(View<const E> x, const Norm& norm, const Lin
   const Arena::Scope scope(arena_);
   const auto scratch = norm_scratch(x);
   if (arena_.measures()) return;
-  TokenKernels<target>::template swiglu<E>(*stream_, x, norm.norm, gate_up.matrix, scratch, out);
+  TokenKernels<target, E>::swiglu(*stream_, x, norm.norm, gate_up.matrix, scratch, out);
 }
 
 template <Target target, class E>
@@ -176,7 +178,7 @@ void CudaBackend<target, E>::logits(View<const E> x, const Norm& norm, const Lin
   const Arena::Scope scope(arena_);
   const auto scratch = norm_scratch(x);
   if (arena_.measures()) return;
-  TokenKernels<target>::template logits<E>(*stream_, x, norm.norm, head.matrix, scratch, out);
+  TokenKernels<target, E>::logits(*stream_, x, norm.norm, head.matrix, scratch, out);
 }
 
 template <Target target, class E>
@@ -243,8 +245,8 @@ template <Target target, class E>
 void CudaBackend<target, E>::copy_page(Cache& cache, std::int32_t from, std::int32_t to) {
   const std::int64_t page = 2 * cache.shape.page_elements() * static_cast<std::int64_t>(sizeof(E));
   auto* const pages = cache.memory.template as<std::byte>();
-  EmbedKernels<target>::copy_page(*stream_, pages + from * page, pages + to * page, page,
-                                  cache.shape.layers, cache.shape.pages * page);
+  EmbedKernels<target, E>::copy_page(*stream_, pages + from * page, pages + to * page, page,
+                                     cache.shape.layers, cache.shape.pages * page);
 }
 
 }  // namespace fvlm

@@ -13,6 +13,10 @@ __device__ inline float gelu(float x) {
   return 0.5F * x * (1.0F + erff(x * 0.70710678F));
 }
 
+__device__ inline float silu(float x) {
+  return x / (1.0F + __expf(-x));
+}
+
 template <Activation kActivation>
 __device__ inline float activate(float x) {
   if constexpr (kActivation == Activation::kGelu) return gelu(x);

@@ -27,7 +27,12 @@ __device__ inline T& static_shared([[maybe_unused]] Where where = Where::current
   static constexpr char kKey = 0;
   emulator::Block& block = emulator::Block::current();
   std::byte* const p = block.shared().fixed(&kKey, sizeof(T));
-  if (p == nullptr) block.fail({"static_shared", where}, "no shared memory is left");
+  if (p == nullptr) {
+    block.fail({"static_shared", where},
+               fmt::format("{} bytes of shared memory beside the {} that are dynamic; a block of "
+                           "this launch has {}",
+                           sizeof(T), block.shared().dynamic_bytes(), block.shared().limit()));
+  }
   return *reinterpret_cast<T*>(p);
 #endif
 }

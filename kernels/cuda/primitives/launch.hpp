@@ -11,9 +11,7 @@
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 
-#ifdef __CUDACC__
-#include "kernels/cuda/primitives/launch_error.hpp"
-#else
+#ifndef __CUDACC__
 #include <tuple>
 
 #include "kernels/emulator/queue.hpp"
@@ -44,6 +42,12 @@ struct Launch {
 
 namespace detail {
 
+// What cudaFuncSetAttribute asks for before the launch. Without it a block has 48 KB, of which
+// static objects take a part that the host does not know; so whatever is dynamic is asked for.
+inline std::size_t opted_in_bytes(const Launch& launch) {
+  return launch.shared_bytes;
+}
+
 // "add<float>", from what the compiler says of this function.
 template <auto kernel>
 std::string_view kernel_name() {
@@ -65,7 +69,6 @@ struct Launcher;
 template <class... Parameters, void (*kernel)(Parameters...)>
 struct Launcher<kernel> {
   static void run(const Launch& launch, Parameters... parameters) {
-    constexpr std::size_t kAlwaysThere = 48 * 1024;
     const auto dimensions = [](const Extent& extent) {
       return dim3(static_cast<unsigned>(extent.x), static_cast<unsigned>(extent.y),
                   static_cast<unsigned>(extent.z));
@@ -80,9 +83,9 @@ struct Launcher<kernel> {
     config.stream = launch.stream.handle();
     config.attrs = &overlap;
     config.numAttrs = launch.overlap_previous && device_overlaps_kernels() ? 1 : 0;
-    if (launch.shared_bytes > kAlwaysThere) {
+    if (const std::size_t bytes = opted_in_bytes(launch); bytes > 0) {
       check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(launch.shared_bytes)),
+                                 static_cast<int>(bytes)),
             "cudaFuncSetAttribute");
     }
     check(cudaLaunchKernelEx(&config, kernel, parameters...), "cudaLaunchKernelEx");
@@ -105,6 +108,7 @@ struct Launcher<kernel> {
                               .blocks = dimensions(launch.grid),
                               .threads = dimensions(launch.block),
                               .shared_bytes = launch.shared_bytes,
+                              .opted_in_bytes = opted_in_bytes(launch),
                               .must_wait = launch.overlap_previous};
     launch.stream.handle()->submit([grid, arguments = std::tuple<Parameters...>(parameters...)] {
       const auto call = [](const void* data) {

@@ -1,13 +1,16 @@
 // The language of kernels: one source that nvcc compiles for a device and g++ as ordinary C++,
-// which the emulator (kernels/cuda/emulator) then runs, a block's threads as fibers. The second is
+// which the emulator (kernels/emulator) then runs, a block's threads as fibers. The second is
 // how tests see every barrier, bounds check and layout without a GPU.
 //
-// Files, with tests/cuda_sample.{hpp,cu} as the example to imitate
-//   norm.hpp   for host code: template <Target t> struct NormKernels { static void rms(...); };
-//   norm.cu    kernels in namespace fvlm::FVLM_CUDA_TARGET, and the functions that launch them:
-//              template <> void NormKernels<kTarget>::rms(Stream<kTarget>& stream, ...)
-//   CMake      fvlm_cuda_sources() compiles norm.cu with nvcc, if there is one, and with g++ from
-//              a generated file that includes it. Both forms live in one library.
+// Files, with tests/kernels/cuda/sample.{hpp,cu} as the example to imitate
+//   norm.hpp   for host code, the launchers: template <Target target, class E> struct NormKernels,
+//              each function of which puts kernels on a Stream<target>
+//   norm.cu    kernels in namespace fvlm::FVLM_CUDA_TARGET; then their launchers, as templates:
+//              template <Target t, class E> void NormKernels<t, E>::rms(Stream<t>& stream, ...)
+//              and at the end what of them there is:
+//              template struct NormKernels<kTarget, float>;
+//   CMake      ../kernels.cmake lists norm.cu, for nvcc in ../CMakeLists.txt, and for g++, from a
+//              generated file that includes it, in kernels/emulator/CMakeLists.txt.
 //
 // In a kernel
 //   threadIdx, __syncthreads(), __shfl_xor_sync(), __ballot_sync(), atomicAdd() ... as ever

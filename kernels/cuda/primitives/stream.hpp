@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -121,5 +122,12 @@ class Graph {
 
   Handle handle_ = nullptr;
 };
+
+// For launch() on a device, so that nvcc reads no more of host code.
+
+// Throws an Error that names the kernel, the CUDA call and what its status means.
+[[noreturn]] void fail_launch(std::string_view kernel, const char* call, int status);
+// Whether the current device can begin a kernel before the last one has ended.
+bool device_overlaps_kernels();
 
 }  // namespace fvlm

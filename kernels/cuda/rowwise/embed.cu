@@ -1,10 +1,10 @@
 // Kernels that move and scale rows: embedding, RMS norm, copies of cache pages.
-#include "kernels/cuda/host/decoder.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/dequantise.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/reduce.hpp"
+#include "kernels/cuda/rowwise/rowwise.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 namespace {
@@ -91,38 +91,28 @@ using target::kThreads;
 using target::launch;
 using target::Launch;
 
-template <>
-template <class E>
-void EmbedKernels<kTarget>::embed(Stream<kTarget>& stream, const std::int32_t* ids,
-                                  const DeviceMatrix& table, View<E> out) {
+template <Target t, class E>
+void EmbedKernels<t, E>::embed(Stream<t>& stream, const std::int32_t* ids,
+                               const DeviceMatrix& table, View<E> out) {
   target::for_weight_type(table.format.type, [&](auto type) {
     launch<target::embed<E, type()>>(
         Launch{.grid = out.rows, .block = kThreads, .stream = stream, .overlap_previous = true},
         ids, table, out.data, out.stride);
   });
 }
-template void EmbedKernels<kTarget>::embed(Stream<kTarget>&, const std::int32_t*,
-                                           const DeviceMatrix&, View<float>);
-template void EmbedKernels<kTarget>::embed(Stream<kTarget>&, const std::int32_t*,
-                                           const DeviceMatrix&, View<BFloat16>);
 
-template <>
-template <class E>
-void EmbedKernels<kTarget>::rms_norm(Stream<kTarget>& stream, View<const E> x,
-                                     const DeviceNorm& norm, View<E> out) {
+template <Target t, class E>
+void EmbedKernels<t, E>::rms_norm(Stream<t>& stream, View<const E> x, const DeviceNorm& norm,
+                                  View<E> out) {
   launch<target::rms_norm<E>>(
       Launch{.grid = x.rows, .block = kThreads, .stream = stream, .overlap_previous = true}, x.data,
       x.stride, static_cast<int>(x.cols), norm, out.data, out.stride);
 }
-template void EmbedKernels<kTarget>::rms_norm(Stream<kTarget>&, View<const float>,
-                                              const DeviceNorm&, View<float>);
-template void EmbedKernels<kTarget>::rms_norm(Stream<kTarget>&, View<const BFloat16>,
-                                              const DeviceNorm&, View<BFloat16>);
 
-template <>
-void EmbedKernels<kTarget>::copy_page(Stream<kTarget>& stream, const std::byte* from, std::byte* to,
-                                      std::int64_t bytes, std::int64_t layers,
-                                      std::int64_t layer_bytes) {
+template <Target t, class E>
+void EmbedKernels<t, E>::copy_page(Stream<t>& stream, const std::byte* from, std::byte* to,
+                                   std::int64_t bytes, std::int64_t layers,
+                                   std::int64_t layer_bytes) {
   const std::int64_t vectors = bytes / 16;
   launch<target::copy_page>(Launch{.grid = {(vectors + kThreads - 1) / kThreads, layers},
                                    .block = kThreads,
@@ -130,5 +120,8 @@ void EmbedKernels<kTarget>::copy_page(Stream<kTarget>& stream, const std::byte* 
                             reinterpret_cast<const std::uint32_t*>(from),
                             reinterpret_cast<std::uint32_t*>(to), vectors, layer_bytes / 4);
 }
+
+template struct EmbedKernels<kTarget, float>;
+template struct EmbedKernels<kTarget, BFloat16>;
 
 }  // namespace fvlm

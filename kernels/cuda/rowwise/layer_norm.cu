@@ -1,11 +1,11 @@
 // One warp for a row, in pieces of eight channels; a row is read three times, the second and third
 // from the first-level cache.
 #include "fvlm/core/element.hpp"
-#include "kernels/cuda/gemm/epilogue.hpp"
-#include "kernels/cuda/host/encoder.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/reduce.hpp"
+#include "kernels/cuda/primitives/row_access.hpp"
+#include "kernels/cuda/rowwise/rowwise.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 namespace {
@@ -64,11 +64,9 @@ namespace fvlm {
 namespace target = FVLM_CUDA_TARGET;
 using target::kTarget;
 
-template <>
-template <class E>
-void NormKernels<kTarget>::layer_norm(Stream<kTarget>& stream, View<const E> in,
-                                      const float* weight, const float* bias, float eps,
-                                      View<E> out) {
+template <Target t, class E>
+void NormKernels<t, E>::layer_norm(Stream<t>& stream, View<const E> in, const float* weight,
+                                   const float* bias, float eps, View<E> out) {
   target::launch<target::layer_norm<E>>(
       target::Launch{.grid = (in.rows + target::kRowsOfBlock - 1) / target::kRowsOfBlock,
                      .block = target::kThreads,
@@ -78,9 +76,8 @@ void NormKernels<kTarget>::layer_norm(Stream<kTarget>& stream, View<const E> in,
       static_cast<int>(in.cols),
       target::is_aligned(in.data, in.stride) && target::is_aligned(out.data, out.stride));
 }
-template void NormKernels<kTarget>::layer_norm(Stream<kTarget>&, View<const float>, const float*,
-                                               const float*, float, View<float>);
-template void NormKernels<kTarget>::layer_norm(Stream<kTarget>&, View<const BFloat16>, const float*,
-                                               const float*, float, View<BFloat16>);
+
+template struct NormKernels<kTarget, float>;
+template struct NormKernels<kTarget, BFloat16>;
 
 }  // namespace fvlm

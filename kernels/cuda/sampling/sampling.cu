@@ -184,15 +184,14 @@ using target::kThreads;
 using target::launch;
 using target::Launch;
 
-template <>
-std::int64_t SamplingKernels<kTarget>::scratch_bytes(std::int64_t rows, std::int64_t vocab) {
+template <Target t>
+std::int64_t SamplingKernels<t>::scratch_bytes(std::int64_t rows, std::int64_t vocab) {
   return rows * target::slices_of(vocab) * kMostTopK *
          static_cast<std::int64_t>(sizeof(target::Key));
 }
 
-template <>
-void SamplingKernels<kTarget>::sample(Stream<kTarget>& stream, const Rows& rows,
-                                      std::byte* scratch) {
+template <Target t>
+void SamplingKernels<t>::sample(Stream<t>& stream, const LogitRows& rows, std::byte* scratch) {
   const auto vocab = static_cast<int>(rows.logits.cols);
   const std::int64_t slices = target::slices_of(vocab);
   auto* const best = reinterpret_cast<target::Key*>(scratch);
@@ -213,5 +212,7 @@ void SamplingKernels<kTarget>::sample(Stream<kTarget>& stream, const Rows& rows,
       best, static_cast<int>(slices), vocab, room, rows.how, rows.seen, rows.seen_words,
       rows.tokens);
 }
+
+template struct SamplingKernels<kTarget>;
 
 }  // namespace fvlm

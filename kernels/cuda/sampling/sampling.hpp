@@ -32,7 +32,7 @@ struct SamplingKernels {
   // Logits, one row for each token to choose. `seen` has a bit for each token of the vocabulary,
   // set for those that a row's penalty lowers, in rows of seen_words 32-bit words; the chosen token
   // is added. May be null: no penalty.
-  struct Rows {
+  struct LogitRows {
     View<const float> logits;  // [rows, vocab]
     const SamplingRow* how;    // [rows]
     std::uint32_t* seen;       // [rows, seen_words]
@@ -41,7 +41,7 @@ struct SamplingKernels {
   };
 
   static std::int64_t scratch_bytes(std::int64_t rows, std::int64_t vocab);
-  static void sample(Stream<target>& stream, const Rows& rows, std::byte* scratch);
+  static void sample(Stream<target>& stream, const LogitRows& rows, std::byte* scratch);
 };
 
 }  // namespace fvlm

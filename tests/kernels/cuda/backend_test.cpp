@@ -13,6 +13,7 @@
 
 #include "fvlm/core/error.hpp"
 #include "kernels/cuda/host/cuda.hpp"
+#include "kernels/emulator/device.hpp"
 #include "kernels/ref/ref.hpp"
 #include "tests/kernels/backend_fixture.hpp"
 #include "tests/kernels/cuda/modes.hpp"
@@ -165,8 +166,16 @@ TYPED_TEST(CudaBackendTest, ConvFfn) {
   this->expect_conv_ffn(5, 9, 12);    // two products, unaligned
   this->expect_conv_ffn(5, 9, 16);    // one kernel
   this->expect_conv_ffn(1, 150, 24);  // more rows than a block's
-  this->expect_conv_ffn(9, 7, 104);
+  this->expect_conv_ffn(9, 7, 104);   // one kernel on a large device, two products on a small one
   this->expect_conv_ffn(3, 5, 200);
+}
+
+// What only a device with much shared memory can run.
+TYPED_TEST(CudaBackendTest, ConvFfnOfALargeDevice) {
+  const emulator::OnDevice device(emulator::kLargeDevice);
+  this->SetUp();  // the backend reads what the device has
+  this->expect_conv_ffn(9, 7, 104);
+  this->expect_conv_ffn(1, 150, 192);
 }
 
 TYPED_TEST(CudaBackendTest, LayerNorm) {
@@ -286,6 +295,19 @@ TYPED_TEST(CudaBackendTest, AttentionOverThePagedCache) {
     this->cuda().attention(view(query.fast, 1), shape, batch, 1, fast_cache, view(out.fast, 1));
     this->expect_near(out);
   }
+}
+
+TYPED_TEST(CudaBackendTest, UnsupportedHeadsAreAnError) {
+  const AttentionShape shape{2, 1, 264};
+  const auto cache = this->cuda().make_cache({1, 1, shape.kv_heads, shape.head_dim});
+  DecoderBatch batch;
+  const std::vector<std::int32_t> pages = {0};
+  batch.add(1, 0, pages);
+  auto query = this->data(shape.heads * shape.head_dim);
+  auto out = this->result(shape.heads * shape.head_dim);
+  EXPECT_THROW(
+      this->cuda().attention(view(query.fast, 1), shape, batch, 0, cache, view(out.fast, 1)),
+      Error);
 }
 
 }  // namespace

@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/host/decoder_types.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
+#include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 #include "kernels/ref/ref.hpp"
 #include "tests/kernels/cuda/modes.hpp"

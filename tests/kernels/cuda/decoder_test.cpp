@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/cuda/host/decoder.hpp"
+#include "kernels/cuda/gemm/token_products.hpp"
+#include "kernels/cuda/rowwise/rowwise.hpp"
 #include "tests/kernels/cuda/decoder_fixture.hpp"
 
 namespace fvlm {
@@ -22,8 +23,8 @@ class CudaDecoder : public CudaDecoderTest<Mode> {
  protected:
   using Base = CudaDecoderTest<Mode>;
   using typename Base::E;
-  using Embed = EmbedKernels<Base::kTarget>;
-  using Token = TokenKernels<Base::kTarget>;
+  using Embed = EmbedKernels<Base::kTarget, E>;
+  using Token = TokenKernels<Base::kTarget, E>;
 
   void expect_linear(std::int64_t rows, std::int64_t in, std::int64_t out,
                      const WeightFormat& format, bool bias, Epilogue epilogue,
@@ -35,8 +36,8 @@ class CudaDecoder : public CudaDecoderTest<Mode> {
     auto want = this->activations(rows * out);
     const auto to = this->rows(want, rows, padding);
     this->ref_.linear(rows_of(x, rows), matrix.plain, epilogue, rows_of(want, rows));
-    Token::template linear<E>(*this->stream_, this->rows(x, rows, padding), matrix.device,
-                              epilogue.activation == Activation::kGelu, epilogue.accumulate, to);
+    Token::linear(*this->stream_, this->rows(x, rows, padding), matrix.device,
+                  epilogue.activation == Activation::kGelu, epilogue.accumulate, to);
     this->expect_near(this->content(to), want);
   }
 };
@@ -51,14 +52,12 @@ TYPED_TEST(CudaDecoder, Embed) {
     this->ref_.embed(ids, table.plain, rows_of(want, 4));
     for (float& v : want) v = static_cast<float>(static_cast<Element>(v));
     const auto out = this->rows(this->nothing(4 * 150), 4, 2);
-    TestFixture::Embed::template embed<Element>(*this->stream_, this->upload(ids), table.device,
-                                                out);
+    TestFixture::Embed::embed(*this->stream_, this->upload(ids), table.device, out);
     EXPECT_EQ(this->content(out), want) << name_of(format);
   }
 }
 
 TYPED_TEST(CudaDecoder, RmsNorm) {
-  using Element = typename TypeParam::E;
   for (const std::int64_t channels : {1, 70, 700}) {
     const auto norm = this->norm(channels);
     const auto x = this->activations(3 * channels, 5);
@@ -77,8 +76,7 @@ TYPED_TEST(CudaDecoder, RmsNorm) {
       }
     }
     const auto out = this->rows(this->nothing(3 * channels), 3);
-    TestFixture::Embed::template rms_norm<Element>(*this->stream_, this->rows(x, 3), norm.device,
-                                                   out);
+    TestFixture::Embed::rms_norm(*this->stream_, this->rows(x, 3), norm.device, out);
     this->expect_near(this->content(out), want);
   }
 }
@@ -127,7 +125,6 @@ TYPED_TEST(CudaDecoder, LinearOfAPrompt) {
 }
 
 TYPED_TEST(CudaDecoder, SwigluAndLogits) {
-  using Element = typename TypeParam::E;
   for (const WeightFormat& format :
        {WeightFormat::kBF16, WeightFormat::int8(32), WeightFormat::int4(128)}) {
     for (const std::int64_t rows : {1, 5, 8, 21}) {
@@ -140,16 +137,14 @@ TYPED_TEST(CudaDecoder, SwigluAndLogits) {
       auto want = this->nothing(rows * 75);
       const auto out = this->rows(want, rows);
       this->ref_.swiglu(rows_of(x, rows), norm.plain, gate_up.plain, rows_of(want, rows));
-      TestFixture::Token::template swiglu<Element>(*this->stream_, from, norm.device,
-                                                   gate_up.device, scratch, out);
+      TestFixture::Token::swiglu(*this->stream_, from, norm.device, gate_up.device, scratch, out);
       this->expect_near(this->content(out), want);
 
       const auto head = this->matrix(100, 151, format);
       want = this->nothing(rows * 151);
       const View<float> logits{this->upload(want), rows, 151, 151};
       this->ref_.logits(rows_of(x, rows), norm.plain, head.plain, rows_of(want, rows));
-      TestFixture::Token::template logits<Element>(*this->stream_, from, norm.device, head.device,
-                                                   scratch, logits);
+      TestFixture::Token::logits(*this->stream_, from, norm.device, head.device, scratch, logits);
       this->expect_near(this->content(logits), want);
     }
   }
@@ -157,7 +152,6 @@ TYPED_TEST(CudaDecoder, SwigluAndLogits) {
 
 // Rows that are multiplied together give, bit for bit, what each gives alone.
 TYPED_TEST(CudaDecoder, BatchingChangesNoBit) {
-  using Element = typename TypeParam::E;
   for (const WeightFormat& format :
        {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::int8(), WeightFormat::int4()}) {
     const std::int64_t in = 5000;
@@ -167,15 +161,14 @@ TYPED_TEST(CudaDecoder, BatchingChangesNoBit) {
     const auto from = this->rows(x, 8);
     const View<float> alone{this->upload(this->nothing(8 * 33)), 8, 33, 33};
     for (std::int64_t r = 0; r < 8; ++r) {
-      TestFixture::Token::template logits<Element>(*this->stream_, from.slice_rows(r, 1),
-                                                   norm.device, head.device, {},
-                                                   alone.slice_rows(r, 1));
+      TestFixture::Token::logits(*this->stream_, from.slice_rows(r, 1), norm.device, head.device,
+                                 {}, alone.slice_rows(r, 1));
     }
     const auto want = this->content(alone);
     for (const std::int64_t rows : {2, 3, 7, 8}) {
       const View<float> together{this->upload(this->nothing(rows * 33)), rows, 33, 33};
-      TestFixture::Token::template logits<Element>(*this->stream_, from.slice_rows(0, rows),
-                                                   norm.device, head.device, {}, together);
+      TestFixture::Token::logits(*this->stream_, from.slice_rows(0, rows), norm.device, head.device,
+                                 {}, together);
       const auto got = this->content(together);
       EXPECT_TRUE(std::equal(got.begin(), got.end(), want.begin()))
           << name_of(format) << ", rows " << rows;

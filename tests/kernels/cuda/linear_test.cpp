@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "fvlm/core/element.hpp"
-#include "kernels/cuda/gemm/linear.hpp"
+#include "kernels/cuda/gemm/gemm.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "tests/kernels/cuda/modes.hpp"
 
@@ -61,14 +61,13 @@ class CudaLinear : public testing::Test {
     for (std::int64_t c = 0; c < n; ++c) added.template as<float>()[c] = normal(random_);
 
     Stream<kTarget> stream;
-    LinearKernels<kTarget>::template multiply<E>(
-        stream, multiprocessors,
-        {.in = a.view,
-         .weight = b.view,
-         .bias = bias ? added.template as<float>() : nullptr,
-         .activation = activation,
-         .residual = residual ? out.view : View<E>{},
-         .out = out.view});
+    LinearKernels<kTarget, E>::multiply(stream, multiprocessors,
+                                        {.in = a.view,
+                                         .weight = b.view,
+                                         .bias = bias ? added.template as<float>() : nullptr,
+                                         .activation = activation,
+                                         .residual = residual ? out.view : View<E>{},
+                                         .out = out.view});
     stream.synchronize();
     double difference = 0;
     double norm = 0;

@@ -55,19 +55,6 @@ TEST(CudaEmulator, WriteBehindSharedMemoryIsFound) {
 #endif
 }
 
-__global__ void too_much_shared() {
-  struct Shared {
-    char bytes[48 * 1024];
-  };
-  static_shared<Shared>().bytes[0] = 1;
-}
-
-TEST(CudaEmulator, SharedMemoryHasTheSizeOfADevices) {
-  run<too_much_shared>(1, 1, 179 * 1024);
-  expect_in_order(failure<too_much_shared>(1, 1, 179 * 1024 + 4),
-                  {"too_much_shared", "no shared memory is left"});
-}
-
 __global__ void load_and_store(const float* from, float* to) {
   if (threadIdx.x == 7) store16(to, load16(from));
 }

@@ -27,15 +27,15 @@ template <Target target>
 using BFloat16Mode = CudaMode<target, BFloat16>;
 
 // testing::Types of these templates for every target.
-#if !defined(FVLM_HAS_CUDA)
+#if defined(FVLM_HAS_CUDA) && defined(FVLM_HAS_EMULATOR)
 template <template <Target> class... Of>
-using ForTargets = testing::Types<Of<Target::kEmulated>...>;
-#elif defined(FVLM_NO_EMULATOR)
+using ForTargets = testing::Types<Of<Target::kEmulated>..., Of<Target::kDevice>...>;
+#elif defined(FVLM_HAS_CUDA)
 template <template <Target> class... Of>
 using ForTargets = testing::Types<Of<Target::kDevice>...>;
 #else
 template <template <Target> class... Of>
-using ForTargets = testing::Types<Of<Target::kEmulated>..., Of<Target::kDevice>...>;
+using ForTargets = testing::Types<Of<Target::kEmulated>...>;
 #endif
 using CudaModes = ForTargets<Float32Mode, BFloat16Mode>;
 

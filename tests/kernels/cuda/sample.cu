@@ -126,9 +126,8 @@ using target::kThreads;
 using target::launch;
 using target::Launch;
 
-template <>
-void SampleKernels<kTarget>::add(Stream<kTarget>& stream, const float* in, float* out,
-                                 std::int64_t count) {
+template <Target t>
+void SampleKernels<t>::add(Stream<t>& stream, const float* in, float* out, std::int64_t count) {
   launch<target::add>(Launch{.grid = target::blocks_of(count, 4 * kThreads),
                              .block = kThreads,
                              .stream = stream,
@@ -136,16 +135,15 @@ void SampleKernels<kTarget>::add(Stream<kTarget>& stream, const float* in, float
                       in, out, count);
 }
 
-template <>
-void SampleKernels<kTarget>::row_sums(Stream<kTarget>& stream, View<const float> in, float* out) {
+template <Target t>
+void SampleKernels<t>::row_sums(Stream<t>& stream, View<const float> in, float* out) {
   launch<target::row_sums>(Launch{.grid = in.rows, .block = kThreads, .stream = stream}, in.data,
                            in.cols, in.stride, out);
 }
 
-template <>
-template <class E>
-void SampleKernels<kTarget>::multiply(Stream<kTarget>& stream, View<const E> a, View<const E> b,
-                                      View<E> out) {
+template <Target t, class E>
+void SampleProduct<t, E>::multiply(Stream<t>& stream, View<const E> a, View<const E> b,
+                                   View<E> out) {
   constexpr std::size_t kStageBytes = (16 + 32) * 24 * sizeof(E);
   launch<target::multiply<E>>(
       Launch{.grid = {target::blocks_of(out.cols, 32), target::blocks_of(out.rows, 16)},
@@ -155,17 +153,17 @@ void SampleKernels<kTarget>::multiply(Stream<kTarget>& stream, View<const E> a, 
       a.data, a.stride, b.data, b.stride, out.data, out.stride, static_cast<int>(out.rows),
       static_cast<int>(out.cols), static_cast<int>(a.cols));
 }
-template void SampleKernels<kTarget>::multiply(Stream<kTarget>&, View<const BFloat16>,
-                                               View<const BFloat16>, View<BFloat16>);
-template void SampleKernels<kTarget>::multiply(Stream<kTarget>&, View<const Float16>,
-                                               View<const Float16>, View<Float16>);
 
-template <>
-void SampleKernels<kTarget>::scan(Stream<kTarget>& stream, const int* in, int* out, unsigned* odd,
-                                  std::int64_t count) {
+template <Target t>
+void SampleKernels<t>::scan(Stream<t>& stream, const int* in, int* out, unsigned* odd,
+                            std::int64_t count) {
   launch<target::scan>(
       Launch{.grid = target::blocks_of(count, kThreads), .block = kThreads, .stream = stream}, in,
       out, odd, count);
 }
+
+template struct SampleKernels<kTarget>;
+template struct SampleProduct<kTarget, BFloat16>;
+template struct SampleProduct<kTarget, Float16>;
 
 }  // namespace fvlm

@@ -105,9 +105,9 @@ void CudaSample<T>::expect_product() {
   const auto device_a = upload(a);
   const auto device_b = upload(b);
   const DeviceBuffer<kTarget> out(kM * kN * sizeof(E));
-  SampleKernels<kTarget>::template multiply<E>(
-      *stream_, {device_a.template as<const E>(), kM, kK, kK},
-      {device_b.template as<const E>(), kN, kK, kK}, {out.template as<E>(), kM, kN, kN});
+  SampleProduct<kTarget, E>::multiply(*stream_, {device_a.template as<const E>(), kM, kK, kK},
+                                      {device_b.template as<const E>(), kN, kK, kK},
+                                      {out.template as<E>(), kM, kN, kN});
   const auto found = download<E>(out);
   for (std::int64_t r = 0; r < kM; ++r) {
     for (std::int64_t c = 0; c < kN; ++c) {

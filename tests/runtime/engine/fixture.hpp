@@ -26,6 +26,7 @@
 #include "runtime/engine/prompt.hpp"
 #include "runtime/image/image.hpp"
 #include "runtime/tokenizer/tokenizer.hpp"
+#include "tests/support/devices.hpp"
 
 namespace fvlm {
 
@@ -184,10 +185,7 @@ class EngineTest : public testing::TestWithParam<EngineParameters> {
 
 inline std::string engine_test_name(const testing::TestParamInfo<EngineParameters>& info) {
   const auto& [model, device] = info.param;
-  const char* const name = device == Device::kRef   ? "_ref"
-                           : device == Device::kCpu ? "_cpu"
-                                                    : "_cuda_emulated";
-  return model + name;
+  return model + device_suffix(device);
 }
 
 inline const auto kEveryEngine =

@@ -130,9 +130,7 @@ TEST_P(EngineLiveTest, RefusesWhatItHasNoPlaceFor) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EngineLiveTest,
-                         testing::Combine(testing::Values(std::string("tiny")),
-                                          testing::Values(Device::kRef, Device::kCpu,
-                                                          Device::kCudaEmulated)),
+                         testing::Combine(testing::Values(std::string("tiny")), every_device()),
                          engine_test_name);
 
 // The demo model over a camera's frames, in bf16 as it is used.

@@ -99,8 +99,7 @@ TEST_P(EngineTokens, RefusesPromptsThatApplesCodeWouldCut) {
                "tokenizer_model_max_length");
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, EngineTokens,
-                         testing::Values(Device::kRef, Device::kCpu, Device::kCudaEmulated));
+INSTANTIATE_TEST_SUITE_P(Devices, EngineTokens, every_device());
 
 }  // namespace
 }  // namespace fvlm

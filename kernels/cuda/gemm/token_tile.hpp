@@ -1,13 +1,16 @@
 // Products of many tokens (a prompt, or more sequences than token_matvec takes) with a matrix, on
-// tensor cores: a tile product whose columns are the outputs pair by pair, as token_output.hpp
+// tensor cores: a tile product whose columns are the outputs pair by pair, as token_product.hpp
 // wants them.
 //
 // Integer weights pass through shared memory as they are stored and become bfloat16 in registers:
 // the two words that a lane's pair of neighbouring inputs shares are one register there.
-#include <algorithm>
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
 
 #include "kernels/cuda/gemm/tile_product.hpp"
-#include "kernels/cuda/gemv/token_input.hpp"
+#include "kernels/cuda/gemv/token_product.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
@@ -46,7 +49,7 @@ struct TokenWeights {
 
   template <int kRows, int kDepth>
   __device__ static void load_b(FragmentB<BFloat16> (&b)[2], const void* stage, int row, int at) {
-    ::fvlm::FVLM_CUDA_TARGET::Rows<BFloat16>::template load_b<kRows, kDepth>(b, stage, row, at);
+    RowOperand<BFloat16>::template load_b<kRows, kDepth>(b, stage, row, at);
   }
 
   __device__ int output_of(int column) const {
@@ -132,8 +135,6 @@ struct QuantisedTokenWeights {
   }
 };
 
-namespace {
-
 template <WeightType kType>
 auto operand(const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& output) {
   const TokenWeights<kType> weights{input.weights, output};
@@ -161,12 +162,11 @@ void dispatch_token_tile(std::int64_t rows, std::int64_t columns, Work&& work) {
   return work.template operator()<TileShape<32, 64, 64, 4, 2, 2>>();
 }
 
-}  // namespace
-
+// For any number of rows, without a norm.
 template <WeightType kType>
 void launch_token_tile(Stream<kTarget>& stream, const TokenInput<BFloat16>& input,
                        const TokenOutput<BFloat16>& output) {
-  using A = ::fvlm::FVLM_CUDA_TARGET::Rows<BFloat16>;
+  using A = RowOperand<BFloat16>;
   const auto b = operand<kType>(input, output);
   const std::int64_t columns = 2 * output.pairs();
   dispatch_token_tile(input.rows, columns, [&]<class Shape>() {
@@ -182,11 +182,5 @@ void launch_token_tile(Stream<kTarget>& stream, const TokenInput<BFloat16>& inpu
         input.weights.in);
   });
 }
-template void launch_token_tile<WeightType::kBF16>(Stream<kTarget>&, const TokenInput<BFloat16>&,
-                                                   const TokenOutput<BFloat16>&);
-template void launch_token_tile<WeightType::kInt8>(Stream<kTarget>&, const TokenInput<BFloat16>&,
-                                                   const TokenOutput<BFloat16>&);
-template void launch_token_tile<WeightType::kInt4>(Stream<kTarget>&, const TokenInput<BFloat16>&,
-                                                   const TokenOutput<BFloat16>&);
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

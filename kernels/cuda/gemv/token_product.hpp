@@ -1,5 +1,5 @@
-// What becomes of the products of tokens with a matrix. Kernels compute outputs in pairs, and
-// chosen so that whatever belongs together is a pair:
+// A product of tokens with a matrix: its operands, and what becomes of it. Kernels compute outputs
+// in pairs, chosen so that whatever belongs together is a pair:
 //   kLinear          2 i and 2 i + 1: written side by side
 //   kSwiglu          i of gate and i of up: one value is written
 //   kAttentionInput  i and i + head_dim / 2 of a head: rotated together, q goes out, k and v into
@@ -10,18 +10,16 @@
 #include <cstdint>
 
 #include "fvlm/ops/batch.hpp"
-#include "kernels/cuda/host/decoder_types.hpp"
 #include "kernels/cuda/primitives/activation.hpp"
+#include "kernels/cuda/primitives/dequantise.hpp"
 #include "kernels/cuda/primitives/number.hpp"
+#include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
+#include "kernels/cuda/primitives/stream.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
 enum class TokenOutputKind : std::uint8_t { kLinear, kSwiglu, kAttentionInput };
-
-__device__ inline float silu(float x) {
-  return x / (1.0F + __expf(-x));
-}
 
 // Outputs of pair p; the second may be at `out`, and is none then.
 struct OutputPair {
@@ -124,6 +122,24 @@ struct TokenOutput {
     to[0] = from_float<E>(a);
     to[dim / 2] = from_float<E>(b);
   }
+};
+
+// The operands: x [rows, in], normed first if there is a norm, and W.
+template <class E>
+struct TokenInput {
+  const E* x = nullptr;
+  std::int64_t stride = 0;
+  int rows = 0;
+  DeviceNorm norm{};
+  DeviceMatrix weights{};
+};
+
+// For up to kMatVecRows rows. Defined in token_matvec_launch.hpp; CMake instantiates it for each
+// format of weights from token_matvec.cu.in.
+template <class E, WeightType kType>
+struct MatVecKernels {
+  static void multiply(Stream<kTarget>& stream, const TokenInput<E>& input,
+                       const TokenOutput<E>& output);
 };
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

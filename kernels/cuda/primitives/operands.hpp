@@ -1,4 +1,4 @@
-// What the decoder's kernels are given: device pointers with shapes, passed by value. Whatever
+// What kernels are given: device pointers with shapes, passed by value. Whatever
 // changes from step to step (positions, pages, which rows there are) is behind a pointer, so that a
 // recorded graph can be launched again.
 #pragma once
@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "fvlm/core/element.hpp"
+#include "fvlm/core/view.hpp"
 #include "fvlm/ops/weight_format.hpp"
 
 namespace fvlm {
@@ -28,6 +29,13 @@ struct DeviceMatrix {
     if (format.is_quantised()) return format.row_bytes(in);
     return (in * format.bits() / 8 + 15) / 16 * 16;
   }
+};
+
+// A matrix with its bias, in the type of the activations.
+template <class E>
+struct Layer {
+  View<const E> weight;         // [out, in]
+  const float* bias = nullptr;  // [out], or null
 };
 
 // x / sqrt(mean of x^2 + eps) * weight.

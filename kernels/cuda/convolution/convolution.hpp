@@ -1,10 +1,12 @@
-// Depthwise convolutions, and the encoder's stem, which ends in one.
+// Convolutions of the encoder, for host code: depthwise ones, the stem, which ends in one, and
+// squeeze-and-excite, which follows one. Contracts are those of Backend.
 #pragma once
 
 #include <cstdint>
 
 #include "fvlm/core/view.hpp"
 #include "fvlm/ops/epilogue.hpp"
+#include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 
 namespace fvlm {
@@ -23,23 +25,29 @@ struct StemFilters {
   const float* bias = nullptr;    // [out]
 };
 
-template <Target target>
+template <Target target, class E>
 struct DepthwiseKernels {
   // Whether there is a kernel for these sizes; the multiplier is 1 or 2.
   static bool supports(std::int64_t kernel, std::int64_t stride, std::int64_t multiplier);
 
   // As Backend::depthwise.
-  template <class E>
   static void depthwise(Stream<target>& stream, FeatureMap<const E> in,
                         const DepthwiseFilters& filters, Activation activation, FeatureMap<E> out);
 };
 
-template <Target target>
+template <Target target, class E>
 struct StemKernels {
   // As Backend::stem; the second convolution is 3 x 3 with stride 2 and multiplier 1.
-  template <class E>
   static void stem(Stream<target>& stream, FeatureMap<const std::uint8_t> pixels,
                    const StemFilters& conv, const DepthwiseFilters& filters, FeatureMap<E> out);
+};
+
+template <Target target, class E>
+struct SqueezeExciteKernels {
+  // mean [batch, channels] and squeezed [batch, reduce.weight.rows] are scratch.
+  static void squeeze_excite(Stream<target>& stream, FeatureMap<const E> in, const Layer<E>& reduce,
+                             const Layer<E>& expand, View<float> mean, View<float> squeezed,
+                             FeatureMap<E> out);
 };
 
 }  // namespace fvlm

@@ -1,0 +1,40 @@
+// GEMMs with the weights in the activations' own type, for host code: the encoder's 1x1
+// convolutions and its feed-forward layers, in one kernel where they fit into shared memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fvlm/core/view.hpp"
+#include "fvlm/ops/epilogue.hpp"
+#include "kernels/cuda/primitives/operands.hpp"
+#include "kernels/cuda/primitives/stream.hpp"
+
+namespace fvlm {
+
+template <Target target, class E>
+struct LinearKernels {
+  struct Product {
+    View<const E> in;      // [rows, in]
+    View<const E> weight;  // [out, in]
+    const float* bias;     // [out], 16-byte aligned, or null
+    Activation activation;
+    View<const E> residual;  // [rows, out], added last; without data: none
+    View<E> out;             // [rows, out]; may be the residual
+  };
+
+  // out = activation(in weight^T + bias) + residual, for E = BFloat16 and float.
+  static void multiply(Stream<target>& stream, int multiprocessors, const Product& product);
+};
+
+template <Target target, class E>
+struct FeedForwardKernels {
+  // Whether `feed_forward` takes so many channels on a device with so much shared memory for a
+  // block; else it is two products.
+  static bool supports(std::int64_t channels, std::size_t shared_bytes);
+  // out = residual + fc2(GELU(fc1(in))): in, residual, out [rows, channels], contiguous.
+  static void feed_forward(Stream<target>& stream, View<const E> in, const Layer<E>& fc1,
+                           const Layer<E>& fc2, View<const E> residual, View<E> out);
+};
+
+}  // namespace fvlm
