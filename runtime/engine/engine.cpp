@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "fvlm/core/error.hpp"
+#include "runtime/engine/backend_runner.hpp"
 #include "runtime/engine/engine_core.hpp"
 #include "runtime/engine/with_backend.hpp"
 
@@ -32,28 +33,33 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   };
   auto tokenizer = std::async(std::launch::async,
                               [&] { return Tokenizer::load(checkpoint.tokenizer_folder()); });
-  auto loaded = std::make_unique<LoadedModel<B>>(checkpoint, std::move(backend), progress,
-                                                 options.on_warning);
-  const FastVlmConfig& config = loaded->config;
+  const FastVlmConfig& config = checkpoint.config();
+  PassLimits limits = pass_limits(config, B::kScratchBudget);
+  limits.exact_rows = B::kExactRows;
+  auto runner = std::make_unique<BackendRunner<B>>(
+      config, std::move(backend), limits, cache_tokens(options, config.text) / kPageTokens,
+      [&](B& to, FastVlm<B>& model) {
+        load_weights(checkpoint, to, model, progress, options.on_warning);
+      });
   EngineInfo info;
   info.model = config.name;
-  info.device = loaded->backend.description();
+  info.device = runner->facts().device;
   info.precision = token_formats(checkpoint, format_choice(options.precision));
   info.threads = thread_count(options.threads);
   info.image_size = config.vision.image_size;
   info.image_tokens = config.vision.tokens();
   info.context_tokens = std::min(options.context_tokens, config.text.max_positions);
   info.cache_tokens = cache_tokens(options, config.text);
-  info.scratch_bytes = static_cast<std::int64_t>(loaded->scratch);
-  info.weight_bytes = loaded->backend.weight_bytes();
+  info.scratch_bytes = runner->facts().scratch_bytes;
+  info.weight_bytes = runner->facts().weight_bytes;
   Tokenizer ready = tokenizer.get();
   if (ready.size() > config.text.vocab_size) {
     throw Error("{}: the tokenizer has {} tokens, the model's embedding {}",
                 checkpoint.tokenizer_folder().string(), ready.size(), config.text.vocab_size);
   }
   info.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return std::make_unique<EngineCore<B>>(std::move(loaded), std::move(ready), std::move(info),
-                                         options.max_waiting);
+  return std::make_unique<EngineCore>(std::move(runner), std::move(ready), std::move(info),
+                                      options.max_waiting);
 }
 
 }  // namespace

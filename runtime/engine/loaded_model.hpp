@@ -13,20 +13,10 @@
 #include "kernels/plan/plan.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/checkpoint/weights.hpp"
-#include "runtime/engine/passes.hpp"
+#include "runtime/engine/backend_runner.hpp"
+#include "runtime/engine/runner.hpp"
 
 namespace fvlm {
-
-// The most rows of one pass through the decoder for one image; a longer prompt is prefilled in
-// pieces.
-inline std::int64_t max_prefill_rows(const FastVlmConfig& config) {
-  return std::max<std::int64_t>(512, config.vision.tokens());
-}
-
-// Backends with scratch memory of their own, which measure it as WithoutData does: over an arena
-// that measures they compute nothing.
-template <class B>
-concept PlansItself = B::kPlansItself;
 
 // Bytes of scratch memory for any pass of the engine, found by running them all without data over
 // the backend's arena, which measures.
@@ -71,28 +61,6 @@ std::size_t measure_encoder(B& backend, const FastVlm<B>& model, const FastVlmCo
       backend, backend.upload(pictures, config.vision.image_size),
       {nullptr, images * config.vision.tokens(), config.text.hidden_size, config.text.hidden_size});
   return backend.arena().high_water();
-}
-
-// The same for backends that need no more than the models ask for, in float32.
-inline std::size_t scratch_bytes(const FastVlmConfig& config, const PassLimits& limits) {
-  Plan plan;
-  FastVlm<Plan> model(config);
-  ShapeLoader<Plan> shapes(plan);
-  model.visit(shapes);
-  return measure_passes(plan, model, config, limits);
-}
-
-// Several images are encoded in one pass where that costs little memory: there one image alone does
-// not keep the machine busy.
-inline PassLimits pass_limits(const FastVlmConfig& config, std::size_t scratch_budget) {
-  constexpr std::int64_t kMostImages = 8;
-  constexpr std::int64_t kTextRows = 32;  // of a short prompt, beside those of the image
-  PassLimits limits;
-  for (limits.images = kMostImages;; limits.images /= 2) {
-    limits.prefill_rows =
-        std::max(max_prefill_rows(config), limits.images * (config.vision.tokens() + kTextRows));
-    if (limits.images == 1 || scratch_bytes(config, limits) <= scratch_budget) return limits;
-  }
 }
 
 template <class B>
