@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/gpu_check/gpu_model.hpp"
+#include "bench/gpu_check/gpu_runner.hpp"
 #include "bench/gpu_check/random_loader.hpp"
 #include "kernels/cuda/host/limits.hpp"
 #include "runtime/config/model_sizes.hpp"
@@ -24,7 +24,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using E = BFloat16;
-using B = GpuModel<E>::B;
 
 constexpr std::int64_t kTextTokens = 24;  // of a short prompt, around the image
 constexpr std::int64_t kSteps = 48;       // of decoding
@@ -46,114 +45,91 @@ double median_seconds(int runs, const Work& work) {
 
 class Measurement {
  public:
-  Measurement(GpuModel<E>& loaded, B::Cache& cache) : loaded_(loaded), cache_(cache) {
-    const std::int64_t side = loaded.config.vision.image_size;
+  explicit Measurement(GpuRunner<E>& runner) : runner_(runner) {
+    const std::int64_t side = runner.config().vision.image_size;
     const auto bytes = static_cast<std::size_t>(side * side * 3);
     for (std::int64_t image = 0; image < kMostImages; ++image) {
-      const Pixels& pixels = pictures_.emplace_back(loaded.backend.pixel_memory(bytes));
+      const Pixels& pixels = pictures_.emplace_back(runner.pixel_memory(bytes));
       for (std::size_t i = 0; i < bytes; ++i)
         pixels[i] =
             static_cast<std::uint8_t>((i + static_cast<std::size_t>(image)) * 2654435761U >> 24);
     }
+    page_numbers_.resize(static_cast<std::size_t>(runner.facts().cache_pages));
+    std::iota(page_numbers_.begin(), page_numbers_.end(), 0);
   }
 
   static std::int64_t pages_each(std::int64_t rows) { return (rows + kSteps) / kPageTokens + 1; }
-  std::int64_t rows() const { return loaded_.config.vision.tokens() + kTextTokens; }
+  std::int64_t rows() const { return runner_.config().vision.tokens() + kTextTokens; }
 
   // Images that are on the device already.
   double encoder(std::int64_t images) {
-    B& backend = loaded_.backend;
+    auto& backend = runner_.backend();
     const Arena::Scope scope(backend.arena());
-    const auto out = matrix(images * loaded_.config.vision.tokens());
-    const auto pixels = upload(images);
+    const auto pixels = backend.upload(pictures(images), runner_.config().vision.image_size);
     return median_seconds(15, [&] {
-      loaded_.model.embed_images(backend, pixels, out);
+      runner_.model().embed_images(backend, pixels, runner_.encoded_images(images));
       backend.synchronize();
     });
   }
 
   // From pixels on the host to the first token.
   double first_token() {
+    const std::vector<std::int32_t> text(kTextTokens, 1);
+    PrefillPass prompt{.input = {{.image = 0}, {.ids = text}}, .last_rows = {rows() - 1}};
+    prompt.batch.add(rows(), 0, pages(0));
     return median_seconds(15, [&] {
-      B& backend = loaded_.backend;
-      const Arena::Scope scope(backend.arena());
-      const auto x = matrix(rows());
-      const std::int64_t tokens = loaded_.config.vision.tokens();
-      loaded_.model.embed_images(backend, upload(1), x.slice_rows(0, tokens));
-      const std::vector<std::int32_t> text(kTextTokens, 1);
-      loaded_.model.decoder.embed(backend, text, x.slice_rows(tokens, kTextTokens));
-      DecoderBatch batch;
-      batch.add(rows(), 0, pages(0));
-      loaded_.model.decoder.forward(backend, batch, cache_, x);
-      choose(x.slice_rows(rows() - 1, 1));
+      runner_.encode(pictures(1), {});
+      runner_.prefill(prompt, most_likely(1), {});
     });
   }
 
   // One step of several sequences that have their prompts behind them.
   double step(std::int64_t sequences) {
     std::vector<std::int32_t> ids(static_cast<std::size_t>(sequences), 1);
-    return median_seconds(3,
-                          [&] {
-                            for (std::int64_t s = 0; s < kSteps; ++s) {
-                              B& backend = loaded_.backend;
-                              const Arena::Scope scope(backend.arena());
-                              const auto x = matrix(sequences);
-                              loaded_.model.decoder.embed(backend, ids, x);
-                              DecoderBatch batch;
-                              for (std::int64_t i = 0; i < sequences; ++i)
-                                batch.add(1, rows() + s, pages(i));
-                              loaded_.model.decoder.forward(backend, batch, cache_, x);
-                              const auto chosen = choose(x);
-                              std::copy(chosen.begin(), chosen.end(), ids.begin());
-                            }
-                          }) /
-           kSteps;
+    const double seconds = median_seconds(3, [&] {
+      for (std::int64_t s = 0; s < kSteps; ++s) {
+        DecoderBatch batch;
+        for (std::int64_t i = 0; i < sequences; ++i) batch.add(1, rows() + s, pages(i));
+        const auto chosen = runner_.decode(ids, batch, most_likely(sequences)).tokens;
+        std::copy(chosen.begin(), chosen.end(), ids.begin());
+      }
+    });
+    return seconds / kSteps;
   }
 
  private:
-  View<E> matrix(std::int64_t rows) {
-    return loaded_.backend.arena().matrix<E>(rows, loaded_.config.text.hidden_size);
+  std::span<const Pixels> pictures(std::int64_t images) const {
+    return std::span(pictures_).first(static_cast<std::size_t>(images));
   }
-  FeatureMap<const std::uint8_t> upload(std::int64_t images) {
-    return loaded_.backend.upload(std::span(pictures_).first(static_cast<std::size_t>(images)),
-                                  loaded_.config.vision.image_size);
-  }
-  std::span<const std::int32_t> pages(std::int64_t sequence) {
+  std::span<const std::int32_t> pages(std::int64_t sequence) const {
     const std::int64_t each = pages_each(rows());
-    if (page_numbers_.empty()) {
-      page_numbers_.resize(static_cast<std::size_t>(each * kMostSequences));
-      std::iota(page_numbers_.begin(), page_numbers_.end(), 0);
-    }
     return std::span(page_numbers_)
         .subspan(static_cast<std::size_t>(sequence * each), static_cast<std::size_t>(each));
   }
-  std::span<const std::int32_t> choose(View<E> x) {
-    B& backend = loaded_.backend;
-    const auto logits = backend.arena().matrix<float>(x.rows, loaded_.config.text.vocab_size);
-    loaded_.model.decoder.logits(backend, x, logits);
-    const std::vector<TokenChoice> choices(static_cast<std::size_t>(x.rows));
-    return backend.choose(logits, choices);
+  NextTokens most_likely(std::int64_t rows) const {
+    return {.vocabulary = runner_.config().text.vocab_size,
+            .choices = std::span(choices_).first(static_cast<std::size_t>(rows))};
   }
 
-  GpuModel<E>& loaded_;
-  B::Cache& cache_;
+  GpuRunner<E>& runner_;
   std::vector<Pixels> pictures_;
   std::vector<std::int32_t> page_numbers_;
+  std::vector<TokenChoice> choices_ = std::vector<TokenChoice>(kMostSequences);
 };
 
 void measure(const ModelSize& size, const WeightFormat& format, const GpuLimits& limits) {
   const FastVlmConfig config = config_of(size);
   RandomWeights random;
   const std::int64_t rows = config.vision.tokens() + kTextTokens;
-  GpuModel<E> loaded(config, format,
-                     {.images = kMostImages, .prefill_rows = rows, .decode_rows = kMostSequences},
-                     [&](B& backend, FastVlm<B>& model) {
-                       RandomLoader<B> loader(random, format, backend);
-                       model.visit(loader);
-                     });
-  auto cache = loaded.backend.make_cache(
-      loaded.model.decoder.cache_shape(kMostSequences * Measurement::pages_each(rows)));
-  Measurement measurement(loaded, cache);
+  using B = GpuBackend<E>;
+  GpuRunner<E> runner(config, B(format),
+                      {.images = kMostImages, .prefill_rows = rows, .decode_rows = kMostSequences},
+                      kMostSequences * Measurement::pages_each(rows),
+                      [&](B& backend, FastVlm<B>& model) {
+                        RandomLoader<B> loader(random, format, backend);
+                        model.visit(loader);
+                      });
+  Measurement measurement(runner);
   const ModelWork work = model_work(config, rows, format, [](Trace& trace, FastVlm<Trace>& model) {
     ShapesOf<Trace> shapes(trace);
     model.visit(shapes);
@@ -167,7 +143,7 @@ void measure(const ModelSize& size, const WeightFormat& format, const GpuLimits&
       "\"encoder_fraction\": %.3f, \"encoder_8_images_s\": %.6f, \"encoder_8_fraction\": %.3f, "
       "\"ttft_s\": %.6f, \"ttft_limit_s\": %.6f",
       std::string(size.name).c_str(), std::string(name_of(format.type)).c_str(),
-      static_cast<long long>(loaded.backend.weight_bytes()), encoder,
+      static_cast<long long>(runner.facts().weight_bytes), encoder,
       work.encoder.flops / encoder / limits.bf16_flops, encoder8,
       8 * work.encoder.flops / encoder8 / limits.bf16_flops, first, first_limit);
   for (const std::int64_t sequences : {1, 8, 32}) {
@@ -181,7 +157,7 @@ void measure(const ModelSize& size, const WeightFormat& format, const GpuLimits&
     }
   }
   std::printf(", \"graph_launches\": %lld}\n",
-              static_cast<long long>(loaded.backend.graph_launches()));
+              static_cast<long long>(runner.backend().graph_launches()));
   std::fflush(stdout);
 }
 

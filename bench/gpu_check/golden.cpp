@@ -9,13 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "bench/gpu_check/gpu_model.hpp"
+#include "bench/gpu_check/gpu_runner.hpp"
 #include "bench/gpu_check/plain_checkpoint.hpp"
 #include "runtime/checkpoint/fold.hpp"
 #include "runtime/engine/trace_model.hpp"
 
 namespace fvlm {
 namespace {
+
+constexpr std::int64_t kNewTokens = 24;
 
 template <class B>
 class PlainLoader : public Visitor<PlainLoader<B>> {
@@ -45,10 +47,10 @@ double relative_error(const std::vector<float>& a, const std::vector<float>& b, 
 
 // One picture: whether all is within bounds.
 template <class E>
-bool check(GpuModel<E>& loaded, const PlainFile& expected, const std::string& picture) {
+bool check(GpuRunner<E>& runner, const PlainFile& expected, const std::string& picture) {
   constexpr bool kFloat = sizeof(E) == 4;
   const auto planes = expected.floats(picture + ".pixels");  // [3, side, side] in 0..1
-  const Pixels pixels = loaded.backend.pixel_memory(planes.size());
+  const Pixels pixels = runner.pixel_memory(planes.size());
   for (std::size_t i = 0; i < planes.size(); ++i) {
     const std::size_t plane = planes.size() / 3;
     pixels[i % plane * 3 + i / plane] = static_cast<std::uint8_t>(std::lround(planes[i] * 255));
@@ -56,7 +58,7 @@ bool check(GpuModel<E>& loaded, const PlainFile& expected, const std::string& pi
   std::vector<std::int32_t> ids;
   for (const float id : expected.floats(picture + ".prompt_ids"))
     ids.push_back(static_cast<std::int32_t>(id));
-  const auto traced = trace_model(loaded, pixels, ids, 24);
+  const auto traced = trace_model(runner, pixels, ids, kNewTokens);
   const auto got = [&](const std::string& name) -> const std::vector<float>& {
     for (const TracedTensor& tensor : traced) {
       if (tensor.name == name) return tensor.values;
@@ -67,7 +69,7 @@ bool check(GpuModel<E>& loaded, const PlainFile& expected, const std::string& pi
   const auto logits = expected.floats(picture + ".logits");
   // In bfloat16 the first step's logits, before paths can part.
   const auto compared =
-      kFloat ? logits.size() : static_cast<std::size_t>(loaded.config.text.vocab_size);
+      kFloat ? logits.size() : static_cast<std::size_t>(runner.config().text.vocab_size);
   const double features_error = relative_error(got("features"), features, features.size());
   const double logits_error = relative_error(got("logits"), logits, compared);
   const bool same = got("tokens") == expected.floats(picture + ".tokens");
@@ -83,17 +85,19 @@ template <class E>
 bool check_all(const std::filesystem::path& folder, WeightFormat format) {
   const PlainFile weights(folder / "checkpoint" / "model.safetensors");
   const PlainFile expected(folder / "expected.safetensors");
-  using B = typename GpuModel<E>::B;
-  GpuModel<E> loaded(weights.config(), format, {}, [&](B& backend, FastVlm<B>& model) {
-    PlainLoader<B> loader(weights, backend);
-    model.visit(loader);
-  });
+  using B = GpuBackend<E>;
+  const FastVlmConfig config = weights.config();
+  GpuRunner<E> runner(config, B(format), {}, trace_pages(config, kNewTokens),
+                      [&](B& backend, FastVlm<B>& model) {
+                        PlainLoader<B> loader(weights, backend);
+                        model.visit(loader);
+                      });
   bool good = true;
   for (const char* picture : {"wide", "tall", "small", "exact"})
-    good = check(loaded, expected, picture) && good;
+    good = check(runner, expected, picture) && good;
   std::printf("%lld passes launched as graphs\n",
-              static_cast<long long>(loaded.backend.graph_launches()));
-  return good && loaded.backend.graph_launches() > 0;
+              static_cast<long long>(runner.backend().graph_launches()));
+  return good && runner.backend().graph_launches() > 0;
 }
 
 }  // namespace

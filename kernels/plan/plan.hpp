@@ -69,9 +69,16 @@ class WithoutData : public HostMemory {
       : HostMemory(Arena::measuring()), formats_(formats) {}
 
   const Sink& sink() const { return sink_; }
+  static std::string description() { return "without data"; }
+  // Bytes of all matrices packed so far; convolutions and norms hardly count beside them.
+  std::int64_t weight_bytes() const { return static_cast<std::int64_t>(weight_bytes_); }
 
-  Linear pack(const LinearSpec& spec, const HostLinear& = {}) const {
-    return {spec.out(), spec.in, formats_.of(spec).bytes_per_weight()};
+  static void copy(View<const float>, View<float>) {}
+
+  Linear pack(const LinearSpec& spec, const HostLinear& = {}) {
+    const Linear linear{spec.out(), spec.in, formats_.of(spec).bytes_per_weight()};
+    weight_bytes_ += size(linear);
+    return linear;
   }
   Depthwise pack(const DepthwiseSpec& spec, const HostDepthwise& = {}) const { return {spec}; }
   Stem pack(const StemSpec& spec, const HostStem& = {}) const { return {spec.out}; }
@@ -224,6 +231,7 @@ class WithoutData : public HostMemory {
   }
 
   FormatChoice formats_;
+  double weight_bytes_ = 0;
   Sink sink_;
 };
 

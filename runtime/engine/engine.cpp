@@ -6,7 +6,7 @@
 
 #include "fvlm/core/error.hpp"
 #include "runtime/engine/engine_core.hpp"
-#include "runtime/engine/with_backend.hpp"
+#include "runtime/engine/load_runner.hpp"
 
 namespace fvlm {
 namespace {
@@ -22,9 +22,7 @@ std::int64_t cache_tokens(const EngineOptions& options, const Qwen2Config& text)
   return kCachedContexts * paged(std::min(options.context_tokens, text.max_positions));
 }
 
-template <class B>
-std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoint& checkpoint,
-                                    B backend) {
+std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoint& checkpoint) {
   const auto start = std::chrono::steady_clock::now();
   const LoadProgress progress = [&](std::int64_t done, std::int64_t total) {
     if (options.on_progress)
@@ -32,28 +30,33 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   };
   auto tokenizer = std::async(std::launch::async,
                               [&] { return Tokenizer::load(checkpoint.tokenizer_folder()); });
-  auto loaded = std::make_unique<LoadedModel<B>>(checkpoint, std::move(backend), progress,
-                                                 options.on_warning);
-  const FastVlmConfig& config = loaded->config;
+  const FastVlmConfig& config = checkpoint.config();
+  auto runner = load_runner(checkpoint,
+                            {.device = options.device,
+                             .precision = options.precision,
+                             .threads = options.threads,
+                             .cache_tokens = cache_tokens(options, config.text),
+                             .warn = options.on_warning},
+                            progress);
   EngineInfo info;
   info.model = config.name;
-  info.device = loaded->backend.description();
+  info.device = runner->facts().device;
   info.precision = token_formats(checkpoint, format_choice(options.precision));
   info.threads = thread_count(options.threads);
   info.image_size = config.vision.image_size;
   info.image_tokens = config.vision.tokens();
   info.context_tokens = std::min(options.context_tokens, config.text.max_positions);
   info.cache_tokens = cache_tokens(options, config.text);
-  info.scratch_bytes = static_cast<std::int64_t>(loaded->scratch);
-  info.weight_bytes = loaded->backend.weight_bytes();
+  info.scratch_bytes = runner->facts().scratch_bytes;
+  info.weight_bytes = runner->facts().weight_bytes;
   Tokenizer ready = tokenizer.get();
   if (ready.size() > config.text.vocab_size) {
     throw Error("{}: the tokenizer has {} tokens, the model's embedding {}",
                 checkpoint.tokenizer_folder().string(), ready.size(), config.text.vocab_size);
   }
   info.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return std::make_unique<EngineCore<B>>(std::move(loaded), std::move(ready), std::move(info),
-                                         options.max_waiting);
+  return std::make_unique<EngineCore>(std::move(runner), std::move(ready), std::move(info),
+                                      options.max_waiting);
 }
 
 }  // namespace
@@ -65,14 +68,7 @@ std::unique_ptr<Engine> Engine::load(const EngineOptions& options) {
     throw Error("cache_tokens is {}, it must not be negative", options.cache_tokens);
   const Checkpoint checkpoint =
       Checkpoint::open(options.model_path, options.model_base, options.on_warning);
-  const BackendChoice choice{.device = options.device,
-                             .precision = options.precision,
-                             .threads = options.threads,
-                             .cache_tokens = cache_tokens(options, checkpoint.config().text),
-                             .warn = options.on_warning};
-  return with_backend(checkpoint, choice, [&](auto backend) {
-    return make_engine(options, checkpoint, std::move(backend));
-  });
+  return make_engine(options, checkpoint);
 }
 
 Result Engine::run(Request request) {

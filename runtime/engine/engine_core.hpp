@@ -1,4 +1,4 @@
-// The engine over one backend: a thread that runs what the scheduler lets in, all of it together.
+// The engine over a runner: a thread that runs what the scheduler lets in, all of it together.
 #pragma once
 
 #include <algorithm>
@@ -19,25 +19,24 @@
 #include "runtime/engine/model_passes.hpp"
 #include "runtime/engine/passes.hpp"
 #include "runtime/engine/prompt.hpp"
+#include "runtime/engine/runner.hpp"
 #include "runtime/engine/scheduler.hpp"
 #include "runtime/engine/stop_of_all.hpp"
 #include "runtime/tokenizer/tokenizer.hpp"
 
 namespace fvlm {
 
-template <class B>
 class EngineCore final : public Engine {
  public:
-  EngineCore(std::unique_ptr<LoadedModel<B>> loaded, Tokenizer tokenizer, EngineInfo info,
+  EngineCore(std::unique_ptr<ModelRunner> runner, Tokenizer tokenizer, EngineInfo info,
              std::int64_t max_waiting)
-      : loaded_(std::move(loaded)),
+      : runner_(std::move(runner)),
         tokenizer_(std::move(tokenizer)),
         info_(std::move(info)),
-        cache_(loaded_->backend,
-               loaded_->model.decoder.cache_shape(info_.cache_tokens / kPageTokens)),
-        passes_(*loaded_, cache_, ends_of_answers(), tokens()),
+        cache_(*runner_),
+        passes_(*runner_, cache_, ends_of_answers(), tokens()),
         scheduler_(
-            {.waiting = max_waiting, .pages = cache_.pages(), .images = loaded_->limits.images}) {
+            {.waiting = max_waiting, .pages = cache_.pages(), .images = runner_->limits().images}) {
     thread_ = std::thread([this] { work(); });
   }
 
@@ -47,9 +46,8 @@ class EngineCore final : public Engine {
   }
 
   Picture prepare(ImageReader& reader) override {
-    return make_picture(
-        reader, loaded_->config.picture, side(),
-        loaded_->backend.pixel_memory(static_cast<std::size_t>(side() * side() * 3)));
+    return make_picture(reader, runner_->config().picture, side(),
+                        runner_->pixel_memory(static_cast<std::size_t>(side() * side() * 3)));
   }
 
   RequestId submit(Request request) override {
@@ -75,7 +73,7 @@ class EngineCore final : public Engine {
 
  private:
   std::vector<std::int32_t> ends_of_answers() const {
-    auto tokens = loaded_->config.text.eos_tokens;
+    auto tokens = runner_->config().text.eos_tokens;
     for (const char* end : {"<|im_end|>", "<|endoftext|>"}) {
       if (const auto id = tokenizer_.special_token(end)) tokens.push_back(*id);
     }
@@ -86,12 +84,12 @@ class EngineCore final : public Engine {
   // entries.
   std::int64_t tokens() const {
     const bool adds_one =
-        loaded_->config.has_patch_token && !tokenizer_.special_token("<im_patch>");
-    return std::min<std::int64_t>(loaded_->config.text.vocab_size,
+        runner_->config().has_patch_token && !tokenizer_.special_token("<im_patch>");
+    return std::min<std::int64_t>(runner_->config().text.vocab_size,
                                   tokenizer_.size() + (adds_one ? 1 : 0));
   }
 
-  std::int64_t side() const { return loaded_->config.vision.image_size; }
+  std::int64_t side() const { return runner_->config().vision.image_size; }
 
   void check(const Picture& picture) const {
     if (!picture.pixels || picture.side != side()) {
@@ -110,10 +108,10 @@ class EngineCore final : public Engine {
           positions, std::count(g.ids.begin(), g.ids.end(), kImageToken), info_.image_tokens,
           info_.context_tokens);
     }
-    if (positions > loaded_->config.max_prompt) {
+    if (positions > runner_->config().max_prompt) {
       throw Error(
           "the prompt is {} tokens long, tokenizer_model_max_length of {} is {}; shorten it",
-          positions, info_.model, loaded_->config.max_prompt);
+          positions, info_.model, runner_->config().max_prompt);
     }
     g.statistics.prompt_tokens = positions;
     g.max_new_tokens =
@@ -155,7 +153,7 @@ class EngineCore final : public Engine {
       });
     }
     if (!reading_) {
-      auto pieces = plan_prefill(scheduler_.running(), loaded_->limits);
+      auto pieces = plan_prefill(scheduler_.running(), runner_->limits());
       if (pieces.empty()) return;
       reading_.emplace(std::move(pieces));
       guarded_reading([&](const std::stop_token& stop) { passes_.encode(*reading_, stop); });
@@ -187,7 +185,7 @@ class EngineCore final : public Engine {
   }
 
   void decode() {
-    for (const auto& group : plan_decode(scheduler_.running(), loaded_->limits)) {
+    for (const auto& group : plan_decode(scheduler_.running(), runner_->limits())) {
       try {
         passes_.decode(group);
       } catch (const std::exception& error) {
@@ -263,15 +261,15 @@ class EngineCore final : public Engine {
     if (g.request.on_done) g.request.on_done(result);
   }
 
-  std::unique_ptr<LoadedModel<B>> loaded_;
+  std::unique_ptr<ModelRunner> runner_;
   Tokenizer tokenizer_;
   EngineInfo info_;
   LiveViews views_;
   std::atomic<RequestId> next_id_ = 1;
 
   // Of the engine's thread, but for the scheduler.
-  KvCache<B> cache_;
-  ModelPasses<B> passes_;
+  KvCache cache_;
+  ModelPasses passes_;
   Scheduler scheduler_;
   std::optional<Reading> reading_;
 

@@ -1,5 +1,6 @@
-// An engine's KV cache: a backend's memory, the pages of it that sequences hold, and the finished
-// sequences that are kept as long as there is room, for prompts that begin in the same way.
+// Book-keeping of an engine's KV cache: the pages of the runner's memory that sequences hold, and
+// the finished sequences that are kept as long as there is room, for prompts that begin in the same
+// way.
 #pragma once
 
 #include <algorithm>
@@ -8,25 +9,20 @@
 #include <utility>
 
 #include "fvlm/core/error.hpp"
-#include "fvlm/ops/backend.hpp"
 #include "runtime/engine/generation.hpp"
 #include "runtime/engine/page_pool.hpp"
 #include "runtime/engine/prefix_cache.hpp"
+#include "runtime/engine/runner.hpp"
 
 namespace fvlm {
 
-template <class B>
 class KvCache {
  public:
-  KvCache(B& backend, const CacheShape& shape)
-      : backend_(backend),
-        pages_(shape.pages),
-        pool_(shape.pages),
-        memory_(backend.make_cache(shape)) {}
+  explicit KvCache(ModelRunner& runner)
+      : runner_(runner), pages_(runner.facts().cache_pages), pool_(pages_) {}
 
   std::int64_t pages() const { return pages_; }
   std::int64_t free_pages() const { return pool_.free_pages(); }
-  typename B::Cache& memory() { return memory_; }
 
   // A sequence that holds as much of the beginning of a prompt as is kept of an earlier one. The
   // last position is never among it, for it must run for its logits; images are taken whole or not
@@ -50,9 +46,8 @@ class KvCache {
   // A sequence that goes on from the first `tokens` of another. Throws Error as extend() does.
   Sequence fork(const Sequence& parent, std::int64_t tokens) {
     make_room(1);
-    return parent.fork(tokens, [this](std::int32_t from, std::int32_t to) {
-      backend_.copy_page(memory_, from, to);
-    });
+    return parent.fork(tokens,
+                       [this](std::int32_t from, std::int32_t to) { runner_.copy_page(from, to); });
   }
 
   // Keeps a sequence whose positions are `keys`.
@@ -66,10 +61,9 @@ class KvCache {
     if (pool_.free_pages() < pages) throw Error("the KV cache of {} pages is full", pages_);
   }
 
-  B& backend_;
+  ModelRunner& runner_;
   std::int64_t pages_;
   PagePool pool_;
-  typename B::Cache memory_;
   PrefixCache prefixes_;
 };
 

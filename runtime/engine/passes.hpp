@@ -8,19 +8,11 @@
 #include <vector>
 
 #include "runtime/engine/generation.hpp"
+#include "runtime/engine/runner.hpp"
 
 namespace fvlm {
 
 using GenerationPtr = std::unique_ptr<Generation>;
-
-struct PassLimits {
-  std::int64_t images = 1;          // of one pass of the encoder
-  std::int64_t prefill_rows = 512;  // of one pass over prompts; at least those of one image
-  std::int64_t decode_rows = 64;    // of one pass over answers; prompts of one pass over those
-  // Up to so many rows of a pass over answers each comes out the same, to the bit, whatever the
-  // others are and however many. Drafts, which add rows, stay within.
-  std::int64_t exact_rows = 64;
-};
 
 // The next rows of one prompt: parts of its spans, in order.
 struct PromptPiece {

@@ -33,11 +33,6 @@ class Reading {
   const std::vector<Part>& parts() const { return parts_; }
   // To be encoded.
   const std::vector<Pixels>& images() const { return images_; }
-  std::int64_t rows() const {
-    std::int64_t rows = 0;
-    for (const Part& part : parts_) rows += part.piece.rows();
-    return rows;
-  }
   std::vector<std::stop_token> stops() const {
     std::vector<std::stop_token> stops;
     for (const Part& part : parts_) stops.push_back(part.piece.generation->stop.get_token());
@@ -47,8 +42,8 @@ class Reading {
   void forget_ended() {
     std::erase_if(parts_, [](const Part& part) { return part.piece.generation->outcome; });
   }
-  double seconds() const {
-    return std::chrono::duration<double>(Generation::Clock::now() - start_).count();
+  double seconds(Generation::Clock::time_point until) const {
+    return std::chrono::duration<double>(until - start_).count();
   }
 
  private:

@@ -5,10 +5,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <string>
 #include <vector>
 
 #include "runtime/engine/engine.hpp"
+#include "runtime/engine/trace_model.hpp"
 
 namespace fvlm {
 
@@ -20,12 +20,6 @@ struct TraceOptions {
   Device device = Device::kAuto;
   Precision precision = Precision::kAuto;
   int threads = 0;
-};
-
-struct TracedTensor {
-  std::string name;
-  std::vector<std::int64_t> shape;
-  std::vector<float> values;
 };
 
 // "pixels" [3, S, S] in 0..1, "stem", "stage0" ..., "conv_exp" [channels, height, width],

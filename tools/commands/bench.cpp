@@ -18,10 +18,8 @@
 
 #include "kernels/cpu/limits.hpp"
 #include "kernels/cuda/host/limits.hpp"
-#include "runtime/engine/loaded_model.hpp"
+#include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
-#include "runtime/engine/page_pool.hpp"
-#include "runtime/engine/with_backend.hpp"
 #include "runtime/image/fit.hpp"
 #include "runtime/image/image.hpp"
 #include "tools/commands/command.hpp"
@@ -90,18 +88,18 @@ struct Limits {
   }
 };
 
-template <class B>
-Limits limits_of(const B&, int threads) {
+Limits limits_of(bool is_gpu, int threads) {
+#ifdef FVLM_HAS_CUDA
+  if (is_gpu) {
+    const GpuLimits gpu = measure_gpu_limits();
+    return {0, gpu.bf16_flops, gpu.bandwidth};
+  }
+#else
+  static_cast<void>(is_gpu);
+#endif
   const CpuLimits cpu = measure_cpu_limits(threads);
   return {cpu.f32_flops, cpu.bf16_flops, cpu.read_bandwidth};
 }
-#ifdef FVLM_HAS_CUDA
-template <class E>
-Limits limits_of(const CudaBackend<Target::kDevice, E>&, int) {
-  const GpuLimits gpu = measure_gpu_limits();
-  return {0, gpu.bf16_flops, gpu.bandwidth};
-}
-#endif
 
 struct Measured {
   Limits limits;
@@ -112,61 +110,51 @@ struct Measured {
   ModelWork work;
 };
 
-template <class B>
-Measured measure(const Options& options, const Checkpoint& checkpoint, B backend_to_use) {
+Measured measure(const Options& options, const Checkpoint& checkpoint) {
+  const FastVlmConfig& config = checkpoint.config();
+  const std::int64_t rows = config.vision.tokens() + kTextTokens;
+  const std::int64_t pages = (rows + kDecodeSteps) / kPageTokens + 1;
+  const BackendChoice choice{.device = options.engine.device,
+                             .precision = options.engine.precision,
+                             .threads = options.engine.threads,
+                             .cache_tokens = pages * kPageTokens};
   Measured m;
-  m.limits = limits_of(backend_to_use, thread_count(options.engine.threads));
+  m.limits = limits_of(takes_cuda(checkpoint, choice), thread_count(options.engine.threads));
   reset_peak_memory();  // what follows is the model's
   const auto start = Clock::now();
-  LoadedModel<B> loaded(checkpoint, std::move(backend_to_use), {}, {});
+  const auto runner = load_runner(checkpoint, choice);
   m.load_s = std::chrono::duration<double>(Clock::now() - start).count();
-  B& backend = loaded.backend;
-  const FastVlmConfig& config = loaded.config;
   m.model = config.name;
-  m.device = backend.description();
-  m.weight_bytes = backend.weight_bytes();
+  m.device = runner->facts().device;
+  m.weight_bytes = runner->facts().weight_bytes;
   const FormatChoice formats = format_choice(options.engine.precision);
   m.precision = token_formats(checkpoint, formats);
-  m.work = model_work(checkpoint, config.vision.tokens() + kTextTokens, formats);
+  m.work = model_work(checkpoint, rows, formats);
 
-  const std::int64_t image_tokens = config.vision.tokens();
-  const std::int64_t rows = image_tokens + kTextTokens;
+  const Image image = large_image();
   const std::int64_t side = config.vision.image_size;
-  const std::int64_t hidden = config.text.hidden_size;
-  const std::int64_t pages = (rows + kDecodeSteps) / kPageTokens + 1;
+  const auto pixel_bytes = static_cast<std::size_t>(side * side * 3);
+  const Pixels pixels = runner->pixel_memory(pixel_bytes);
   std::vector<std::int32_t> page_list(static_cast<std::size_t>(pages));
   std::iota(page_list.begin(), page_list.end(), 0);
-  auto cache = backend.make_cache(loaded.model.decoder.cache_shape(pages));
-  const Image image = large_image();
-  const auto pixel_bytes = static_cast<std::size_t>(side * side * 3);
-  const Pixels pixels = backend.pixel_memory(pixel_bytes);
+  const auto next_rows = [&](std::int64_t count, std::int64_t position) {
+    DecoderBatch batch;
+    batch.add(count, position, page_list);
+    return batch;
+  };
   const std::vector<std::int32_t> text(static_cast<std::size_t>(kTextTokens), 1);
+  const PrefillPass prompt{
+      .input = {{.image = 0}, {.ids = text}}, .batch = next_rows(rows, 0), .last_rows = {rows - 1}};
+  const NextTokens logits{.vocabulary = config.text.vocab_size};
 
-  using E = typename B::Element;
-  Arena& arena = backend.arena();
-  const auto x = arena.template matrix<E>(rows, hidden);
   const auto preprocess = [&] {
     fit_image(*open_pixels(image), config.picture, side, {pixels.get(), pixel_bytes});
   };
   const auto encode = [&] {
-    const Arena::Scope scope(arena);
-    loaded.model.embed_images(backend, backend.upload(std::span(&pixels, 1), side),
-                              x.slice_rows(0, image_tokens));
-    backend.synchronize();
+    runner->encode(std::span(&pixels, 1), {});
+    runner->wait_until_encoded();
   };
-  const auto decode = [&](std::int64_t count, std::int64_t position, View<E> input) {
-    DecoderBatch batch;
-    batch.add(count, position, page_list);
-    const Arena::Scope scope(arena);
-    const auto logits = arena.template matrix<float>(1, config.text.vocab_size);
-    loaded.model.decoder.forward(backend, batch, cache, input);
-    loaded.model.decoder.logits(backend, input.slice_rows(count - 1, 1), logits);
-    backend.download(logits);
-  };
-  const auto prefill = [&] {
-    loaded.model.decoder.embed(backend, text, x.slice_rows(image_tokens, kTextTokens));
-    decode(rows, 0, x);
-  };
+  const auto prefill = [&] { runner->prefill(prompt, logits, {}); };
   for (int run = -1; run < options.runs; ++run) {
     if (run == 0)
       m.preprocess = m.encoder = m.prefill = m.ttft = m.decode = {};  // the first one warms up
@@ -179,11 +167,8 @@ Measured measure(const Options& options, const Checkpoint& checkpoint, B backend
       prefill();
     });
     m.decode.add([&] {
-      for (std::int64_t step = 0; step < kDecodeSteps; ++step) {
-        const auto token = x.slice_rows(0, 1);
-        loaded.model.decoder.embed(backend, std::span(text).first(1), token);
-        decode(1, rows + step, token);
-      }
+      for (std::int64_t step = 0; step < kDecodeSteps; ++step)
+        runner->decode(std::span(text).first(1), next_rows(1, rows + step), logits);
     });
   }
   return m;
@@ -193,14 +178,7 @@ int bench(const Options& options) {
   const int threads = thread_count(options.engine.threads);
   const Checkpoint checkpoint =
       Checkpoint::open(options.engine.model_path, options.engine.model_base, print_warning);
-  const Measured m =
-      with_backend(checkpoint,
-                   {.device = options.engine.device,
-                    .precision = options.engine.precision,
-                    .threads = options.engine.threads,
-                    .cache_tokens = checkpoint.config().vision.tokens() + 2 * kPageTokens},
-                   [&](auto backend) { return measure(options, checkpoint, std::move(backend)); });
-
+  const Measured m = measure(options, checkpoint);
   const Limits& limits = m.limits;
   const double matmul = limits.matmul();
   const std::int64_t rows = checkpoint.config().vision.tokens() + kTextTokens;

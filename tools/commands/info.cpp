@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine/loaded_model.hpp"
+#include "kernels/cpu/cpu.hpp"
+#include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
-#include "runtime/engine/with_backend.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"

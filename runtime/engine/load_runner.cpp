@@ -1,11 +1,37 @@
-#include "runtime/engine/with_backend.hpp"
+#include "runtime/engine/load_runner.hpp"
+
+#include <omp.h>
 
 #include <string>
+#include <utility>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/engine/loaded_model.hpp"
+#include "kernels/cpu/cpu.hpp"
+#include "kernels/cuda/host/cuda.hpp"
+#include "kernels/ref/ref.hpp"
+#include "runtime/engine/backend_runner.hpp"
 
 namespace fvlm {
+
+FormatChoice format_choice(Precision precision) {
+  switch (precision) {
+    case Precision::kF32:
+      return WeightFormat::kF32;
+    case Precision::kBF16:
+      return WeightFormat::kBF16;
+    case Precision::kInt8:
+      return WeightFormat::int8();
+    case Precision::kInt4:
+      return WeightFormat::int4();
+    case Precision::kAuto:
+      break;
+  }
+  return {WeightFormat::kBF16, true};
+}
+
+int thread_count(int asked) {
+  return asked > 0 ? asked : omp_get_max_threads();
+}
 
 #ifdef FVLM_HAS_CUDA
 namespace {
@@ -76,5 +102,49 @@ bool takes_cuda(const Checkpoint&, const BackendChoice& choice) {
   return false;
 }
 #endif
+
+namespace {
+
+// Calls work(backend) with the backend chosen.
+template <Target target, class Work>
+auto with_cuda(const BackendChoice& choice, const Work& work) {
+  const FormatChoice formats = format_choice(choice.precision);
+  if (choice.precision == Precision::kF32) return work(CudaBackend<target, float>(formats));
+  return work(CudaBackend<target, BFloat16>(formats));
+}
+template <class Work>
+auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, const Work& work) {
+  const FormatChoice formats = format_choice(choice.precision);
+#ifdef FVLM_HAS_CUDA
+  if (takes_cuda(checkpoint, choice)) return with_cuda<Target::kDevice>(choice, work);
+#else
+  takes_cuda(checkpoint, choice);  // for its errors
+#endif
+#ifdef FVLM_HAS_EMULATOR
+  if (choice.device == Device::kCudaEmulated) return with_cuda<Target::kEmulated>(choice, work);
+#else
+  if (choice.device == Device::kCudaEmulated) {
+    throw Error("this build has no emulated CUDA device; configure it with -DFVLM_EMULATOR=ON");
+  }
+#endif
+  if (choice.device == Device::kRef) return work(Ref(formats));
+  return work(Cpu({.formats = formats, .threads = thread_count(choice.threads)}));
+}
+
+}  // namespace
+
+std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const BackendChoice& choice,
+                                         const LoadProgress& progress) {
+  const FastVlmConfig& config = checkpoint.config();
+  return with_backend(checkpoint, choice, [&]<class B>(B backend) -> std::unique_ptr<ModelRunner> {
+    PassLimits limits = pass_limits(config, B::kScratchBudget);
+    limits.exact_rows = B::kExactRows;
+    return std::make_unique<BackendRunner<B>>(
+        config, std::move(backend), limits, choice.cache_tokens / kPageTokens,
+        [&](B& to, FastVlm<B>& model) {
+          load_weights(checkpoint, to, model, progress, choice.warn);
+        });
+  });
+}
 
 }  // namespace fvlm

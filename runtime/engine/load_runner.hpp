@@ -1,0 +1,37 @@
+// From a checkpoint to a model that runs: the one place where a device and a precision become a
+// backend.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/checkpoint/weights.hpp"
+#include "runtime/engine/engine.hpp"
+#include "runtime/engine/runner.hpp"
+
+namespace fvlm {
+
+struct BackendChoice {
+  Device device = Device::kAuto;
+  Precision precision = Precision::kAuto;
+  int threads = 0;                // 0: one for each core
+  std::int64_t cache_tokens = 0;  // what the KV cache holds, in whole pages
+  WarningSink warn{};             // hears if a GPU is there that is not taken, and of odd weights
+};
+
+// Unless told, bf16, which the released weights are stored in, or what the file was quantised to.
+FormatChoice format_choice(Precision precision);
+
+// The number of threads to use: as OpenMP would, one for each core, unless told.
+int thread_count(int asked);
+
+// Whether to use a CUDA device. Throws Error if one was asked for by name and cannot be used.
+bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice);
+
+// Loads all weights; see load_weights. Throws Error for wrong files, and for devices that are not
+// there or whose memory is too small.
+std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const BackendChoice& choice,
+                                         const LoadProgress& progress = {});
+
+}  // namespace fvlm

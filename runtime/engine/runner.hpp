@@ -1,0 +1,122 @@
+// A loaded model that runs passes: images through the encoder, rows of prompts and of answers
+// through the decoder, over a KV cache whose pages the caller hands out. No tensor is seen here:
+// ids, pixels and pages go in, tokens or logits come out. What goes into a pass is decided above
+// (passes.hpp); what runs it is a BackendRunner over one of the backends (backend_runner.hpp).
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fvlm/core/view.hpp"
+#include "fvlm/models/config.hpp"
+#include "fvlm/ops/batch.hpp"
+#include "fvlm/ops/pixels.hpp"
+#include "fvlm/ops/token_choice.hpp"
+
+namespace fvlm {
+
+struct PassLimits {
+  std::int64_t images = 1;          // of one pass of the encoder
+  std::int64_t prefill_rows = 512;  // of one pass over prompts; at least those of one image
+  std::int64_t decode_rows = 64;    // of one pass over answers; prompts of one pass over those
+  // Up to so many rows of a pass over answers each comes out the same, to the bit, whatever the
+  // others are and however many. Drafts, which add rows, stay within.
+  std::int64_t exact_rows = 64;
+};
+
+// The most rows of one pass over prompts for one image; a longer prompt is read in pieces.
+inline std::int64_t max_prefill_rows(const FastVlmConfig& config) {
+  return std::max<std::int64_t>(512, config.vision.tokens());
+}
+
+// Bytes of scratch memory for any pass, of backends that need no more than the models ask for, in
+// float32.
+std::size_t scratch_bytes(const FastVlmConfig& config, const PassLimits& limits);
+
+// Several images are encoded in one pass where that costs little memory: there one image alone does
+// not keep the machine busy.
+PassLimits pass_limits(const FastVlmConfig& config, std::size_t scratch_budget);
+
+// Consecutive rows of a prompt: tokens, or the positions of one image.
+struct PromptRows {
+  std::span<const std::int32_t> ids{};
+  std::int64_t image = -1;  // of those that the last encode() was given, or -1: `ids`
+};
+
+struct PrefillPass {
+  std::vector<PromptRows> input;        // the rows of all segments, in order
+  DecoderBatch batch;                   // their places in the KV cache
+  std::vector<std::int64_t> last_rows;  // of the batch, after which an answer begins
+};
+
+// How the tokens after some rows are chosen.
+struct NextTokens {
+  std::int64_t vocabulary = 0;             // ids below this can be chosen
+  std::span<const TokenChoice> choices{};  // one for each row; empty: the logits are wanted
+};
+
+// Lives until the next pass.
+struct PassOutput {
+  std::span<const std::int32_t> tokens{};  // [rows], if choices were given
+  View<float> logits{};                    // [rows, vocabulary] if not; the caller may change them
+  // When the rows of prompts had been embedded and the decoder's layers began.
+  std::chrono::steady_clock::time_point embedded{};
+};
+
+class ModelRunner {
+ public:
+  struct Facts {
+    FastVlmConfig config;
+    PassLimits limits;
+    std::string device;  // e.g. "cpu (AVX3_DL, 2 threads)"
+    std::int64_t weight_bytes = 0;
+    std::int64_t scratch_bytes = 0;
+    std::int64_t cache_pages = 0;
+  };
+  // Sees a feature map by its name, in float32 on the host.
+  using Observer = std::function<void(std::string_view name, FeatureMap<const float> map)>;
+
+  virtual ~ModelRunner() = default;
+  const Facts& facts() const { return facts_; }
+  const FastVlmConfig& config() const { return facts_.config; }
+  const PassLimits& limits() const { return facts_.limits; }
+
+  // Memory for pixels, from which encode() takes them best. Safe from any thread.
+  virtual Pixels pixel_memory(std::size_t bytes) = 0;
+
+  // Encodes pictures [side, side, 3], at most limits().images, for the prefill passes until the
+  // next call; perhaps beside passes that follow. Throws Stopped between blocks.
+  virtual void encode(std::span<const Pixels> pictures, const std::stop_token& stop) = 0;
+  // Whether a prefill pass need not wait for the pictures; waits until then.
+  virtual bool encoded() const = 0;
+  virtual void wait_until_encoded() = 0;
+  // Encodes one picture and shows the stages on the way: those that FastViTHD::encode observes, and
+  // "embeddings" [1, 1, tokens, hidden].
+  virtual void encode_observed(const Pixels& picture, const Observer& observe) = 0;
+
+  // Runs rows of prompts through the decoder. Output rows are pass.last_rows; without any, nothing
+  // is waited for. Throws Stopped between layers.
+  virtual PassOutput prefill(const PrefillPass& pass, const NextTokens& next,
+                             const std::stop_token& stop) = 0;
+  // Runs the rows of answers: `ids` are those of all segments. Every row is an output row.
+  virtual PassOutput decode(std::span<const std::int32_t> ids, const DecoderBatch& batch,
+                            const NextTokens& next) = 0;
+  // Whether `choices` may hold this one; a pass takes all of its rows' choices or none.
+  virtual bool can_choose(const TokenChoice& choice) const = 0;
+
+  // Copies a page of the KV cache: the start of a sequence that goes on in two ways.
+  virtual void copy_page(std::int32_t from, std::int32_t to) = 0;
+
+ protected:
+  Facts facts_;
+};
+
+}  // namespace fvlm
