@@ -75,8 +75,10 @@ class Measurement {
   // From pixels on the host to the first token.
   double first_token() {
     const std::vector<std::int32_t> text(kTextTokens, 1);
-    PrefillPass prompt{.input = {{.image = 0}, {.ids = text}}, .last_rows = {rows() - 1}};
-    prompt.batch.add(rows(), 0, pages(0));
+    DecoderBatch batch;
+    batch.add(rows(), 0, pages(0));
+    const PrefillPass prompt{
+        .input = {{.image = 0}, {.ids = text}}, .batch = batch, .last_rows = {rows() - 1}};
     return median_seconds(15, [&] {
       runner_.encode(pictures(1), {});
       runner_.prefill(prompt, most_likely(1), {});
