@@ -34,31 +34,6 @@ int thread_count(int asked) {
 }
 
 #ifdef FVLM_HAS_CUDA
-namespace {
-
-// Bytes of all matrices in a backend's formats; convolutions and norms hardly count beside them.
-class MatrixBytes : public Visitor<MatrixBytes> {
- public:
-  MatrixBytes(const Checkpoint& checkpoint, const FormatChoice& formats)
-      : checkpoint_(checkpoint), formats_(formats) {}
-
-  template <class P>
-  void leaf(const std::string& path, const P& parameter) {
-    if constexpr (std::is_same_v<std::decay_t<decltype(parameter.spec)>, LinearSpec>) {
-      const auto spec = checkpoint_.as_stored(path, parameter.spec);
-      bytes += static_cast<double>(spec.out() * spec.in) * formats_.of(spec).bytes_per_weight();
-    }
-  }
-
-  double bytes = 0;
-
- private:
-  const Checkpoint& checkpoint_;
-  const FormatChoice& formats_;
-};
-
-}  // namespace
-
 bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
   if (choice.device != Device::kCuda && choice.device != Device::kAuto) return false;
   const bool by_name = choice.device == Device::kCuda;
@@ -68,9 +43,11 @@ bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
   }
   const FastVlmConfig& config = checkpoint.config();
   const FormatChoice formats = format_choice(choice.precision);
+  Plan plan(formats);
   FastVlm<Plan> model(config);
-  MatrixBytes weights(checkpoint, formats);
-  model.visit(weights);
+  ShapeLoader<Plan> shapes(plan, &checkpoint);
+  model.visit(shapes);
+  const auto weights = static_cast<double>(plan.weight_bytes());
   const double element = choice.precision == Precision::kF32 ? 4 : 2;
   // Twice: the encoder has some of its own, to run beside the decoder.
   const double scratch =
@@ -80,13 +57,13 @@ bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
   const double cache =
       2 * element *
       static_cast<double>(config.text.layers * config.text.kv_size() * choice.cache_tokens);
-  const double needed = weights.bytes + scratch + cache;
+  const double needed = weights + scratch + cache;
   const DeviceProperties device = device_properties<Target::kDevice>();
   if (needed < 0.95 * static_cast<double>(device.free_bytes)) return true;
   const std::string message = fmt::format(
       "{} needs {:.0f} MB on the GPU ({:.0f} of weights, {:.0f} of scratch memory, {:.0f} of KV "
       "cache); {} has {:.0f} MB free of {:.0f}",
-      config.name, needed / 1e6, weights.bytes / 1e6, scratch / 1e6, cache / 1e6, device.name,
+      config.name, needed / 1e6, weights / 1e6, scratch / 1e6, cache / 1e6, device.name,
       static_cast<double>(device.free_bytes) / 1e6, static_cast<double>(device.total_bytes) / 1e6);
   if (by_name) throw Error("--device cuda: {}", message);
   if (choice.warn) choice.warn(message + "; the CPU is used");
