@@ -1,4 +1,4 @@
-// Stands in for image_heif.cpp where libheif or its decoders were not found at build time.
+// Stands in for heif.cpp where libheif or its decoders were not found at build time.
 #include "fvlm/core/error.hpp"
 #include "runtime/image/formats.hpp"
 

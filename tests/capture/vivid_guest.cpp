@@ -1,4 +1,4 @@
-// What camera_vivid.sh runs in its guest: fastvlm-camera on the four devices of vivid, watched over
+// What vivid.sh runs in its guest: fastvlm-camera on the four devices of vivid, watched over
 // its HTTP port. vivid's own controls, on the same device, are the camera's mishaps.
 #include <fcntl.h>
 #include <gtest/gtest.h>

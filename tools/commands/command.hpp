@@ -1,8 +1,9 @@
-// The commands of the fastvlm program. Each has a file of its own, tools/NAME.cpp, with one
-// function that describes its flags; main.cpp lists the functions and runs the command asked for.
+// The commands of the fastvlm program. Each has a file of its own, tools/commands/NAME.cpp, with
+// one function that describes its flags; main.cpp lists the functions and runs the command asked
+// for.
 //
-// To add one: write `Command add_NAME(CLI::App& program)` in tools/NAME.cpp, declare it here, and
-// add it to the list in main.cpp.
+// To add one: write `Command add_NAME(CLI::App& program)` in tools/commands/NAME.cpp, declare it
+// here, and add it to the list in main.cpp.
 #pragma once
 
 #include <CLI/CLI.hpp>
