@@ -3,6 +3,7 @@
 // the engine's thread meanwhile; nothing here depends on how fast anything is.
 #include <future>
 #include <thread>
+#include <utility>
 
 #include "runtime/tokenizer/utf8_stream.hpp"
 #include "tests/runtime/engine/fixture.hpp"
@@ -165,11 +166,16 @@ TEST_P(EngineRequestsTest, CancelledBeforeItsTurnNeedNotWaitForIt) {
   Listener before;
   Listener cancelled;
   const auto engine = load();
+  std::promise<void> held;
   std::promise<void> queued;
-  holding.on_piece = [open = queued.get_future().share()] { open.wait(); };
+  holding.on_piece = [&, first = true, open = queued.get_future().share()]() mutable {
+    if (std::exchange(first, false)) held.set_value();
+    open.wait();
+  };
   before.on_piece = [&] { order.emplace_back("text of the one before"); };
   cancelled.on_end = [&] { order.emplace_back("end of the cancelled"); };
   engine->submit(holding.attach(companion()));
+  held.get_future().wait();
   engine->submit(before.attach(ask(digits(600), {}, 3)));
   engine->cancel(engine->submit(cancelled.attach(look)));
   queued.set_value();
