@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/engine/generation.hpp"
 #include "runtime/engine/page_pool.hpp"
 #include "runtime/engine/prefix_cache.hpp"
+#include "runtime/engine/prompt_layout.hpp"
 #include "runtime/engine/runner.hpp"
 
 namespace fvlm {

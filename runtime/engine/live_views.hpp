@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine/generation.hpp"
+#include "runtime/engine/engine.hpp"
 #include "runtime/image/thumbnail.hpp"
 
 namespace fvlm {

@@ -7,7 +7,7 @@
 #include <list>
 #include <utility>
 
-#include "runtime/engine/generation.hpp"
+#include "runtime/engine/prompt_layout.hpp"
 
 namespace fvlm {
 

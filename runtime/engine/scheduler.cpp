@@ -16,7 +16,7 @@ void Scheduler::submit(GenerationPtr generation) {
     const std::lock_guard lock(mutex_);
     if (std::ssize(waiting_) >= limits_.waiting)
       throw Busy("{} requests wait already; try again later", waiting_.size());
-    stops_.emplace_back(generation->id, generation->stop);
+    stops_.emplace_back(generation->id(), generation->stop_source());
     waiting_.push_back(std::move(generation));
   }
   wake_.notify_all();
@@ -55,7 +55,7 @@ bool Scheduler::wait(const LiveViews& views) {
   turn_.reset();
   wake_.wait(lock, [&] { return closing_ || !waiting_.empty() || !running_.empty(); });
   if (running_.empty() && !waiting_.empty() && views.count() > 1) {
-    wake_.wait_until(lock, waiting_.front()->submitted + kGather,
+    wake_.wait_until(lock, waiting_.front()->submitted() + kGather,
                      [&] { return closing_ || std::ssize(waiting_) >= limits_.images; });
   }
   admit();
@@ -68,18 +68,18 @@ void Scheduler::admit() {
   std::int64_t reserved = 0;
   std::set<std::uint64_t> views;
   for (const GenerationPtr& g : running_) {
-    reserved += g->reserved_pages;
-    if (g->request.live) views.insert(g->request.live->id);
+    reserved += g->budget().pages;
+    if (g->request().live) views.insert(g->request().live->id);
   }
   bool full = false;  // one that waits for room is not overtaken by smaller ones
   for (GenerationPtr& g : waiting_) {
-    if (g->stop.stop_requested()) {  // comes in only to be answered
+    if (g->stop_token().stop_requested()) {  // comes in only to be answered
       running_.push_back(std::move(g));
       continue;
     }
-    full = full || reserved + g->reserved_pages > limits_.pages;
-    if (full || (g->request.live && !views.insert(g->request.live->id).second)) continue;
-    reserved += g->reserved_pages;
+    full = full || reserved + g->budget().pages > limits_.pages;
+    if (full || (g->request().live && !views.insert(g->request().live->id).second)) continue;
+    reserved += g->budget().pages;
     running_.push_back(std::move(g));
   }
   std::erase(waiting_, nullptr);
@@ -87,18 +87,18 @@ void Scheduler::admit() {
 
 void Scheduler::end_cancelled() {
   for (const GenerationPtr& g : running_) {
-    if (!g->outcome && g->stop.stop_requested()) g->end(Outcome::kCancelled);
+    if (!g->done() && g->stop_token().stop_requested()) g->end(Outcome::kCancelled);
   }
 }
 
-GenerationPtr Scheduler::take_ended() {
-  const auto ended = std::find_if(running_.begin(), running_.end(),
-                                  [](const GenerationPtr& g) { return g->outcome.has_value(); });
-  if (ended == running_.end()) return nullptr;
-  GenerationPtr generation = std::move(*ended);
-  running_.erase(ended);
+GenerationPtr Scheduler::take_done() {
+  const auto done = std::find_if(running_.begin(), running_.end(),
+                                 [](const GenerationPtr& g) { return g->done(); });
+  if (done == running_.end()) return nullptr;
+  GenerationPtr generation = std::move(*done);
+  running_.erase(done);
   const std::lock_guard lock(mutex_);
-  std::erase_if(stops_, [&](const auto& entry) { return entry.first == generation->id; });
+  std::erase_if(stops_, [&](const auto& entry) { return entry.first == generation->id(); });
   return generation;
 }
 

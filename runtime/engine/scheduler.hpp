@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "runtime/engine/engine.hpp"
+#include "runtime/engine/generation.hpp"
 #include "runtime/engine/live_views.hpp"
-#include "runtime/engine/passes.hpp"
 
 namespace fvlm {
 
@@ -49,8 +49,8 @@ class Scheduler {
   const std::list<GenerationPtr>& running() const { return running_; }
   // Ends those that were cancelled, whatever stage they are in.
   void end_cancelled();
-  // Takes out one that has ended.
-  GenerationPtr take_ended();
+  // Takes out one that is done.
+  GenerationPtr take_done();
   // Adds to what counters() tells.
   template <class Change>
   void count(const Change& change) {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "fvlm/core/error.hpp"
-#include "runtime/engine/generation.hpp"
 #include "runtime/engine/page_pool.hpp"
+#include "runtime/engine/prompt_layout.hpp"
 
 namespace fvlm {
 namespace {

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/engine/passes.hpp"
+#include "runtime/engine/batching.hpp"
 #include "runtime/engine/prompt.hpp"
 #include "runtime/image/fit.hpp"
 #include "runtime/image/image.hpp"
@@ -24,14 +24,14 @@ using Ids = std::vector<std::int32_t>;
 
 constexpr std::int64_t kImageRows = 16;
 
-// A request with this prompt that waits for its first pass. kImageToken stands for an image.
-GenerationPtr generation(RequestId id, Ids ids, std::optional<LiveView> live = {}) {
+// A request with this prompt. kImageToken stands for an image.
+GenerationPtr generation(RequestId id, Ids ids, Generation::Budget budget = {.new_tokens = 20},
+                         std::optional<LiveView> live = {}) {
   Request request;
   request.live = live;
-  auto g = std::make_unique<Generation>(id, std::move(request), std::move(ids), 0);
-  g->spans = prompt_spans(g->ids, kImageRows);
-  g->max_new_tokens = 20;
-  return g;
+  PromptLayout prompt{.ids = std::move(ids)};
+  prompt.spans = prompt_spans(prompt.ids, kImageRows);
+  return std::make_unique<Generation>(id, std::move(request), std::move(prompt), budget, 0);
 }
 
 Ids text(std::int64_t tokens) {
@@ -42,37 +42,40 @@ Ids question() {
   return {1, 2, 3, 4, kImageToken, 5, 6, 7, 8, 9, 10};
 }
 
-class Passes : public ::testing::Test {
+class Batching : public ::testing::Test {
  protected:
-  Generation& add(Ids ids) {
-    running_.push_back(generation(running_.size() + 1, std::move(ids)));
-    Generation& g = *running_.back();
-    g.hypotheses.push_back({Sequence(pool_), {}, 0});
-    g.keys.resize(static_cast<std::size_t>(g.spans.back().end()));
+  Generation& add_queued(Ids ids, std::int64_t new_tokens = 20) {
+    running_.push_back(generation(running_.size() + 1, std::move(ids), {.new_tokens = new_tokens}));
+    return *running_.back();
+  }
+  Generation& add(Ids ids, std::int64_t new_tokens = 20) {
+    Generation& g = add_queued(std::move(ids), new_tokens);
+    g.prepare(Sequence(pool_));
     return g;
   }
   // One that has read its prompt and said one token.
-  Generation& add_speaking(std::int64_t hypotheses = 1, bool draft = false) {
-    Generation& g = add(text(3));
-    g.prefilled = 3;
-    g.statistics.new_tokens = 1;
-    g.hypotheses.front().tokens = {1};
-    for (std::int64_t i = 1; i < hypotheses; ++i) g.hypotheses.push_back({Sequence(pool_), {1}, 0});
-    if (draft) g.draft = Draft({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14});
+  Generation& add_speaking(std::int64_t hypotheses = 1, bool draft = false,
+                           std::int64_t new_tokens = 20) {
+    Generation& g = add(text(3), new_tokens);
+    if (draft) g.answer().set_draft(Draft({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}));
+    g.prefill(3);
+    g.advance(std::vector<std::int32_t>{1}, {});
+    for (std::int64_t i = 1; i < hypotheses; ++i)
+      g.answer().hypotheses().push_back({Sequence(pool_), {1}, 0});
     return g;
   }
   // Plans passes over prompts until all are read; rows of each request by pass.
   std::vector<std::map<RequestId, std::int64_t>> read_all(const PassLimits& limits) {
     std::vector<std::map<RequestId, std::int64_t>> passes;
     while (true) {
-      const auto pieces = plan_prefill(running_, limits);
-      if (pieces.empty()) return passes;
+      const auto chunks = plan_prefill(running_, limits);
+      if (chunks.empty()) return passes;
       auto& pass = passes.emplace_back();
       std::int64_t rows = 0;
       std::int64_t images = 0;
-      for (const PromptPiece& piece : pieces) {
-        std::int64_t position = piece.generation->prefilled;
-        for (const PromptSpan& span : piece.spans) {
+      for (const PrefillChunk& chunk : chunks) {
+        std::int64_t position = chunk.generation->prefilled();
+        for (const PromptSpan& span : chunk.spans) {
           EXPECT_EQ(span.position, position);
           position = span.end();
           if (span.image >= 0) {
@@ -80,10 +83,9 @@ class Passes : public ::testing::Test {
             ++images;
           }
         }
-        pass[piece.generation->id] = piece.rows();
-        rows += piece.rows();
-        piece.generation->prefilled += piece.rows();
-        ++piece.generation->passes;
+        pass[chunk.generation->id()] = chunk.rows();
+        rows += chunk.rows();
+        chunk.generation->prefill(chunk.rows());
       }
       EXPECT_LE(rows, limits.prefill_rows);
       EXPECT_LE(images, limits.images);
@@ -94,7 +96,7 @@ class Passes : public ::testing::Test {
   std::list<GenerationPtr> running_;
 };
 
-TEST_F(Passes, PromptsAreReadTogetherAsFarAsTheyFit) {
+TEST_F(Batching, PromptsAreReadTogetherAsFarAsTheyFit) {
   for (int i = 0; i < 3; ++i) add(question());
   const auto passes = read_all({.images = 8, .prefill_rows = 60});
   ASSERT_EQ(passes.size(), 2U);
@@ -104,14 +106,14 @@ TEST_F(Passes, PromptsAreReadTogetherAsFarAsTheyFit) {
   EXPECT_EQ(passes[1].at(3), 22);
 }
 
-TEST_F(Passes, ImagesAreEncodedAsManyAtATimeAsAllowed) {
+TEST_F(Batching, ImagesAreEncodedAsManyAtATimeAsAllowed) {
   for (int i = 0; i < 3; ++i) add(question());
   const auto passes = read_all({.images = 1, .prefill_rows = 200});
   EXPECT_EQ(passes.size(), 3U);
   EXPECT_EQ(passes[1].at(2), 22);
 }
 
-TEST_F(Passes, ALongPromptDoesNotHoldUpTheOthers) {
+TEST_F(Batching, ALongPromptDoesNotHoldUpTheOthers) {
   add(text(1000));
   add(text(50));
   add(text(60));
@@ -124,45 +126,44 @@ TEST_F(Passes, ALongPromptDoesNotHoldUpTheOthers) {
   EXPECT_EQ(passes.size(), 12U);
 }
 
-TEST_F(Passes, AsManyPromptsAtMostAsAnswers) {
+TEST_F(Batching, AsManyPromptsAtMostAsAnswers) {
   for (int i = 0; i < 5; ++i) add(text(1));
   EXPECT_EQ(plan_prefill(running_, {.decode_rows = 3}).size(), 3U);
 }
 
-TEST_F(Passes, DraftsShareTheRowsThatStayExact) {
+TEST_F(Batching, DraftsShareTheRowsThatStayExact) {
   add_speaking(1, true);
   add_speaking(2);
   add_speaking(1, true);
   const auto groups = plan_decode(running_, {.decode_rows = 64, .exact_rows = 10});
   ASSERT_EQ(groups.size(), 1U);
   ASSERT_EQ(groups[0].size(), 3U);
-  EXPECT_EQ(groups[0][0]->proposed, (Ids{2, 3, 4}));
-  EXPECT_TRUE(groups[0][1]->proposed.empty());
-  EXPECT_EQ(groups[0][1]->decode_rows(), 2);
-  EXPECT_EQ(groups[0][2]->proposed.size(), 3U);
+  EXPECT_EQ(groups[0][0]->answer().proposed(), (Ids{2, 3, 4}));
+  EXPECT_TRUE(groups[0][1]->answer().proposed().empty());
+  EXPECT_EQ(groups[0][1]->answer().decode_rows(), 2);
+  EXPECT_EQ(groups[0][2]->answer().proposed().size(), 3U);
 }
 
-TEST_F(Passes, BeyondThoseRowsPassesAreAsLargeAsAllowed) {
+TEST_F(Batching, BeyondThoseRowsPassesAreAsLargeAsAllowed) {
   for (int i = 0; i < 7; ++i) add_speaking(1, true);
   const auto groups = plan_decode(running_, {.decode_rows = 5, .exact_rows = 4});
   ASSERT_EQ(groups.size(), 2U);
   EXPECT_EQ(groups[0].size(), 5U);
-  EXPECT_TRUE(groups[0][0]->proposed.empty());
+  EXPECT_TRUE(groups[0][0]->answer().proposed().empty());
   EXPECT_EQ(groups[1].size(), 2U);
-  EXPECT_EQ(groups[1][0]->proposed.size(), 1U);
+  EXPECT_EQ(groups[1][0]->answer().proposed().size(), 1U);
 }
 
-TEST_F(Passes, ADraftEndsWhereTheAnswerMust) {
-  Generation& g = add_speaking(1, true);
-  g.max_new_tokens = 4;  // one said, one from the row after the draft
+TEST_F(Batching, ADraftEndsWhereTheAnswerMust) {
+  Generation& g = add_speaking(1, true, 4);  // one said, one from the row after the draft
   plan_decode(running_, {});
-  EXPECT_EQ(g.proposed.size(), 2U);
+  EXPECT_EQ(g.answer().proposed().size(), 2U);
 }
 
-TEST_F(Passes, ThoseThatHaveEndedOrAreNotPreparedAreLeftOut) {
+TEST_F(Batching, ThoseThatAreDoneOrNotPreparedAreLeftOut) {
   add_speaking().end(Outcome::kStop);
   add(text(5)).end(Outcome::kCancelled);
-  add(text(5)).hypotheses.clear();
+  add_queued(text(5));
   EXPECT_TRUE(plan_prefill(running_, {}).empty());
   EXPECT_TRUE(plan_decode(running_, {}).empty());
 }
@@ -170,23 +171,21 @@ TEST_F(Passes, ThoseThatHaveEndedOrAreNotPreparedAreLeftOut) {
 // Scheduler --------------------------------------------------------------------------------------
 
 GenerationPtr needing(RequestId id, std::int64_t pages, std::optional<LiveView> live = {}) {
-  auto g = generation(id, text(3), live);
-  g->reserved_pages = pages;
-  return g;
+  return generation(id, text(3), {.new_tokens = 20, .pages = pages}, live);
 }
 
 std::vector<RequestId> ids_of(Scheduler& scheduler) {
   std::vector<RequestId> ids;
-  for (const auto& g : scheduler.running()) ids.push_back(g->id);
+  for (const auto& g : scheduler.running()) ids.push_back(g->id());
   return ids;
 }
 
 // Ends a running request.
 void finish(Scheduler& scheduler, RequestId id) {
   for (const auto& g : scheduler.running()) {
-    if (g->id == id) g->end(Outcome::kStop);
+    if (g->id() == id) g->end(Outcome::kStop);
   }
-  EXPECT_EQ(scheduler.take_ended()->id, id);
+  EXPECT_EQ(scheduler.take_done()->id(), id);
 }
 
 TEST(Scheduler, LetsInWhatHasRoomInTheOrderOfArrival) {
@@ -234,12 +233,12 @@ TEST(Scheduler, TheCancelledComeInToBeAnswered) {
   scheduler.cancel(2);
   scheduler.wait({});
   scheduler.end_cancelled();
-  EXPECT_EQ(scheduler.take_ended()->id, 2U);
-  EXPECT_EQ(scheduler.take_ended(), nullptr);
+  EXPECT_EQ(scheduler.take_done()->id(), 2U);
+  EXPECT_EQ(scheduler.take_done(), nullptr);
   scheduler.close();
   scheduler.wait({});
   scheduler.end_cancelled();
-  EXPECT_EQ(scheduler.take_ended()->id, 1U);
+  EXPECT_EQ(scheduler.take_done()->id(), 1U);
   EXPECT_FALSE(scheduler.wait({}));
 }
 

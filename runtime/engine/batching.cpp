@@ -1,4 +1,4 @@
-#include "runtime/engine/passes.hpp"
+#include "runtime/engine/batching.hpp"
 
 #include <algorithm>
 
@@ -6,10 +6,10 @@ namespace fvlm {
 namespace {
 
 // As much of a prompt as fits; takes it off what there is room for.
-PromptPiece next_piece(Generation& g, std::int64_t& rows_left, std::int64_t& images_left) {
-  PromptPiece piece{.generation = &g};
-  std::int64_t position = g.prefilled;
-  for (const PromptSpan& span : g.spans) {
+PrefillChunk next_chunk(Generation& g, std::int64_t& rows_left, std::int64_t& images_left) {
+  PrefillChunk chunk{.generation = &g};
+  std::int64_t position = g.prefilled();
+  for (const PromptSpan& span : g.prompt().spans) {
     if (span.end() <= position) continue;
     const std::int64_t done = position - span.position;
     PromptSpan part = span;
@@ -23,48 +23,47 @@ PromptPiece next_piece(Generation& g, std::int64_t& rows_left, std::int64_t& ima
     if (part.rows == 0) break;
     rows_left -= part.rows;
     position += part.rows;
-    piece.spans.push_back(part);
+    chunk.spans.push_back(part);
   }
-  return piece;
+  return chunk;
 }
 
 // Divides `spare` rows among those of a group that have a draft.
 void propose(const std::vector<Generation*>& group, std::int64_t spare) {
-  const auto drafts = [](const Generation* g) { return g->draft.has_value(); };
+  const auto drafts = [](const Generation* g) { return g->answer().has_draft(); };
   const auto takers = std::count_if(group.begin(), group.end(), drafts);
   if (takers == 0) return;
   for (Generation* g : group) {
-    if (!drafts(g)) continue;
-    const std::int64_t left = g->max_new_tokens - g->statistics.new_tokens - 1;
-    g->proposed = g->draft->propose(g->hypotheses.front().tokens, std::min(spare / takers, left));
+    if (drafts(g)) g->answer().propose(spare / takers);
   }
 }
 
 }  // namespace
 
-std::int64_t PromptPiece::rows() const {
+std::int64_t PrefillChunk::rows() const {
   std::int64_t sum = 0;
   for (const PromptSpan& span : spans) sum += span.rows;
   return sum;
 }
 
-std::vector<PromptPiece> plan_prefill(const std::list<GenerationPtr>& running,
-                                      const PassLimits& limits) {
+std::vector<PrefillChunk> plan_prefill(const std::list<GenerationPtr>& running,
+                                       const PassLimits& limits) {
   std::vector<Generation*> candidates;
   for (const GenerationPtr& g : running) {
-    if (!g->outcome && g->prepared() && !g->prefill_done()) candidates.push_back(g.get());
+    if (g->prefills()) candidates.push_back(g.get());
   }
-  std::stable_sort(candidates.begin(), candidates.end(),
-                   [](const auto* a, const auto* b) { return a->passes < b->passes; });
+  std::stable_sort(candidates.begin(), candidates.end(), [](const auto* a, const auto* b) {
+    return a->prefill_passes() < b->prefill_passes();
+  });
   std::int64_t rows_left = limits.prefill_rows;
   std::int64_t images_left = limits.images;
-  std::vector<PromptPiece> pieces;
+  std::vector<PrefillChunk> chunks;
   for (Generation* g : candidates) {
-    if (std::ssize(pieces) == limits.decode_rows) break;
-    PromptPiece piece = next_piece(*g, rows_left, images_left);
-    if (!piece.spans.empty()) pieces.push_back(std::move(piece));
+    if (std::ssize(chunks) == limits.decode_rows) break;
+    PrefillChunk chunk = next_chunk(*g, rows_left, images_left);
+    if (!chunk.spans.empty()) chunks.push_back(std::move(chunk));
   }
-  return pieces;
+  return chunks;
 }
 
 std::vector<std::vector<Generation*>> plan_decode(const std::list<GenerationPtr>& running,
@@ -72,15 +71,15 @@ std::vector<std::vector<Generation*>> plan_decode(const std::list<GenerationPtr>
   std::vector<Generation*> all;
   std::int64_t total = 0;
   for (const GenerationPtr& g : running) {
-    if (g->outcome || !g->prefill_done()) continue;
+    if (g->phase() != Generation::Phase::kDecode) continue;
     all.push_back(g.get());
-    total += std::ssize(g->hypotheses);
+    total += std::ssize(g->answer().hypotheses());
   }
   const std::int64_t room = total <= limits.exact_rows ? limits.exact_rows : limits.decode_rows;
   std::vector<std::vector<Generation*>> groups;
   std::int64_t rows = room;
   for (Generation* g : all) {
-    const std::int64_t more = std::ssize(g->hypotheses);
+    const std::int64_t more = std::ssize(g->answer().hypotheses());
     if (rows + more > room) {
       if (!groups.empty()) propose(groups.back(), room - rows);
       groups.emplace_back();
