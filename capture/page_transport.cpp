@@ -23,8 +23,8 @@ namespace fvlm::capture {
 namespace {
 
 constexpr std::size_t kMaxMessage = std::size_t{64} << 10;
-constexpr std::chrono::milliseconds kPing{10'000};
-constexpr std::chrono::milliseconds kSilence{25'000};
+constexpr std::chrono::milliseconds kBrowserPing{10'000};
+constexpr std::chrono::milliseconds kBrowserIdleTimeout{25'000};
 constexpr std::chrono::milliseconds kPicturePatience{2'000};
 constexpr std::uint64_t kUnderway = 2;  // pictures on the way to one viewer
 constexpr char kBoundary[] = "fastvlm-frame";
@@ -348,8 +348,8 @@ class WebPageTransport final : public PageTransport {
   }
 
   void watch() {
-    loop_.after(kPing, [this] {
-      const Clock::time_point late = Clock::now() - kSilence;
+    loop_.after(kBrowserPing, [this] {
+      const Clock::time_point late = Clock::now() - kBrowserIdleTimeout;
       std::vector<ConnectionPtr> silent;
       for (auto& [id, viewer] : viewers_) {
         if (viewer.heard < late) silent.push_back(viewer.connection);

@@ -5,20 +5,10 @@
 #include <cstdint>
 #include <cstring>
 
+#include "capture/source/jpeg_markers.hpp"
+
 namespace fvlm::capture {
 namespace {
-
-enum Marker : std::uint8_t {
-  kSof0 = 0xC0,  // baseline; C1 extended, C2 progressive
-  kSof2 = 0xC2,
-  kDht = 0xC4,
-  kRst0 = 0xD0,
-  kRst7 = 0xD7,
-  kSoi = 0xD8,
-  kEoi = 0xD9,
-  kSos = 0xDA,
-  kDqt = 0xDB,
-};
 
 // The luminance table of annex K.1 adds up to this.
 constexpr int kSumAtQuality50 = 3693;

@@ -4,18 +4,16 @@
 #include <cstring>
 #include <utility>
 
+#include "capture/source/jpeg_markers.hpp"
+
 namespace fvlm::capture {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{64} << 10;
 constexpr std::size_t kMaxPicture = std::size_t{8} << 20;
 
-constexpr std::uint8_t kSoi = 0xD8;
-constexpr std::uint8_t kEoi = 0xD9;
-constexpr std::uint8_t kSos = 0xDA;
-
 bool is_data(std::uint8_t after_ff) {
-  return after_ff == 0 || (after_ff >= 0xD0 && after_ff <= 0xD7);
+  return after_ff == 0 || (after_ff >= kRst0 && after_ff <= kRst7);
 }
 
 }  // namespace

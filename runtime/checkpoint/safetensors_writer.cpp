@@ -28,10 +28,6 @@ namespace {
 constexpr std::size_t kAlignment = 8;
 const std::string kMetadata(kSafetensorsMetadataKey);
 
-[[noreturn]] void fail(const std::filesystem::path& path) {
-  throw Error("{}: cannot be written: {}", path.string(), std::generic_category().message(errno));
-}
-
 }  // namespace
 
 SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, std::vector<TensorHeader> tensors,
@@ -76,7 +72,7 @@ SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, std::vector<Ten
   }
 
   fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd_ < 0) fail(partial_);
+  if (fd_ < 0) throw_not_writable(partial_);
   try {
     write_raw(&length, sizeof(length));
     write_raw(text.data(), text.size());
@@ -118,7 +114,7 @@ void SafetensorsWriter::finish() {
   }
   if (has_sums_) write_sums();
   // Some file systems report a full disk only here; the destructor removes what was written.
-  if (::fsync(fd_) != 0) fail(path_);
+  if (::fsync(fd_) != 0) throw_not_writable(path_);
   put_in_place(partial_, path_);
   ::close(std::exchange(fd_, -1));
 }
@@ -135,7 +131,7 @@ void SafetensorsWriter::write_sums() {
   };
   const std::string without = text();
   metadata[kHeaderSumKey] = crc32_digits(std::as_bytes(std::span(without)));
-  if (::lseek(fd_, sizeof(std::uint64_t), SEEK_SET) < 0) fail(partial_);
+  if (::lseek(fd_, sizeof(std::uint64_t), SEEK_SET) < 0) throw_not_writable(partial_);
   const std::string complete = text();
   write_raw(complete.data(), complete.size());
 }
@@ -145,7 +141,7 @@ void SafetensorsWriter::write_raw(const void* data, std::size_t size) {
   while (size > 0) {
     const ssize_t written = ::write(fd_, next, size);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(partial_);
+    if (written < 0) throw_not_writable(partial_);
     next += written;
     size -= static_cast<std::size_t>(written);
   }

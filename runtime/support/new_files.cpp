@@ -15,10 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void fail(const fs::path& path) {
-  throw Error("{}: cannot be written: {}", path.string(), std::generic_category().message(errno));
-}
-
 fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
@@ -59,14 +55,18 @@ void check_target(const fs::path& target, bool force) {
 
 }  // namespace
 
+void throw_not_writable(const fs::path& path) {
+  throw Error("{}: cannot be written: {}", path.string(), std::generic_category().message(errno));
+}
+
 void sync_to_disk(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail(path);
+  if (fd < 0) throw_not_writable(path);
   const int synced = ::fsync(fd);
   const int reason = errno;
   ::close(fd);
   errno = reason;
-  if (synced != 0 && reason != EINVAL) fail(path);  // EINVAL: a device, a pipe
+  if (synced != 0 && reason != EINVAL) throw_not_writable(path);  // EINVAL: a device, a pipe
 }
 
 fs::path partial_name(fs::path path) {
@@ -89,11 +89,11 @@ void put_in_place(const fs::path& partial, const fs::path& path) {
   std::error_code error;
   if (fs::is_directory(path, error) && !fs::is_empty(path, error)) {
     if (::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) != 0) {
-      fail(path);
+      throw_not_writable(path);
     }
     fs::remove_all(partial, error);
   } else if (::rename(partial.c_str(), path.c_str()) != 0) {
-    fail(path);
+    throw_not_writable(path);
   }
   sync_to_disk(folder_of(path));
 }

@@ -7,6 +7,9 @@
 
 namespace fvlm {
 
+// Throws an Error that says why the last call of the system failed (errno).
+[[noreturn]] void throw_not_writable(const std::filesystem::path& path);
+
 // Forces a file's or folder's content to disk. Throws Error if that fails.
 void sync_to_disk(const std::filesystem::path& path);
 

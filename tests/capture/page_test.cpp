@@ -80,7 +80,7 @@ TEST_F(ClientTest, AViewerThatDoesNotReadHoldsUpNobody) {
   RawWebSocket page(camera->port());
   page.send(RawWebSocket::kText, R"({"type":"configure","binary":true})");
   for (int i = 0; i < 50; ++i) ASSERT_FALSE(next_binary(page).empty());
-  const double before = camera->metric("process_resident_memory_bytes");
+  [[maybe_unused]] const double before = camera->metric("process_resident_memory_bytes");
   for (int i = 0; i < 150; ++i) ASSERT_FALSE(next_binary(page).empty());
 #ifndef FVLM_SANITIZED  // which keep what was freed
   EXPECT_LT(camera->metric("process_resident_memory_bytes") - before, 4e6);

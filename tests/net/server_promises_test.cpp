@@ -24,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-const bool kLong = std::getenv("FVLM_LONG_TESTS") != nullptr;
+const bool kLongRun = std::getenv("FVLM_LONG_TESTS") != nullptr;
 
 double in_ms(Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
@@ -59,7 +59,7 @@ class ServerPromises : public ServerTest {
 
 TEST_F(ServerPromises, EveryFrameOf64CamerasIsAnsweredOrSkipped) {
   constexpr int kCameras = 64;
-  const int frames = kLong ? 300 : 4;
+  const int frames = kLongRun ? 300 : 4;
   start({.live = {.max_new_tokens = 16}});
   std::atomic<int> described = 0;
   run_each(kCameras, [&](int camera) {
@@ -89,7 +89,7 @@ TEST_F(ServerPromises, StalledReadersDoNotSlowOthersDown) {
   // Latencies of healthy clients while as many others send frames, too, and read the answers or
   // not.
   const auto measure = [&](bool others_read) {
-    const auto end = Clock::now() + (kLong ? seconds(20) : seconds(1));
+    const auto end = Clock::now() + (kLongRun ? seconds(20) : seconds(1));
     std::vector<std::vector<double>> latencies(kClients);
     std::thread others([&] {
       run_each(kClients, [&](int) {
@@ -135,7 +135,7 @@ TEST_F(ServerPromises, SlowClientsKeepNobodyAwayAndAreClosed) {
   allow_many_descriptors();
   net::ServerOptions options;
   milliseconds promise = seconds(30);
-  if (!kLong) {
+  if (!kLongRun) {
     constexpr int kFaster = 15;
     promise /= kFaster;
     net::TransportOptions& transport = options.transport;
@@ -181,7 +181,7 @@ TEST_F(ServerPromises, ResetsEndTheirWorkAndLeaveNoDescriptors) {
   start_slow({.live = {.max_new_tokens = 1900}, .chat = {.max_new_tokens = 1900}});
   http_get(port(), "/livez");
   const std::ptrdiff_t before = open_descriptors();
-  for (int i = 0; i < (kLong ? 3000 : 150); ++i) {
+  for (int i = 0; i < (kLongRun ? 3000 : 150); ++i) {
     RawWebSocket camera(port());
     camera.socket().send(client_frame(RawWebSocket::kBinary, jpeg()).substr(0, 700));
     camera.socket().reset();
@@ -189,7 +189,7 @@ TEST_F(ServerPromises, ResetsEndTheirWorkAndLeaveNoDescriptors) {
   const std::string body = R"({"model": "checkpoint", "max_tokens": 1900, "stream": true,
                                "messages": [{"role": "user", "content": "hello"}]})";
   std::vector<double> times;
-  for (int i = 0; i < (kLong ? 300 : 30); ++i) {
+  for (int i = 0; i < (kLongRun ? 300 : 30); ++i) {
     RawWebSocket camera(port());
     configure(camera, {{"stream", true}});
     camera.send(RawWebSocket::kBinary, jpeg());

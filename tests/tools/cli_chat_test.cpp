@@ -10,8 +10,6 @@
 namespace fvlm {
 namespace {
 
-const std::string kImage = (kGoldenTiny / "images" / "small.png").string();
-
 class ChatTest : public ::testing::Test {
  protected:
   Arguments chat(const std::string& max_new_tokens) const {

@@ -19,9 +19,8 @@ class CliConvert : public ::testing::Test {
         with({"convert", "--input", kSource, "--output", output(), "--vision-dtype", "f32"}, more));
   }
   static Exit describe(const std::string& model, const Arguments& more = {}) {
-    return run_program(with({"describe", "--model-path", model, "--image-file",
-                             (kGoldenTiny / "images" / "small.png").string(), "--temperature", "0",
-                             "--max_new_tokens", "12"},
+    return run_program(with({"describe", "--model-path", model, "--image-file", kImage,
+                             "--temperature", "0", "--max_new_tokens", "12"},
                             more));
   }
 

@@ -17,7 +17,6 @@ namespace {
 using nlohmann::json;
 
 const std::string kCheckpoint = (kGoldenTiny / "checkpoint").string();
-const std::string kImage = (kGoldenTiny / "images" / "small.png").string();
 
 class Dtype : public ::testing::TestWithParam<std::string> {
  protected:

@@ -36,10 +36,9 @@ std::string line(const std::string& kind, const std::string& answer) {
 }
 
 TEST_F(Evaluate, CountsWholeAnswersByKind) {
-  const Exit described =
-      run_program({"describe", "--model-path", (kGoldenTiny / "checkpoint").string(),
-                   "--image-file", (kGoldenTiny / "images" / "small.png").string(), "--prompt", "?",
-                   "--temperature", "0", "--max_new_tokens", "4", "--threads", "1", "--json"});
+  const Exit described = run_program(
+      {"describe", "--model-path", (kGoldenTiny / "checkpoint").string(), "--image-file", kImage,
+       "--prompt", "?", "--temperature", "0", "--max_new_tokens", "4", "--threads", "1", "--json"});
   const std::string answer = json::parse(described.output)["text"];
   const Exit exit =
       evaluate(line("a", answer) + line("a", answer + "x") + line("b", answer), {"--json"});

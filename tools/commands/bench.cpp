@@ -35,7 +35,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::int64_t kTextTokens = 24;   // of a short prompt, around the image
 constexpr std::int64_t kDecodeSteps = 32;  // of each run
 
-struct Options {
+struct BenchOptions {
   EngineOptions engine;
   int runs = 5;
   bool json = false;
@@ -110,7 +110,7 @@ struct Measured {
   ModelWork work;
 };
 
-Measured measure(const Options& options, const Checkpoint& checkpoint) {
+Measured measure(const BenchOptions& options, const Checkpoint& checkpoint) {
   const FastVlmConfig& config = checkpoint.config();
   const std::int64_t rows = config.vision.tokens() + kTextTokens;
   const std::int64_t pages = (rows + kDecodeSteps) / kPageTokens + 1;
@@ -174,7 +174,7 @@ Measured measure(const Options& options, const Checkpoint& checkpoint) {
   return m;
 }
 
-int bench(const Options& options) {
+int bench(const BenchOptions& options) {
   const int threads = thread_count(options.engine.threads);
   const Checkpoint checkpoint =
       Checkpoint::open(options.engine.model_path, options.engine.model_base, print_warning);
@@ -238,7 +238,7 @@ int bench(const Options& options) {
 Command add_bench(CLI::App& program) {
   CLI::App* parser =
       program.add_subcommand("bench", "Measure the stages against this machine's limits");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<BenchOptions>();
   add_model_flags(*parser, options->engine);
   parser->add_option("--runs", options->runs, "Runs of each stage, after one to warm up [5]")
       ->check(CLI::Range(1, 1000))

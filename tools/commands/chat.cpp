@@ -33,7 +33,7 @@ constexpr std::string_view kHelp = R"(/image FILE  show a picture together with 
 /quit        leave, as Ctrl-D does; Ctrl-C ends an answer early
 )";
 
-struct Options {
+struct ChatOptions {
   EngineOptions engine;
   Sampling sampling;
   std::vector<std::string> image_files;
@@ -42,7 +42,7 @@ struct Options {
 
 class Chat {
  public:
-  Chat(Engine& engine, const Options& options, std::vector<Picture> images)
+  Chat(Engine& engine, const ChatOptions& options, std::vector<Picture> images)
       : engine_(engine),
         sampling_(options.sampling),
         picture_options_(options.pictures),
@@ -159,7 +159,7 @@ void Chat::explain_length() const {
   }
 }
 
-int chat(const Options& options) {
+int chat(const ChatOptions& options) {
   check_sampling(options.sampling);
   const auto pictures = open_pictures(options.image_files, options.pictures);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
@@ -171,7 +171,7 @@ int chat(const Options& options) {
 Command add_chat(CLI::App& program) {
   CLI::App* parser = program.add_subcommand("chat", "Talk about pictures in the terminal");
   parser->footer("Commands during the conversation:\n" + std::string(kHelp));
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ChatOptions>();
   add_image_flag(*parser, options->image_files)->option_text("FILE");
   add_model_flags(*parser, options->engine);
   add_sampling_flags(*parser, options->sampling);

@@ -24,7 +24,7 @@ const std::map<std::string, WeightFormat::Type> kTypes = {{"f32", WeightFormat::
                                                           {"int8", WeightFormat::Type::kInt8},
                                                           {"int4", WeightFormat::Type::kInt4}};
 
-struct Options {
+struct ConvertArguments {
   ConvertOptions convert;
   WeightFormat::Type type = WeightFormat::Type::kBF16;
   std::optional<WeightFormat::Type> vision_type;
@@ -45,7 +45,7 @@ double tolerance(const ConvertOptions& options) {
   return bits == 32 ? 1e-5 : bits == 16 ? 4e-2 : bits == 8 ? 8e-2 : 0.6;
 }
 
-int convert(Options& options) {
+int convert(ConvertArguments& options) {
   options.convert.format = options.format(options.type);
   if (options.vision_type) options.convert.vision_format = options.format(*options.vision_type);
   {
@@ -75,7 +75,7 @@ int convert(Options& options) {
 Command add_convert(CLI::App& program) {
   CLI::App* parser =
       program.add_subcommand("convert", "Rewrite a checkpoint so that it loads at once");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ConvertArguments>();
   parser->add_option("--input", options->convert.input, "A checkpoint folder of any layout")
       ->required()
       ->option_text("DIR (required)");

@@ -17,7 +17,7 @@
 namespace fvlm {
 namespace {
 
-struct Options {
+struct DescribeOptions {
   EngineOptions engine;
   Sampling sampling;
   std::vector<std::string> image_files;
@@ -29,7 +29,7 @@ struct Options {
 
 // What can be wrong is looked at from the quickest to the slowest: flags, pictures' headers,
 // checkpoint, pictures.
-int describe(const Options& options) {
+int describe(const DescribeOptions& options) {
   check_sampling(options.sampling);
   const auto pictures = open_pictures(options.image_files, options.pictures);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
@@ -53,7 +53,7 @@ int describe(const Options& options) {
 
 Command add_describe(CLI::App& program) {
   CLI::App* parser = program.add_subcommand("describe", "Describe a picture, or ask about it");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<DescribeOptions>();
   add_image_flag(*parser, options->image_files)->required()->option_text("FILE (required)");
   parser->add_option("--prompt", options->prompt, "What to ask [Describe the image.]")
       ->option_text("TEXT");

@@ -26,7 +26,7 @@
 namespace fvlm {
 namespace {
 
-struct Options {
+struct EvaluateOptions {
   EngineOptions engine;
   std::filesystem::path cases;
   std::filesystem::path images;
@@ -127,7 +127,7 @@ class AnswersFile {
 };
 
 std::map<std::string, Score> ask_all(Engine& engine, const std::vector<Case>& cases,
-                                     const Options& options, AnswersFile& answers) {
+                                     const EvaluateOptions& options, AnswersFile& answers) {
   ProgressLine progress("fastvlm: asking");
   std::map<std::string, Score> scores;
   std::string image_name;
@@ -182,7 +182,7 @@ void print_json(const EngineInfo& info, const std::map<std::string, Score>& scor
   write_output(report.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
-int evaluate(const Options& options) {
+int evaluate(const EvaluateOptions& options) {
   const std::vector<Case> cases = read_cases(options.cases);
   AnswersFile answers(options.answers, options.force);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
@@ -205,7 +205,7 @@ int evaluate(const Options& options) {
 Command add_evaluate(CLI::App& program) {
   CLI::App* parser =
       program.add_subcommand("evaluate", "Score a model on questions with known answers");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<EvaluateOptions>();
   parser
       ->add_option("--cases", options->cases, R"(JSON lines {"image", "prompt", "answer", "kind"})")
       ->required()

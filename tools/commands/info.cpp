@@ -19,7 +19,7 @@
 namespace fvlm {
 namespace {
 
-struct Options {
+struct InfoOptions {
   std::filesystem::path folder;
   std::filesystem::path base;
   int depth = -1;
@@ -201,7 +201,7 @@ std::string description(const PictureFit& picture) {
                      filter);
 }
 
-int info(const Options& options) {
+int info(const InfoOptions& options) {
   const Checkpoint checkpoint = Checkpoint::open(options.folder, options.base, print_warning);
   const FastVlmConfig& config = checkpoint.config();
   FastVlm<Plan> model(config);
@@ -232,7 +232,7 @@ int info(const Options& options) {
 Command add_info(CLI::App& program) {
   CLI::App* parser =
       program.add_subcommand("info", "Show a checkpoint's modules, memory and arithmetic");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<InfoOptions>();
   parser->add_option("--model-path", options->folder, "A checkpoint folder")
       ->required()
       ->option_text("DIR (required)");

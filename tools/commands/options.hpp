@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -11,6 +12,8 @@
 #include "runtime/engine/engine.hpp"
 
 namespace fvlm {
+
+inline constexpr std::size_t kMegabyte = std::size_t{1} << 20;  // of flags that count in these
 
 // --model-base: the whole weights, if the checkpoint is an adapter or a projector alone.
 void add_base_flag(CLI::App& parser, std::filesystem::path& base);

@@ -9,12 +9,11 @@
 #include <utility>
 
 #include "runtime/image/image.hpp"
+#include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
 namespace {
-
-constexpr std::size_t kMegabyte = std::size_t{1} << 20;
 
 // "#rrggbb", or one of two names.
 bool read_color(const std::string& text, std::array<std::uint8_t, 3>& color) {

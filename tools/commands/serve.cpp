@@ -48,9 +48,7 @@ net::Log server_log(std::shared_ptr<spdlog::logger> logger) {
   };
 }
 
-constexpr std::size_t kMegabyte = std::size_t{1} << 20;
-
-struct Options {
+struct ServeOptions {
   EngineOptions engine;
   net::ServerOptions server;
   std::string config_file;
@@ -70,7 +68,7 @@ std::string first_line(const std::string& path) {
 }
 
 // What follows from the flags once all are known.
-void complete(Options& options, CLI::App& parser) {
+void complete(ServeOptions& options, CLI::App& parser) {
   if (!options.config_file.empty()) apply_config_file(parser, options.config_file);
   if (options.engine.model_path.empty()) {
     throw Error("--model-path is required; run fastvlm serve --help");
@@ -97,7 +95,7 @@ void wait_for_signal(const InterruptGuard& interrupt, net::Server& server) {
   }
 }
 
-int serve(Options& options, CLI::App& parser) {
+int serve(ServeOptions& options, CLI::App& parser) {
   complete(options, parser);
   const auto log = open_log(options.log_folder, "server");
   net::ServerOptions& settings = options.server;
@@ -167,7 +165,7 @@ void add_count(CLI::App& parser, const std::string& flag, Count& value,
       ->option_text("N");
 }
 
-void add_access_flags(CLI::App& parser, Options& options) {
+void add_access_flags(CLI::App& parser, ServeOptions& options) {
   net::ServerOptions& server = options.server;
   parser.add_option("--host", server.transport.host, "Address to listen on [127.0.0.1]")
       ->option_text("ADDRESS");
@@ -203,7 +201,7 @@ void add_access_flags(CLI::App& parser, Options& options) {
   parser.add_flag("--open-to-all", server.open_to_all, "Listen beyond this machine without a key");
 }
 
-void add_answer_flags(CLI::App& parser, Options& options) {
+void add_answer_flags(CLI::App& parser, ServeOptions& options) {
   net::ServerOptions& server = options.server;
   parser
       .add_option("--prompt", server.live.prompt, "What to ask about frames unless the client says")
@@ -228,7 +226,7 @@ void add_answer_flags(CLI::App& parser, Options& options) {
       ->option_text("X");
 }
 
-void add_limit_flags(CLI::App& parser, Options& options) {
+void add_limit_flags(CLI::App& parser, ServeOptions& options) {
   net::ServerOptions& server = options.server;
   net::TransportOptions& transport = server.transport;
   add_count(parser, "--max-connections", transport.max_connections, "Connections at a time");
@@ -281,7 +279,7 @@ void add_limit_flags(CLI::App& parser, Options& options) {
 Command add_serve(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
       "serve", "Serve cameras, pages and OpenAI's clients over WebSocket and HTTP");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ServeOptions>();
   parser
       ->add_option(
           "--config", options->config_file,

@@ -18,7 +18,7 @@
 namespace fvlm {
 namespace {
 
-struct Options {
+struct TokenizeOptions {
   std::string tokenizer;  // folder
   bool jsonl = false;
   bool plain = false;
@@ -41,7 +41,7 @@ std::string parse_line(const std::string& json, std::size_t line) {
   return object["text"].get<std::string>();
 }
 
-int tokenize(const Options& options) {
+int tokenize(const TokenizeOptions& options) {
   const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
   std::ios::sync_with_stdio(false);
   if (options.jsonl) {
@@ -63,7 +63,7 @@ int tokenize(const Options& options) {
 Command add_tokenize(CLI::App& program) {
   CLI::App* parser =
       program.add_subcommand("tokenize", "Turn text from standard input into token ids");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<TokenizeOptions>();
   parser->add_option("--tokenizer", options->tokenizer, "Folder with the tokenizer's files")
       ->required()
       ->option_text("DIR (required)");

@@ -17,7 +17,7 @@
 namespace fvlm {
 namespace {
 
-struct Options {
+struct TraceArguments {
   EngineOptions engine;
   std::string image_file;
   ImageOptions pictures;
@@ -27,7 +27,7 @@ struct Options {
   bool force = false;
 };
 
-int trace(const Options& options) {
+int trace(const TraceArguments& options) {
   require_new_file(options.output, options.force);
   const auto tensors = trace_run({.model_path = options.engine.model_path,
                                   .model_base = options.engine.model_base,
@@ -49,7 +49,7 @@ int trace(const Options& options) {
 
 Command add_trace(CLI::App& program) {
   CLI::App* parser = program.add_subcommand("trace", "Write what a model computes to a file");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<TraceArguments>();
   add_model_flags(*parser, options->engine);
   add_picture_flags(*parser, options->pictures);
   parser->add_option("--image-file", options->image_file, "The picture")
