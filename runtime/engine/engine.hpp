@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
 #include "fvlm/core/histogram.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/image/picture.hpp"
 #include "runtime/image/reader.hpp"
 

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/engine/engine.hpp"
 #include "runtime/engine/generation.hpp"
 #include "runtime/engine/live_views.hpp"
@@ -52,7 +54,7 @@ class EngineCore final : public Engine {
 
   RequestId submit(Request request) override {
     if (const std::string problem = request.sampling.problem(); !problem.empty())
-      throw Error("{}", problem);
+      throw Error(problem);
     for (const Turn& turn : request.conversation) {
       for (const Picture& picture : turn.images) check(picture);
     }
@@ -93,8 +95,8 @@ class EngineCore final : public Engine {
 
   void check(const Picture& picture) const {
     if (!picture.pixels || picture.side != side()) {
-      throw Error("a picture has {} pixels a side, this model sees {}: prepare() makes them",
-                  picture.side, side());
+      throw make_error("a picture has {} pixels a side, this model sees {}: prepare() makes them",
+                       picture.side, side());
     }
   }
 
@@ -103,13 +105,13 @@ class EngineCore final : public Engine {
     g.spans = prompt_spans(g.ids, info_.image_tokens);
     const std::int64_t positions = g.spans.back().end();
     if (positions >= info_.context_tokens) {
-      throw Error(
+      throw make_error(
           "the prompt is {} tokens long ({} images of {} each), the context holds {}; shorten it",
           positions, std::count(g.ids.begin(), g.ids.end(), kImageToken), info_.image_tokens,
           info_.context_tokens);
     }
     if (positions > runner_->config().max_prompt) {
-      throw Error(
+      throw make_error(
           "the prompt is {} tokens long, tokenizer_model_max_length of {} is {}; shorten it",
           positions, info_.model, runner_->config().max_prompt);
     }
@@ -121,7 +123,7 @@ class EngineCore final : public Engine {
     const std::int64_t beams = g.request.sampling.num_beams;
     g.reserved_pages = pages(positions) + beams * (pages(g.max_new_tokens) + (beams > 1 ? 1 : 0));
     if (g.reserved_pages > cache_.pages()) {
-      throw Error(
+      throw make_error(
           "{} beams of up to {} tokens need {} pages of the KV cache, which has {}; ask for fewer",
           g.request.sampling.num_beams, g.max_new_tokens, g.reserved_pages, cache_.pages());
     }

@@ -9,7 +9,7 @@
 #include <span>
 #include <string_view>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/image/reader.hpp"
 
 namespace fvlm::image_formats {

@@ -2,7 +2,7 @@
 #include <span>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/image/reader.hpp"
 
 using namespace fvlm;

@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
 #include "runtime/engine/engine.hpp"
 #include "tools/commands/answer.hpp"
 #include "tools/commands/command.hpp"

@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/engine/answer_text.hpp"
 #include "runtime/engine/engine.hpp"
 #include "runtime/engine/prompt.hpp"

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <random>
 
-#include "fvlm/core/error.hpp"
 #include "runtime/image/fit.hpp"
 #include "tests/runtime/image/samples.hpp"
 #include "tests/support/temporary_folder.hpp"

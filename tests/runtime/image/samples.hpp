@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/image/reader.hpp"
 #include "tests/support/temporary_folder.hpp"
 
