@@ -17,9 +17,9 @@
 #include <vector>
 
 #include "bench/live_scene.hpp"
+#include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
-#include "runtime/engine/engine.hpp"
 
 namespace fvlm {
 namespace {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "fvlm/image.hpp"
 #include "fvlm/models/fastvlm.hpp"
 #include "kernels/plan/plan.hpp"
 #include "kernels/support/make_error.hpp"
@@ -19,7 +20,6 @@
 #include "runtime/config/config_file.hpp"
 #include "runtime/engine/prompt.hpp"
 #include "runtime/engine/trace_run.hpp"
-#include "runtime/image/image.hpp"
 #include "runtime/support/new_files.hpp"
 
 namespace fvlm {

@@ -1,5 +1,5 @@
 // Puts an engine together: checkpoint, tokenizer, backend.
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 
 #include <future>
 #include <utility>

@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
-#include "runtime/engine/engine.hpp"
 #include "runtime/engine/generation.hpp"
 #include "runtime/engine/live_views.hpp"
 #include "runtime/engine/model_passes.hpp"
@@ -24,6 +24,7 @@
 #include "runtime/engine/runner.hpp"
 #include "runtime/engine/scheduler.hpp"
 #include "runtime/engine/stop_of_all.hpp"
+#include "runtime/image/picture.hpp"
 #include "runtime/tokenizer/tokenizer.hpp"
 
 namespace fvlm {

@@ -12,13 +12,12 @@
 #include <vector>
 
 #include "fvlm/core/view.hpp"
+#include "fvlm/engine.hpp"
+#include "fvlm/image.hpp"
 #include "runtime/engine/answer_text.hpp"
 #include "runtime/engine/draft.hpp"
-#include "runtime/engine/engine.hpp"
 #include "runtime/engine/page_pool.hpp"
 #include "runtime/engine/sampler.hpp"
-#include "runtime/image/picture.hpp"
-#include "runtime/image/thumbnail.hpp"
 #include "runtime/support/keyed_hash.hpp"
 
 namespace fvlm {

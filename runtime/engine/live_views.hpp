@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "fvlm/image.hpp"
 #include "runtime/engine/generation.hpp"
-#include "runtime/image/thumbnail.hpp"
 
 namespace fvlm {
 

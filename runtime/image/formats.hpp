@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "fvlm/error.hpp"
-#include "runtime/image/reader.hpp"
+#include "fvlm/image.hpp"
 
 namespace fvlm::image_formats {
 

@@ -1,4 +1,4 @@
-#include "runtime/image/image.hpp"
+#include "fvlm/image.hpp"
 
 #include <array>
 #include <cerrno>

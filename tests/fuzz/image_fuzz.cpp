@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "fvlm/error.hpp"
-#include "runtime/image/reader.hpp"
+#include "fvlm/image.hpp"
 
 using namespace fvlm;
 

@@ -8,10 +8,10 @@
 #include <tuple>
 #include <vector>
 
+#include "fvlm/image.hpp"
 #include "kernels/support/make_error.hpp"
 #include "runtime/checkpoint/safetensors.hpp"
 #include "runtime/engine/trace_run.hpp"
-#include "runtime/image/image.hpp"
 #include "tests/support/devices.hpp"
 
 namespace fvlm {

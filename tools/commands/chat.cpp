@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
-#include "runtime/engine/engine.hpp"
 #include "tools/commands/answer.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 #include "tools/commands/answer.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"

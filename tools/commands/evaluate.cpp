@@ -14,10 +14,10 @@
 #include <utility>
 #include <vector>
 
+#include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
 #include "runtime/config/json_file.hpp"
-#include "runtime/engine/engine.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 
 namespace fvlm {
 

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "runtime/image/image.hpp"
+#include "fvlm/image.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {

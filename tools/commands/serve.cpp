@@ -13,12 +13,12 @@
 #include <thread>
 #include <utility>
 
+#include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 #include "net/service/server.hpp"
-#include "runtime/engine/engine.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/config_file.hpp"
 #include "tools/commands/options.hpp"

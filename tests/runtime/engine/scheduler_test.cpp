@@ -11,10 +11,10 @@
 #include <thread>
 #include <vector>
 
+#include "fvlm/image.hpp"
 #include "runtime/engine/passes.hpp"
 #include "runtime/engine/prompt.hpp"
 #include "runtime/image/fit.hpp"
-#include "runtime/image/image.hpp"
 #include "runtime/image/thumbnail.hpp"
 
 namespace fvlm {

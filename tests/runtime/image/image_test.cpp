@@ -1,6 +1,6 @@
 // Reading pictures: pixels equal to Pillow's, limits, and every kind of bad file. What is
 // particular to GIF, HEIC and AVIF has tests of its own.
-#include "runtime/image/image.hpp"
+#include "fvlm/image.hpp"
 
 #include <gtest/gtest.h>
 #include <zlib.h>

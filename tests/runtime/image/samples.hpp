@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "fvlm/error.hpp"
-#include "runtime/image/reader.hpp"
+#include "fvlm/image.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace fvlm {
