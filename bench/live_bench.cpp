@@ -17,8 +17,9 @@
 #include <vector>
 
 #include "bench/live_scene.hpp"
-#include "fvlm/core/error.hpp"
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -35,7 +36,8 @@ std::vector<Image> load_pictures(const std::filesystem::path& folder) {
     if (kind == ".jpg" || kind == ".png" || kind == ".webp") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
-  if (files.size() < kCameras) throw Error("{}: {} pictures are needed", folder.string(), kCameras);
+  if (files.size() < kCameras)
+    throw make_error("{}: {} pictures are needed", folder.string(), kCameras);
   std::vector<Image> pictures;
   for (std::size_t i = 0; i < kCameras; ++i)
     pictures.push_back(read_whole(*open_image(read_image_file(files[i]), files[i].string())));
@@ -108,7 +110,7 @@ class Bench {
     return request;
   }
   static void add(Run& run, const Result& result) {
-    if (result.outcome == Outcome::kFailed) throw Error("{}", result.error);
+    if (result.outcome == Outcome::kFailed) throw Error(result.error);
     run.answers.push_back(result.tokens);
     run.sum.new_tokens += result.statistics.new_tokens;
     run.sum.drafted_tokens += result.statistics.drafted_tokens;

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <span>
 
-#include "runtime/image/image.hpp"
+#include "fvlm/image.hpp"
 
 namespace fvlm {
 

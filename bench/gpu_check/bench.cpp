@@ -16,6 +16,7 @@
 #include "bench/gpu_check/gpu_runner.hpp"
 #include "bench/gpu_check/random_loader.hpp"
 #include "kernels/cuda/host/limits.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/config/model_sizes.hpp"
 #include "runtime/engine/model_work.hpp"
 
@@ -170,14 +171,14 @@ int run(std::span<char*> arguments) {
   const std::string name = arguments[1];
   const auto size = std::find_if(sizes().begin(), sizes().end(),
                                  [&](const ModelSize& s) { return s.name == name; });
-  if (size == sizes().end()) throw Error("there is no size {}", name);
+  if (size == sizes().end()) throw make_error("there is no size {}", name);
   const GpuLimits limits = measure_gpu_limits();
   std::printf("{\"device\": \"%s\", \"bf16_flops\": %.4g, \"bandwidth\": %.4g}\n",
               device_properties<Target::kDevice>().name.c_str(), limits.bf16_flops,
               limits.bandwidth);
   for (const char* format : arguments.subspan(2)) {
     const auto found = formats.find(format);
-    if (found == formats.end()) throw Error("there is no format {}", format);
+    if (found == formats.end()) throw make_error("there is no format {}", format);
     measure(*size, found->second, limits);
   }
   return 0;

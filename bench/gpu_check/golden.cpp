@@ -11,6 +11,7 @@
 
 #include "bench/gpu_check/gpu_runner.hpp"
 #include "bench/gpu_check/plain_checkpoint.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/checkpoint/fold.hpp"
 #include "runtime/engine/trace_model.hpp"
 
@@ -63,7 +64,7 @@ bool check(GpuRunner<E>& runner, const PlainFile& expected, const std::string& p
     for (const TracedTensor& tensor : traced) {
       if (tensor.name == name) return tensor.values;
     }
-    throw Error("nothing was traced by the name {}", name);
+    throw make_error("nothing was traced by the name {}", name);
   };
   const auto features = expected.floats(picture + ".features");
   const auto logits = expected.floats(picture + ".logits");

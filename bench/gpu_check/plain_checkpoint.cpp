@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "fvlm/core/convert.hpp"
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -14,14 +14,14 @@ DType dtype_of(const std::string& name) {
   for (const DType type : {DType::kF32, DType::kBF16, DType::kF16}) {
     if (name == name_of(type)) return type;
   }
-  throw Error("a tensor of type {}, which is not expected here", name);
+  throw make_error("a tensor of type {}, which is not expected here", name);
 }
 
 }  // namespace
 
 PlainFile::PlainFile(const std::filesystem::path& file) : file_(file) {
   std::ifstream index(file.string() + ".index");
-  if (!index) throw Error("{}.index: cannot be read; plain_index.py makes it", file.string());
+  if (!index) throw make_error("{}.index: cannot be read; plain_index.py makes it", file.string());
   std::size_t data = 0;  // the header's length, in 8 bytes, and the header
   for (int i = 7; i >= 0; --i)
     data = data << 8 | static_cast<std::size_t>(file_.bytes()[static_cast<std::size_t>(i)]);
@@ -73,7 +73,7 @@ void PlainFile::read_config(const std::string& key, std::span<const double> valu
 
 const TensorView& PlainFile::tensor(const std::string& name) const {
   const auto found = tensors_.find(name);
-  if (found == tensors_.end()) throw Error("{}: no tensor {}", file_.path().string(), name);
+  if (found == tensors_.end()) throw make_error("{}: no tensor {}", file_.path().string(), name);
   return found->second;
 }
 

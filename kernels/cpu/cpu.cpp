@@ -1,6 +1,7 @@
 // The matrix products that encoder and decoder share, and the KV cache.
 #include "kernels/cpu/cpu.hpp"
 
+#include <fmt/format.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -9,8 +10,6 @@
 #include <mutex>
 #include <type_traits>
 #include <utility>
-
-#include "fvlm/core/error.hpp"
 
 namespace fvlm {
 namespace {

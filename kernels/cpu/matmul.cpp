@@ -6,7 +6,8 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -111,8 +112,8 @@ PackedMatrix::PackedMatrix(std::int64_t in, std::int64_t out, bool bf16, const v
   dnnl::reorder(from, to).execute(stream, from, to);
   stream.wait();
 } catch (const dnnl::error& e) {
-  throw Error("oneDNN cannot multiply by a matrix {}x{}{}: {}", in, out, bf16 ? " in bf16" : "",
-              e.what());
+  throw make_error("oneDNN cannot multiply by a matrix {}x{}{}: {}", in, out,
+                   bf16 ? " in bf16" : "", e.what());
 }
 
 class MatMulCache::Product {
@@ -166,13 +167,13 @@ const MatMulCache::Product& MatMulCache::product(const MatMulShape& shape,
       compiled = std::make_unique<const Product>(
           shape, packed != nullptr ? packed->layout_->order : stored_weights(shape));
     } catch (const dnnl::error& e) {
-      throw Error("oneDNN cannot multiply {}x{} by {}x{}{}: {}", shape.rows, shape.in, shape.in,
-                  shape.out, shape.bf16 ? " in bf16" : "", e.what());
+      throw make_error("oneDNN cannot multiply {}x{} by {}x{}{}: {}", shape.rows, shape.in,
+                       shape.in, shape.out, shape.bf16 ? " in bf16" : "", e.what());
     }
   }
   if (packed != nullptr && !compiled->reads(packed->layout_->order)) {
-    throw Error("the product {}x{} by {}x{} reads weights in another order than these have",
-                shape.rows, shape.in, shape.in, shape.out);
+    throw make_error("the product {}x{} by {}x{} reads weights in another order than these have",
+                     shape.rows, shape.in, shape.in, shape.out);
   }
   return *compiled;
 }

@@ -20,8 +20,8 @@
 #include <algorithm>
 #include <cassert>
 
-#include "fvlm/core/error.hpp"
 #include "kernels/cpu/simd_math-inl.hpp"
+#include "kernels/support/make_error.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace fvlm::simd {
@@ -164,7 +164,7 @@ HWY_EXPORT(depthwise_to_bfloat16);
 DepthwiseWeights pack_depthwise(const DepthwiseSpec& spec, const HostDepthwise& host) {
   if ((spec.kernel != 3 && spec.kernel != 7) || spec.stride < 1 || spec.stride > 2 ||
       spec.multiplier < 1 || spec.multiplier > 2) {
-    throw Error(
+    throw make_error(
         "depthwise convolution {}: kernel {}, stride {}, {} filters a channel; supported "
         "are kernels 3 and 7, strides 1 and 2, and 1 or 2 filters",
         spec.convolution, spec.kernel, spec.stride, spec.multiplier);

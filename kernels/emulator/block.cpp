@@ -5,8 +5,8 @@
 #include <map>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
 #include "kernels/emulator/fiber.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm::emulator {
 namespace {
@@ -67,7 +67,7 @@ void Block::run(const Grid& grid, Index3 block, Body body) {
 
   home_->switch_to(take_fiber());
   if (!error_ && shared_.damaged()) {
-    throw Error("{}: block {} has written behind its shared memory", grid.kernel, text(block));
+    throw make_error("{}: block {} has written behind its shared memory", grid.kernel, text(block));
   }
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
@@ -86,8 +86,8 @@ void Block::work() {
       guarded([&] {
         body_.call(body_.data);
         if (grid_->must_wait && !running_->waited) {
-          throw Error("{}: block {}, thread {} has ended without wait_for_previous_kernel()",
-                      grid_->kernel, text(block_), text(running_->index));
+          throw make_error("{}: block {}, thread {} has ended without wait_for_previous_kernel()",
+                           grid_->kernel, text(block_), text(running_->index));
         }
       });
       Warp& warp = warp_of(*running_);
@@ -189,9 +189,10 @@ bool Block::try_complete(Warp& warp, std::uint32_t mask) {
     const Thread& thread = threads_[first + lane];
     if (thread.complete != example.complete || thread.mask != example.mask ||
         !same_function(thread.site, example.site)) {
-      throw Error("{}: block {}: thread {} waits at {} with mask {:#x}, thread {} at {} with {:#x}",
-                  grid_->kernel, text(block_), text(thread.index), text(thread.site), thread.mask,
-                  text(example.index), text(example.site), example.mask);
+      throw make_error(
+          "{}: block {}: thread {} waits at {} with mask {:#x}, thread {} at {} with {:#x}",
+          grid_->kernel, text(block_), text(thread.index), text(thread.site), thread.mask,
+          text(example.index), text(example.site), example.mask);
     }
     lanes.arguments[lane] = thread.argument;
   }
@@ -264,8 +265,8 @@ Fiber& Block::take_fiber() {
 }
 
 void Block::fail(const Site& site, const std::string& problem) const {
-  throw Error("{}: block {}, thread {}: {}: {}", grid_->kernel, text(block_), text(running_->index),
-              text(site), problem);
+  throw make_error("{}: block {}, thread {}: {}: {}", grid_->kernel, text(block_),
+                   text(running_->index), text(site), problem);
 }
 
 void Block::fail_deadlock() const {
@@ -286,7 +287,8 @@ void Block::fail_deadlock() const {
     all += fmt::format("{}{} threads from {} at {}", all.empty() ? "" : "; ", group.threads,
                        text(group.first), site);
   }
-  throw Error("{}: block {}: deadlock: these wait forever: {}", grid_->kernel, text(block_), all);
+  throw make_error("{}: block {}: deadlock: these wait forever: {}", grid_->kernel, text(block_),
+                   all);
 }
 
 Block::Warp& Block::warp_of(const Thread& thread) {

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <exception>
 
-#include "fvlm/core/error.hpp"
 #include "kernels/emulator/block.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm::emulator {
 namespace {
@@ -15,22 +15,23 @@ namespace {
 void check_limits(const Grid& grid) {
   const std::uint64_t threads = std::uint64_t{grid.threads.x} * grid.threads.y * grid.threads.z;
   if (threads == 0 || threads > kMaxThreads || grid.threads.z > kMaxThreadsZ) {
-    throw Error("{}: a block of {} x {} x {} threads; {} are possible, {} in z", grid.kernel,
-                grid.threads.x, grid.threads.y, grid.threads.z, kMaxThreads, kMaxThreadsZ);
+    throw make_error("{}: a block of {} x {} x {} threads; {} are possible, {} in z", grid.kernel,
+                     grid.threads.x, grid.threads.y, grid.threads.z, kMaxThreads, kMaxThreadsZ);
   }
   if (grid.blocks.x > kMaxBlocksX || grid.blocks.y > kMaxBlocksYZ || grid.blocks.z > kMaxBlocksYZ) {
-    throw Error("{}: {} x {} x {} blocks; {}, {} and {} are possible", grid.kernel, grid.blocks.x,
-                grid.blocks.y, grid.blocks.z, kMaxBlocksX, kMaxBlocksYZ, kMaxBlocksYZ);
+    throw make_error("{}: {} x {} x {} blocks; {}, {} and {} are possible", grid.kernel,
+                     grid.blocks.x, grid.blocks.y, grid.blocks.z, kMaxBlocksX, kMaxBlocksYZ,
+                     kMaxBlocksYZ);
   }
   const Device& device = *current_device;
   if (grid.opted_in_bytes > device.shared_bytes) {
-    throw Error("{}: {} bytes of dynamic shared memory; a block has {} on {}", grid.kernel,
-                grid.opted_in_bytes, device.shared_bytes, device.name);
+    throw make_error("{}: {} bytes of dynamic shared memory; a block has {} on {}", grid.kernel,
+                     grid.opted_in_bytes, device.shared_bytes, device.name);
   }
   const std::size_t allowed = grid.opted_in_bytes > 0 ? grid.opted_in_bytes : kDefaultSharedBytes;
   if (grid.shared_bytes > allowed) {
-    throw Error("{}: {} bytes of dynamic shared memory; cudaFuncSetAttribute has allowed {}",
-                grid.kernel, grid.shared_bytes, allowed);
+    throw make_error("{}: {} bytes of dynamic shared memory; cudaFuncSetAttribute has allowed {}",
+                     grid.kernel, grid.shared_bytes, allowed);
   }
 }
 

@@ -5,10 +5,11 @@
 #include <cstring>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/emulator/device.hpp"
 #include "kernels/emulator/queue.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -22,7 +23,7 @@ template <>
 void* DeviceMemory<kEmulated>::allocate(std::size_t bytes) {
   void* p = nullptr;
   if (::posix_memalign(&p, kAlignment, bytes) != 0) {
-    throw Error("emulated device memory: {} bytes could not be allocated", bytes);
+    throw make_error("emulated device memory: {} bytes could not be allocated", bytes);
   }
   return std::memset(p, 0xFF, bytes);
 }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "fvlm/engine.hpp"
 #include "net/http/quota.hpp"
 #include "net/http/transport.hpp"
 #include "net/process/log.hpp"
@@ -19,7 +20,6 @@
 #include "net/service/picture_pool.hpp"
 #include "net/service/stop_filter.hpp"
 #include "net/service/workers.hpp"
-#include "runtime/engine/engine.hpp"
 
 namespace fvlm::net {
 

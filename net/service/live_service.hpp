@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "fvlm/engine.hpp"
 #include "net/http/quota.hpp"
 #include "net/http/transport.hpp"
 #include "net/process/log.hpp"
@@ -21,7 +22,6 @@
 #include "net/service/inbox.hpp"
 #include "net/service/metrics.hpp"
 #include "net/service/picture_pool.hpp"
-#include "runtime/engine/engine.hpp"
 
 namespace fvlm::net {
 

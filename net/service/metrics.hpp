@@ -6,7 +6,7 @@
 #include <string>
 
 #include "fvlm/core/histogram.hpp"
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 
 namespace fvlm::net {
 

@@ -9,8 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include "fvlm/engine.hpp"
 #include "net/http/transport.hpp"
-#include "runtime/engine/engine.hpp"
 
 namespace fvlm::net {
 

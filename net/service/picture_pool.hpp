@@ -12,9 +12,9 @@
 #include <variant>
 #include <vector>
 
+#include "fvlm/engine.hpp"
 #include "net/service/memory_budget.hpp"
 #include "net/service/workers.hpp"
-#include "runtime/engine/engine.hpp"
 
 namespace fvlm::net {
 

@@ -1,11 +1,13 @@
 #include "net/service/server.hpp"
 
+#include <fmt/format.h>
+
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
 #include "net/http/page.hpp"
@@ -45,12 +47,12 @@ Server::Server(Engine& engine, ServerOptions options)
       key_(options_.api_key, options_.free_wrong_keys),
       pictures_(engine, options_.pictures) {
   if (options_.api_key.empty() && !options_.open_to_all && !is_loopback(options_.transport.host)) {
-    throw Error(
+    throw Error(fmt::format(
         "listening on {} without an API key lets anybody who reaches this machine use it: give "
         "--api-key, or --open-to-all if that is wanted",
-        options_.transport.host);
+        options_.transport.host));
   }
-  if (const auto wrong = wrong_origin(options_.allowed_origins)) throw Error("{}", *wrong);
+  if (const auto wrong = wrong_origin(options_.allowed_origins)) throw Error(*wrong);
   if (options_.transport.certificate_file.empty() != options_.transport.key_file.empty()) {
     throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
   }
@@ -60,10 +62,10 @@ Server::Server(Engine& engine, ServerOptions options)
   try {
     transport_ = Transport::listen(options_.transport, *this);
   } catch (const std::system_error& error) {
-    throw Error("cannot listen on {}; is another server running? --port chooses another",
-                error.what());
+    throw Error(fmt::format(
+        "cannot listen on {}; is another server running? --port chooses another", error.what()));
   } catch (const std::runtime_error& error) {
-    throw Error("{}; --tls-cert and --tls-key want PEM files", error.what());
+    throw Error(fmt::format("{}; --tls-cert and --tls-key want PEM files", error.what()));
   }
   inbox_ = std::make_shared<Inbox>(*transport_);
   options_.chat.readers = options_.pictures.threads;

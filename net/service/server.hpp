@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "fvlm/engine.hpp"
 #include "net/http/key_guard.hpp"
 #include "net/http/transport.hpp"
 #include "net/process/log.hpp"
@@ -20,7 +21,6 @@
 #include "net/service/live_service.hpp"
 #include "net/service/metrics.hpp"
 #include "net/service/picture_pool.hpp"
-#include "runtime/engine/engine.hpp"
 
 namespace fvlm::net {
 

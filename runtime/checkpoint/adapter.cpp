@@ -3,7 +3,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "fvlm/core/error.hpp"
 #include "runtime/config/json_file.hpp"
 
 namespace fvlm {

@@ -10,7 +10,7 @@
 #include <unordered_set>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/checkpoint/tensor_names.hpp"
 #include "runtime/config/config_file.hpp"
 #include "runtime/config/json_file.hpp"
@@ -53,14 +53,14 @@ std::map<std::string, std::string> read_weight_map(const path& index) {
   const nlohmann::json json = read_json_object(index);
   const auto map = json.find("weight_map");
   if (map == json.end() || !map->is_object()) {
-    throw Error("{}: missing key \"weight_map\" with an object of tensor and file names",
-                index.string());
+    throw make_error("{}: missing key \"weight_map\" with an object of tensor and file names",
+                     index.string());
   }
   std::map<std::string, std::string> weight_map;
   for (const auto& [tensor, file] : map->items()) {
     if (!file.is_string() || !is_plain_file_name(file.get_ref<const std::string&>())) {
-      throw Error("{}: tensor {}: expected the name of a file in this folder, found {}",
-                  index.string(), in_quotes(tensor), in_quotes(file.dump(-1, ' ', true)));
+      throw make_error("{}: tensor {}: expected the name of a file in this folder, found {}",
+                       index.string(), in_quotes(tensor), in_quotes(file.dump(-1, ' ', true)));
     }
     weight_map.emplace(tensor, file.get<std::string>());
   }
@@ -90,15 +90,16 @@ std::vector<WeightFile> open_shards(const path& folder, std::string_view index_n
   std::map<std::string_view, std::set<std::string_view>> held;
   for (const std::string& name : names) {
     if (!file_exists(folder / name)) {
-      throw Error("{}: the file is missing, but {} lists it", (folder / name).string(), index_name);
+      throw make_error("{}: the file is missing, but {} lists it", (folder / name).string(),
+                       index_name);
     }
     shards.push_back(open_weight_file(folder / name));
     for (const TensorView& tensor : tensors_of(shards.back())) held[name].insert(tensor.name);
   }
   for (const auto& [tensor, file] : weight_map) {
     if (!held[file].contains(tensor)) {
-      throw Error("{}: tensor {} is missing, but {} says that it is in this file",
-                  (folder / file).string(), in_quotes(tensor), index_name);
+      throw make_error("{}: tensor {} is missing, but {} says that it is in this file",
+                       (folder / file).string(), in_quotes(tensor), index_name);
     }
   }
   return shards;
@@ -113,8 +114,8 @@ std::vector<WeightFile> open_weights(const path& folder) {
     }
     if (file_exists(folder / names.index)) return open_shards(folder, names.index);
   }
-  throw Error("{}: no weights: expected {}, {} or the {} of shards", folder.string(),
-              kWeightNames[0].single, kWeightNames[1].single, kWeightNames[0].index);
+  throw make_error("{}: no weights: expected {}, {} or the {} of shards", folder.string(),
+                   kWeightNames[0].single, kWeightNames[1].single, kWeightNames[0].index);
 }
 
 std::span<const std::int64_t> without_ones_at_end(std::span<const std::int64_t> shape) {
@@ -127,8 +128,8 @@ std::span<const std::int64_t> without_ones_at_end(std::span<const std::int64_t> 
 Checkpoint Checkpoint::open(const path& folder, const path& base, const ConfigWarning& warn) {
   const Adapter adapter = read_adapter(folder, warn);
   if (adapter.alpha != 0 && base.empty()) {
-    throw Error("{}: a LoRA adapter: the folder of its base is needed too (--model-base)",
-                folder.string());
+    throw make_error("{}: a LoRA adapter: the folder of its base is needed too (--model-base)",
+                     folder.string());
   }
   std::vector<WeightFile> changes;
   for (const std::string_view name : kChangeFiles) {
@@ -137,8 +138,8 @@ Checkpoint Checkpoint::open(const path& folder, const path& base, const ConfigWa
   const bool has_config = base.empty() || file_exists(folder / "config.json");
   FastVlmConfig config = read_config(has_config ? folder : base, warn);
   if (!changes.empty() && config.layout != TensorLayout::kLlava) {
-    throw Error("{}: changes to weights in the fast_vlm layout; only LLaVA's is supported",
-                folder.string());
+    throw make_error("{}: changes to weights in the fast_vlm layout; only LLaVA's is supported",
+                     folder.string());
   }
   Checkpoint checkpoint(folder, std::move(config), open_weights(base.empty() ? folder : base),
                         std::move(changes), adapter);
@@ -157,14 +158,14 @@ Checkpoint::Checkpoint(path folder, FastVlmConfig config, std::vector<WeightFile
     for (const TensorView& tensor : tensors_of(files_[i])) {
       const auto [existing, is_new] = by_stored_name_.emplace(tensor.name, &tensor);
       if (!is_new) {
-        throw Error("{}: tensor {} is also in {}", tensor.file, in_quotes(tensor.name),
-                    existing->second->file);
+        throw make_error("{}: tensor {} is also in {}", tensor.file, in_quotes(tensor.name),
+                         existing->second->file);
       }
     }
   }
   if (folded_ && files_.size() > whole) {
-    throw Error("{}: changes on top of a converted checkpoint; give the one it was made from",
-                folder_.string());
+    throw make_error("{}: changes on top of a converted checkpoint; give the one it was made from",
+                     folder_.string());
   }
   for (std::size_t i = whole; i < files_.size(); ++i) add_changes(files_[i], adapter);
 }
@@ -180,8 +181,8 @@ void Checkpoint::add_changes(const WeightFile& file, const Adapter& adapter) {
     }
     const bool is_a = part == AdapterName::Part::kA;
     if (adapter.alpha == 0 || tensor.shape.size() != 2 || !by_stored_name_.contains(name)) {
-      throw Error("{}: tensor {}: no matrix that it could change, or no adapter_config.json",
-                  tensor.file, in_quotes(tensor.name));
+      throw make_error("{}: tensor {}: no matrix that it could change, or no adapter_config.json",
+                       tensor.file, in_quotes(tensor.name));
     }
     Change& change = changes_[name];
     (is_a ? change.a : change.b) = &tensor;
@@ -209,8 +210,8 @@ std::shared_ptr<const LowRank> Checkpoint::low_rank(std::string_view llava_name,
   const auto& [a, b, scale] = found->second;
   if (a == nullptr || b == nullptr || a->shape[1] != shape[1] || b->shape[0] != shape[0] ||
       a->shape[0] != b->shape[1]) {
-    throw Error("{}: the adapter's matrices for {} do not fit its shape [{}]", folder_.string(),
-                in_quotes(llava_name), fmt::join(shape, ", "));
+    throw make_error("{}: the adapter's matrices for {} do not fit its shape [{}]",
+                     folder_.string(), in_quotes(llava_name), fmt::join(shape, ", "));
   }
   auto change = std::make_shared<LowRank>();
   change->rank = a->shape[0];
@@ -237,22 +238,23 @@ const TensorView& Checkpoint::require(const StoredTensor& wanted) const {
   const TensorView* tensor = find(wanted.name);
   if (tensor == nullptr) {
     const path& where = files_.size() == 1 ? mapped(files_.front()).path() : folder_;
-    throw Error("{}: tensor {} is missing, expected shape [{}]", where.string(),
-                in_quotes(stored_name(wanted.name)), fmt::join(shape, ", "));
+    throw make_error("{}: tensor {} is missing, expected shape [{}]", where.string(),
+                     in_quotes(stored_name(wanted.name)), fmt::join(shape, ", "));
   }
   if (!std::ranges::equal(without_ones_at_end(tensor->shape), without_ones_at_end(shape))) {
-    throw Error("{}: tensor {}: expected shape [{}], found [{}]", tensor->file,
-                in_quotes(tensor->name), fmt::join(shape, ", "), fmt::join(tensor->shape, ", "));
+    throw make_error("{}: tensor {}: expected shape [{}], found [{}]", tensor->file,
+                     in_quotes(tensor->name), fmt::join(shape, ", "),
+                     fmt::join(tensor->shape, ", "));
   }
   const bool as_expected = wanted.quantised               ? tensor->dtype == DType::kI8
                            : wanted.role == Role::kScales ? tensor->dtype == DType::kBF16
                                                           : is_floating_point(tensor->dtype);
   if (!as_expected) {
-    throw Error("{}: tensor {}: expected {}, found {}", tensor->file, in_quotes(tensor->name),
-                wanted.quantised               ? "I8"
-                : wanted.role == Role::kScales ? "BF16"
-                                               : "F32, F16 or BF16",
-                name_of(tensor->dtype));
+    throw make_error("{}: tensor {}: expected {}, found {}", tensor->file, in_quotes(tensor->name),
+                     wanted.quantised               ? "I8"
+                     : wanted.role == Role::kScales ? "BF16"
+                                                    : "F32, F16 or BF16",
+                     name_of(tensor->dtype));
   }
   return *tensor;
 }

@@ -10,7 +10,7 @@
 #include <optional>
 #include <unordered_map>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/config/json_file.hpp"
 
 namespace fvlm {
@@ -143,8 +143,8 @@ class Machine {
  private:
   template <class... Args>
   [[noreturn]] void refuse(fmt::format_string<Args...> format, Args&&... args) const {
-    throw Error("{}: pickle, byte {}: {}", source_, opcode_at_,
-                fmt::format(format, std::forward<Args>(args)...));
+    throw make_error("{}: pickle, byte {}: {}", source_, opcode_at_,
+                     fmt::format(format, std::forward<Args>(args)...));
   }
 
   // Bytes of the program ---------------------------------------------------------------------

@@ -13,9 +13,9 @@
 #include <numbers>
 #include <span>
 
-#include "fvlm/core/error.hpp"
 #include "fvlm/models/fastvlm.hpp"
 #include "kernels/plan/plan.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/checkpoint/safetensors_writer.hpp"
 #include "runtime/config/config_file.hpp"
 #include "runtime/config/model_sizes.hpp"
@@ -114,7 +114,7 @@ void write_text(const fs::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary);
   file << text;
   file.close();
-  if (!file) throw Error("{}: cannot be written", path.string());
+  if (!file) throw make_error("{}: cannot be written", path.string());
 }
 
 // A tokenizer whose tokens are the single bytes, written as byte-level BPE writes them: printable
@@ -139,12 +139,12 @@ void write_byte_tokenizer(const fs::path& folder) {
 void write_cut_tokenizer(const fs::path& from, const fs::path& to, std::int64_t limit) {
   const auto open = [&](const char* name) {
     std::ifstream file(from / name, std::ios::binary);
-    if (!file) throw Error("{}: cannot be read", (from / name).string());
+    if (!file) throw make_error("{}: cannot be read", (from / name).string());
     return file;
   };
   std::ifstream vocabulary_file = open("vocab.json");
   const auto all = nlohmann::json::parse(vocabulary_file, nullptr, false);
-  if (!all.is_object()) throw Error("{}: not a JSON object", (from / "vocab.json").string());
+  if (!all.is_object()) throw make_error("{}: not a JSON object", (from / "vocab.json").string());
   nlohmann::json kept;
   for (const auto& [token, id] : all.items()) {
     if (id.is_number_integer() && id < limit) kept[token] = id;
@@ -219,7 +219,8 @@ void write_random_checkpoint(const RandomCheckpointOptions& options) {
   const auto size = std::find_if(sizes().begin(), sizes().end(),
                                  [&](const auto& s) { return s.name == options.size; });
   if (size == sizes().end())
-    throw Error("unknown size \"{}\"; there are {}", options.size, fmt::join(model_sizes(), ", "));
+    throw make_error("unknown size \"{}\"; there are {}", options.size,
+                     fmt::join(model_sizes(), ", "));
   NewFolder output(options.output, options.force);
 
   FastVlm<Plan> model(config_of(*size));

@@ -12,7 +12,7 @@
 #include <span>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/config/json_file.hpp"
 #include "runtime/support/checksum.hpp"
 
@@ -40,19 +40,19 @@ Sections split(const MappedFile& file) {
   const auto bytes = file.bytes();
   const std::string path = file.path().string();
   if (bytes.size() < kLengthBytes) {
-    throw Error("{}: not a safetensors file: {} bytes, expected at least {}", path, bytes.size(),
-                kLengthBytes);
+    throw make_error("{}: not a safetensors file: {} bytes, expected at least {}", path,
+                     bytes.size(), kLengthBytes);
   }
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), kLengthBytes);
   const auto rest = bytes.subspan(kLengthBytes);
   if (length > kMaxSafetensorsHeader) {
-    throw Error("{}: not a safetensors file: header of {} bytes, expected at most {}", path, length,
-                kMaxSafetensorsHeader);
+    throw make_error("{}: not a safetensors file: header of {} bytes, expected at most {}", path,
+                     length, kMaxSafetensorsHeader);
   }
   if (length > rest.size()) {
-    throw Error("{}: the file is cut short: header of {} bytes, but only {} follow", path, length,
-                rest.size());
+    throw make_error("{}: the file is cut short: header of {} bytes, but only {} follow", path,
+                     length, rest.size());
   }
   const auto header = rest.first(static_cast<std::size_t>(length));
   return {{reinterpret_cast<const char*>(header.data()), header.size()},
@@ -62,14 +62,14 @@ Sections split(const MappedFile& file) {
 std::map<std::string, std::string> read_metadata(const json& object, const std::string& source) {
   if (object.is_null()) return {};  // as some writers have it
   if (!object.is_object()) {
-    throw Error("{}: \"{}\": expected an object, found {}", source, kSafetensorsMetadataKey,
-                object.type_name());
+    throw make_error("{}: \"{}\": expected an object, found {}", source, kSafetensorsMetadataKey,
+                     object.type_name());
   }
   std::map<std::string, std::string> metadata;
   for (const auto& [key, value] : object.items()) {
     if (!value.is_string()) {
-      throw Error("{}: \"{}\": {}: expected a string, found {}", source, kSafetensorsMetadataKey,
-                  in_quotes(key), value.type_name());
+      throw make_error("{}: \"{}\": {}: expected a string, found {}", source,
+                       kSafetensorsMetadataKey, in_quotes(key), value.type_name());
     }
     metadata.emplace(key, value.get<std::string>());
   }
@@ -84,25 +84,26 @@ class Entry {
     constexpr std::size_t kKeys = 3;
     if (!value.is_object() || value.size() != kKeys || !value.contains("dtype") ||
         !value.contains("shape") || !value.contains("data_offsets")) {
-      throw Error("{}: expected an object of \"dtype\", \"shape\" and \"data_offsets\"", what_);
+      throw make_error("{}: expected an object of \"dtype\", \"shape\" and \"data_offsets\"",
+                       what_);
     }
   }
 
   DType dtype() const {
     const json& name = value_["dtype"];
-    if (!name.is_string()) throw Error("{}: \"dtype\" is not a string", what_);
+    if (!name.is_string()) throw make_error("{}: \"dtype\" is not a string", what_);
     const auto& text = name.get_ref<const std::string&>();
     const auto* found =
         std::ranges::find_if(kDTypes, [&](DType type) { return name_of(type) == text; });
     if (found == std::ranges::end(kDTypes)) {
-      throw Error("{}: unknown dtype {}, expected F32, F16 or BF16", what_, in_quotes(text));
+      throw make_error("{}: unknown dtype {}, expected F32, F16 or BF16", what_, in_quotes(text));
     }
     return *found;
   }
 
   std::vector<std::int64_t> shape() const {
     const json& sizes = value_["shape"];
-    if (!sizes.is_array()) throw Error("{}: \"shape\" is not an array", what_);
+    if (!sizes.is_array()) throw make_error("{}: \"shape\" is not an array", what_);
     std::vector<std::int64_t> shape;
     for (const json& size : sizes) shape.push_back(static_cast<std::int64_t>(natural(size)));
     return shape;
@@ -113,16 +114,17 @@ class Entry {
                                                 std::span<const std::int64_t> shape) const {
     const json& offsets = value_["data_offsets"];
     if (!offsets.is_array() || offsets.size() != 2) {
-      throw Error("{}: \"data_offsets\" is not an array of two numbers", what_);
+      throw make_error("{}: \"data_offsets\" is not an array of two numbers", what_);
     }
     const std::uint64_t begin = natural(offsets[0]);
     const std::uint64_t end = natural(offsets[1]);
     if (end < begin)
-      throw Error("{}: its data ends at {}, before it begins at {}", what_, end, begin);
+      throw make_error("{}: its data ends at {}, before it begins at {}", what_, end, begin);
     const auto expected = checked_tensor_bytes(type, shape);
     if (!expected || *expected != end - begin) {
-      throw Error("{}: shape [{}] of {} needs {} bytes, found {}", what_, fmt::join(shape, ", "),
-                  name_of(type), expected ? std::to_string(*expected) : "too many", end - begin);
+      throw make_error("{}: shape [{}] of {} needs {} bytes, found {}", what_,
+                       fmt::join(shape, ", "), name_of(type),
+                       expected ? std::to_string(*expected) : "too many", end - begin);
     }
     return {begin, end};
   }
@@ -131,8 +133,8 @@ class Entry {
   std::uint64_t natural(const json& number) const {
     constexpr std::uint64_t kMax = std::numeric_limits<std::int64_t>::max();
     if (!number.is_number_unsigned() || number.get<std::uint64_t>() > kMax) {
-      throw Error("{}: expected sizes and offsets that are whole numbers, found {}", what_,
-                  in_quotes(number.dump(-1, ' ', true)));
+      throw make_error("{}: expected sizes and offsets that are whole numbers, found {}", what_,
+                       in_quotes(number.dump(-1, ' ', true)));
     }
     return number.get<std::uint64_t>();
   }
@@ -153,19 +155,19 @@ void check_tiling(const std::vector<Placed>& sorted, std::uint64_t data_bytes,
   std::uint64_t at = 0;
   for (const Placed& placed : sorted) {
     if (placed.begin != at) {
-      throw Error("{}: tensor {}: its data begins at {}, {} at {}", path,
-                  in_quotes(placed.tensor.name), placed.begin,
-                  placed.begin < at ? "inside another tensor that ends" : "after a gap that starts",
-                  at);
+      throw make_error(
+          "{}: tensor {}: its data begins at {}, {} at {}", path, in_quotes(placed.tensor.name),
+          placed.begin,
+          placed.begin < at ? "inside another tensor that ends" : "after a gap that starts", at);
     }
     if (placed.end > data_bytes) {
-      throw Error("{}: the file is cut short: tensor {} ends at {} of {} bytes of data", path,
-                  in_quotes(placed.tensor.name), placed.end, data_bytes);
+      throw make_error("{}: the file is cut short: tensor {} ends at {} of {} bytes of data", path,
+                       in_quotes(placed.tensor.name), placed.end, data_bytes);
     }
     at = placed.end;
   }
   if (at != data_bytes) {
-    throw Error("{}: {} bytes of data, but its tensors end at {}", path, data_bytes, at);
+    throw make_error("{}: {} bytes of data, but its tensors end at {}", path, data_bytes, at);
   }
 }
 
@@ -176,24 +178,25 @@ void check_our_header(std::string_view header, const std::map<std::string, std::
   const auto sum = metadata.find(kHeaderSumKey);
   if (version == metadata.end() && sum == metadata.end()) return;
   if (version == metadata.end() || sum == metadata.end()) {
-    throw Error("{}: damaged header: \"{}\" without \"{}\"", path,
-                version == metadata.end() ? kHeaderSumKey : kFormatKey,
-                version == metadata.end() ? kFormatKey : kHeaderSumKey);
+    throw make_error("{}: damaged header: \"{}\" without \"{}\"", path,
+                     version == metadata.end() ? kHeaderSumKey : kFormatKey,
+                     version == metadata.end() ? kFormatKey : kHeaderSumKey);
   }
   std::string text(header);
   const std::string field = fmt::format("\"{}\":\"", kHeaderSumKey);
   const std::size_t at = text.find(field);
   if (at == std::string::npos || sum->second.size() != kNoSum.size()) {
-    throw Error("{}: damaged header: its checksum is not where it should be", path);
+    throw make_error("{}: damaged header: its checksum is not where it should be", path);
   }
   text.replace(at + field.size(), kNoSum.size(), kNoSum);
   if (const std::string found = crc32_digits(std::as_bytes(std::span(text)));
       found != sum->second) {
-    throw Error("{}: damaged header: its checksum is {}, expected {}", path, found, sum->second);
+    throw make_error("{}: damaged header: its checksum is {}, expected {}", path, found,
+                     sum->second);
   }
   if (version->second != kFormatVersion) {
-    throw Error("{}: version {} of fastvlm's format, expected {}; a newer fastvlm reads it", path,
-                in_quotes(version->second), kFormatVersion);
+    throw make_error("{}: version {} of fastvlm's format, expected {}; a newer fastvlm reads it",
+                     path, in_quotes(version->second), kFormatVersion);
   }
 }
 
@@ -243,8 +246,8 @@ void SafetensorsFile::check_sum(const TensorView& tensor) const {
   const auto sum = metadata_.find(kTensorSumKey + tensor.name);
   const std::string found = crc32_digits(tensor.data);
   if (sum == metadata_.end() || sum->second != found) {
-    throw Error("{}: tensor {}: its bytes have the checksum {}, expected {}", tensor.file,
-                in_quotes(tensor.name), found, sum == metadata_.end() ? "one" : sum->second);
+    throw make_error("{}: tensor {}: its bytes have the checksum {}, expected {}", tensor.file,
+                     in_quotes(tensor.name), found, sum == metadata_.end() ? "one" : sum->second);
   }
 }
 
@@ -256,8 +259,8 @@ std::optional<WeightFormat> SafetensorsFile::quantised(const TensorView& tensor)
       if (quantised_text(format) == found->second) return format;
     }
   }
-  throw Error("{}: tensor {}: quantised as {}, which this version does not know", tensor.file,
-              in_quotes(tensor.name), in_quotes(found->second));
+  throw make_error("{}: tensor {}: quantised as {}, which this version does not know", tensor.file,
+                   in_quotes(tensor.name), in_quotes(found->second));
 }
 
 std::string quantised_text(const WeightFormat& format) {

@@ -12,7 +12,7 @@
 #include <system_error>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/checkpoint/safetensors.hpp"
 #include "runtime/config/json_file.hpp"
 #include "runtime/support/checksum.hpp"
@@ -45,11 +45,11 @@ SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, std::vector<Ten
   for (TensorHeader& tensor : tensors) {
     const auto bytes = checked_tensor_bytes(tensor.dtype, tensor.shape);
     if (!bytes || *bytes > std::numeric_limits<std::int64_t>::max() - at) {
-      throw Error("{}: tensor {}: shape [{}] is not possible", path_.string(),
-                  in_quotes(tensor.name), fmt::join(tensor.shape, ", "));
+      throw make_error("{}: tensor {}: shape [{}] is not possible", path_.string(),
+                       in_quotes(tensor.name), fmt::join(tensor.shape, ", "));
     }
     if (tensor.name == kSafetensorsMetadataKey || header_.contains(tensor.name)) {
-      throw Error("{}: tensor {}: the name is taken", path_.string(), in_quotes(tensor.name));
+      throw make_error("{}: tensor {}: the name is taken", path_.string(), in_quotes(tensor.name));
     }
     header_[tensor.name] = {{"dtype", name_of(tensor.dtype)},
                             {"shape", tensor.shape},
@@ -61,14 +61,14 @@ SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, std::vector<Ten
   try {
     text = header_.dump();
   } catch (const json::type_error&) {
-    throw Error("{}: a tensor's name or the metadata is not valid UTF-8", path_.string());
+    throw make_error("{}: a tensor's name or the metadata is not valid UTF-8", path_.string());
   }
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
   header_bytes_ = text.size();
   const std::uint64_t length = text.size();
   if (length > kMaxSafetensorsHeader) {
-    throw Error("{}: header of {} bytes, expected at most {}", path_.string(), length,
-                kMaxSafetensorsHeader);
+    throw make_error("{}: header of {} bytes, expected at most {}", path_.string(), length,
+                     kMaxSafetensorsHeader);
   }
 
   fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -93,12 +93,12 @@ SafetensorsWriter::~SafetensorsWriter() {
 void SafetensorsWriter::write(std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
   if (current_ == pending_.size()) {
-    throw Error("{}: {} bytes written after the last tensor", path_.string(), bytes.size());
+    throw make_error("{}: {} bytes written after the last tensor", path_.string(), bytes.size());
   }
   Pending& tensor = pending_[current_];
   if (bytes.size() > tensor.bytes_left) {
-    throw Error("{}: tensor {}: {} bytes written, but its shape has only {} left", path_.string(),
-                in_quotes(tensor.name), bytes.size(), tensor.bytes_left);
+    throw make_error("{}: tensor {}: {} bytes written, but its shape has only {} left",
+                     path_.string(), in_quotes(tensor.name), bytes.size(), tensor.bytes_left);
   }
   write_raw(bytes.data(), bytes.size());
   if (has_sums_) tensor.sum = crc32(bytes, tensor.sum);
@@ -109,8 +109,8 @@ void SafetensorsWriter::write(std::span<const std::byte> bytes) {
 void SafetensorsWriter::finish() {
   if (current_ < pending_.size()) {
     const Pending& tensor = pending_[current_];
-    throw Error("{}: tensor {}: {} bytes were not written", path_.string(), in_quotes(tensor.name),
-                tensor.bytes_left);
+    throw make_error("{}: tensor {}: {} bytes were not written", path_.string(),
+                     in_quotes(tensor.name), tensor.bytes_left);
   }
   if (has_sums_) write_sums();
   // Some file systems report a full disk only here; the destructor removes what was written.

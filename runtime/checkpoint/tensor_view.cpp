@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/config/json_file.hpp"
 
 namespace fvlm {
@@ -22,12 +22,12 @@ std::optional<std::uint64_t> checked_tensor_bytes(DType dtype,
 
 void copy_as_float(const TensorView& tensor, std::span<float> out) {
   if (!is_floating_point(tensor.dtype)) {
-    throw Error("{}: tensor {}: expected floating-point numbers, found {}", tensor.file,
-                in_quotes(tensor.name), name_of(tensor.dtype));
+    throw make_error("{}: tensor {}: expected floating-point numbers, found {}", tensor.file,
+                     in_quotes(tensor.name), name_of(tensor.dtype));
   }
   if (out.size() != static_cast<std::size_t>(tensor.elements())) {
-    throw Error("{}: tensor {}: {} elements do not fit a buffer of {}", tensor.file,
-                in_quotes(tensor.name), tensor.elements(), out.size());
+    throw make_error("{}: tensor {}: {} elements do not fit a buffer of {}", tensor.file,
+                     in_quotes(tensor.name), tensor.elements(), out.size());
   }
   convert_to_float(tensor.dtype, tensor.data.data(), out);
 }

@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/checkpoint/pickle.hpp"
 #include "runtime/config/json_file.hpp"
 
@@ -31,16 +31,16 @@ bool is_legacy(Bytes bytes) {
 std::vector<std::pair<std::string, pickle::Tensor>> named_tensors(const Pickle& pickle,
                                                                   const std::string& source) {
   const auto* dict = std::get_if<pickle::Dict>(&pickle.root());
-  if (dict == nullptr) throw Error("{}: not a dictionary of tensors", source);
+  if (dict == nullptr) throw make_error("{}: not a dictionary of tensors", source);
   std::vector<std::pair<std::string, pickle::Tensor>> tensors;
   std::set<std::string_view> seen;
   for (const auto& [key, value] : dict->items) {
     const auto* name = std::get_if<std::string_view>(&pickle[key]);
-    if (name == nullptr) throw Error("{}: a tensor whose name is not a text", source);
+    if (name == nullptr) throw make_error("{}: a tensor whose name is not a text", source);
     const auto* tensor = std::get_if<pickle::Tensor>(&pickle[value]);
-    if (tensor == nullptr) throw Error("{}: {} is not a tensor", source, in_quotes(*name));
+    if (tensor == nullptr) throw make_error("{}: {} is not a tensor", source, in_quotes(*name));
     if (!seen.insert(*name).second) {
-      throw Error("{}: tensor {} is there twice", source, in_quotes(*name));
+      throw make_error("{}: tensor {} is there twice", source, in_quotes(*name));
     }
     tensors.emplace_back(*name, *tensor);
   }
@@ -78,7 +78,7 @@ std::vector<std::byte> gather(const pickle::Tensor& tensor, Bytes storage) {
 
 std::size_t bytes_of(const pickle::Storage& storage, const std::string& source) {
   const auto bytes = checked_tensor_bytes(storage.dtype, std::array{storage.elements});
-  if (!bytes) throw Error("{}: a storage of {} elements", source, storage.elements);
+  if (!bytes) throw make_error("{}: a storage of {} elements", source, storage.elements);
   return static_cast<std::size_t>(*bytes);
 }
 
@@ -93,8 +93,8 @@ TorchFile::TorchFile(const std::filesystem::path& path)
   } else if (is_legacy(file_->bytes())) {
     open_legacy();
   } else {
-    throw Error("{}: not a file of torch.save: neither a zip archive nor the format before it",
-                path.string());
+    throw make_error("{}: not a file of torch.save: neither a zip archive nor the format before it",
+                     path.string());
   }
 }
 
@@ -108,8 +108,8 @@ void TorchFile::add(const std::string& name, const pickle::Tensor& tensor, Bytes
   } else if (count > 0) {
     copied_bytes_ += count * bytes;
     if (copied_bytes_ > file().bytes().size()) {
-      throw Error("{}: tensor {}: more views that are not contiguous than the file has bytes",
-                  source, in_quotes(name));
+      throw make_error("{}: tensor {}: more views that are not contiguous than the file has bytes",
+                       source, in_quotes(name));
     }
     copies_.push_back(gather(tensor, storage));
     data = copies_.back();
@@ -125,14 +125,14 @@ void TorchFile::open_archive() {
   const auto& entries = archive_->entries();
   const auto entry = std::ranges::find_if(entries, is_pickle);
   if (entry == entries.end() || std::count_if(entries.begin(), entries.end(), is_pickle) > 1) {
-    throw Error("{}: expected one data.pkl in the archive", source);
+    throw make_error("{}: expected one data.pkl in the archive", source);
   }
   archive_->check_sum(*entry);
   const std::string root = entry->name.substr(0, entry->name.size() - kPickle.size());
   if (const auto* order = archive_->find(root + "/byteorder")) {
     if (std::string_view(reinterpret_cast<const char*>(order->bytes.data()), order->bytes.size()) !=
         "little") {
-      throw Error("{}: its numbers are not little-endian", source);
+      throw make_error("{}: its numbers are not little-endian", source);
     }
   }
 
@@ -141,13 +141,13 @@ void TorchFile::open_archive() {
     const std::string key = root + "/data/" + std::string(tensor.storage.key);
     const ZipArchive::Entry* storage = archive_->find(key);
     if (storage == nullptr) {
-      throw Error("{}: tensor {}: {} is missing in the archive", source, in_quotes(name),
-                  in_quotes(key));
+      throw make_error("{}: tensor {}: {} is missing in the archive", source, in_quotes(name),
+                       in_quotes(key));
     }
     if (storage->bytes.size() != bytes_of(tensor.storage, source)) {
-      throw Error("{}: tensor {}: its storage has {} bytes, {} of {} expected", source,
-                  in_quotes(name), storage->bytes.size(), tensor.storage.elements,
-                  name_of(tensor.storage.dtype));
+      throw make_error("{}: tensor {}: its storage has {} bytes, {} of {} expected", source,
+                       in_quotes(name), storage->bytes.size(), tensor.storage.elements,
+                       name_of(tensor.storage.dtype));
     }
     add(name, tensor, storage->bytes);
     storages_.push_back(storage);
@@ -168,7 +168,7 @@ void TorchFile::open_legacy() {
   const Pickle version = next("version");
   const auto* number = std::get_if<std::int64_t>(&version.root());
   if (number == nullptr || *number != kVersion) {
-    throw Error("{}: not the version {} of torch.save's older format", source, kVersion);
+    throw make_error("{}: not the version {} of torch.save's older format", source, kVersion);
   }
   const Pickle system = next("system");
   const auto* properties = std::get_if<pickle::Dict>(&system.root());
@@ -178,7 +178,7 @@ void TorchFile::open_legacy() {
         const auto* value = std::get_if<bool>(&system[item.second]);
         return key != nullptr && *key == "little_endian" && value != nullptr && *value;
       });
-  if (!little) throw Error("{}: its numbers are not little-endian", source);
+  if (!little) throw make_error("{}: its numbers are not little-endian", source);
 
   const Pickle dictionary = next("dictionary");
   const auto named = named_tensors(dictionary, source);
@@ -188,42 +188,42 @@ void TorchFile::open_legacy() {
     const auto [known, is_new] = wanted.emplace(storage.key, storage);
     if (!is_new &&
         (known->second.dtype != storage.dtype || known->second.elements != storage.elements)) {
-      throw Error("{}: tensor {}: its storage has two sizes", source, in_quotes(name));
+      throw make_error("{}: tensor {}: its storage has two sizes", source, in_quotes(name));
     }
   }
 
   const Pickle keys = next("storages");
   const auto* list = std::get_if<pickle::List>(&keys.root());
-  if (list == nullptr) throw Error("{}: the list of storages is missing", source);
+  if (list == nullptr) throw make_error("{}: the list of storages is missing", source);
   std::map<std::string_view, Bytes> storages;
   for (const pickle::Node node : list->items) {
     const auto* key = std::get_if<std::string_view>(&keys[node]);
     const auto found = key == nullptr ? wanted.end() : wanted.find(*key);
     if (found == wanted.end() || storages.contains(found->first)) {
-      throw Error("{}: a storage that no tensor has, or one twice", source);
+      throw make_error("{}: a storage that no tensor has, or one twice", source);
     }
     std::int64_t elements = 0;
     const std::size_t bytes = bytes_of(found->second, source);
-    if (rest.size() < sizeof(elements)) throw Error("{}: the file is cut short", source);
+    if (rest.size() < sizeof(elements)) throw make_error("{}: the file is cut short", source);
     std::memcpy(&elements, rest.data(), sizeof(elements));
     rest = rest.subspan(sizeof(elements));
     if (elements != found->second.elements) {
-      throw Error("{}: storage {} has {} elements, expected {}", source, in_quotes(*key), elements,
-                  found->second.elements);
+      throw make_error("{}: storage {} has {} elements, expected {}", source, in_quotes(*key),
+                       elements, found->second.elements);
     }
     if (rest.size() < bytes) {
-      throw Error("{}: the file is cut short: storage {} needs {} bytes, {} are left", source,
-                  in_quotes(*key), bytes, rest.size());
+      throw make_error("{}: the file is cut short: storage {} needs {} bytes, {} are left", source,
+                       in_quotes(*key), bytes, rest.size());
     }
     storages.emplace(found->first, rest.first(bytes));
     rest = rest.subspan(bytes);
   }
-  if (!rest.empty()) throw Error("{}: {} bytes after the last storage", source, rest.size());
+  if (!rest.empty()) throw make_error("{}: {} bytes after the last storage", source, rest.size());
 
   for (const auto& [name, tensor] : named) {
     const auto storage = storages.find(tensor.storage.key);
     if (storage == storages.end()) {
-      throw Error("{}: tensor {}: its storage is missing", source, in_quotes(name));
+      throw make_error("{}: tensor {}: its storage is missing", source, in_quotes(name));
     }
     add(name, tensor, storage->second);
   }

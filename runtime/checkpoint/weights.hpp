@@ -2,12 +2,13 @@
 // scales and 1/255 in double precision, and hands them to the backend to pack.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
 #include "fvlm/models/module.hpp"
 #include "fvlm/ops/host_weights.hpp"
 #include "fvlm/ops/spec.hpp"

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/config/json_file.hpp"
 #include "runtime/support/checksum.hpp"
 
@@ -35,13 +35,14 @@ class Records {
   }
   std::span<const std::byte> range(std::uint64_t offset, std::uint64_t size) const {
     if (offset > bytes_.size() || size > bytes_.size() - offset) {
-      throw Error("{}: damaged zip archive: a record reaches beyond the end of the file", path_);
+      throw make_error("{}: damaged zip archive: a record reaches beyond the end of the file",
+                       path_);
     }
     return bytes_.subspan(offset, size);
   }
   void expect(std::uint64_t offset, std::uint32_t signature, std::string_view what) const {
     if (number<std::uint32_t>(offset) != signature) {
-      throw Error("{}: damaged zip archive: no {} at byte {}", path_, what, offset);
+      throw make_error("{}: damaged zip archive: no {} at byte {}", path_, what, offset);
     }
   }
   std::uint64_t size() const { return bytes_.size(); }
@@ -62,7 +63,7 @@ struct Directory {
 Directory find_directory(const Records& file, const std::string& path) {
   constexpr std::uint64_t kEndBytes = 22;
   constexpr std::uint64_t kLocatorBytes = 20;
-  if (file.size() < kEndBytes) throw Error("{}: damaged zip archive: it has no end", path);
+  if (file.size() < kEndBytes) throw make_error("{}: damaged zip archive: it has no end", path);
   const std::uint64_t end = file.size() - kEndBytes;
   file.expect(end, kEnd, "end of the directory");
   Directory directory{file.number<std::uint32_t>(end + 16), file.number<std::uint32_t>(end + 12),
@@ -76,11 +77,11 @@ Directory find_directory(const Records& file, const std::string& path) {
                  file.number<std::uint64_t>(directory_end + 32)};
   }
   if (directory.entries > kMaxEntries) {
-    throw Error("{}: zip archive of {} files, at most {} are accepted", path, directory.entries,
-                kMaxEntries);
+    throw make_error("{}: zip archive of {} files, at most {} are accepted", path,
+                     directory.entries, kMaxEntries);
   }
   if (directory.offset > directory_end || directory.size != directory_end - directory.offset) {
-    throw Error("{}: damaged zip archive: the directory is not where its end says", path);
+    throw make_error("{}: damaged zip archive: the directory is not where its end says", path);
   }
   return directory;
 }
@@ -153,7 +154,7 @@ ZipHandle open_zip(const std::filesystem::path& path) {
     zip_error_init_with_code(&error, code);
     const std::string reason = zip_error_strerror(&error);
     zip_error_fini(&error);
-    throw Error("{}: damaged zip archive: {}", path.string(), reason);
+    throw make_error("{}: damaged zip archive: {}", path.string(), reason);
   }
   return zip;
 }
@@ -180,7 +181,7 @@ ZipArchive::ZipArchive(const std::filesystem::path& path)
   const Directory directory = find_directory(records, source);
   const ZipHandle zip = open_zip(path);
   if (static_cast<std::uint64_t>(zip_get_num_entries(zip.get(), 0)) != directory.entries) {
-    throw Error("{}: damaged zip archive: its directory can be read in two ways", source);
+    throw make_error("{}: damaged zip archive: its directory can be read in two ways", source);
   }
   std::vector<Place> places;
   Places walk(records, directory);
@@ -191,17 +192,17 @@ ZipArchive::ZipArchive(const std::filesystem::path& path)
                                      ZIP_STAT_ENCRYPTION_METHOD;
     if (zip_stat_index(zip.get(), i, ZIP_FL_ENC_RAW, &stat) != 0 ||
         (stat.valid & kNeeded) != kNeeded) {
-      throw Error("{}: damaged zip archive: file {} cannot be described", source, i);
+      throw make_error("{}: damaged zip archive: file {} cannot be described", source, i);
     }
     places.push_back(walk.next(stat.size));
     const Place& place = places.back();
     const std::string what = source + ": " + in_quotes(place.name);
     if (place.name != stat.name || !is_plain_name(place.name)) {
-      throw Error("{}: not a name that torch.save gives", what);
+      throw make_error("{}: not a name that torch.save gives", what);
     }
-    if (stat.encryption_method != ZIP_EM_NONE) throw Error("{}: it is encrypted", what);
+    if (stat.encryption_method != ZIP_EM_NONE) throw make_error("{}: it is encrypted", what);
     if (stat.comp_method != ZIP_CM_STORE || stat.comp_size != stat.size) {
-      throw Error("{}: it is compressed, which torch.save never does", what);
+      throw make_error("{}: it is compressed, which torch.save never does", what);
     }
     entries_.push_back({stat.name, records.range(place.begin, stat.size), stat.crc});
   }
@@ -210,14 +211,14 @@ ZipArchive::ZipArchive(const std::filesystem::path& path)
   for (std::size_t i = 0; i < places.size(); ++i) {
     const std::uint64_t limit = i + 1 < places.size() ? places[i + 1].header : directory.offset;
     if (places[i].end > limit) {
-      throw Error("{}: damaged zip archive: the file at byte {} overlaps what follows it", source,
-                  places[i].header);
+      throw make_error("{}: damaged zip archive: the file at byte {} overlaps what follows it",
+                       source, places[i].header);
     }
   }
   std::ranges::sort(entries_, {}, &Entry::name);
   const auto twice = std::ranges::adjacent_find(entries_, {}, &Entry::name);
   if (twice != entries_.end()) {
-    throw Error("{}: {} is in the archive twice", source, in_quotes(twice->name));
+    throw make_error("{}: {} is in the archive twice", source, in_quotes(twice->name));
   }
 }
 
@@ -229,8 +230,8 @@ const ZipArchive::Entry* ZipArchive::find(std::string_view name) const {
 void ZipArchive::check_sum(const Entry& entry) const {
   const std::uint32_t found = crc32(entry.bytes);
   if (found != entry.crc) {
-    throw Error("{}: {}: its bytes have the checksum {}, expected {}", file_->path().string(),
-                in_quotes(entry.name), crc32_digits(found), crc32_digits(entry.crc));
+    throw make_error("{}: {}: its bytes have the checksum {}, expected {}", file_->path().string(),
+                     in_quotes(entry.name), crc32_digits(found), crc32_digits(entry.crc));
   }
 }
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/config/config_object.hpp"
 #include "runtime/config/json_file.hpp"
 #include "runtime/config/picture_config.hpp"
@@ -257,10 +257,10 @@ FastVlmConfig read_config(const std::filesystem::path& folder, const ConfigWarni
   std::error_code unreadable;
   const auto status = std::filesystem::status(folder, unreadable);
   if (!std::filesystem::exists(status)) {
-    throw Error("{}: no such folder", folder.string());
+    throw make_error("{}: no such folder", folder.string());
   }
   if (!std::filesystem::is_directory(status)) {
-    throw Error("{}: expected a checkpoint folder, found a file", folder.string());
+    throw make_error("{}: expected a checkpoint folder, found a file", folder.string());
   }
   const auto path = folder / "config.json";
   const nlohmann::json json = read_json_object(path);
@@ -274,7 +274,7 @@ FastVlmConfig read_config(const std::filesystem::path& folder, const ConfigWarni
   result.vision = read_vision(config, result.layout, warn);
   const auto nested = is_llava ? std::nullopt : config.object("text_config");
   if (!is_llava && !nested) {
-    throw Error("{}: missing key \"text_config\"", path.string());
+    throw make_error("{}: missing key \"text_config\"", path.string());
   }
   if (nested) check_keys(*nested, text_config_keys(), warn);
   const ConfigObject& text = nested ? *nested : config;
@@ -344,7 +344,7 @@ void write_config(const FastVlmConfig& config, const std::string& dtype,
   std::ofstream file(path, std::ios::binary);
   file << json.dump(2) << '\n';
   file.close();
-  if (!file) throw Error("{}: cannot be written", path.string());
+  if (!file) throw make_error("{}: cannot be written", path.string());
 }
 
 }  // namespace fvlm

@@ -2,9 +2,10 @@
 // PEFT 0.13.
 #include "runtime/config/config_keys.hpp"
 
+#include <fmt/ranges.h>
+
 #include <nlohmann/json.hpp>
 
-#include "fvlm/core/error.hpp"
 #include "runtime/config/json_file.hpp"
 
 namespace fvlm {

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/config/json_file.hpp"
 
 namespace fvlm {
@@ -145,7 +145,7 @@ void ConfigObject::expect_one_of(std::string_view key, const json& values,
 }
 
 void ConfigObject::fail(std::string_view key, std::string_view message) const {
-  throw Error("{}: key \"{}{}\": {}", file_, prefix_, key, message);
+  throw make_error("{}: key \"{}{}\": {}", file_, prefix_, key, message);
 }
 
 const json* ConfigObject::find(std::string_view key) const {
@@ -155,7 +155,7 @@ const json* ConfigObject::find(std::string_view key) const {
 
 const json& ConfigObject::require(std::string_view key) const {
   const json* value = find(key);
-  if (value == nullptr) throw Error("{}: missing key \"{}{}\"", file_, prefix_, key);
+  if (value == nullptr) throw make_error("{}: missing key \"{}{}\"", file_, prefix_, key);
   return *value;
 }
 

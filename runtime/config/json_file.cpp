@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/support/mapped_file.hpp"
 
 namespace fvlm {
@@ -44,7 +44,7 @@ class StructureCheck final : public nlohmann::json_sax<json> {
   bool end_array() override { return close(); }
   bool key(string_t& name) override {
     if (!keys_.back().insert(name).second) {
-      throw Error("{}: key {} appears twice in one object", source_, in_quotes(name));
+      throw make_error("{}: key {} appears twice in one object", source_, in_quotes(name));
     }
     return true;
   }
@@ -57,12 +57,13 @@ class StructureCheck final : public nlohmann::json_sax<json> {
 
  private:
   bool count() {
-    if (++values_ > kMaxValues) throw Error("{}: more than {} JSON values", source_, kMaxValues);
+    if (++values_ > kMaxValues)
+      throw make_error("{}: more than {} JSON values", source_, kMaxValues);
     return true;
   }
   bool open() {
     if (keys_.size() == kMaxDepth) {
-      throw Error("{}: JSON nested deeper than {} levels", source_, kMaxDepth);
+      throw make_error("{}: JSON nested deeper than {} levels", source_, kMaxDepth);
     }
     keys_.emplace_back();
     return count();
@@ -82,10 +83,10 @@ class StructureCheck final : public nlohmann::json_sax<json> {
 json parse_json_object(std::string_view text, const std::string& source) {
   const std::size_t zero = text.find('\0');
   if (zero != std::string_view::npos) {
-    throw Error("{}: not valid JSON (zero byte at {})", source, zero);
+    throw make_error("{}: not valid JSON (zero byte at {})", source, zero);
   }
   if (text.starts_with("\xef\xbb\xbf")) {
-    throw Error("{}: not valid JSON (it begins with a byte order mark)", source);
+    throw make_error("{}: not valid JSON (it begins with a byte order mark)", source);
   }
   StructureCheck check(source);
   json::sax_parse(text, &check);
@@ -93,12 +94,12 @@ json parse_json_object(std::string_view text, const std::string& source) {
   try {
     value = json::parse(text);
   } catch (const json::parse_error& error) {
-    throw Error("{}: not valid JSON (near byte {})", source, error.byte);
+    throw make_error("{}: not valid JSON (near byte {})", source, error.byte);
   } catch (const json::exception&) {
-    throw Error("{}: not valid JSON (a number out of range)", source);
+    throw make_error("{}: not valid JSON (a number out of range)", source);
   }
   if (!value.is_object()) {
-    throw Error("{}: expected a JSON object, found {}", source, value.type_name());
+    throw make_error("{}: expected a JSON object, found {}", source, value.type_name());
   }
   return value;
 }
@@ -107,8 +108,8 @@ json read_json_object(const std::filesystem::path& path) {
   const MappedFile file(path);
   const auto bytes = file.bytes();
   if (bytes.size() > kMaxJsonBytes) {
-    throw Error("{}: {} bytes, expected at most {} of JSON", path.string(), bytes.size(),
-                kMaxJsonBytes);
+    throw make_error("{}: {} bytes, expected at most {} of JSON", path.string(), bytes.size(),
+                     kMaxJsonBytes);
   }
   return parse_json_object({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
                            path.string());

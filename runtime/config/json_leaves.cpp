@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -40,7 +40,7 @@ class LeafReader final : public nlohmann::json_sax<json> {
 
   bool parse_error(std::size_t /*position*/, const std::string& /*last_token*/,
                    const json::exception& error) override {
-    throw Error("{}: not valid JSON: {}", file_, error.what());
+    throw make_error("{}: not valid JSON: {}", file_, error.what());
   }
 
  private:
@@ -57,7 +57,7 @@ class LeafReader final : public nlohmann::json_sax<json> {
 
   bool open(std::optional<std::size_t> first_index) {
     if (containers_.size() == kMaxDepth) {
-      throw Error("{}: JSON nested deeper than {} levels", file_, kMaxDepth);
+      throw make_error("{}: JSON nested deeper than {} levels", file_, kMaxDepth);
     }
     count_element();
     const std::size_t outer_path_length = path_.size();
@@ -92,7 +92,7 @@ void for_each_json_leaf(std::string_view text, const std::string& file,
                         const JsonLeafVisitor& visit) {
   // The parser would take a zero byte for the end.
   const std::size_t zero = text.find('\0');
-  if (zero != text.npos) throw Error("{}: not valid JSON (zero byte at {})", file, zero);
+  if (zero != text.npos) throw make_error("{}: not valid JSON (zero byte at {})", file, zero);
   LeafReader reader(file, visit);
   json::sax_parse(text, &reader);
 }

@@ -2,12 +2,13 @@
 // class, which are CLIP's.
 #include "runtime/config/picture_config.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "fvlm/core/error.hpp"
 #include "runtime/config/json_file.hpp"
 
 namespace fvlm {

@@ -10,16 +10,16 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/image.hpp"
 #include "fvlm/models/fastvlm.hpp"
 #include "kernels/plan/plan.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/checkpoint/safetensors_writer.hpp"
 #include "runtime/checkpoint/weights.hpp"
 #include "runtime/config/config_file.hpp"
 #include "runtime/engine/prompt.hpp"
 #include "runtime/engine/trace_run.hpp"
-#include "runtime/image/image.hpp"
 #include "runtime/support/new_files.hpp"
 
 namespace fvlm {
@@ -104,7 +104,7 @@ class Encoder {
                               !std::isfinite(static_cast<float>(Float16(value))));
     }
     if (overflow) {
-      throw Error("{}: a value beyond 65504, the largest of F16; choose bf16 or f32", what);
+      throw make_error("{}: a value beyond 65504, the largest of F16; choose bf16 or f32", what);
     }
     return std::as_bytes(std::span(halves_));
   }
@@ -262,7 +262,8 @@ void copy_tokenizer(const fs::path& from, const fs::path& to) {
     std::error_code error;
     if (!fs::exists(from / name, error)) continue;
     fs::copy_file(from / name, to / name, fs::copy_options::overwrite_existing, error);
-    if (error) throw Error("{}: cannot be copied: {}", (from / name).string(), error.message());
+    if (error)
+      throw make_error("{}: cannot be copied: {}", (from / name).string(), error.message());
   }
 }
 

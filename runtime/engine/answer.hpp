@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "fvlm/core/view.hpp"
+#include "fvlm/engine.hpp"
 #include "fvlm/ops/token_choice.hpp"
 #include "runtime/engine/draft.hpp"
-#include "runtime/engine/engine.hpp"
 #include "runtime/engine/page_pool.hpp"
 #include "runtime/engine/sampler.hpp"
 

@@ -1,10 +1,10 @@
 // Puts an engine together: checkpoint, tokenizer, backend.
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 
 #include <future>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/engine/engine_core.hpp"
 #include "runtime/engine/load_runner.hpp"
 
@@ -51,8 +51,8 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   info.weight_bytes = runner->facts().weight_bytes;
   Tokenizer ready = tokenizer.get();
   if (ready.size() > config.text.vocab_size) {
-    throw Error("{}: the tokenizer has {} tokens, the model's embedding {}",
-                checkpoint.tokenizer_folder().string(), ready.size(), config.text.vocab_size);
+    throw make_error("{}: the tokenizer has {} tokens, the model's embedding {}",
+                     checkpoint.tokenizer_folder().string(), ready.size(), config.text.vocab_size);
   }
   info.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return std::make_unique<EngineCore>(std::move(runner), std::move(ready), std::move(info),
@@ -63,9 +63,9 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
 
 std::unique_ptr<Engine> Engine::load(const EngineOptions& options) {
   if (options.context_tokens < 1)
-    throw Error("context_tokens is {}, it must be 1 or more", options.context_tokens);
+    throw make_error("context_tokens is {}, it must be 1 or more", options.context_tokens);
   if (options.cache_tokens < 0)
-    throw Error("cache_tokens is {}, it must not be negative", options.cache_tokens);
+    throw make_error("cache_tokens is {}, it must not be negative", options.cache_tokens);
   const Checkpoint checkpoint =
       Checkpoint::open(options.model_path, options.model_base, options.on_warning);
   return make_engine(options, checkpoint);

@@ -8,9 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/engine/batching.hpp"
 #include "runtime/engine/prompt.hpp"
+#include "runtime/image/picture.hpp"
 
 namespace fvlm {
 namespace {
@@ -57,7 +58,7 @@ Picture EngineCore::prepare(ImageReader& reader) {
 
 RequestId EngineCore::submit(Request request) {
   if (const std::string problem = request.sampling.problem(); !problem.empty())
-    throw Error("{}", problem);
+    throw Error(problem);
   PromptLayout prompt = layout(request);
   const Generation::Budget most = budget(prompt, request.sampling);
   const RequestId id = next_id_++;
@@ -74,8 +75,8 @@ PromptLayout EngineCore::layout(Request& request) const {
   for (const Turn& turn : request.conversation) {
     for (const Picture& picture : turn.images) {
       if (picture.pixels && picture.side == side()) continue;
-      throw Error("a picture has {} pixels a side, this model sees {}: prepare() makes them",
-                  picture.side, side());
+      throw make_error("a picture has {} pixels a side, this model sees {}: prepare() makes them",
+                       picture.side, side());
     }
   }
   prompt.ids = make_prompt(tokenizer_, request.conversation, info_.context_tokens);
@@ -91,13 +92,14 @@ PromptLayout EngineCore::layout(Request& request) const {
 Generation::Budget EngineCore::budget(const PromptLayout& prompt, const Sampling& sampling) const {
   const std::int64_t positions = prompt.positions();
   if (positions >= info_.context_tokens) {
-    throw Error(
+    throw make_error(
         "the prompt is {} tokens long ({} images of {} each), the context holds {}; shorten it",
         positions, prompt.images.size(), info_.image_tokens, info_.context_tokens);
   }
   if (positions > runner_->config().max_prompt) {
-    throw Error("the prompt is {} tokens long, tokenizer_model_max_length of {} is {}; shorten it",
-                positions, info_.model, runner_->config().max_prompt);
+    throw make_error(
+        "the prompt is {} tokens long, tokenizer_model_max_length of {} is {}; shorten it",
+        positions, info_.model, runner_->config().max_prompt);
   }
   Generation::Budget most;
   most.new_tokens = std::min(sampling.max_new_tokens, info_.context_tokens - positions);
@@ -106,7 +108,7 @@ Generation::Budget EngineCore::budget(const PromptLayout& prompt, const Sampling
   const std::int64_t beams = sampling.num_beams;
   most.pages = pages(positions) + beams * (pages(most.new_tokens) + (beams > 1 ? 1 : 0));
   if (most.pages > cache_.pages()) {
-    throw Error(
+    throw make_error(
         "{} beams of up to {} tokens need {} pages of the KV cache, which has {}; ask for fewer",
         beams, most.new_tokens, most.pages, cache_.pages());
   }

@@ -7,7 +7,7 @@
 #include <optional>
 #include <thread>
 
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 #include "runtime/engine/generation.hpp"
 #include "runtime/engine/kv_cache.hpp"
 #include "runtime/engine/live_views.hpp"

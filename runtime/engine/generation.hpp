@@ -13,12 +13,12 @@
 #include <string_view>
 #include <vector>
 
+#include "fvlm/engine.hpp"
+#include "fvlm/image.hpp"
 #include "fvlm/models/module.hpp"
 #include "runtime/engine/answer.hpp"
 #include "runtime/engine/answer_text.hpp"
-#include "runtime/engine/engine.hpp"
 #include "runtime/engine/prompt_layout.hpp"
-#include "runtime/image/thumbnail.hpp"
 
 namespace fvlm {
 

@@ -8,7 +8,7 @@
 #include <span>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/engine/page_pool.hpp"
 #include "runtime/engine/prefix_cache.hpp"
 #include "runtime/engine/prompt_layout.hpp"
@@ -58,7 +58,7 @@ class KvCache {
  private:
   void make_room(std::int64_t pages) {
     while (pool_.free_pages() < pages && !prefixes_.empty()) prefixes_.drop_oldest();
-    if (pool_.free_pages() < pages) throw Error("the KV cache of {} pages is full", pages_);
+    if (pool_.free_pages() < pages) throw make_error("the KV cache of {} pages is full", pages_);
   }
 
   ModelRunner& runner_;

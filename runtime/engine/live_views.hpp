@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine/engine.hpp"
-#include "runtime/image/thumbnail.hpp"
+#include "fvlm/engine.hpp"
+#include "fvlm/image.hpp"
 
 namespace fvlm {
 

@@ -5,10 +5,11 @@
 #include <string>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "kernels/cpu/cpu.hpp"
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/ref/ref.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/engine/backend_runner.hpp"
 
 namespace fvlm {
@@ -65,14 +66,14 @@ bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
       "cache); {} has {:.0f} MB free of {:.0f}",
       config.name, needed / 1e6, weights / 1e6, scratch / 1e6, cache / 1e6, device.name,
       static_cast<double>(device.free_bytes) / 1e6, static_cast<double>(device.total_bytes) / 1e6);
-  if (by_name) throw Error("--device cuda: {}", message);
+  if (by_name) throw make_error("--device cuda: {}", message);
   if (choice.warn) choice.warn(message + "; the CPU is used");
   return false;
 }
 #else
 bool takes_cuda(const Checkpoint&, const BackendChoice& choice) {
   if (choice.device == Device::kCuda) {
-    throw Error(
+    throw make_error(
         "--device cuda: this program was built without CUDA; build it where nvcc is, with "
         "cmake --preset cuda");
   }

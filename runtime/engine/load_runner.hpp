@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "fvlm/engine.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/checkpoint/weights.hpp"
-#include "runtime/engine/engine.hpp"
 #include "runtime/engine/runner.hpp"
 
 namespace fvlm {

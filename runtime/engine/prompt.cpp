@@ -2,7 +2,8 @@
 
 #include <string>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -66,8 +67,8 @@ class PromptWriter {
   void encode() {
     const std::int64_t most = kCountedContexts * context_tokens_;
     if (!tokenizer_.append_text(text_, static_cast<std::size_t>(most), ids_)) {
-      throw Error("the prompt is more than {} tokens long, the context holds {}; shorten it", most,
-                  context_tokens_);
+      throw make_error("the prompt is more than {} tokens long, the context holds {}; shorten it",
+                       most, context_tokens_);
     }
     text_.clear();
   }
@@ -84,7 +85,7 @@ void write_content(const Turn& turn, PromptWriter& prompt) {
   const std::size_t images = turn.images.size();
   const std::size_t marks = turn.image_marks && images > 0 ? count_marks(turn.text) : 0;
   if (marks > 0 && marks != images) {
-    throw Error("a turn has {} \"<image>\" in its text but {} images", marks, images);
+    throw make_error("a turn has {} \"<image>\" in its text but {} images", marks, images);
   }
   for (std::size_t i = marks; i < images; ++i) {
     prompt.add_image();
@@ -117,7 +118,7 @@ std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
   for (const Turn& turn : conversation) {
     const std::string_view role = name_of(turn.role);
     if (turn.role != Turn::Role::kUser && !turn.images.empty()) {
-      throw Error("a turn of the {} cannot have images", role);
+      throw make_error("a turn of the {} cannot have images", role);
     }
     prompt.open_turn(role);
     write_content(turn, prompt);

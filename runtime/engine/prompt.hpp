@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 #include "runtime/tokenizer/tokenizer.hpp"
 
 namespace fvlm {

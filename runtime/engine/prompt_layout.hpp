@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "runtime/image/picture.hpp"
-#include "runtime/support/keyed_hash.hpp"
+#include "fvlm/core/hash.hpp"
+#include "fvlm/image.hpp"
 
 namespace fvlm {
 

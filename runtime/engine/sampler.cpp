@@ -1,13 +1,13 @@
 #include "runtime/engine/sampler.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <set>
 #include <utility>
-
-#include "fvlm/core/error.hpp"
 
 namespace fvlm {
 namespace {

@@ -10,8 +10,8 @@
 #include <span>
 #include <vector>
 
+#include "fvlm/engine.hpp"
 #include "fvlm/ops/token_choice.hpp"
-#include "runtime/engine/engine.hpp"
 
 namespace fvlm {
 

@@ -1,5 +1,7 @@
 #include "runtime/engine/scheduler.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <set>
@@ -15,7 +17,7 @@ void Scheduler::submit(GenerationPtr generation) {
   {
     const std::lock_guard lock(mutex_);
     if (std::ssize(waiting_) >= limits_.waiting)
-      throw Busy("{} requests wait already; try again later", waiting_.size());
+      throw Busy(fmt::format("{} requests wait already; try again later", waiting_.size()));
     stops_.emplace_back(generation->id(), generation->stop_source());
     waiting_.push_back(std::move(generation));
   }

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 #include "runtime/engine/generation.hpp"
 #include "runtime/engine/live_views.hpp"
 

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/engine/page_pool.hpp"
 #include "runtime/engine/prompt_layout.hpp"
 
@@ -55,7 +55,7 @@ void check_ids(const PrefillPass& pass, std::int64_t vocabulary) {
   for (const PromptRows& rows : pass.input) {
     for (const std::int32_t id : rows.ids) {
       if (id < 0 || id >= vocabulary)
-        throw Error("prompt id {} is outside the vocabulary of {}", id, vocabulary);
+        throw make_error("prompt id {} is outside the vocabulary of {}", id, vocabulary);
     }
   }
 }
@@ -74,7 +74,8 @@ std::vector<TracedTensor> trace_model(ModelRunner& runner, const Pixels& pixels,
   const auto spans = prompt_spans(prompt_ids, config.vision.tokens());
   const std::int64_t rows = spans.back().end();
   if (rows > max_prefill_rows(config)) {
-    throw Error("the prompt has {} positions, a trace can have {}", rows, max_prefill_rows(config));
+    throw make_error("the prompt has {} positions, a trace can have {}", rows,
+                     max_prefill_rows(config));
   }
   PrefillPass prompt = pass_over(prompt_ids, spans);
   check_ids(prompt, text.vocab_size);

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/prompt.hpp"
 #include "runtime/image/fit.hpp"
@@ -12,7 +13,7 @@ namespace fvlm {
 std::vector<TracedTensor> trace_run(const TraceOptions& options, ImageReader& image) {
   if (options.prompt_ids.empty()) throw Error("the list of prompt ids is empty");
   if (std::count(options.prompt_ids.begin(), options.prompt_ids.end(), kImageToken) > 1) {
-    throw Error("a trace takes one image: at most one {} among the prompt ids", kImageToken);
+    throw make_error("a trace takes one image: at most one {} among the prompt ids", kImageToken);
   }
   const Checkpoint checkpoint = Checkpoint::open(options.model_path, options.model_base);
   const FastVlmConfig& config = checkpoint.config();

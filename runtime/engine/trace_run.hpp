@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 #include "runtime/engine/trace_model.hpp"
 
 namespace fvlm {

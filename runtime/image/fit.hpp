@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "fvlm/image.hpp"
 #include "fvlm/models/config.hpp"
-#include "runtime/image/reader.hpp"
 #include "runtime/image/resize.hpp"
 #include "runtime/image/resize_axis.hpp"
 

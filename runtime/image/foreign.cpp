@@ -5,7 +5,8 @@
 #include <cctype>
 #include <cstring>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/image/formats.hpp"
 
 namespace fvlm::image_formats {
@@ -149,13 +150,15 @@ Foreign recognise(Bytes bytes) {
 Error foreign_error(Bytes bytes, std::string_view name) {
   const auto [what, extension, advice] = recognise(bytes);
   if (what.empty()) {
-    return Error("{}: not a picture of a known format; {} are read", name, kReadableFormats);
+    return make_error("{}: not a picture of a known format; {} are read", name, kReadableFormats);
   }
   if (extension.empty()) {
-    return Error("{}: this is {}; {} pictures are read: {}", name, what, kReadableFormats, advice);
+    return make_error("{}: this is {}; {} pictures are read: {}", name, what, kReadableFormats,
+                      advice);
   }
-  return Error("{}: this is {}; {} pictures are read: convert it, e.g. `convert in.{} out.png`",
-               name, what, kReadableFormats, extension);
+  return make_error(
+      "{}: this is {}; {} pictures are read: convert it, e.g. `convert in.{} out.png`", name, what,
+      kReadableFormats, extension);
 }
 
 // The file begins with a box of its major brand, a version and further brands, four letters each.

@@ -9,8 +9,8 @@
 #include <span>
 #include <string_view>
 
-#include "fvlm/core/error.hpp"
-#include "runtime/image/reader.hpp"
+#include "fvlm/error.hpp"
+#include "fvlm/image.hpp"
 
 namespace fvlm::image_formats {
 

@@ -14,7 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/image/formats.hpp"
 #include "runtime/image/limits.hpp"
 
@@ -35,7 +36,7 @@ class GifReader final : public ImageReader {
     if (frame.Interlace) info_.memory = frame_bytes();
     check_size(info_, name_, options);
     if (frame.Width == 0 || frame.Height == 0) {
-      throw Error("{}: cannot decode this GIF (an empty frame)", name_);
+      throw make_error("{}: cannot decode this GIF (an empty frame)", name_);
     }
     fill_colors(options.background);
   }
@@ -75,9 +76,10 @@ class GifReader final : public ImageReader {
   }
 
   [[noreturn]] void fail(int error) const {
-    if (is_at_end_) throw Error("{}: truncated GIF (the data ends early)", name_);
+    if (is_at_end_) throw make_error("{}: truncated GIF (the data ends early)", name_);
     const char* const reason = GifErrorString(error);
-    throw Error("{}: cannot decode this GIF ({})", name_, reason == nullptr ? "damaged" : reason);
+    throw make_error("{}: cannot decode this GIF ({})", name_,
+                     reason == nullptr ? "damaged" : reason);
   }
   void check(int status) const {
     if (status == GIF_ERROR) fail(file_->Error);
@@ -92,7 +94,7 @@ class GifReader final : public ImageReader {
       check(status);
       if (record == IMAGE_DESC_RECORD_TYPE) return check(DGifGetImageDesc(file_.get()));
       if (record == TERMINATE_RECORD_TYPE) {
-        throw Error("{}: cannot decode this GIF (no frame)", name_);
+        throw make_error("{}: cannot decode this GIF (no frame)", name_);
       }
       skip_extension();
     }

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/image/background.hpp"
 #include "runtime/image/formats.hpp"
 #include "runtime/image/heif_decoders.hpp"
@@ -58,7 +58,7 @@ class HeifReader final : public ImageReader {
  public:
   HeifReader(Bytes bytes, std::string_view name, const ImageOptions& options)
       : bytes_(bytes), name_(name), kind_(heif_kind(bytes)), background_(options.background) {
-    if (context_ == nullptr) throw Error("{}: libheif has no memory", name_);
+    if (context_ == nullptr) throw make_error("{}: libheif has no memory", name_);
     register_heif_decoders();
     heif_context_set_max_decoding_threads(context_.get(), 0);  // this one decodes
     heif_context_set_maximum_image_size_limit(context_.get(), int{kMaxSide});
@@ -88,8 +88,8 @@ class HeifReader final : public ImageReader {
   void check(const heif_error& error) const {
     if (error.code == heif_error_Ok) return;
     const bool is_truncated = error.subcode == heif_suberror_End_of_data || is_cut(bytes_);
-    throw Error("{}: {} {} ({})", name_, is_truncated ? "truncated" : "cannot decode this", kind_,
-                first_line(error.message));
+    throw make_error("{}: {} {} ({})", name_, is_truncated ? "truncated" : "cannot decode this",
+                     kind_, first_line(error.message));
   }
 
   void read_info() {
@@ -158,8 +158,8 @@ class HeifReader final : public ImageReader {
     if (pixels_ == nullptr ||
         info_.width != heif_image_get_width(image, heif_channel_interleaved) ||
         info_.height != heif_image_get_height(image, heif_channel_interleaved)) {
-      throw Error("{}: cannot decode this {} (its size differs from that in its header)", name_,
-                  kind_);
+      throw make_error("{}: cannot decode this {} (its size differs from that in its header)",
+                       name_, kind_);
     }
     is_premultiplied_ = heif_image_is_premultiplied_alpha(image) != 0;
   }

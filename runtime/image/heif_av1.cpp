@@ -8,7 +8,7 @@
 #include <cstring>
 #include <limits>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/image/heif_plugin.hpp"
 
 namespace fvlm::image_formats {

@@ -4,7 +4,7 @@
 #include <cassert>
 #include <cstring>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/image/heif_plugin.hpp"
 
 namespace fvlm::image_formats {

@@ -2,7 +2,7 @@
 // HevcCheck sees its units first.
 #include <libde265/de265.h>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/image/heif_plugin.hpp"
 #include "runtime/image/hevc_check.hpp"
 

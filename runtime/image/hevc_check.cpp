@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm::image_formats {
 namespace {
@@ -82,7 +83,7 @@ bool HevcCheck::is_decoded(Unit unit) {
   // Each has tables of the picture's blocks; encoders write one, or a few to choose among.
   constexpr int kMostPictureSets = 4;
   if (type == kPictureSet && ++picture_sets_ > kMostPictureSets) {
-    throw Error("it has more than {} HEVC picture parameter sets", kMostPictureSets);
+    throw make_error("it has more than {} HEVC picture parameter sets", kMostPictureSets);
   }
   return true;
 }
@@ -100,7 +101,7 @@ void HevcCheck::check_sequence(Unit unit) const {
   const std::int64_t width = reader.number();
   const std::int64_t height = reader.number();
   if (coded_pixels(width, height) > limit_.pixels) {
-    throw Error("{}: {}x{} pixels", kLargerThanDeclared, width, height);
+    throw make_error("{}: {}x{} pixels", kLargerThanDeclared, width, height);
   }
   if (reader.bit() == 1) {  // conformance_window_flag
     for (int side = 0; side < 4; ++side) reader.number();
@@ -109,7 +110,8 @@ void HevcCheck::check_sequence(Unit unit) const {
   const std::uint32_t chroma_bits = 8 + reader.number();
   const auto most_bits = static_cast<std::uint32_t>(limit_.sample_bytes) * 8;
   if (std::max(luma_bits, chroma_bits) > most_bits) {
-    throw Error("{}: samples of {} bits", kLargerThanDeclared, std::max(luma_bits, chroma_bits));
+    throw make_error("{}: samples of {} bits", kLargerThanDeclared,
+                     std::max(luma_bits, chroma_bits));
   }
 }
 
@@ -118,13 +120,13 @@ void HevcCheck::check_slice(int type, Unit unit) {
   constexpr int kIdrWithLeading = 19;
   constexpr int kIdr = 20;
   if (type != kIdrWithLeading && type != kIdr) {
-    throw Error("its HEVC picture is of type {}, only IDR pictures are read", type);
+    throw make_error("its HEVC picture is of type {}, only IDR pictures are read", type);
   }
   if (unit.size() < 3) throw Error("a HEVC unit ends early");
   const bool is_first_of_picture = (unit[2] & std::byte{0x80}) != std::byte{0};
   if (is_first_of_picture && ++pictures_ > 1) throw Error("it has more than one HEVC picture");
   constexpr int kMostSlices = 600;  // of a picture, at the highest level of table A.8
-  if (++slices_ > kMostSlices) throw Error("it has more than {} HEVC slices", kMostSlices);
+  if (++slices_ > kMostSlices) throw make_error("it has more than {} HEVC slices", kMostSlices);
 }
 
 }  // namespace fvlm::image_formats

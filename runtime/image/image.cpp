@@ -1,4 +1,4 @@
-#include "runtime/image/image.hpp"
+#include "fvlm/image.hpp"
 
 #include <array>
 #include <cerrno>
@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -34,8 +34,8 @@ std::unique_ptr<ImageReader> open_pixels(const Image& image) {
   if (image.width < 1 || image.height < 1 ||
       std::ssize(image.rgb) / 3 / image.width != image.height ||
       std::ssize(image.rgb) != image.width * image.height * 3) {
-    throw Error("an image says it has {}x{} pixels of 3 bytes each, but has {} bytes", image.width,
-                image.height, image.rgb.size());
+    throw make_error("an image says it has {}x{} pixels of 3 bytes each, but has {} bytes",
+                     image.width, image.height, image.rgb.size());
   }
   return std::make_unique<PixelReader>(image);
 }
@@ -53,7 +53,7 @@ Image read_whole(ImageReader& reader) {
 
 std::vector<std::byte> read_image_file(const std::filesystem::path& file, std::int64_t max_bytes) {
   const auto cannot_read = [&] {
-    return Error("{}: cannot read the image: {}", file.string(), std::strerror(errno));
+    return make_error("{}: cannot read the image: {}", file.string(), std::strerror(errno));
   };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(file.c_str(), "rb"),
                                                                &std::fclose);
@@ -64,7 +64,8 @@ std::vector<std::byte> read_image_file(const std::filesystem::path& file, std::i
   while (const std::size_t count = std::fread(block.data(), 1, block.size(), stream.get())) {
     bytes.insert(bytes.end(), block.begin(), block.begin() + static_cast<std::ptrdiff_t>(count));
     if (std::cmp_greater(bytes.size(), max_bytes)) {
-      throw Error("{}: larger than the {} bytes accepted for an image", file.string(), max_bytes);
+      throw make_error("{}: larger than the {} bytes accepted for an image", file.string(),
+                       max_bytes);
     }
   }
   if (std::ferror(stream.get()) != 0) throw cannot_read();

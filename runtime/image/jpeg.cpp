@@ -21,7 +21,7 @@
 
 #include <jerror.h>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/image/exif.hpp"
 #include "runtime/image/formats.hpp"
 #include "runtime/image/limits.hpp"
@@ -80,8 +80,8 @@ class JpegReader final : public ImageReader {
   // Calls a step and throws what libjpeg reported in it.
   void run(void (*step)(JpegReader&)) {
     if (setjmp(failed_) != 0) {
-      throw Error("{}: {} JPEG ({})", name_, is_truncated_ ? "truncated" : "cannot decode this",
-                  message_);
+      throw make_error("{}: {} JPEG ({})", name_,
+                       is_truncated_ ? "truncated" : "cannot decode this", message_);
     }
     step(*this);
   }
@@ -135,8 +135,8 @@ class JpegReader final : public ImageReader {
 
   void choose_colors() {
     if (jpeg_.data_precision != 8) {
-      throw Error("{}: a JPEG of {} bits a sample, only 8 are supported", name_,
-                  jpeg_.data_precision);
+      throw make_error("{}: a JPEG of {} bits a sample, only 8 are supported", name_,
+                       jpeg_.data_precision);
     }
     switch (jpeg_.jpeg_color_space) {
       case JCS_GRAYSCALE:
@@ -150,8 +150,8 @@ class JpegReader final : public ImageReader {
         cmyk_row_.resize(std::size_t{jpeg_.image_width} * 4);
         return;
       default:
-        throw Error("{}: a JPEG of {} color components, only 1, 3 and 4 are supported", name_,
-                    jpeg_.num_components);
+        throw make_error("{}: a JPEG of {} color components, only 1, 3 and 4 are supported", name_,
+                         jpeg_.num_components);
     }
   }
 

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "runtime/image/reader.hpp"
+#include "fvlm/image.hpp"
 
 namespace fvlm::image_formats {
 

@@ -1,7 +1,7 @@
 // Chooses a picture's reader by the file's first bytes.
 #include <cstring>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/image/formats.hpp"
 
 namespace fvlm {
@@ -18,7 +18,7 @@ bool has_text_at(std::span<const std::byte> bytes, std::size_t offset, std::stri
 
 std::unique_ptr<ImageReader> open_image(std::span<const std::byte> bytes, std::string_view name,
                                         const ImageOptions& options) {
-  if (bytes.empty()) throw Error("{}: empty, not an image", name);
+  if (bytes.empty()) throw make_error("{}: empty, not an image", name);
   if (has_text_at(bytes, 0, "\xff\xd8\xff"sv)) {
     return image_formats::open_jpeg(bytes, name, options);
   }

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "runtime/image/fit.hpp"
+#include "runtime/image/thumbnail.hpp"
+#include "runtime/support/keyed_hash.hpp"
 
 namespace fvlm {
 Picture make_picture(ImageReader& reader, const PictureFit& fit, std::int64_t side, Pixels memory) {

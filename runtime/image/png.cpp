@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/image/background.hpp"
 #include "runtime/image/exif.hpp"
 #include "runtime/image/formats.hpp"
@@ -46,7 +46,7 @@ std::size_t number_at(Bytes bytes, std::size_t offset) {
 void check_header(Bytes file, std::string_view name, const ImageOptions& options) {
   constexpr std::size_t kWidthOffset = 16;
   constexpr std::size_t kHeightOffset = 20;
-  if (file.size() < kHeightOffset + 4) throw Error("{}: truncated PNG (no header)", name);
+  if (file.size() < kHeightOffset + 4) throw make_error("{}: truncated PNG (no header)", name);
   check_size({.width = static_cast<std::int64_t>(number_at(file, kWidthOffset)),
               .height = static_cast<std::int64_t>(number_at(file, kHeightOffset))},
              name, options);
@@ -100,8 +100,8 @@ class PngReader final : public ImageReader {
   // Calls a step and throws what libpng reported in it.
   void run(void (*step)(PngReader&)) {
     if (setjmp(failed_) != 0) {
-      throw Error("{}: {} PNG ({})", name_, is_truncated_ ? "truncated" : "cannot decode this",
-                  message_);
+      throw make_error("{}: {} PNG ({})", name_, is_truncated_ ? "truncated" : "cannot decode this",
+                       message_);
     }
     step(*this);
   }
@@ -173,7 +173,7 @@ class PngReader final : public ImageReader {
   void finish() {
     if (setjmp(failed_) == 0) png_read_end(decoder_.png, nullptr);
     if (checksum_fails_) {
-      throw Error("{}: cannot decode this PNG (the checksum of its pixels is wrong)", name_);
+      throw make_error("{}: cannot decode this PNG (the checksum of its pixels is wrong)", name_);
     }
   }
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/image/background.hpp"
 #include "runtime/image/exif.hpp"
 #include "runtime/image/formats.hpp"
@@ -33,7 +33,7 @@ class WebPReader final : public ImageReader {
     constexpr std::size_t kOwn = 4;
     info_.memory = static_cast<std::size_t>(info_.width * info_.height) * (channels_ + kOwn);
     check_size(info_, name_, options);
-    if (!is_whole_) throw Error("{}: truncated WebP (the data ends early)", name_);
+    if (!is_whole_) throw make_error("{}: truncated WebP (the data ends early)", name_);
   }
 
   void read_row(std::uint8_t* rgb) override {
@@ -52,9 +52,10 @@ class WebPReader final : public ImageReader {
     const WebPData data = {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
     WebPDemuxState state = WEBP_DEMUX_PARSE_ERROR;
     Demuxer demuxer(WebPDemuxPartial(&data, &state), &WebPDemuxDelete);
-    if (state == WEBP_DEMUX_PARSING_HEADER) throw Error("{}: truncated WebP (no header)", name);
+    if (state == WEBP_DEMUX_PARSING_HEADER)
+      throw make_error("{}: truncated WebP (no header)", name);
     if (demuxer == nullptr || state == WEBP_DEMUX_PARSE_ERROR) {
-      throw Error("{}: cannot decode this WebP (damaged container)", name);
+      throw make_error("{}: cannot decode this WebP (damaged container)", name);
     }
     is_whole_ = state == WEBP_DEMUX_DONE;
     return demuxer;
@@ -80,7 +81,7 @@ class WebPReader final : public ImageReader {
                                                                          &WebPDemuxReleaseIterator);
     WebPDecoderConfig config;
     if (WebPDemuxGetFrame(demuxer_.get(), 1, &frame) == 0 || WebPInitDecoderConfig(&config) == 0) {
-      throw Error("{}: cannot decode this WebP (no frame)", name_);
+      throw make_error("{}: cannot decode this WebP (no frame)", name_);
     }
     pixels_.resize(row_bytes() * static_cast<std::size_t>(info_.height));
     // libwebp checks the frame against the buffer, libwebpdemux against the canvas.
@@ -93,8 +94,8 @@ class WebPReader final : public ImageReader {
     config.output.u.RGBA.size = pixels_.size() - offset;
     const VP8StatusCode status = WebPDecode(frame.fragment.bytes, frame.fragment.size, &config);
     if (status != VP8_STATUS_OK) {
-      throw Error("{}: cannot decode this WebP (libwebp status {})", name_,
-                  static_cast<int>(status));
+      throw make_error("{}: cannot decode this WebP (libwebp status {})", name_,
+                       static_cast<int>(status));
     }
   }
 

@@ -7,14 +7,9 @@
 #include <cstdint>
 #include <span>
 
+#include "fvlm/core/hash.hpp"
+
 namespace fvlm {
-
-struct Hash128 {
-  std::uint64_t high = 0;
-  std::uint64_t low = 0;
-
-  bool operator==(const Hash128&) const = default;
-};
 
 struct HashKey {
   std::uint64_t first = 0;

@@ -11,7 +11,7 @@
 #include <system_error>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -34,7 +34,7 @@ class Descriptor {
 };
 
 [[noreturn]] void fail(const std::filesystem::path& path) {
-  throw Error("{}: cannot be read: {}", path.string(), std::generic_category().message(errno));
+  throw make_error("{}: cannot be read: {}", path.string(), std::generic_category().message(errno));
 }
 
 }  // namespace
@@ -44,7 +44,7 @@ MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   if (file.get() < 0) fail(path_);
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) fail(path_);
-  if (!S_ISREG(status.st_mode)) throw Error("{}: expected a regular file", path_.string());
+  if (!S_ISREG(status.st_mode)) throw make_error("{}: expected a regular file", path_.string());
   const auto size = static_cast<std::size_t>(status.st_size);
   if (size == 0) return;  // mmap refuses a length of zero
   void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -37,26 +37,27 @@ void check_target(const fs::path& target, bool force) {
   std::error_code error;
   if (!fs::exists(target, error)) return;
   if (!fs::is_directory(target, error)) {
-    throw Error("{}: is a file, expected a folder", target.string());
+    throw make_error("{}: is a file, expected a folder", target.string());
   }
   if (is_mount_point(target)) {
-    throw Error("{}: is a mount point; choose a folder inside it", target.string());
+    throw make_error("{}: is a mount point; choose a folder inside it", target.string());
   }
   if (fs::is_empty(target, error) && !error) return;
   if (!force) {
-    throw Error("{}: holds files already; choose another folder, or replace it with --force",
-                target.string());
+    throw make_error("{}: holds files already; choose another folder, or replace it with --force",
+                     target.string());
   }
   if (!fs::exists(target / "config.json", error)) {
-    throw Error("{}: holds files, but no config.json; --force replaces checkpoints only",
-                target.string());
+    throw make_error("{}: holds files, but no config.json; --force replaces checkpoints only",
+                     target.string());
   }
 }
 
 }  // namespace
 
 void throw_not_writable(const fs::path& path) {
-  throw Error("{}: cannot be written: {}", path.string(), std::generic_category().message(errno));
+  throw make_error("{}: cannot be written: {}", path.string(),
+                   std::generic_category().message(errno));
 }
 
 void sync_to_disk(const fs::path& path) {
@@ -77,10 +78,10 @@ fs::path partial_name(fs::path path) {
 void require_new_file(const fs::path& path, bool force) {
   std::error_code error;
   const auto status = fs::status(path, error);
-  if (fs::is_directory(status)) throw Error("{}: is a folder, expected a file", path.string());
+  if (fs::is_directory(status)) throw make_error("{}: is a folder, expected a file", path.string());
   if (fs::is_regular_file(status) && !force) {
-    throw Error("{}: is there already; choose another name, or replace it with --force",
-                path.string());
+    throw make_error("{}: is there already; choose another name, or replace it with --force",
+                     path.string());
   }
 }
 
@@ -104,7 +105,7 @@ NewFolder::NewFolder(const fs::path& path, bool force)
   std::error_code error;
   fs::remove_all(partial_, error);  // of a run that was killed
   fs::create_directories(partial_, error);
-  if (error) throw Error("{}: cannot be made: {}", target_.string(), error.message());
+  if (error) throw make_error("{}: cannot be made: {}", target_.string(), error.message());
 }
 
 NewFolder::~NewFolder() {

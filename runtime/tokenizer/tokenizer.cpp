@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/tokenizer/pre_split.hpp"
 #include "runtime/tokenizer/unicode.hpp"
 #include "runtime/tokenizer/utf8_stream.hpp"
@@ -49,7 +49,8 @@ bool Tokenizer::append_text(std::string_view text, std::size_t most,
 bool Tokenizer::append(std::string_view text, const Cutter& cutter, std::size_t most,
                        std::vector<std::int32_t>& ids) const {
   if (text.size() > kMaxTextBytes) {
-    throw Error("text of {} bytes to tokenise, expected at most {}", text.size(), kMaxTextBytes);
+    throw make_error("text of {} bytes to tokenise, expected at most {}", text.size(),
+                     kMaxTextBytes);
   }
   BytePairEncoder encoder(vocabulary_.byte_tokens, vocabulary_.merges);
   const auto append_plain = [&](std::string_view plain) {

@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/config/json_file.hpp"
 #include "runtime/tokenizer/unicode.hpp"
 #include "runtime/tokenizer/vocabulary.hpp"
@@ -52,8 +52,8 @@ class TokenIndex {
       if (tokens[id].empty()) continue;
       const auto [entry, is_new] = ids_.emplace(tokens[id], static_cast<std::int32_t>(id));
       if (!is_new) {
-        throw Error("{}: token {} occurs twice, with ids {} and {}", file, in_quotes(tokens[id]),
-                    entry->second, id);
+        throw make_error("{}: token {} occurs twice, with ids {} and {}", file,
+                         in_quotes(tokens[id]), entry->second, id);
       }
     }
   }
@@ -74,7 +74,7 @@ std::array<std::int32_t, 256> find_byte_tokens(const TokenIndex& index, const st
   std::array<std::int32_t, 256> ids{};
   for (std::size_t byte = 0; byte < ids.size(); ++byte) {
     const auto id = index.find(std::string(1, static_cast<char>(byte)));
-    if (!id) throw Error("{}: no token for the single byte 0x{:02x}", file, byte);
+    if (!id) throw make_error("{}: no token for the single byte 0x{:02x}", file, byte);
     ids[byte] = *id;
   }
   return ids;
@@ -85,7 +85,7 @@ std::array<std::int32_t, 256> find_byte_tokens(const TokenIndex& index, const st
 void VocabularyBuilder::add_token(std::string_view text, std::int32_t id, const std::string& file) {
   auto bytes = bytes_of(text);
   if (!bytes) {
-    throw Error("{}: token {} has a character that stands for no byte", file, in_quotes(text));
+    throw make_error("{}: token {} has a character that stands for no byte", file, in_quotes(text));
   }
   set_bytes(std::move(*bytes), id, file);
 }
@@ -103,13 +103,13 @@ void VocabularyBuilder::add_added_token(AddedToken token, const std::string& fil
 }
 
 void VocabularyBuilder::set_bytes(std::string bytes, std::int32_t id, const std::string& file) {
-  if (bytes.empty()) throw Error("{}: the token with id {} is empty", file, id);
+  if (bytes.empty()) throw make_error("{}: the token with id {} is empty", file, id);
   auto& tokens = vocabulary_.tokens;
   const auto index = static_cast<std::size_t>(id);
   if (index >= tokens.size()) tokens.resize(index + 1);
   if (!tokens[index].empty() && tokens[index] != bytes) {
-    throw Error("{}: token {} has id {}, which {} has already", file, in_quotes(bytes), id,
-                in_quotes(tokens[index]));
+    throw make_error("{}: token {} has id {}, which {} has already", file, in_quotes(bytes), id,
+                     in_quotes(tokens[index]));
   }
   tokens[index] = std::move(bytes);
 }
@@ -122,7 +122,8 @@ Vocabulary VocabularyBuilder::finish(const std::vector<MergeRule>& rules, const 
   std::uint32_t rank = 0;
   for (const MergeRule& rule : rules) {
     const auto fail = [&](std::string_view what) {
-      throw Error("{}: {} {}: merge {} {}", file, unit, rule.number, in_quotes(rule.text), what);
+      throw make_error("{}: {} {}: merge {} {}", file, unit, rule.number, in_quotes(rule.text),
+                       what);
     };
     const std::string_view text = rule.text;
     const std::size_t space = text.find(' ');

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/config/config_keys.hpp"
 #include "runtime/config/json_file.hpp"
 #include "runtime/config/json_leaves.hpp"
@@ -39,8 +39,8 @@ std::string_view text_of(const MappedFile& file) {
 std::int32_t id_of(const json& value, std::string_view token, const std::string& file) {
   const bool in_range = value.is_number_integer() && value >= 0 && value <= kMaxTokenId;
   if (!in_range) {
-    throw Error("{}: token {} has id {}, expected a whole number from 0 to {}", file,
-                in_quotes(token), in_quotes(value.dump()), kMaxTokenId);
+    throw make_error("{}: token {} has id {}, expected a whole number from 0 to {}", file,
+                     in_quotes(token), in_quotes(value.dump()), kMaxTokenId);
   }
   return value.get<std::int32_t>();
 }
@@ -50,12 +50,14 @@ void add_described_token(VocabularyBuilder& builder, const json& entry, const js
                          const std::string& file) {
   const auto content = entry.find("content");
   if (content == entry.end() || !content->is_string()) {
-    throw Error("{}: the added token with id {} has no \"content\"", file, in_quotes(id.dump()));
+    throw make_error("{}: the added token with id {} has no \"content\"", file,
+                     in_quotes(id.dump()));
   }
   const auto text = content->get<std::string>();
   for (const char* flag : {"lstrip", "rstrip", "single_word"}) {
     if (entry.contains(flag) && entry[flag] == true) {
-      throw Error("{}: added token {}: \"{}\": true is not supported", file, in_quotes(text), flag);
+      throw make_error("{}: added token {}: \"{}\": true is not supported", file, in_quotes(text),
+                       flag);
     }
   }
   const bool special = entry.contains("special") && entry["special"] == true;
@@ -117,7 +119,7 @@ Vocabulary read_separate_files(const path& folder) {
 void add_merge_text(std::vector<VocabularyBuilder::MergeRule>& rules, std::string_view where,
                     std::string_view key, const json& value, const std::string& file) {
   if (!value.is_string()) {
-    throw Error("{}: {} holds {}, expected texts", file, where, in_quotes(value.dump()));
+    throw make_error("{}: {} holds {}, expected texts", file, where, in_quotes(value.dump()));
   }
   const auto& text = value.get_ref<const std::string&>();
   const bool continues_pair = where != "model.merges" && key != "0" && !rules.empty();
@@ -146,12 +148,13 @@ Vocabulary read_tokenizer_json(const path& path) {
     } else if (where == "model" && key == "type") {
       type = value.dump();
     } else if (where.starts_with("pre_tokenizer") && key == "Regex" && value != kPreSplitPattern) {
-      throw Error("{}: the pre_tokenizer splits by {}, expected Qwen2's pattern", file,
-                  in_quotes(value.dump()));
+      throw make_error("{}: the pre_tokenizer splits by {}, expected Qwen2's pattern", file,
+                       in_quotes(value.dump()));
     }
   };
   for_each_json_leaf(text_of(mapped), file, visit);
-  if (type != "\"BPE\"") throw Error("{}: expected a model of type \"BPE\", found {}", file, type);
+  if (type != "\"BPE\"")
+    throw make_error("{}: expected a model of type \"BPE\", found {}", file, type);
   for (const auto& [where, entry] : added) {
     add_described_token(builder, entry, entry.value("id", json()), file);
   }
@@ -167,8 +170,8 @@ bool has_vocabulary(const path& folder) {
 Vocabulary read_vocabulary(const path& folder) {
   if (has(folder, kVocabulary) || has(folder, kMerges)) return read_separate_files(folder);
   if (has(folder, kSingleFile)) return read_tokenizer_json(folder / kSingleFile);
-  throw Error("{}: no tokeniser in this folder; expected {} and {}, or {}", folder.string(),
-              kVocabulary, kMerges, kSingleFile);
+  throw make_error("{}: no tokeniser in this folder; expected {} and {}, or {}", folder.string(),
+                   kVocabulary, kMerges, kSingleFile);
 }
 
 }  // namespace fvlm

@@ -2,8 +2,8 @@
 #include <span>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
-#include "runtime/image/reader.hpp"
+#include "fvlm/error.hpp"
+#include "fvlm/image.hpp"
 
 using namespace fvlm;
 

@@ -1,4 +1,4 @@
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/checkpoint/pickle.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,6 +1,6 @@
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/checkpoint/safetensors.hpp"
 #include "tests/fuzz/fuzz_file.hpp"
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/tokenizer/tokenizer.hpp"
 
 namespace {

@@ -1,7 +1,7 @@
 // Zip archives, the pickle in them and the older format: whatever opens must be readable.
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/checkpoint/torch_file.hpp"
 #include "tests/fuzz/fuzz_file.hpp"
 

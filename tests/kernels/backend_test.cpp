@@ -1,6 +1,7 @@
 // Every operation of the Cpu backend against Ref, on awkward shapes: odd counts, one row, channels
 // that fill no vector, more rows than one band, with float32 and bfloat16 matrices, and with
 // products in bfloat16 as processors that have them would compute.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -3,6 +3,7 @@
 // CTest runs these for each instruction set of the machine (tests/CMakeLists.txt).
 #include "kernels/cpu/matmul.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -15,7 +16,7 @@
 #include <vector>
 
 #include "fvlm/core/element.hpp"
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "kernels/cpu/cpu.hpp"
 #include "kernels/ref/ref.hpp"
 #include "tests/kernels/backend_fixture.hpp"

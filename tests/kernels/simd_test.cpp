@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "fvlm/ops/batch.hpp"
 #include "tests/kernels/simd_fixture.hpp"
 

@@ -8,9 +8,10 @@
 #include <tuple>
 #include <vector>
 
+#include "fvlm/image.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/checkpoint/safetensors.hpp"
 #include "runtime/engine/trace_run.hpp"
-#include "runtime/image/image.hpp"
 #include "tests/support/devices.hpp"
 
 namespace fvlm {
@@ -45,7 +46,7 @@ struct Golden {
     for (const TracedTensor& t : traced) {
       if (t.name == name) return t.values;
     }
-    throw Error("nothing was traced by the name {}", name);
+    throw make_error("nothing was traced by the name {}", name);
   }
 };
 

@@ -15,8 +15,8 @@
 #include <thread>
 #include <utility>
 
+#include "fvlm/engine.hpp"
 #include "net/service/server.hpp"
-#include "runtime/engine/engine.hpp"
 #include "tests/support/raw_websocket.hpp"
 #include "tests/support/temporary_folder.hpp"
 

@@ -4,8 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
-
 namespace fvlm {
 namespace {
 

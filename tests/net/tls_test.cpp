@@ -9,7 +9,6 @@
 #include <memory>
 #include <string>
 
-#include "fvlm/core/error.hpp"
 #include "tests/net/server_fixture.hpp"
 
 namespace fvlm {

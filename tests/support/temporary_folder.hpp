@@ -9,7 +9,8 @@
 #include <iterator>
 #include <string>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 
@@ -17,7 +18,7 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     std::string name = (std::filesystem::temp_directory_path() / "fvlm-test-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw Error("{}: cannot be made", name);
+    if (::mkdtemp(name.data()) == nullptr) throw make_error("{}: cannot be made", name);
     path_ = name;
   }
   ~TemporaryFolder() {
@@ -38,12 +39,12 @@ inline void write_file(const std::filesystem::path& path, const std::string& con
   std::ofstream file(path, std::ios::binary);
   file << content;
   file.close();
-  if (!file) throw Error("{}: cannot be written", path.string());
+  if (!file) throw make_error("{}: cannot be written", path.string());
 }
 
 inline std::string read_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error("{}: cannot be read", path.string());
+  if (!file) throw make_error("{}: cannot be read", path.string());
   return {std::istreambuf_iterator<char>(file), {}};
 }
 

@@ -12,7 +12,8 @@
 #include <csignal>
 #include <sstream>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -94,7 +95,7 @@ Program::Program(const Arguments& arguments, Input input, Output output)
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
   for (int* theirs : {&input_pipe[0], &output_pipe[1], &errors_pipe[1]}) close_if_open(*theirs);
-  if (error != 0) throw Error("{}: cannot be run", FVLM_PROGRAM);
+  if (error != 0) throw make_error("{}: cannot be run", FVLM_PROGRAM);
   std::signal(SIGPIPE, SIG_IGN);  // a program that ends early must not end the tests
 }
 

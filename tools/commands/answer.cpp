@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -86,7 +86,7 @@ Answer ask(Engine& engine, Request request, Show show) {
   const RequestId id = engine.submit(std::move(request));
   try {
     Answer answer = follow(engine, id, *mailbox, interrupt, show);
-    if (answer.result.outcome == Outcome::kFailed) throw Error("{}", answer.result.error);
+    if (answer.result.outcome == Outcome::kFailed) throw Error(answer.result.error);
     return answer;
   } catch (...) {
     engine.cancel(id);

@@ -3,7 +3,7 @@
 // stalled reader of standard output holds up neither the engine nor Ctrl-C.
 #pragma once
 
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 
 namespace fvlm {
 

@@ -16,12 +16,12 @@
 #include <utility>
 #include <vector>
 
+#include "fvlm/image.hpp"
 #include "kernels/cpu/limits.hpp"
 #include "kernels/cuda/host/limits.hpp"
 #include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
 #include "runtime/image/fit.hpp"
-#include "runtime/image/image.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/report.hpp"

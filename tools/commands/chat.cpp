@@ -14,8 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "tools/commands/answer.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
@@ -111,7 +112,7 @@ std::optional<int> Chat::handle_command(const std::string& line) {
     if (argument.empty()) throw Error("/image: expected the name of a file");
     images_.push_back(prepare(engine_, open_picture(argument, picture_options_)));
   } else {
-    throw Error("{}: no such command; /help lists them", name);
+    throw make_error("{}: no such command; /help lists them", name);
   }
   return std::nullopt;
 }
@@ -127,7 +128,7 @@ std::optional<int> Chat::handle_question(const std::string& text) {
   } catch (const Error& error) {
     take_back_question();
     if (conversation_.empty()) throw;
-    throw Error("{}; /clear begins a new conversation", error.what());
+    throw make_error("{}; /clear begins a new conversation", error.what());
   }
   last_ = answer.result.statistics;
   if (answer.result.text.empty()) {

@@ -3,18 +3,18 @@
 #include <fstream>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
 
 std::vector<CLI::ConfigItem> read_items(const std::string& file) {
   std::ifstream stream(file);
-  if (!stream) throw Error("{}: cannot be opened", file);
+  if (!stream) throw make_error("{}: cannot be opened", file);
   try {
     return CLI::ConfigTOML().from_config(stream);
   } catch (const CLI::Error& error) {
-    throw Error("{}: {}", file, error.what());
+    throw make_error("{}: {}", file, error.what());
   }
 }
 
@@ -28,10 +28,10 @@ CLI::Option* find_flag(CLI::App& command, const CLI::ConfigItem& item) {
 void apply_config_file(CLI::App& command, const std::string& file) {
   for (const CLI::ConfigItem& item : read_items(file)) {
     CLI::Option* flag = find_flag(command, item);
-    if (flag == nullptr) throw Error("{}: there is no flag \"{}\"", file, item.fullname());
+    if (flag == nullptr) throw make_error("{}: there is no flag \"{}\"", file, item.fullname());
     // Lines with the same key come as one item.
     if (item.inputs.size() > 1 && flag->get_expected_max() <= 1) {
-      throw Error("{}: \"{}\" has more than one value", file, item.name);
+      throw make_error("{}: \"{}\" has more than one value", file, item.name);
     }
     if (flag->count() > 0) continue;  // the command line says otherwise
     try {
@@ -42,7 +42,7 @@ void apply_config_file(CLI::App& command, const std::string& file) {
       }
       flag->run_callback();
     } catch (const CLI::Error& error) {
-      throw Error("{}: {}", file, error.what());
+      throw make_error("{}: {}", file, error.what());
     }
   }
 }

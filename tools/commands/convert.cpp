@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/convert/convert.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
@@ -63,8 +63,8 @@ int convert(ConvertArguments& options) {
     write_output(fmt::format("features {:.2e}, first logits {:.2e} from the source; tokens {}\n",
                              found.features, found.logits, found.same_tokens ? "equal" : "differ"));
     if (!(found.logits <= tolerance(options.convert))) {
-      throw Error("{}: its logits are {:.2e} from the source's, expected at most {:.0e}",
-                  options.convert.output.string(), found.logits, tolerance(options.convert));
+      throw make_error("{}: its logits are {:.2e} from the source's, expected at most {:.0e}",
+                       options.convert.output.string(), found.logits, tolerance(options.convert));
     }
   }
   return kExitSuccess;

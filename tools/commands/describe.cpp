@@ -5,8 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 #include "tools/commands/answer.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"

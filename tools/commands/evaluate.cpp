@@ -14,9 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/engine.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/config/json_file.hpp"
-#include "runtime/engine/engine.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
@@ -56,7 +57,7 @@ Case parse_case(const std::string& line, const std::string& source) {
   const nlohmann::json object = parse_json_object(line, source);
   const auto text = [&](const char* key) {
     if (!object.contains(key) || !object[key].is_string()) {
-      throw Error("{}: expected a text \"{}\"", source, key);
+      throw make_error("{}: expected a text \"{}\"", source, key);
     }
     return object[key].get<std::string>();
   };
@@ -65,13 +66,13 @@ Case parse_case(const std::string& line, const std::string& source) {
 
 std::vector<Case> read_cases(const std::filesystem::path& path) {
   std::ifstream file(path);
-  if (!file) throw Error("{}: cannot read the cases", path.string());
+  if (!file) throw make_error("{}: cannot read the cases", path.string());
   std::vector<Case> cases;
   std::string line;
   for (std::size_t number = 1; std::getline(file, line); ++number) {
     cases.push_back(parse_case(line, fmt::format("{}: line {}", path.string(), number)));
   }
-  if (cases.empty()) throw Error("{}: no cases in it", path.string());
+  if (cases.empty()) throw make_error("{}: no cases in it", path.string());
   return cases;
 }
 
@@ -118,7 +119,7 @@ class AnswersFile {
 
  private:
   void check() const {
-    if (!path_.empty() && !file_) throw Error("{}: cannot write the answers", path_.string());
+    if (!path_.empty() && !file_) throw make_error("{}: cannot write the answers", path_.string());
   }
 
   std::filesystem::path path_;
@@ -144,7 +145,7 @@ std::map<std::string, Score> ask_all(Engine& engine, const std::vector<Case>& ca
     request.sampling.temperature = 0;
     request.sampling.max_new_tokens = options.max_new_tokens;
     const Result result = engine.run(std::move(request));
-    if (result.outcome == Outcome::kFailed) throw Error("{}", result.error);
+    if (result.outcome == Outcome::kFailed) throw Error(result.error);
     const std::string_view got = trimmed(result.text);
     Score& score = scores[asked.kind];
     ++score.asked;

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/terminal.hpp"
 
@@ -74,7 +74,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     std::string command = "fastvlm";
     for (const CLI::App* parsed : program.get_subcommands()) command += " " + parsed->get_name();
-    throw fvlm::Error("{}; run {} --help", usage_problem(program, error), command);
+    throw fvlm::make_error("{}; run {} --help", usage_problem(program, error), command);
   }
   const auto chosen = std::find_if(commands.begin(), commands.end(),
                                    [](const auto& command) { return command.parser->parsed(); });
@@ -91,7 +91,8 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   try {
     const int exit_code = run(argc, argv);
-    if (std::fflush(stdout) != 0) throw fvlm::Error("standard output: {}", std::strerror(errno));
+    if (std::fflush(stdout) != 0)
+      throw fvlm::make_error("standard output: {}", std::strerror(errno));
     return exit_code;
   } catch (const std::bad_alloc&) {
     fvlm::print_notice("out of memory");

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -111,7 +111,7 @@ CLI::Option* add_image_flag(CLI::App& parser, std::vector<std::string>& files) {
 
 void check_sampling(const Sampling& sampling) {
   const std::string problem = sampling.problem();
-  if (!problem.empty()) throw Error("{}", problem);
+  if (!problem.empty()) throw Error(problem);
 }
 
 std::unique_ptr<Engine> load_engine(EngineOptions options) {

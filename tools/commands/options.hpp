@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 
 namespace fvlm {
 

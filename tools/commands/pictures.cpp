@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "runtime/image/image.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
 

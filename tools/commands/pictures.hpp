@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine/engine.hpp"
-#include "runtime/image/reader.hpp"
+#include "fvlm/engine.hpp"
+#include "fvlm/image.hpp"
 
 namespace fvlm {
 

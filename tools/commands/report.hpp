@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 
 namespace fvlm {
 

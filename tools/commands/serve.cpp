@@ -13,11 +13,12 @@
 #include <thread>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/engine.hpp"
+#include "fvlm/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 #include "net/service/server.hpp"
-#include "runtime/engine/engine.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/config_file.hpp"
 #include "tools/commands/options.hpp"
@@ -62,7 +63,7 @@ std::string first_line(const std::string& path) {
   std::ifstream file(path);
   std::string line;
   if (!std::getline(file, line) || line.empty()) {
-    throw Error("{}: expected the API key in its first line", path);
+    throw make_error("{}: expected the API key in its first line", path);
   }
   return line;
 }

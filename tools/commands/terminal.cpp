@@ -17,7 +17,7 @@
 #include <cstring>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "tools/commands/command.hpp"
 
 namespace fvlm {
@@ -38,7 +38,7 @@ struct EventPipe {
   EventPipe() {
     std::array<int, 2> ends{};
     if (pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0) {
-      throw Error("cannot make a pipe: {}", std::strerror(errno));
+      throw make_error("cannot make a pipe: {}", std::strerror(errno));
     }
     read_end = ends[0];
     write_end = ends[1];
@@ -66,7 +66,7 @@ std::size_t write_once(std::string_view text) {
   const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
   if (written >= 0) return static_cast<std::size_t>(written);
   if (errno == EINTR || errno == EAGAIN) return 0;
-  throw Error("standard output: {}", std::strerror(errno));
+  throw make_error("standard output: {}", std::strerror(errno));
 }
 
 }  // namespace

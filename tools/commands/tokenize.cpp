@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "kernels/support/make_error.hpp"
 #include "runtime/tokenizer/tokenizer.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/terminal.hpp"
@@ -35,8 +35,8 @@ std::vector<std::int32_t> ids_of(const Tokenizer& tokenizer, const std::string& 
 std::string parse_line(const std::string& json, std::size_t line) {
   const nlohmann::json object = nlohmann::json::parse(json, nullptr, false);
   if (!object.is_object() || !object.contains("text") || !object["text"].is_string()) {
-    throw Error("standard input, line {}: expected {{\"text\": \"...\"}}, found {}", line,
-                object.is_discarded() ? "no valid JSON" : "other JSON");
+    throw make_error("standard input, line {}: expected {{\"text\": \"...\"}}, found {}", line,
+                     object.is_discarded() ? "no valid JSON" : "other JSON");
   }
   return object["text"].get<std::string>();
 }

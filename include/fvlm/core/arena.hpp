@@ -8,9 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 
-#include "fvlm/core/error.hpp"
 #include "fvlm/core/view.hpp"
+#include "fvlm/error.hpp"
 
 namespace fvlm {
 
@@ -42,8 +43,9 @@ class Arena {
     const std::size_t bytes =
         (static_cast<std::size_t>(count) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
     if (bytes > capacity_ - used_) {
-      throw Error("scratch memory: {} bytes needed, {} of {} are free", bytes, capacity_ - used_,
-                  capacity_);
+      throw Error("scratch memory: " + std::to_string(bytes) + " bytes needed, " +
+                  std::to_string(capacity_ - used_) + " of " + std::to_string(capacity_) +
+                  " are free");
     }
     std::byte* at = base_ == nullptr ? nullptr : base_ + used_;
     used_ += bytes;

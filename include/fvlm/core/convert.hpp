@@ -4,9 +4,10 @@
 #include <cstddef>
 #include <cstring>
 #include <span>
+#include <string>
 
 #include "fvlm/core/element.hpp"
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 
 namespace fvlm {
 
@@ -34,7 +35,7 @@ inline void convert_to_float(DType type, const std::byte* data, std::span<float>
     case DType::kF64:
       return convert(double{});
     default:
-      throw Error("expected floating-point numbers, found {}", name_of(type));
+      throw Error("expected floating-point numbers, found " + std::string(name_of(type)));
   }
 }
 

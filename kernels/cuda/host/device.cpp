@@ -1,9 +1,9 @@
 // Memory, streams, events and graphs of a CUDA device: the runtime's calls, each checked.
 #include <cuda_runtime.h>
 
-#include "fvlm/core/error.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 namespace {
@@ -13,7 +13,7 @@ constexpr Target kDevice = Target::kDevice;
 void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // else the next call would report it again
-  throw Error("{}: {}", call, cudaGetErrorString(status));
+  throw make_error("{}: {}", call, cudaGetErrorString(status));
 }
 
 template <class Allocate>
@@ -25,7 +25,8 @@ void* checked_allocate(std::size_t bytes, const char* call, Allocate&& allocate)
     std::size_t free = 0;
     std::size_t total = 0;
     check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    throw Error("{}: {} bytes needed, {} of the device's {} are free", call, bytes, free, total);
+    throw make_error("{}: {} bytes needed, {} of the device's {} are free", call, bytes, free,
+                     total);
   }
   check(status, call);
   return p;
@@ -43,7 +44,8 @@ int attribute(cudaDeviceAttr which) {
 
 void fail_launch(std::string_view kernel, const char* call, int status) {
   cudaGetLastError();
-  throw Error("{}: {}: {}", kernel, call, cudaGetErrorString(static_cast<cudaError_t>(status)));
+  throw make_error("{}: {}: {}", kernel, call,
+                   cudaGetErrorString(static_cast<cudaError_t>(status)));
 }
 
 bool device_overlaps_kernels() {

@@ -6,9 +6,9 @@
 #include <cstdint>
 
 #include "fvlm/core/element.hpp"
-#include "fvlm/core/error.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
+#include "kernels/support/make_error.hpp"
 
 #ifdef FVLM_HAS_CUBLAS
 #include <cublas_v2.h>
@@ -47,7 +47,8 @@ class Product {
 
  private:
   static void check(cublasStatus_t status, const char* call) {
-    if (status != CUBLAS_STATUS_SUCCESS) throw Error("{}: {}", call, cublasGetStatusString(status));
+    if (status != CUBLAS_STATUS_SUCCESS)
+      throw make_error("{}: {}", call, cublasGetStatusString(status));
   }
 
   cublasHandle_t handle_ = nullptr;

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/cuda/host/decoder_batch.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 
@@ -164,7 +164,7 @@ template <Target target, class E>
 auto CudaBackend<target, E>::pack(const DepthwiseSpec& spec, const HostDepthwise& host)
     -> Depthwise {
   if (!DepthwiseKernels<target, E>::supports(spec.kernel, spec.stride, spec.multiplier)) {
-    throw Error(
+    throw make_error(
         "the CUDA backend has no depthwise convolution {0} x {0} with stride {1} that "
         "multiplies the channels by {2}",
         spec.kernel, spec.stride, spec.multiplier);

@@ -8,9 +8,9 @@
 #include <span>
 #include <type_traits>
 
-#include "fvlm/core/error.hpp"
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/cuda/sampling/sampling.hpp"
+#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 
@@ -97,8 +97,8 @@ template <Target target, class E>
 void CudaBackend<target, E>::image_attention(View<const E> qkv, std::int64_t images,
                                              std::int64_t head_dim, View<E> out) {
   if (!ImageAttentionKernels<target, E>::supports(head_dim)) {
-    throw Error("the CUDA backend has no image attention with head_dim {}: it has 16, 32 and 64",
-                head_dim);
+    throw make_error(
+        "the CUDA backend has no image attention with head_dim {}: it has 16, 32 and 64", head_dim);
   }
   if (arena_.measures()) return;
   ImageAttentionKernels<target, E>::attention(*stream_, qkv, images, head_dim, out);
@@ -150,8 +150,8 @@ void CudaBackend<target, E>::attention(View<const E> query, const AttentionShape
                                        const DecoderBatch& batch, std::int64_t layer,
                                        const Cache& cache, View<E> out) {
   if (!AttentionKernels<target, E>::supports(shape.head_dim)) {
-    throw Error("the CUDA backend has no attention kernel for head_dim {}: it has {}",
-                shape.head_dim, sizeof(E) == 4 ? "those up to 256" : "16, 32, 64 and 128");
+    throw make_error("the CUDA backend has no attention kernel for head_dim {}: it has {}",
+                     shape.head_dim, sizeof(E) == 4 ? "those up to 256" : "16, 32, 64 and 128");
   }
   if (arena_.measures()) {
     attention_shape_ = shape;

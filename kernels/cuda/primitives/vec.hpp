@@ -12,7 +12,7 @@
 #include "kernels/cuda/primitives/portable.hpp"
 
 #ifndef __CUDACC__
-#include "fvlm/core/error.hpp"
+#include <fmt/format.h>
 #endif
 
 namespace fvlm::FVLM_CUDA_TARGET {

@@ -3,7 +3,6 @@
 // a number, so that reading it shows.
 #include <algorithm>
 
-#include "fvlm/core/error.hpp"
 #include "kernels/cuda/attention/attention.hpp"
 #include "kernels/cuda/gemm/token_products.hpp"
 #include "kernels/cuda/host/decoder_batch.hpp"

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/emulator/device.hpp"
 #include "kernels/ref/ref.hpp"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/stream.hpp"

@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "tests/support/cost.hpp"
 
 namespace fvlm {

@@ -15,13 +15,13 @@
 #include <string>
 #include <vector>
 
+#include "fvlm/image.hpp"
 #include "runtime/checkpoint/adapter.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/checkpoint/safetensors.hpp"
 #include "runtime/checkpoint/safetensors_writer.hpp"
 #include "runtime/engine/prompt.hpp"
 #include "runtime/engine/trace_run.hpp"
-#include "runtime/image/image.hpp"
 #include "tests/runtime/checkpoint/torch_bytes.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "tests/tools/cli_checkpoint.hpp"

@@ -1,6 +1,6 @@
 // What the engine answers: the same however the work was grouped, whatever it has cached, and
 // within the limits it was given.
-#include "runtime/engine/engine.hpp"
+#include "fvlm/engine.hpp"
 
 #include <algorithm>
 #include <array>

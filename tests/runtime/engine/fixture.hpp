@@ -20,11 +20,12 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/engine.hpp"
+#include "fvlm/error.hpp"
+#include "fvlm/image.hpp"
 #include "runtime/engine/answer_text.hpp"
-#include "runtime/engine/engine.hpp"
 #include "runtime/engine/prompt.hpp"
-#include "runtime/image/image.hpp"
+#include "runtime/image/picture.hpp"
 #include "runtime/tokenizer/tokenizer.hpp"
 #include "tests/support/devices.hpp"
 

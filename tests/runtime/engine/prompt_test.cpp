@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 
 namespace fvlm {
 namespace {

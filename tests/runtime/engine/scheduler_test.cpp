@@ -14,7 +14,6 @@
 #include "runtime/engine/batching.hpp"
 #include "runtime/engine/prompt.hpp"
 #include "runtime/image/fit.hpp"
-#include "runtime/image/image.hpp"
 #include "runtime/image/thumbnail.hpp"
 
 namespace fvlm {

@@ -18,7 +18,7 @@
 
 #include <hwy/highway.h>
 
-#include "runtime/image/image.hpp"
+#include "fvlm/image.hpp"
 
 namespace fvlm {
 namespace {

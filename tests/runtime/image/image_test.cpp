@@ -1,6 +1,6 @@
 // Reading pictures: pixels equal to Pillow's, limits, and every kind of bad file. What is
 // particular to GIF, HEIC and AVIF has tests of its own.
-#include "runtime/image/image.hpp"
+#include "fvlm/image.hpp"
 
 #include <gtest/gtest.h>
 #include <zlib.h>
@@ -10,7 +10,6 @@
 #include <cstring>
 #include <random>
 
-#include "fvlm/core/error.hpp"
 #include "runtime/image/fit.hpp"
 #include "tests/runtime/image/samples.hpp"
 #include "tests/support/temporary_folder.hpp"

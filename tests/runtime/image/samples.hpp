@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
-#include "runtime/image/reader.hpp"
+#include "fvlm/error.hpp"
+#include "fvlm/image.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace fvlm {

@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
+#include "fvlm/error.hpp"
 #include "runtime/tokenizer/pre_split.hpp"
 #include "runtime/tokenizer/unicode.hpp"
 #include "runtime/tokenizer/utf8_stream.hpp"

@@ -1,5 +1,7 @@
 // The engine: a model loaded once that answers any number of requests, several at a time.
+//
 // This is the only face of the runtime that servers and programs need; it shows no tensors.
+// Times are in seconds.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +14,9 @@
 #include <string_view>
 #include <vector>
 
-#include "fvlm/core/error.hpp"
 #include "fvlm/core/histogram.hpp"
-#include "runtime/image/picture.hpp"
-#include "runtime/image/reader.hpp"
+#include "fvlm/error.hpp"
+#include "fvlm/image.hpp"
 
 namespace fvlm {
 
@@ -25,20 +26,21 @@ namespace fvlm {
 enum class Device : std::uint8_t { kAuto, kCpu, kRef, kCuda, kCudaEmulated };
 enum class Precision : std::uint8_t { kAuto, kF32, kBF16, kInt8, kInt4 };
 
+// What to load, onto which device, with how much room.
 struct EngineOptions {
   std::filesystem::path model_path;    // a checkpoint folder
   std::filesystem::path model_base{};  // of an adapter or a projector alone, else empty
   Device device = Device::kAuto;
   Precision precision = Precision::kAuto;
   int threads = 0;  // 0: one for each core
-  std::int64_t context_tokens =
-      8192;  // longest prompt + answer; at most what the model was made for
+  // Tokens of the longest prompt and its answer; at most what the model was made for.
+  std::int64_t context_tokens = 8192;
   // Positions of all requests that run at a time and of what is kept for later prompts; as many
   // requests run as have room. 0: four times the context.
   std::int64_t cache_tokens = 0;
   std::int64_t max_waiting = 1024;  // requests that wait for their turn; more are refused
-  std::function<void(double fraction)> on_progress;            // while loading, in 0..1
-  std::function<void(const std::string& message)> on_warning;  // while loading
+  std::function<void(double fraction)> on_progress{};            // while loading, in 0..1
+  std::function<void(const std::string& message)> on_warning{};  // while loading
 };
 
 // One turn of a conversation. Its text is text: no name of a control token means anything in it.
@@ -61,7 +63,7 @@ struct Sampling {
   double repetition_penalty = 1.0;  // 1: none
   std::int64_t num_beams = 1;       // above 1: beam search
   std::int64_t max_new_tokens = 256;
-  std::optional<std::uint64_t> seed;  // absent: a different one for each request
+  std::optional<std::uint64_t> seed{};  // absent: a different one for each request
 
   // What is wrong with these settings, in one line; empty if nothing is.
   std::string problem() const;
@@ -80,6 +82,7 @@ struct LiveView {
   double unchanged_below = 0;
 };
 
+// What an answer took.
 struct Statistics {                // times in seconds
   double preprocess_s = 0;         // decoding and resizing of pictures, before submission
   double encode_s = 0;             // image encoder and projector
@@ -98,8 +101,10 @@ struct Statistics {                // times in seconds
   }
 };
 
+// How an answer ended: by itself, at max_new_tokens or the context's end, by cancel(), by an error.
 enum class Outcome : std::uint8_t { kStop, kLength, kCancelled, kFailed };
 
+// An answer, or as much of it as there is.
 struct Result {
   Outcome outcome = Outcome::kStop;
   std::string text;
@@ -109,17 +114,19 @@ struct Result {
   Statistics statistics;
 };
 
+// A conversation that ends with a turn of the user, and how to answer it.
 struct Request {
   std::vector<Turn> conversation;
   Sampling sampling;
   std::optional<LiveView> live{};
   // Called on the engine's thread; they must not throw and should return at once.
-  std::function<void(std::string_view text)> on_text;  // whole UTF-8 characters, as they are made
-  std::function<void(const Result& result)> on_done;   // exactly once, last
+  std::function<void(std::string_view text)> on_text{};  // whole UTF-8 characters, as they are made
+  std::function<void(const Result& result)> on_done{};   // exactly once, last
 };
 
 using RequestId = std::uint64_t;
 
+// A loaded model and the device that it runs on.
 struct EngineInfo {
   std::string model;      // folder name
   std::string device;     // e.g. "cpu (AVX3_DL, 2 threads)"
@@ -154,9 +161,10 @@ class Busy : public Error {
   using Error::Error;
 };
 
+// A loaded model. All of it may be called from several threads.
 class Engine {
  public:
-  // Loads a checkpoint. Throws Error if files or settings are wrong.
+  // Loads a checkpoint, which takes seconds. Throws Error if files or settings are wrong.
   static std::unique_ptr<Engine> load(const EngineOptions& options);
 
   // Cancels what is running and waits for it.
@@ -173,10 +181,13 @@ class Engine {
   virtual void cancel(RequestId id) = 0;
   // Forgets a live view's last answer. Safe from any thread.
   virtual void end_live(std::uint64_t view) = 0;
-  virtual EngineCounters counters() const = 0;  // safe from any thread
+  // Of this moment. Safe from any thread.
+  virtual EngineCounters counters() const = 0;
+  // What was loaded, and where.
   virtual const EngineInfo& info() const = 0;
 
-  // Submits and waits for the end.
+  // Submits and waits for the end. Throws Error as submit() does; what goes wrong later is the
+  // result's.
   Result run(Request request);
 };
 
