@@ -1,6 +1,8 @@
 #include "tools/commands/config_file.hpp"
 
 #include <fstream>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "fvlm/core/error.hpp"
@@ -26,9 +28,15 @@ CLI::Option* find_flag(CLI::App& command, const CLI::ConfigItem& item) {
 }  // namespace
 
 void apply_config_file(CLI::App& command, const std::string& file) {
+  std::map<const CLI::Option*, std::string> keys;  // of the file: a flag may have several names
   for (const CLI::ConfigItem& item : read_items(file)) {
     CLI::Option* flag = find_flag(command, item);
     if (flag == nullptr) throw Error("{}: there is no flag \"{}\"", file, item.fullname());
+    const auto [first, is_new] = keys.emplace(flag, item.name);
+    if (!is_new) {
+      throw Error("{}: \"{}\" and \"{}\" are one flag; keep one of them", file, first->second,
+                  item.name);
+    }
     // Lines with the same key come as one item.
     if (item.inputs.size() > 1 && flag->get_expected_max() <= 1) {
       throw Error("{}: \"{}\" has more than one value", file, item.name);
