@@ -236,8 +236,8 @@ int bench(const Options& options) {
 }  // namespace
 
 Command add_bench(CLI::App& program) {
-  CLI::App* parser =
-      program.add_subcommand("bench", "Measure the stages against this machine's limits");
+  CLI::App* parser = program.add_subcommand(
+      "bench", "Measure encoder, prefill and decode against this machine's roofline");
   const auto options = std::make_shared<Options>();
   add_model_flags(*parser, options->engine);
   parser->add_option("--runs", options->runs, "Runs of each stage, after one to warm up [5]")

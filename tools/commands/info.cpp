@@ -231,7 +231,7 @@ int info(const Options& options) {
 
 Command add_info(CLI::App& program) {
   CLI::App* parser =
-      program.add_subcommand("info", "Show a checkpoint's modules, memory and arithmetic");
+      program.add_subcommand("info", "Show a checkpoint's modules, memory and FLOPs");
   const auto options = std::make_shared<Options>();
   parser->add_option("--model-path", options->folder, "A checkpoint folder")
       ->required()

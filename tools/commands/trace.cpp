@@ -48,7 +48,8 @@ int trace(const Options& options) {
 }  // namespace
 
 Command add_trace(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand("trace", "Write what a model computes to a file");
+  CLI::App* parser =
+      program.add_subcommand("trace", "Write the activations of each stage to a file");
   const auto options = std::make_shared<Options>();
   add_model_flags(*parser, options->engine);
   add_picture_flags(*parser, options->pictures);
