@@ -1,4 +1,4 @@
-// Puts an engine together: checkpoint, tokenizer, backend.
+// Assembles an engine: checkpoint, tokenizer, backend.
 #include "runtime/engine/engine.hpp"
 
 #include <future>
