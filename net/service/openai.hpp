@@ -54,7 +54,7 @@ struct ChatAnswer {
 // `finish_reason` is "stop" or "length".
 std::string write_answer(const ChatAnswer& answer, std::string_view text,
                          std::string_view finish_reason, const Statistics& statistics);
-// Events of a stream, in this order; the usage is left out if nobody asked for it.
+// Events of a stream, in this order; the usage only if it was requested.
 std::string first_event(const ChatAnswer& answer);
 std::string text_event(const ChatAnswer& answer, std::string_view text);
 std::string last_events(const ChatAnswer& answer, std::string_view finish_reason,

@@ -68,7 +68,7 @@ void PicturePool::open(const std::shared_ptr<Job>& job) {
 void PicturePool::decode(Job& job) {
   const auto take = [this](std::size_t bytes) {
     MemoryBudget::Lease lease = budget_.take(bytes);
-    if (!lease) throw Busy("too many pictures wait for their turn");
+    if (!lease) throw Busy("too many images are queued");
     return lease;
   };
   const auto side = static_cast<std::size_t>(engine_.info().image_size);

@@ -46,7 +46,7 @@ Server::Server(Engine& engine, ServerOptions options)
       pictures_(engine, options_.pictures) {
   if (options_.api_key.empty() && !options_.open_to_all && !is_loopback(options_.transport.host)) {
     throw Error(
-        "listening on {} without an API key lets anybody who reaches this machine use it: give "
+        "listening on {} without an API key accepts every client that reaches it: give "
         "--api-key, or --open-to-all if that is wanted",
         options_.transport.host);
   }
@@ -111,7 +111,7 @@ std::optional<HttpResponse> Server::refusal(const HttpRequest& request) {
   if (!key_.asks() && !options_.open_to_all && !names_loopback(request.host)) {
     return refuse(request, 403, "this server answers to localhost only", "wrong_host");
   }
-  // The page's static files are public: embedding or linking to them reveals nothing.
+  // The page's files say nothing to anybody who embeds them, and links lead to them.
   const bool harmless = request.origin.empty() && page_file(request.path);
   if (!harmless && caller_of(request, options_.allowed_origins) == Caller::kForeign) {
     const std::string page = request.origin.empty() ? "other sites" : request.origin;

@@ -1,4 +1,4 @@
-// Assembles an engine: checkpoint, tokenizer, backend.
+// Puts an engine together: checkpoint, tokenizer, backend.
 #include "runtime/engine/engine.hpp"
 
 #include <future>

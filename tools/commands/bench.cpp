@@ -1,9 +1,9 @@
-// fastvlm bench: the stages of an answer, each timed and held against what this machine can do,
-// which is measured first in the same run. Fractions say how near the limit a stage comes:
-//   encoder   arithmetic done / time / best matrix product
-//   decode    bytes of weights read / time / best reading of memory
-// On a GPU the product is cuBLAS's, and reading is a copy's: bytes read and written.
-// The limit of TTFT is the arithmetic of encoder and prefill at the best matrix product's speed.
+// fastvlm bench: the stages of an answer, each timed and compared with this machine's roofline,
+// which is measured first in the same run. Fractions say how near its roof a stage comes:
+//   encoder, prefill   compute-bound: FLOPs / time / peak GEMM throughput
+//   decode             bandwidth-bound: bytes of weights / time / memory bandwidth
+// On a GPU the GEMM is cuBLAS's, and the bandwidth is a copy's: bytes read and written.
+// The limit of TTFT is the FLOPs of encoder and prefill at peak GEMM throughput.
 #include <fmt/ranges.h>
 
 #include <algorithm>

@@ -41,7 +41,7 @@ void apply_config_file(CLI::App& command, const std::string& file) {
     if (item.inputs.size() > 1 && flag->get_expected_max() <= 1) {
       throw Error("{}: \"{}\" has more than one value", file, item.name);
     }
-    if (flag->count() > 0) continue;  // the command line says otherwise
+    if (flag->count() > 0) continue;  // the command line overrides it
     try {
       if (flag->get_expected_min() == 0) {
         flag->add_result(flag->get_flag_value(item.name, CLI::ConfigTOML().to_flag(item)));

@@ -1,4 +1,4 @@
-// fastvlm convert: any checkpoint to one that loads at once.
+// fastvlm convert: quantises, merges and folds any checkpoint into one that needs no more of it.
 #include <fmt/ranges.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // fastvlm info: the tree of modules with the shapes a checkpoint stores, and what the model costs
-// in memory and arithmetic. Both come from the model's own description: nothing is loaded.
+// in memory and FLOPs. Both come from the model's own description: nothing is loaded.
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -166,7 +166,7 @@ void print_children(const Node& node, int depth, int indent) {
   }
 }
 
-// Arithmetic and memory of a typical request, from the backend without data.
+// FLOPs and memory traffic of a typical request, from the backend without data.
 void print_work(const Checkpoint& checkpoint) {
   const FastVlmConfig& config = checkpoint.config();
   const FormatChoice formats = format_choice(Precision::kAuto);

@@ -12,7 +12,7 @@
 
 namespace fvlm {
 
-// --model-base: the whole weights, if the checkpoint is an adapter or a projector alone.
+// --model-base: the base weights, if the checkpoint is an adapter or a projector alone.
 void add_base_flag(CLI::App& parser, std::filesystem::path& base);
 
 // --force: to write where something is.

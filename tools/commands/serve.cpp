@@ -103,11 +103,12 @@ int serve(Options& options, CLI::App& parser) {
   net::ServerOptions& settings = options.server;
   settings.log = server_log(log);
   if (settings.open_to_all && settings.api_key.empty()) {
-    log->warn("⚠️ anybody who reaches {} may use this server", settings.transport.host);
+    log->warn("⚠️ no authentication: every client that reaches {} may use this server",
+              settings.transport.host);
   }
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
   net::Server server(*engine, settings);
-  const InterruptGuard interrupt;  // before anybody is told that signals find a server
+  const InterruptGuard interrupt;  // before readiness is reported: from then on signals drain
   log->info("🚀 {} on {}, {}", engine->info().model, engine->info().device,
             engine->info().precision);
   log->info("✅ ready: {}://{}:{}/", settings.transport.certificate_file.empty() ? "http" : "https",
@@ -120,7 +121,7 @@ int serve(Options& options, CLI::App& parser) {
   });
   wait_for_signal(interrupt, server);
   systemd::notify("STOPPING=1");
-  log->info("stopping: what is begun has {} s", options.drain_s);
+  log->info("draining: running requests have {} s", options.drain_s);
   server.drain(std::chrono::milliseconds(static_cast<std::int64_t>(options.drain_s * 1000)));
   traffic.join();
   log->info("stopped");

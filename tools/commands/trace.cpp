@@ -1,4 +1,4 @@
-// fastvlm trace: everything a model computes on the way to its answer, in one safetensors file.
+// fastvlm trace: the activations of a model's stages, in one safetensors file.
 #include <fmt/format.h>
 
 #include <filesystem>
