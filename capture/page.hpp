@@ -66,7 +66,7 @@ class Page final : private PageEvents {
   void on_text(ViewerId id, const std::string& text) override;
   void on_close(ViewerId id) override;
 
-  // The refusal of a cross-origin request.
+  // The refusal of a request from elsewhere.
   std::optional<PageAnswer> refusal(const net::HttpRequest& request) const;
   std::optional<PageAnswer> refusal_for_key(const net::HttpRequest& request);
   PageAnswer answer_to(const net::HttpRequest& request);

@@ -46,7 +46,7 @@ Server::Server(Engine& engine, ServerOptions options)
       pictures_(engine, options_.pictures) {
   if (options_.api_key.empty() && !options_.open_to_all && !is_loopback(options_.transport.host)) {
     throw Error(
-        "listening on {} without an API key accepts every client that reaches it: give "
+        "listening on {} without an API key lets anybody who reaches this machine use it: give "
         "--api-key, or --open-to-all if that is wanted",
         options_.transport.host);
   }

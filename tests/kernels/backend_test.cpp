@@ -1,6 +1,6 @@
 // Every operation of the Cpu backend against Ref, on awkward shapes: odd counts, one row, channels
-// that are no multiple of a vector, more rows than one tile, with float32 and bfloat16 matrices,
-// and with GEMMs in bfloat16 as on processors that have them.
+// that fill no vector, more rows than one band, with float32 and bfloat16 matrices, and with
+// products in bfloat16 as processors that have them would compute.
 #include <gtest/gtest.h>
 
 #include <algorithm>
