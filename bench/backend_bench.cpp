@@ -1,5 +1,5 @@
 // The Cpu backend's operations at the shapes of FastVLM 0.5B, all cores. GFLOP/s and GB/s are of
-// the operation as the Trace backend counts it; hold them against `fastvlm bench`'s limits.
+// the operation as the Trace backend counts it; compare them with the roofline of `fastvlm bench`.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>

@@ -1,8 +1,7 @@
-// Many cameras and one engine: what reading them together and drafts from their last captions
-// bring.
+// Many cameras and one engine: the throughput of batching and of speculative decoding.
 //   live_bench MODEL PICTURES [FRAMES]
-// Each of eight cameras moves slowly over one picture after the other. Fails if any answer of the
-// fast ways differs from that of the plain one.
+// Each of eight cameras moves slowly over one picture after the other. Fails if any answer differs
+// between the modes.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -64,7 +63,7 @@ class Bench {
     }
     return ended(std::move(run), start);
   }
-  // All cameras in turn, each waiting for the one before it.
+  // All cameras one after the other, each waiting for the one before it.
   Run in_turn() {
     Run run;
     const auto start = Clock::now();
@@ -96,7 +95,7 @@ class Bench {
   }
 
  private:
-  // A view's number is new for each run, so that none finds another's answers.
+  // A view's id is new for each run, so that none drafts from another's answers.
   Request request(std::size_t camera, std::int64_t frame, bool draft) {
     Request request;
     Turn& turn = request.conversation.emplace_back();

@@ -1,5 +1,5 @@
-// The thread that keeps a source open: what it delivers goes to the mailbox; if it fails, is
-// silent, or delivers only damage, everything is closed and tried again after a second.
+// The thread that keeps a source open: frames go to the mailbox; if the source fails, times out, or
+// delivers only damaged frames, it is closed and reopened after a second.
 #pragma once
 
 #include <atomic>
@@ -23,9 +23,9 @@ struct CameraState {
 };
 
 struct CameraOptions {
-  // Until the first good frame: commands and sensors take their time to start.
+  // Timeout of the first good frame: commands and sensors take time to start.
   std::chrono::milliseconds longest_start{10'000};
-  std::chrono::milliseconds longest_silence{1500};  // after it
+  std::chrono::milliseconds longest_silence{1500};  // timeout of each frame after it
   std::chrono::milliseconds retry{1000};
 };
 
@@ -45,7 +45,7 @@ class Camera {
   Camera(const Camera&) = delete;
   Camera& operator=(const Camera&) = delete;
 
-  // When its thread last came by: a driver may hang in any call.
+  // When its thread last made progress: a driver may hang in any call.
   Clock::time_point last_turn() const { return last_turn_; }
 
  private:

@@ -24,7 +24,7 @@ PageState first_state(const ClientOptions& options) {
   return state;
 }
 
-// A source that is slow on purpose is not silent.
+// A source with a low frame rate needs a longer timeout.
 CameraOptions camera_options(const SourceOptions& source) {
   CameraOptions options;
   if (source.rate > 0) {
@@ -125,7 +125,7 @@ void Client::deliver(const Picture& picture) {
   asked_ = false;
   if (link_.wants_picture()) {
     link_.show(picture);
-    // As the original logs, at its pace; at a faster one there would be nothing else in the log.
+    // Like the original's log, at its rate; at a higher one the log would hold nothing else.
     const bool slow = link_.options().interval >= kOriginalPace;
     log_(slow ? Level::kInfo : Level::kDebug,
          fmt::format("📤 sent picture {}, 📊 {}x{}, {:.1f} KB", picture.number, picture.width,
@@ -185,7 +185,7 @@ void Client::plan() {
   if (next != Clock::time_point::max()) loop_.set_alarm(next, [this] { plan(); });
 }
 
-// Says that this thread turns, and that the camera's is not stuck in the driver.
+// The watchdog: this thread runs, and the camera's is not stuck in the driver.
 void Client::beat(const std::function<void()>& alive) {
   if (Clock::now() - camera_->last_turn() < kLongestTurn) alive();
   loop_.after(kBeat, [this, alive] { beat(alive); });

@@ -1,7 +1,7 @@
 // The whole client: camera -> mailbox -> encoder -> server and page, on three threads.
 //   camera    waits for frames and leaves the newest in the mailbox
-//   encoder   waits until one is wanted, and makes a picture of it
-//   loop      talks to the server and to viewers, and knows when a picture is wanted
+//   encoder   waits for a request, and makes a JPEG of the newest frame
+//   loop      network traffic with server and viewers; requests pictures
 #pragma once
 
 #include <functional>
@@ -41,7 +41,7 @@ class Client {
 
   std::uint16_t port() const { return page_.port(); }
   EventLoop& loop() { return loop_; }
-  // Works until stop(). `alive` is called now and then, as long as all is well.
+  // Works until stop(). `alive` is called periodically while all threads make progress.
   void run(std::function<void()> alive);
   // Ends run(). On the loop's thread.
   void stop();
@@ -56,7 +56,8 @@ class Client {
   void on_camera(const CameraState& state);
   void on_link(Link::State state, const std::string& why);
   void on_answer(const Answer& answer, const std::string& text);
-  // Asks the encoder for a picture if somebody wants one, and comes back when somebody may.
+  // Requests a picture from the encoder if the server or a viewer is due for one, and schedules the
+  // next call.
   void plan();
   void beat(const std::function<void()>& alive);
 
@@ -68,7 +69,7 @@ class Client {
   Page page_;
   Link link_;
   Encoder encoder_;
-  bool asked_ = false;  // a picture is on its way
+  bool asked_ = false;  // a requested picture is pending
   std::unique_ptr<Camera> camera_{};
   std::thread encoding_{};
 };

@@ -1,5 +1,5 @@
-// From a frame to a picture for the wire, at the least cost: a JPEG that is small enough goes
-// through as it lies, anything else is compressed or made smaller.
+// From a frame to a JPEG for the wire, at the least cost: a camera's JPEG that is small enough
+// passes through unchanged, anything else is compressed or scaled down.
 #pragma once
 
 #include <cstdint>

@@ -71,21 +71,22 @@ void add_camera_flags(CLI::App& app, Options& options) {
       ->check(CLI::Range(16, 8192))
       ->capture_default_str();
   app.add_option("--fps", source.rate,
-                 "Frames a second to ask the source for; give it for a pipe with less than one")
+                 "Frame rate to ask the source for; required for a pipe below one frame a second")
       ->check(CLI::Range(0.1, 1e5));
-  app.add_option("--format", options.format,
-                 "auto (the cheapest), mjpeg, yu12, nv12, yuyv, uyvy or grey, of a camera")
+  app.add_option(
+         "--format", options.format,
+         "Pixel format of a camera: auto (the cheapest), mjpeg, yu12, nv12, yuyv, uyvy or grey")
       ->check(CLI::IsMember({"auto", "mjpeg", "yu12", "nv12", "yuyv", "uyvy", "grey"}))
       ->capture_default_str();
   app.add_option("--exposure", source.exposure, "Exposure time of a camera, in 100 us");
   app.add_option("--gain", source.gain, "Gain of a camera");
   app.add_option("--brightness", source.brightness, "Brightness of a camera");
   EncoderOptions& encoder = options.client.encoder;
-  app.add_option("--quality", encoder.quality, "JPEG quality of what is compressed here")
+  app.add_option("--quality", encoder.quality, "JPEG quality of frames that the client compresses")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   app.add_option("--max-quality", encoder.max_quality,
-                 "Compress a camera's own JPEGs again if they are finer than this")
+                 "Recompress a camera's own JPEGs of a higher quality")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
 }
@@ -95,33 +96,32 @@ void add_server_flags(CLI::App& app, Options& options) {
   LinkOptions& link = options.client.link;
   app.add_option("--server", server.url, "ws:// or wss:// address of the server")
       ->capture_default_str();
-  app.add_option("--interval", options.interval, "Time from picture to picture, e.g. 250ms")
+  app.add_option("--interval", options.interval, "Time between frames that are sent, e.g. 250ms")
       ->capture_default_str();
-  app.add_flag(
-      "--stream", link.stream,
-      "Ask a fastvlm server for texts as they are made, and let the page change the prompt");
-  app.add_option("--prompt", link.prompt, "What to ask, with --stream; the server's if absent");
-  app.add_option("--max-new-tokens", link.max_new_tokens, "Longest answer, with --stream")
+  app.add_flag("--stream", link.stream,
+               "Stream tokens from a fastvlm server, and let the page change the prompt");
+  app.add_option("--prompt", link.prompt, "Prompt, with --stream [the server's]");
+  app.add_option("--max-new-tokens", link.max_new_tokens,
+                 "Tokens of an answer, at most, with --stream")
       ->check(CLI::PositiveNumber);
   app.add_option("--api-key-file", options.api_key_file,
                  "File whose first line is the server's key; or $FASTVLM_API_KEY");
-  app.add_option("--ca-file", server.ca_file, "Certificates to trust with wss://")
+  app.add_option("--ca-file", server.ca_file, "CA certificates to trust with wss://, in PEM")
       ->check(CLI::ExistingFile);
 }
 
 void add_page_flags(CLI::App& app, Options& options) {
   PageOptions& page = options.client.page;
-  app.add_option("--host", page.address.host, "Address on which the page is served")
+  app.add_option("--host", page.address.host, "Address to serve the page on")
       ->capture_default_str();
   app.add_option("--port", page.address.port, "Port of the page; 0: any that is free")
       ->capture_default_str();
   app.add_option("--page-key-file", options.page_key_file,
                  "File whose first line is the password of the page");
-  app.add_flag("--open-to-all", page.open_to_all,
-               "Serve the page beyond this machine without a key");
+  app.add_flag("--open-to-all", page.open_to_all, "Serve the page to other machines without a key");
   app.add_option("--allow-origin", page.allowed_origins,
-                 "Web site whose pages may look; repeatable");
-  app.add_option("--page-fps", page.rate, "Pictures a second on the page, at most")
+                 "Web site whose pages may show the pictures; repeatable");
+  app.add_option("--page-fps", page.rate, "Frame rate of the page, at most")
       ->check(CLI::Range(0.1, 1000.0))
       ->capture_default_str();
 }
@@ -183,15 +183,15 @@ int run(Options& options) {
 
 int main_program(int count, char** arguments) {
   Options options;
-  CLI::App app("Sends a camera's pictures to a FastVLM server and shows them with what it says");
+  CLI::App app("Sends a camera's frames to a FastVLM server and serves a page with its captions");
   app.set_version_flag("--version", "fastvlm-camera " FVLM_VERSION);
   app.set_config("--config", "", "File of settings: a line NAME = VALUE for each flag");
   add_camera_flags(app, options);
   add_server_flags(app, options);
   add_page_flags(app, options);
   app.add_option("--log-folder", options.log_folder, "Where client.log goes [~/ml-fastvlm-logs]");
-  app.add_flag("--verbose", options.verbose, "Log each picture, however many there are");
-  app.add_flag("--list", options.list, "List cameras and what they offer, and end")
+  app.add_flag("--verbose", options.verbose, "Log each frame");
+  app.add_flag("--list", options.list, "List cameras with their formats and sizes, and exit")
       ->configurable(false);
   try {
     app.parse(count, arguments);

@@ -41,7 +41,7 @@ std::size_t open_descriptors() {
        it.increment(error)) {
     ++count;
   }
-  return count > 0 ? count - 1 : 0;  // without the one that looks
+  return count > 0 ? count - 1 : 0;  // without the descriptor of this listing
 }
 
 std::size_t resident_bytes() {

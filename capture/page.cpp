@@ -133,8 +133,8 @@ PageAnswer Page::on_upgrade(const net::HttpRequest& request) {
 
 PageAnswer Page::on_request(const net::HttpRequest& request) {
   PageAnswer answer = answer_to(request);
-  // Pages of sites on the list may embed a picture, others may not: neither those of other sites
-  // nor those of this host's other ports, among which may be anybody's program.
+  // Only allowed origins may embed a picture: not other sites, and not other ports of this host,
+  // where untrusted programs may listen.
   const auto caller = caller_of(request, options_.allowed_origins);
   answer.headers.emplace_back("Cross-Origin-Resource-Policy",
                               caller == net::Caller::kAllowed ? "cross-origin" : "same-origin");

@@ -1,4 +1,4 @@
-// What viewers on port 8080 get: the page and its files, live pictures, the server's texts, and for
+// The web server on port 8080: the page and its files, live pictures, the server's answers, and for
 // other programs /stream.mjpg, /snapshot.jpg, /metrics and /healthz.
 //
 // A page of the original system connects to /ws and gets "frame" messages with base64 and the
@@ -27,8 +27,8 @@ namespace fvlm::capture {
 
 struct PageOptions {
   PageAddress address{};
-  std::string key{};                           // empty: none is asked for
-  std::vector<std::string> allowed_origins{};  // of browsers, besides our own pages
+  std::string key{};                           // empty: no authentication
+  std::vector<std::string> allowed_origins{};  // of pages, besides our own
   bool open_to_all = false;                    // listen beyond loopback without a key
   double rate = 15;                            // pictures a second, at most
 };
@@ -43,18 +43,18 @@ class Page final : private PageEvents {
     std::function<void(const std::string& line)> warn{};
   };
 
-  // Begins to listen. Throws std::runtime_error if it cannot, or if the options would let anybody
-  // in.
+  // Begins to listen. Throws std::runtime_error if it cannot, or if the options would allow
+  // unauthenticated access from other machines.
   Page(EventLoop& loop, PageOptions options, Counters& counters, Controls controls);
 
   std::uint16_t port() const { return transport_->port(); }
   bool wants_picture() const;
-  // When it may want one again.
+  // When it may need the next one.
   Clock::time_point next_time() const;
   void show(const Picture& picture);
   // What the server said.
   void pass_on(const Answer& answer, const std::string& text);
-  // Changes the state and tells it.
+  // Changes the state and sends it to viewers.
   void set_state(const PageState& state);
   const PageState& state() const { return state_; }
   void stop() { transport_->stop(); }

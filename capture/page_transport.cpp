@@ -1,11 +1,12 @@
-// Compiled as C++17: websocketpp's headers are not C++20. What it gets wrong, and what is done:
-//   hybi00 ignores the limit on messages            only version 13 is spoken
-//   the queue of unsent bytes has no bound          a ping follows each picture, and while two have
-//                                                   not come back, pictures are left out
-//   a peer that stalls is kept for ever             no pong and no end of a write: cut
-//   out of descriptors, accepting spins             few connections, each with a place in its
+// Compiled as C++17: websocketpp's headers are not C++20. Pitfalls of websocketpp, and how they are
+// handled:
+//   hybi00 ignores the limit on messages            only version 13 is accepted
+//   the send queue has no bound                     a ping follows each picture, and while two are
+//                                                   unanswered, pictures are skipped
+//   a stalled peer is kept for ever                 idle and write timeouts
+//   out of descriptors, accepting spins             few connections, each with a lease in its
 //                                                   object: the end of HTTP calls no handler
-//   a deferred answer has no timer                  ours
+//   a deferred response has no timeout              our own
 #include "capture/page_transport.hpp"
 
 #include <algorithm>
@@ -26,7 +27,7 @@ constexpr std::size_t kMaxMessage = std::size_t{64} << 10;
 constexpr std::chrono::milliseconds kBrowserPing{10'000};
 constexpr std::chrono::milliseconds kBrowserIdleTimeout{25'000};
 constexpr std::chrono::milliseconds kPicturePatience{2'000};
-constexpr std::uint64_t kUnderway = 2;  // pictures on the way to one viewer
+constexpr std::uint64_t kUnderway = 2;  // pictures in flight to one viewer
 constexpr char kBoundary[] = "fastvlm-frame";
 
 // What we keep of a connection, as a part of websocketpp's own object.
@@ -167,20 +168,20 @@ class WebPageTransport final : public PageTransport {
   }
 
  private:
-  // One who looks over WebSocket.
+  // A viewer over WebSocket.
   struct Viewer {
     ConnectionPtr connection;
     Clock::time_point heard;
     Form form = Form::kText;
     std::uint64_t shown = 0;  // pictures so far
-    std::uint64_t taken = 0;  // the last of them that a pong came back for
+    std::uint64_t taken = 0;  // the last of them that a pong acknowledged
 
     bool is_free() const { return shown - taken < kUnderway; }
   };
-  // One who reads an endless answer.
+  // A client of the endless MJPEG response.
   struct Stream {
     ConnectionPtr connection;
-    Clock::time_point begun;  // the write that is underway
+    Clock::time_point begun;  // of the write in flight
     bool writing = false;
 
     bool is_free() const { return !writing; }
@@ -350,15 +351,15 @@ class WebPageTransport final : public PageTransport {
   void watch() {
     loop_.after(kBrowserPing, [this] {
       const Clock::time_point late = Clock::now() - kBrowserIdleTimeout;
-      std::vector<ConnectionPtr> silent;
+      std::vector<ConnectionPtr> idle;
       for (auto& [id, viewer] : viewers_) {
-        if (viewer.heard < late) silent.push_back(viewer.connection);
+        if (viewer.heard < late) idle.push_back(viewer.connection);
         ping(viewer, viewer.taken);
       }
       for (auto& [id, stream] : streams_) {
-        if (stream.writing && stream.begun < late) silent.push_back(stream.connection);
+        if (stream.writing && stream.begun < late) idle.push_back(stream.connection);
       }
-      for (const ConnectionPtr& connection : silent) net::cut(*connection);
+      for (const ConnectionPtr& connection : idle) net::cut(*connection);
       watch();
     });
   }

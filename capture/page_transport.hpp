@@ -1,6 +1,6 @@
-// WebSocket and HTTP for the page, on one port: who asks for what is up to PageEvents. Pictures go
-// to a viewer only as fast as it takes them, so that a slow one neither fills memory nor sees old
-// ones. All on the thread of the event loop.
+// WebSocket and HTTP for the page, on one port; PageEvents decides what to answer. Flow control: a
+// viewer gets pictures only as fast as it receives them, so that a slow one neither fills memory
+// nor sees stale pictures. All on the thread of the event loop.
 #pragma once
 
 #include <cstddef>
@@ -63,12 +63,12 @@ class PageTransport {
   // How a viewer gets pictures: as binary messages, or as the text that `text_of` makes.
   enum class Form { kText, kBinary };
   virtual void set_form(ViewerId id, Form form) = 0;
-  // Whether anybody would take a picture now.
+  // Whether any viewer would take a picture now.
   virtual bool wants_picture() const = 0;
-  // To everybody who would. Returns how many bytes were moved in memory for it.
+  // To every viewer that would. Returns how many bytes were copied for it.
   using TextOf = std::function<std::string(const std::string& jpeg)>;
   virtual std::uint64_t show(const Picture& picture, const TextOf& text_of) = 0;
-  // Those who wait for one picture get this instead.
+  // Instead of a picture, to those who wait for a single one.
   virtual void disappoint(const std::string& why) = 0;
   virtual std::size_t viewers() const = 0;
   // Called when wants_picture() may have become true.

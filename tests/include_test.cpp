@@ -1,4 +1,5 @@
-// The layers of the project and who may include whom: arrows point one way. See CONTRIBUTING.md.
+// The layers of the project and which may include which: dependencies point one way. See
+// CONTRIBUTING.md.
 #include <gtest/gtest.h>
 
 #include <filesystem>

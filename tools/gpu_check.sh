@@ -4,10 +4,10 @@
 #   tools/gpu_check.sh FOLDER [PART...]
 # Parts, in this order and all of them unless some are named; after the build each takes:
 #   build      programs for this device alone (minutes; the others need it)
-#   test       kernels, operations and whole passes against the plain backend (1 min)
+#   test       kernels, operations and whole passes against the reference backend (1 min)
 #   golden     two small checkpoints against the PyTorch reference, end to end (20 s)
 #   sanitize   compute-sanitizer: memcheck and racecheck on small tests (1 min)
-#   bench      0.5b in bf16, int8 and int4: encoder, first token, decoding, beside the limits (30 s)
+#   bench      0.5b in bf16, int8 and int4: encoder, TTFT, decode, beside the roofline (30 s)
 #   bench-7b   the same for 7b (1 min; 20 GB of GPU memory)
 #   peer       0.5b in PyTorch with transformers, if they are there (2 min)
 # Exit status 1 if a part failed; each part's output is in FOLDER/PART.log, figures in *.json and

@@ -8,7 +8,7 @@
 #   vivid      the camera client with the kernel's virtual camera in QEMU, where that can be had
 #   asan       the same tests, but vivid, under AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan       the engine's, the server's and the camera's under ThreadSanitizer
-#   fuzz       the readers of files with a fixed number of damaged inputs, where clang++ is installed
+#   fuzz       the file parsers with a fixed number of damaged inputs, where clang++ is installed
 # It stops at the first phase that fails. --quick leaves the sanitizers out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

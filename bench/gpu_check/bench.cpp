@@ -1,7 +1,7 @@
-// Speed on the device with random weights of the real sizes: the encoder, the time to the first
-// token and decoding, each beside what the device's limits allow.
+// Speed on the device with random weights of the real sizes: encoder, time to first token and
+// decode, each beside the device's roofline.
 //   gpu_bench SIZE FORMAT...    e.g. gpu_bench 0.5b bf16 int8 int4
-// prints one line of JSON for the limits and one for each format.
+// prints one line of JSON for the roofline and one for each format.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -31,7 +31,7 @@ constexpr std::int64_t kSteps = 48;       // of decoding
 constexpr std::int64_t kMostSequences = 32;
 constexpr std::int64_t kMostImages = 8;
 
-// Median seconds of some runs, after two that record and warm up.
+// Median seconds of some runs, after two that warm up and capture the CUDA graph.
 template <class Work>
 double median_seconds(int runs, const Work& work) {
   std::vector<double> seconds;
@@ -86,7 +86,7 @@ class Measurement {
     });
   }
 
-  // One step of several sequences that have their prompts behind them.
+  // One decode step of several prefilled sequences.
   double step(std::int64_t sequences) {
     std::vector<std::int32_t> ids(static_cast<std::size_t>(sequences), 1);
     const double seconds = median_seconds(3, [&] {

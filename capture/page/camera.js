@@ -1,5 +1,5 @@
-// The camera's page: live pictures and the server's texts come over one WebSocket; the prompt and
-// the interval go back. The words are in camera_texts.js.
+// The camera's page: live pictures and the server's answers come over one WebSocket; the prompt and
+// the interval go back. The texts are in camera_texts.js.
 import { texts, presets } from "/static/camera_texts.js";
 
 const byId = (id) => document.getElementById(id);

@@ -22,14 +22,14 @@ struct Counters {
   Counter captured{};       // good frames
   Counter damaged{};        // short, marked by the driver, no whole JPEG
   Counter dropped{};        // missing in the driver's numbering
-  Counter replaced{};       // by a newer one, before anybody wanted them
-  Counter passed{};         // pictures that are the camera's own JPEG
-  Counter compressed{};     // pictures compressed here
-  Counter rescaled{};       // JPEGs made smaller here
-  Counter encode_micros{};  // time of a processor that this took
-  // Bytes that were moved from one place in memory to another, by reason.
+  Counter replaced{};       // by a newer one, before they were requested
+  Counter passed{};         // pictures that are the camera's own JPEG (passthrough)
+  Counter compressed{};     // pictures compressed by the client
+  Counter rescaled{};       // JPEGs scaled down by the client
+  Counter encode_micros{};  // CPU time of compression
+  // Bytes copied in memory, by reason.
   Counter copied_rows{};     // into the encoder's row buffer
-  Counter copied_masked{};   // for the server: WebSocket wants a client's bytes masked
+  Counter copied_masked{};   // for the server: a WebSocket client masks its bytes
   Counter copied_viewers{};  // for all viewers together
   // The server.
   Counter connected{};
@@ -39,10 +39,10 @@ struct Counters {
   Counter described{};
   Counter skipped{};
   Counter failed{};
-  Counter unanswered{};  // the connection broke first
+  Counter unanswered{};  // the connection was lost first
   // The page.
   Counter wrong_keys{};
-  Counter refused_keys{};  // without a look, because of wrong ones before
+  Counter refused_keys{};  // rate-limited for wrong keys
 };
 
 }  // namespace fvlm::capture

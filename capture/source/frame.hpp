@@ -1,6 +1,6 @@
-// A picture as a source delivers it, still where the source put it: in a mapped buffer of the
-// camera, in a file's bytes. Whoever holds the Frame holds that memory; when the last one lets go,
-// it returns to the source, so frames are kept no longer than needed.
+// A frame as a source delivers it, without a copy: in a mapped buffer of the camera, or in a file's
+// bytes. A Frame holds a reference to that memory, which returns to the source when the last
+// reference is gone, so frames are kept no longer than needed.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,7 @@ namespace fvlm::capture {
 
 using Clock = std::chrono::steady_clock;
 
-// Memory of somebody else.
+// Borrowed memory.
 struct Bytes {
   const std::uint8_t* data = nullptr;
   std::size_t size = 0;
@@ -21,7 +21,7 @@ struct Bytes {
 enum class PixelFormat {
   kMjpeg,  // one JPEG
   kYu12,   // planes Y, U, V; a chroma sample for 2x2 pixels
-  kNv12,   // plane Y, then U and V in turn; 2x2
+  kNv12,   // plane Y, then U and V interleaved; 2x2
   kYuyv,   // Y U Y V ...; a chroma sample for 2x1 pixels
   kUyvy,   // U Y V Y ...
   kGrey,   // Y alone

@@ -24,8 +24,7 @@ bool is_jpeg(const std::filesystem::path& path) {
   return extension == ".jpg" || extension == ".jpeg";
 }
 
-// Read, not mapped: a file that somebody cuts short meanwhile must not end us. Empty if it cannot
-// be read.
+// Read, not mapped: truncating a mapped file would raise SIGBUS. Empty if it cannot be read.
 std::shared_ptr<const std::vector<std::uint8_t>> read_file(const std::filesystem::path& path) {
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(path, error);

@@ -1,5 +1,6 @@
-// One whole JPEG, ready for the wire, in up to three pieces: a camera's frame that lacks Huffman
-// tables is its head, the tables, and its rest, and is put together no earlier than in the socket.
+// One whole JPEG, ready for the wire, in up to three parts (scatter-gather): a camera's frame that
+// lacks Huffman tables is its head, the tables, and its rest, which are concatenated no earlier
+// than in the socket.
 #pragma once
 
 #include <array>

@@ -36,7 +36,7 @@ Planes packed(const Frame& frame, std::size_t y, std::size_t u, std::size_t v) {
           1};
 }
 
-// Y, and behind it the chroma: `step` 1 for planes of their own, 2 for samples in turn.
+// Y, and behind it the chroma: `step` 1 for separate planes, 2 for interleaved samples.
 Planes planar(const Frame& frame, std::size_t step) {
   const int width = frame.width / 2;
   const int height = frame.height / 2;

@@ -32,7 +32,7 @@ class SystemCalls final : public V4l2Calls {
   int unmap(void* address, std::size_t length) override { return ::munmap(address, length); }
   Ready poll(int descriptor, int milliseconds) override {
     pollfd wanted{descriptor, POLLIN | POLLPRI, 0};
-    if (::poll(&wanted, 1, milliseconds) <= 0) return {};  // an interruption counts as silence
+    if (::poll(&wanted, 1, milliseconds) <= 0) return {};  // a signal counts as a timeout
     return {(wanted.revents & POLLIN) != 0, (wanted.revents & POLLPRI) != 0,
             (wanted.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0};
   }

@@ -1,7 +1,5 @@
-// The engine: a model loaded once that answers any number of requests, several at a time.
-//
-// This is the only face of the runtime that servers and programs need; it shows no tensors.
-// Times are in seconds.
+// The engine: a model loaded once that serves concurrent requests. It is the only interface of the
+// runtime that servers and programs need, and shows no tensors. Times are in seconds.
 #pragma once
 
 #include <cstdint>
@@ -29,35 +27,35 @@ enum class Precision : std::uint8_t { kAuto, kF32, kBF16, kInt8, kInt4 };
 // What to load, onto which device, with how much room.
 struct EngineOptions {
   std::filesystem::path model_path;    // a checkpoint folder
-  std::filesystem::path model_base{};  // of an adapter or a projector alone, else empty
+  std::filesystem::path model_base{};  // base weights of an adapter or a projector alone
   Device device = Device::kAuto;
   Precision precision = Precision::kAuto;
-  int threads = 0;  // 0: one for each core
-  // Tokens of the longest prompt and its answer; at most what the model was made for.
-  std::int64_t context_tokens = 8192;
-  // Positions of all requests that run at a time and of what is kept for later prompts; as many
-  // requests run as have room. 0: four times the context.
+  int threads = 0;                     // 0: one for each core
+  std::int64_t context_tokens = 8192;  // prompt + answer, in tokens; at most the model's context
+  // Capacity of the KV cache in tokens, for running requests and the prefix cache; it limits how
+  // many requests run at a time. 0: four times the context.
   std::int64_t cache_tokens = 0;
-  std::int64_t max_waiting = 1024;  // requests that wait for their turn; more are refused
+  std::int64_t max_waiting = 1024;  // length of the request queue; more are refused
   std::function<void(double fraction)> on_progress{};            // while loading, in 0..1
   std::function<void(const std::string& message)> on_warning{};  // while loading
 };
 
-// One turn of a conversation. Its text is text: no name of a control token means anything in it.
+// One turn of a conversation. Its text is plain text: names of special tokens in it have no effect.
 struct Turn {
   enum class Role : std::uint8_t { kSystem, kUser, kAssistant };
   Role role = Role::kUser;
   std::string text;
   std::vector<Picture> images;  // before the text
-  // predict.py's meaning of a prompt: where the text says "<image>", as often as there are images,
-  // they stand there. For texts of who runs the program; in all others it is text.
+  // predict.py's placeholders: where the text says "<image>", as often as there are images, the
+  // images are inserted. For prompts of the program's own user only; elsewhere "<image>" is plain
+  // text.
   bool image_marks = false;
 };
 
-// How tokens are chosen; the meanings and their order of application are Hugging Face generate's:
+// Sampling settings; their meanings and order of application are those of Hugging Face generate:
 // repetition penalty, temperature, top-k, top-p.
 struct Sampling {
-  double temperature = 0.2;         // 0: always the most likely token
+  double temperature = 0.2;         // 0: greedy
   std::int64_t top_k = 50;          // 0: all tokens
   double top_p = 1.0;               // in (0, 1]
   double repetition_penalty = 1.0;  // 1: none
@@ -69,32 +67,33 @@ struct Sampling {
   std::string problem() const;
 };
 
-// A view that is looked at again and again, such as a camera's: each request's answer helps the
-// next request of the same view.
+// A stream of similar images, such as a camera's frames: each request's answer speeds up the next
+// request of the same view.
 struct LiveView {
-  std::uint64_t id = 0;  // the caller's choice; requests of one view come one after the other
-  // The last answer is proposed as the next one, and several of its tokens are checked in one pass.
-  // The answer stays what it would have been; it is tried only where that can be promised, which is
-  // at temperature 0, without beams.
+  std::uint64_t id = 0;  // chosen by the caller; requests of one view run one after the other
+  // Speculative decoding: the last answer is the draft of the next, and several of its tokens are
+  // verified in one step. The answer does not change; that holds, so it is used, at temperature 0
+  // without beam search only.
   bool draft = true;
-  // An image whose thumbnail differs by less than this (mean difference of a value, in 0..255) from
-  // the last described one is not looked at: the last answer to the same prompt is given. 0: never.
+  // An image whose thumbnail differs by less than this (mean absolute difference, in 0..255) from
+  // the last described one is not encoded: the last answer to the same prompt is repeated. 0:
+  // never.
   double unchanged_below = 0;
 };
 
 // What an answer took.
 struct Statistics {                // times in seconds
-  double preprocess_s = 0;         // decoding and resizing of pictures, before submission
+  double preprocess_s = 0;         // decoding and resizing of images, before submission
   double encode_s = 0;             // image encoder and projector
-  double prefill_s = 0;            // decoder over the prompt
-  double ttft_s = 0;               // submission to first token
+  double prefill_s = 0;            // decoder over the prompt: prefill
+  double ttft_s = 0;               // time to first token, from submission
   double decode_s = 0;             // first token to last
   double total_s = 0;              // submission to end
   std::int64_t prompt_tokens = 0;  // image positions included
-  std::int64_t cached_tokens = 0;  // of these, taken from earlier requests
+  std::int64_t cached_tokens = 0;  // of these, from the prefix cache
   std::int64_t new_tokens = 0;
-  std::int64_t drafted_tokens = 0;   // proposed by a live view's last answer and checked
-  std::int64_t accepted_tokens = 0;  // of these, found right
+  std::int64_t drafted_tokens = 0;   // of speculative decoding
+  std::int64_t accepted_tokens = 0;  // of these, accepted by the model
 
   double tokens_per_second() const {
     return decode_s > 0 ? static_cast<double>(new_tokens - 1) / decode_s : 0;
@@ -110,7 +109,7 @@ struct Result {
   std::string text;
   std::string error;  // of kFailed
   std::vector<std::int32_t> tokens{};
-  bool unchanged = false;  // the last answer of a live view, given again
+  bool unchanged = false;  // the last answer of a live view, repeated
   Statistics statistics;
 };
 
@@ -120,7 +119,7 @@ struct Request {
   Sampling sampling;
   std::optional<LiveView> live{};
   // Called on the engine's thread; they must not throw and should return at once.
-  std::function<void(std::string_view text)> on_text{};  // whole UTF-8 characters, as they are made
+  std::function<void(std::string_view text)> on_text{};  // whole UTF-8 characters, streamed
   std::function<void(const Result& result)> on_done{};   // exactly once, last
 };
 
@@ -141,21 +140,21 @@ struct EngineInfo {
   double load_s = 0;
 };
 
-// What the engine has to do at a moment, and what it has done since it was loaded.
+// The engine's load at a moment, and what it has done since it was loaded.
 struct EngineCounters {
-  std::int64_t waiting = 0;      // requests that have not begun
-  std::int64_t running = 0;      // requests that have
-  std::int64_t cache_pages = 0;  // of the KV cache, in all
-  std::int64_t free_pages = 0;   // neither used by requests nor kept for later ones
-  double turn_s = 0;             // how long the work that is under way has taken; 0: none is
-  Histogram encoder_batches{kBatchBounds};  // images in each pass of the encoder
-  Histogram prefill_batches{kBatchBounds};  // prompts in each pass over prompts
-  Histogram decode_batches{kBatchBounds};   // positions in each decode step
+  std::int64_t waiting = 0;                 // queued requests
+  std::int64_t running = 0;                 // running requests
+  std::int64_t cache_pages = 0;             // of the KV cache, in all
+  std::int64_t free_pages = 0;              // neither used by requests nor by the prefix cache
+  double turn_s = 0;                        // time since the current step began; 0: idle
+  Histogram encoder_batches{kBatchBounds};  // images per encoder pass
+  Histogram prefill_batches{kBatchBounds};  // prompts per prefill pass
+  Histogram decode_batches{kBatchBounds};   // tokens per decode step
 
   static constexpr std::initializer_list<double> kBatchBounds = {1, 2, 4, 8, 16, 32, 64};
 };
 
-// Thrown by submit() when max_waiting requests wait already.
+// Thrown by submit() when max_waiting requests are queued.
 class Busy : public Error {
  public:
   using Error::Error;
@@ -167,15 +166,15 @@ class Engine {
   // Loads a checkpoint, which takes seconds. Throws Error if files or settings are wrong.
   static std::unique_ptr<Engine> load(const EngineOptions& options);
 
-  // Cancels what is running and waits for it.
+  // Cancels running requests and waits for their end.
   virtual ~Engine() = default;
 
-  // Reads a picture to its end and makes it what the model sees. Throws Error as the reader does.
-  // Safe from any thread; it runs on the caller's.
+  // Decodes and preprocesses an image. Throws Error as the reader does. Safe from any thread; it
+  // runs on the caller's.
   virtual Picture prepare(ImageReader& reader) = 0;
 
-  // Queues a request. Throws Error on this thread if it cannot be served: settings out of range,
-  // no user turn, a prompt longer than the context; Busy if too many wait. Safe from any thread.
+  // Queues a request. Throws Error on this thread if it cannot be served: settings out of range, no
+  // user turn, a prompt longer than the context; Busy if the queue is full. Safe from any thread.
   virtual RequestId submit(Request request) = 0;
   // Ends a request soon with kCancelled; does nothing if it has ended. Safe from any thread.
   virtual void cancel(RequestId id) = 0;

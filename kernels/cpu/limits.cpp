@@ -16,7 +16,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The shortest of several runs: what the machine can do, not what its neighbours let it.
+// The shortest of several runs: the machine's limit, not what other load leaves of it.
 template <class Work>
 double best_seconds(int runs, const Work& work) {
   double best = 1e9;
@@ -71,8 +71,8 @@ double matmul_flops(int threads, std::int64_t rows, std::int64_t size, bool bf16
   return 2.0 * repeats * threads * static_cast<double>(rows * size * size) / seconds;
 }
 
-// The best of a large product and of one whose operands stay in a core's second-level cache, which
-// on processors with matrix units (AMX) is twice as fast.
+// The best of a large GEMM and of one whose operands stay in a core's L2, which on processors with
+// matrix units (AMX) is twice as fast.
 double matmul_flops(int threads, bool bf16) {
   return std::max(matmul_flops(threads, 512, 2048, bf16), matmul_flops(threads, 256, 512, bf16));
 }
@@ -83,8 +83,8 @@ double read_bandwidth(int threads) {
   auto* words = memory.as<std::uint64_t>();
 #pragma omp parallel for num_threads(threads)
   for (std::int64_t i = 0; i < kWords; ++i) words[i] = static_cast<std::uint64_t>(i);
-  // Each thread reads several places at once, a line of 64 bytes from each in turn: that keeps more
-  // of the memory's channels busy than one place does.
+  // Each thread reads several streams, one 64-byte cache line from each in turn: that keeps more
+  // memory channels busy than one stream does.
   constexpr std::int64_t kPlaces = 4;
   constexpr std::int64_t kLine = 8;
   std::uint64_t sum = 0;
@@ -100,7 +100,7 @@ double read_bandwidth(int threads) {
       }
     }
   });
-  volatile std::uint64_t keep = sum;  // the sum is wanted by nobody but must be made
+  volatile std::uint64_t keep = sum;  // keeps the compiler from removing the sum
   static_cast<void>(keep);
   return static_cast<double>(memory.bytes()) / seconds;
 }

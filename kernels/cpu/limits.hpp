@@ -1,12 +1,13 @@
-// What this machine can do at best, measured: the yardstick of every benchmark.
+// The roofline of this machine, measured: peak GEMM throughput and memory bandwidth, which every
+// benchmark is compared with.
 #pragma once
 
 namespace fvlm {
 
 struct CpuLimits {
-  double f32_flops = 0;       // of oneDNN's best matrix product; multiply and add are two
+  double f32_flops = 0;       // FLOP/s of oneDNN's best GEMM; multiply and add are two
   double bf16_flops = 0;      // the same in bf16; 0 where the processor lacks it and f32 is used
-  double read_bandwidth = 0;  // bytes a second, all threads reading memory no cache can hold
+  double read_bandwidth = 0;  // bytes a second, all threads reading memory larger than any cache
 };
 
 // Takes about two seconds.

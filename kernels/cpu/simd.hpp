@@ -1,7 +1,7 @@
-// Vector kernels of the CPU backend: single-threaded functions over ranges of rows. Each is written
+// SIMD kernels of the CPU backend: single-threaded functions over ranges of rows. Each is written
 // once with Highway, compiled for several instruction sets (AVX-512, AVX2, NEON, ...: see
-// simd_targets.hpp) and chosen at run time. The Cpu backend gives each thread its range.
-// Arithmetic is float32; what is not a number in an input that counts stays so in the output.
+// simd_targets.hpp) and dispatched at run time. The Cpu backend gives each thread its range.
+// Arithmetic is float32; NaN in an input propagates to the output.
 #pragma once
 
 #include <cstddef>
@@ -57,10 +57,10 @@ StemWeights pack_stem(const HostStem& host);
 void stem(FeatureMap<const std::uint8_t> pixels, std::int64_t image, const StemWeights& weights,
           std::int64_t first, std::int64_t rows, float* out);
 
-// Matrix-vector products -------------------------------------------------------------------------
-// Weight rows are padded with zeros to a multiple of kRowPadding elements and inputs as well, so
-// no kernel has a tail. The sum of each output is made in an order that does not depend on how
-// many inputs are multiplied at once: batching does not change a single bit.
+// GEMV and skinny GEMM ---------------------------------------------------------------------------
+// Weight rows and inputs are padded with zeros to a multiple of kRowPadding elements, so no kernel
+// has a tail. The order in which an output's sum is made does not depend on how many inputs are
+// multiplied at once: batching does not change a single bit.
 inline constexpr std::int64_t kRowPadding = 64;
 inline constexpr std::int64_t kMaxInputs = 8;
 

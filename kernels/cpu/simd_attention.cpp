@@ -1,10 +1,10 @@
-// Attention of up to eight queries over the pages of one kv head, in two passes.
+// Attention of up to eight queries over the KV cache pages of one kv head, in two passes.
 //
-// Scores: keys are stored transposed, so a vector holds one element of neighbouring keys, and a
-// tile of queries x vectors of keys stays in registers for the whole head dimension. Softmax runs
-// along each query's scores. Output: a vector holds neighbouring elements of one value, and a tile
-// of queries x vectors of the head dimension stays in registers over all keys. The order in which a
-// query's sums are made does not depend on the other queries.
+// Scores: keys are stored transposed, so a vector holds one element of adjacent keys, and a
+// register tile of queries x vectors of keys accumulates over the whole head dimension. Softmax
+// runs along each query's scores. Output: a vector holds adjacent elements of one value, and a
+// register tile of queries x vectors of the head dimension accumulates over all keys. The order of
+// a query's sums does not depend on the other queries.
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/simd_targets.hpp"
 

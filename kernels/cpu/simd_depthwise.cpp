@@ -2,13 +2,13 @@
 //
 // One vector of channels at a time; a tile of positions along an output row is kept in registers.
 // For each row of the filter its weights are in registers too, and each input that is loaded is
-// used for every output of the tile it belongs to, up to `kernel` times. The order is output row,
-// tile, vector of channels: memory is read along whole rows, and the rows a filter sees stay in the
-// second cache.
+// used for every output of the tile it contributes to, up to `kernel` times. The loop order is
+// output row, tile, vector of channels: memory is read along whole rows, and the rows under a
+// filter stay in L2.
 //
 // Weights are packed in blocks of 16 channels, [channels / 16][kernel * kernel][multiplier][16], so
-// that a vector of any width finds all of its taps on neighbouring cache lines. Bias: [channels /
-// 16][multiplier][16]. Channels are filled up with zeros.
+// that a vector of any width finds all of its taps on adjacent cache lines. Bias: [channels /
+// 16][multiplier][16]. Channels are padded with zeros.
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/simd_targets.hpp"
 

@@ -1,4 +1,4 @@
-// Vector kernels that treat elements one by one: activations, conversions, rotation.
+// Elementwise SIMD kernels: activations, conversions, rotation.
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/simd_targets.hpp"
 

@@ -1,4 +1,4 @@
-// What the vector kernels share, compiled once for each instruction set: the vector type, loads and
+// What the SIMD kernels share, compiled once for each instruction set: the vector type, loads and
 // stores that may be partial, loops over rows, unrolling, exp and GELU.
 //
 // Full and Some say how many elements of a vector are in memory. A kernel that takes one of them as

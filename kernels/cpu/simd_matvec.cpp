@@ -1,10 +1,10 @@
-// Products of one weight matrix with one to eight vectors. With one the time is that of reading the
-// weights from memory; with more, each weight row is still read once.
+// GEMV and skinny GEMM: one weight matrix times one to eight vectors. Bandwidth-bound: each weight
+// row is read from memory once, whatever the number of vectors.
 //
-// A tile is some outputs x all inputs, one vector accumulator for each pair. An accumulator runs
-// along the whole row and its lanes are added at the end, whatever the tile: that is the order of
-// the sum, and it is the same for any number of inputs. bfloat16 weights are widened, which is
-// exact; inputs stay float32.
+// A register tile is some outputs x all inputs, one vector accumulator for each pair. An
+// accumulator runs along the whole row and its lanes are added at the end, whatever the tile: that
+// is the order of the sum, and it is the same at any batch size. bfloat16 weights are widened,
+// which is exact; inputs stay float32.
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/simd_targets.hpp"
 
@@ -30,8 +30,8 @@ HWY_INLINE void matvec_tile(const Weight* row, const MatVec& m, std::int64_t out
     FVLM_UNROLL for (int i = 0; i < kInputs; ++i) sums[o][i] = zero();
   }
   for (std::int64_t line = 0; line < m.padded; line += kLine) {
-    // The next tile's rows, into the second cache: processors follow a stream of addresses, but
-    // not beyond the end of a row of ordinary length. After the last row this does nothing.
+    // Prefetches the next tile's rows into L2: the hardware prefetcher follows a stream of
+    // addresses, but not beyond the end of a row of ordinary length. No effect after the last row.
     for (int o = 0; o < kOutputs; ++o) {
       __builtin_prefetch(row + (kOutputs + o) * m.padded + line, 0, 2);
     }

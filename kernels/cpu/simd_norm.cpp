@@ -1,5 +1,5 @@
-// Layer norm and RMS norm of one row. A row fits the first cache, so the mean, the variance around
-// it and the result are three plain passes: no cancellation, and no slower than memory.
+// Layer norm and RMS norm of one row. A row fits L1, so the mean, the variance around it and the
+// result are three plain passes: no cancellation, and still bandwidth-bound.
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/simd_targets.hpp"
 

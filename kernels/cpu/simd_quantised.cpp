@@ -1,10 +1,10 @@
-// Products of a quantised matrix with vectors, and its way back to floating point. The layout of
-// its words is in ops/weight_format.hpp.
+// GEMV and skinny GEMM with a quantised matrix, and dequantisation. The layout of its words is in
+// ops/weight_format.hpp.
 //
-// Inputs are rounded to 16 bits, which costs less accuracy than float32 has where weights have 8
-// bits: a vector's error is below 2e-5 of its largest value in each element. Products of integers
-// are exact, so a group's sum has one value in any order; it becomes a float, times the scale, and
-// the groups add up lane by lane in the order of the row, whatever the number of inputs.
+// Inputs are quantised to 16 bits, which costs less accuracy than 8-bit weights do: a vector's
+// error is below 2e-5 of its largest value in each element. Integer products are exact, so a
+// group's sum has one value in any order; it becomes a float, times the scale, and the groups add
+// up lane by lane in the order of the row, whatever the batch size.
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/simd_targets.hpp"
 
@@ -83,7 +83,8 @@ HWY_INLINE void quantised_tile(const QuantisedRows& weights, const MatVec& m, st
   const std::int16_t* const row = weights.words + output * row_words;
   const BFloat16* const row_scale = weights.scales + output * row_scales;
   const std::int16_t* const x = m.q + input * m.padded;
-  // A tile is read in less time than memory takes to answer: what it asks for is some tiles on.
+  // A tile is computed in less time than a memory access takes, so the prefetch is some tiles
+  // ahead.
   constexpr std::int64_t kAheadWords = 8192 / 2;
   const std::int64_t ahead = (kAheadWords / (row_words * kOutputs) + 1) * kOutputs;
   V sums[kOutputs][kInputs];

@@ -1,10 +1,10 @@
 // The encoder's first convolution: 3x3, stride 2, from RGB bytes to channels, with GELU.
 //
-// Along an output row, a tile of positions x two vectors of channels is kept in registers. The
-// tile's patch of pixels is first widened to float32 with zeros around the image, so that in the
-// inner loop each of the 27 inputs of a position is one broadcast from the first cache.
+// Along an output row, a register tile of positions x two vectors of channels accumulates. The
+// tile's patch of pixels is first widened to float32 with zero padding, so that in the inner loop
+// each of the 27 inputs of a position is one broadcast from L1.
 //
-// Weights: [channels / 32][27 (y, x, rgb)][32], bias [channels / 32][32], filled up with zeros.
+// Weights: [channels / 32][27 (y, x, rgb)][32], bias [channels / 32][32], padded with zeros.
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/simd_targets.hpp"
 

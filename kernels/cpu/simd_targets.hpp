@@ -1,4 +1,4 @@
-// Which instruction sets the vector kernels are compiled for. Included before any Highway header by
+// Which instruction sets the SIMD kernels are compiled for. Included before any Highway header by
 // every file that has kernels, and by the test that goes through all of them.
 //   x86: AVX3 (AVX-512), AVX2, SSE4 and the fallback. SSE4 is kept mostly because it lets x86
 //        machines test the code for four lanes, which is what NEON runs.

@@ -4,9 +4,9 @@
 // the first and odd ones from the first to the last, so that a missing barrier shows in one order
 // or the other.
 //
-// What cannot go on is an error that names the kernel, the block and where its threads are: threads
-// that wait for each other, lanes of a warp that call different functions, threads at different
-// barriers. A thread's end counts as arriving wherever it is missing, as on a device.
+// A deadlock is an error that names the kernel, the block and where its threads are: threads that
+// wait for each other, lanes of a warp that call different functions, threads at different
+// barriers. A thread that has ended counts as arrived, as on a device.
 #pragma once
 
 #include <array>
@@ -42,8 +42,8 @@ struct Grid {
   Index3 threads;
   std::size_t shared_bytes = 0;    // dynamic
   std::size_t opted_in_bytes = 0;  // what cudaFuncSetAttribute has asked for; 0: it was not called
-  // Every thread must call waited(): else it may read what the last kernel has yet to write, and
-  // the next kernel begin before that has ended.
+  // Every thread must call waited(): else it may read what the previous kernel has yet to write,
+  // and the next kernel may begin before that has ended.
   bool must_wait = false;
 };
 
@@ -96,7 +96,7 @@ class Block {
   SharedMemory& shared() { return shared_; }
   const Grid& grid() const { return *grid_; }
 
-  // The running thread waits for the kernel before this one, which has ended here.
+  // The running thread waits for the previous kernel, which has ended here.
   void waited() { running_->waited = true; }
   // Waits for all threads that have not ended.
   void barrier(const Site& site);

@@ -1,7 +1,7 @@
-// The asynchronous copies of one thread that are under way. A device may write the destination at
+// The asynchronous copies of one thread that are in flight. A device may write the destination at
 // any time between the copy's start and the wait for it; so here the old content is destroyed at
 // the start, and the new one appears at the wait. A kernel that waits too late or not at all reads
-// NaNs, and so does one that starts a copy while others still read its destination.
+// NaNs, and so does one that starts a copy while other threads still read its destination.
 #pragma once
 
 #include <array>

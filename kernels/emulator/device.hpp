@@ -1,7 +1,7 @@
-// What the emulated device allows a launch. A launch that such a device would refuse, or that would
-// be refused without cudaFuncSetAttribute before it, is an Error here, too. Static and dynamic
-// shared memory count together. See "Technical Specifications per Compute Capability" in the CUDA
-// programming guide.
+// Launch limits of the emulated device. A launch that such a device would refuse, or that it would
+// refuse without cudaFuncSetAttribute, is an Error here, too. Static and dynamic shared memory
+// count together. See "Technical Specifications per Compute Capability" in the CUDA programming
+// guide.
 #pragma once
 
 #include <atomic>

@@ -52,7 +52,7 @@ void multiply(const Lanes& lanes) {
   float b[16][8] = {};
   float c[16][8];
   for (unsigned lane = 0; lane < kWarp; ++lane) {
-    if (lanes.arguments[lane] == nullptr) continue;  // has ended: nobody may rely on what comes out
+    if (lanes.arguments[lane] == nullptr) continue;  // has ended: the result is unspecified
     const Mma& mma = *static_cast<const Mma*>(lanes.arguments[lane]);
     const unsigned g = lane / 4;
     const unsigned t = lane % 4;

@@ -1,8 +1,8 @@
-// CUDA's own names for g++, in the namespace of emulated kernels: what nvcc builds in. Functions
-// that wait take the place of their call as a default argument, for messages.
+// The names that nvcc has built in, for g++, in the namespace of emulated kernels. Functions that
+// synchronise take their call site as a default argument, for messages.
 //
-// Not there on purpose: __shared__ (static_shared() in block.hpp knows the object, and so can fill
-// and guard it) and __activemask() (which lanes it names is not specified).
+// Absent on purpose: __shared__ (static_shared() in block.hpp knows the object, and so can fill and
+// guard it) and __activemask() (its result is unspecified).
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What stands behind streams, events and graphs in emulation: work is done at once, or recorded.
+// Streams, events and graphs in the emulator: work is done at once, or captured.
 #pragma once
 
 #include <chrono>

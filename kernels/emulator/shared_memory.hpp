@@ -1,7 +1,7 @@
 // The shared memory of a block. Every object has exactly the size asked for and a guarded gap
-// behind it: under ASan an access there is reported at once, else a write there is found when the
-// block ends. Memory is handed out filled with 0xFF, which is a NaN in every floating-point type
-// and -1 in integers, so that reading what nobody has written shows.
+// behind it: ASan reports an access there at once; without ASan a write there is found when the
+// block ends. Memory is filled with 0xFF, which is NaN in every floating-point type and -1 in
+// integers, so that reads of uninitialised memory show.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Memory, streams, events and graphs in emulation.
+// Memory, streams, events and graphs in the emulator.
 #include "kernels/cuda/primitives/stream.hpp"
 
 #include <cstdlib>

@@ -13,7 +13,7 @@ bool is_this_machine(std::string_view host) {
   return host == "localhost" || (address && is_loopback(*address));
 }
 
-// Origins of web sites however they are spelled, others (of an extension, say) as they are.
+// Origins of web sites in canonical form, others (of an extension, say) unchanged.
 bool is_listed(std::string_view origin, const std::vector<std::string>& allowed) {
   const auto asked = parse_origin(origin);
   return std::any_of(allowed.begin(), allowed.end(), [&](const std::string& each) {
@@ -27,7 +27,7 @@ Caller page_at(std::string_view origin, const HttpRequest& request,
                const std::vector<std::string>& allowed) {
   const auto page = parse_origin(origin);
   const auto host = parse_authority(request.host);
-  // Whoever sits between could serve a page without TLS, and under the same name.
+  // A man in the middle could serve a page without TLS under the same name.
   const bool trusted = page && (page->secure || !request.secure);
   if (trusted && host && is_same(*page, *host)) return Caller::kOwn;
   return is_listed(origin, allowed) ? Caller::kAllowed : Caller::kForeign;
@@ -39,7 +39,7 @@ std::string_view origin_of(std::string_view url) {
   return host == url.npos ? url : url.substr(0, url.find('/', host + 3));
 }
 
-// A user has followed a link: what comes is shown, and the page it was on learns nothing of it.
+// A user has followed a link (top-level navigation): the linking page learns nothing of the answer.
 bool is_navigation(const HttpRequest& request) {
   return request.fetch_mode == "navigate" && request.fetch_dest == "document" &&
          request.fetch_user == "?1";

@@ -1,5 +1,7 @@
-// What a browser says about the page that makes it ask, and who is let in by it. A hostile page
-// cannot make a browser lie about that; programs say nothing and are asked for the key, if at all.
+// Access control for browsers: the Host, Origin, Sec-Fetch-Site and Referer headers of a request.
+// The threat is a hostile web site whose page makes its visitor's browser send requests here
+// (cross-site requests, DNS rebinding); such a page cannot forge these headers. Programs send none
+// of them and authenticate by key, if there is one.
 #pragma once
 
 #include <cstdint>
@@ -12,32 +14,32 @@
 
 namespace fvlm::net {
 
-// Whether an address to listen on is reached from this machine only.
+// Whether an address to listen on is loopback.
 bool is_loopback(std::string_view host);
 
-// Whether a Host header names this machine as itself. A page of another site that has pointed its
-// own name here (DNS rebinding) still sends its own name.
+// Whether a Host header names this machine by loopback address or as localhost. After DNS
+// rebinding, a hostile page's requests still name its own host.
 bool names_loopback(std::string_view host_header);
 
-// Whose page asks.
+// The origin of a request.
 enum class Caller : std::uint8_t {
-  kOwn,      // this server's, or none: a program, or a user who follows a link
+  kOwn,      // same-origin, or none: a program, or a user who follows a link
   kAllowed,  // that of an origin on the list
   kForeign,
 };
-// By Origin, which browsers send with whatever could change or read something; else by
-// Sec-Fetch-Site, which they send to this machine and over https; else by Referer. Other ports of
-// the same host are other origins.
+// By Origin, which browsers send with every request that could change or read something; else by
+// Sec-Fetch-Site, which they send to loopback and over https; else by Referer. Other ports of the
+// same host are other origins.
 Caller caller_of(const HttpRequest& request, const std::vector<std::string>& allowed);
 
 // What is wrong with a list of origins: the first that begins as a web site's and is none.
 std::optional<std::string> wrong_origin(const std::vector<std::string>& allowed);
 
-// Lets the page at `origin`, which is welcome, read an answer: browsers ask for that (CORS). Others
-// may not embed it.
+// Lets the page at `origin`, which is allowed, read an answer (CORS), and forbids others to embed
+// it.
 HttpResponse readable_by(const std::string& origin, HttpResponse response);
 
-// The answer to a browser that asks what a page may send.
+// The answer to a CORS preflight.
 HttpResponse preflight_response();
 
 }  // namespace fvlm::net

@@ -1,6 +1,5 @@
-// Addresses, hosts and origins as others write them. What decides who may do what compares what was
-// parsed, never the beginning of a text: "127.evil.example" is a name that anybody may register.
-// C++17, for the transports.
+// Parsing of addresses, hosts and origins. Access checks compare parsed values, never the prefix of
+// a text: "127.evil.example" is a name that anyone may register. C++17, for the transports.
 #pragma once
 
 #include <array>
@@ -18,8 +17,8 @@ using IpAddress = std::array<std::uint8_t, 16>;
 std::optional<IpAddress> parse_address(std::string_view text);
 bool is_loopback(const IpAddress& address);
 
-// What counts as one client: an IPv4 address, or of IPv6 the /64, which is what one customer has at
-// least. Link-local addresses all share one and count alone. `address` itself if it is none.
+// The unit of per-client limits: an IPv4 address, or an IPv6 /64, the least that one customer has.
+// Link-local addresses all share one /64 and count singly. `address` itself if it does not parse.
 std::string client_of(const std::string& address);
 
 // The host and port of a Host header or an origin (RFC 3986, 3.2).
@@ -36,8 +35,8 @@ struct Origin {
 };
 std::optional<Origin> parse_origin(std::string_view text);
 
-// Whether a page of `origin` was loaded from the server that calls itself `host`: the port that is
-// not named is the scheme's.
+// Whether `origin` is the same origin as the server at `host`; a missing port is the scheme's
+// default.
 bool is_same(const Origin& origin, const Authority& host);
 
 }  // namespace fvlm::net

@@ -1,10 +1,11 @@
-// Limits on open connections: so many in all, and so many of each client. Idle ones keep nobody
-// away: at a limit the connection that has been open longest without a whole request is cut in
-// favour of the new one, of the same client if the limit is the client's. Only if all have sent
-// one is the new connection refused.
+// Limits on open connections, in all and for each client. The threat is slowloris: many connections
+// that never send a request must not lock others out. At a limit the connection that has been open
+// longest without a whole request is closed in favour of the new one, of the same client if it is
+// the client's limit. Only if all have sent one is the new connection refused.
 //
-// Knows nothing of sockets: any transport tells it of each connection and how to cut it. For one
-// thread. Its places share it, because connections may outlive their transport in the queue of an
+// Knows nothing of sockets: any transport reports its connections and how to close them. For one
+// thread. Leases share its state, because connections may outlive their transport in the queue of
+// an event loop. C++17, for the transports.
 // event loop. C++17, for the transports.
 #pragma once
 

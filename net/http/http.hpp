@@ -1,4 +1,4 @@
-// A HTTP request and its answer as values, for whoever carries or answers them.
+// An HTTP request and its response as values, for those who transport or answer them.
 #pragma once
 
 #include <string>

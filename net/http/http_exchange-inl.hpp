@@ -1,6 +1,6 @@
-// The rest of a HTTP exchange whose answer websocketpp has left to us (defer_http_response):
-// written in pieces straight to its socket, which is read meanwhile, for nothing else tells that
-// the client is gone. Websocketpp has no timer for such an exchange, so it has one of its own.
+// The rest of an HTTP exchange whose response websocketpp leaves to us (defer_http_response):
+// written in chunks straight to its socket, which is read meanwhile, the only way to learn that the
+// client has disconnected. websocketpp has no timeout for such an exchange, so it has its own.
 // C++17, and all on the thread of the transport.
 #pragma once
 
@@ -23,7 +23,7 @@ class HttpExchange : public std::enable_shared_from_this<HttpExchange<Connection
  public:
   using ConnectionPtr = std::shared_ptr<Connection>;
 
-  // `on_end` is called once, with whether the whole answer was written.
+  // `on_end` is called once, with whether the whole response was written.
   HttpExchange(ConnectionPtr connection, const TransportOptions& options,
                std::function<void(bool whole)> on_end)
       : connection_(std::move(connection)),
@@ -74,7 +74,7 @@ class HttpExchange : public std::enable_shared_from_this<HttpExchange<Connection
     });
   }
 
-  // Whatever comes after the request is thrown away.
+  // Data after the request is discarded.
   void watch() {
     connection_->get_socket().async_read_some(
         asio::buffer(received_),
@@ -122,7 +122,7 @@ class HttpExchange : public std::enable_shared_from_this<HttpExchange<Connection
   std::size_t max_unsent_bytes_;
   std::chrono::milliseconds longest_answer_;
   std::chrono::milliseconds longest_farewell_;
-  std::function<void(bool)> on_end_;  // empty once it was called
+  std::function<void(bool)> on_end_;  // empty once called
   asio::steady_timer deadline_;
   std::array<char, 512> received_{};
   std::string unsent_;

@@ -12,7 +12,8 @@ constexpr std::size_t kMostNames = 4096;
 constexpr std::chrono::seconds kLongestWait{60};
 constexpr std::chrono::minutes kMemory{15};
 
-// Neither the place of the first difference nor, beyond its length, the key shows in the time.
+// Constant time: it shows neither the place of the first difference nor, beyond its length, the
+// key.
 bool same_in_constant_time(std::string_view given, std::string_view key) {
   std::size_t difference = given.size() ^ key.size();
   for (std::size_t i = 0; i < given.size(); ++i) {
@@ -71,7 +72,7 @@ std::chrono::seconds KeyGuard::left(const std::string& name, Clock::time_point n
   return std::chrono::ceil<std::chrono::seconds>(tries->second.until - now);
 }
 
-// Those that would be forgotten soonest go.
+// Evicts the entries that would expire soonest.
 void KeyGuard::make_room(Clock::time_point now) {
   std::erase_if(tries_, [&](const auto& each) { return now - each.second.last > kMemory; });
   if (tries_.size() < kMostNames) return;

@@ -1,7 +1,7 @@
-// Asks for the key, and makes clients that give wrong ones wait, so that nobody finds it by trying.
-// A client that gives many different keys is refused without a look, longer each time. One that
-// gives the same wrong key over and over learns nothing by it, as a camera does whose key is old:
-// that key waits alone, and others behind the same address go on.
+// Checks the API key and rate-limits clients that send wrong ones, against brute force. A client
+// that sends many different keys is refused without a check, for an exponentially growing time. One
+// that repeats the same wrong key, such as a camera with an old key, learns nothing by it: that key
+// alone is refused, and others behind the same address are not delayed.
 //
 // For one thread.
 #pragma once
@@ -20,18 +20,18 @@ class KeyGuard {
   using Clock = std::chrono::steady_clock;
   struct Verdict {
     enum class Kind { kRight, kMissing, kWrong, kWait } kind;
-    // Until the client, or with the same key the key, is looked at again.
+    // Until the client (or, for a repeated key, that key) is checked again.
     std::chrono::seconds wait{0};
   };
 
-  // `free_tries`: wrong keys of a client without consequences; 0: all are.
+  // `free_tries`: wrong keys of a client before it is rate-limited; 0: no limit.
   KeyGuard(std::string key, std::size_t free_tries)
       : key_(std::move(key)), free_tries_(free_tries) {}
 
   // False if there is no key.
   bool asks() const { return !key_.empty(); }
-  // Of an Authorization header, "Bearer KEY" or, for browsers, which ask their user for it, with
-  // the key as the password of "Basic". Takes as long for any wrong key.
+  // Of an Authorization header, "Bearer KEY" or, for browsers, which ask their user, with the key
+  // as the password of "Basic". Constant time over wrong keys, against timing attacks.
   Verdict check(const std::string& client, std::string_view authorization,
                 Clock::time_point now = Clock::now());
 

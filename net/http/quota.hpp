@@ -1,5 +1,5 @@
-// Limits for each client: how much of something each holds, so that one cannot take all of it. For
-// one thread, and longer-lived than its leases.
+// A quota for each client, so that one cannot take all of a resource. For one thread, and
+// longer-lived than its leases.
 #pragma once
 
 #include <cstddef>
@@ -17,15 +17,15 @@ inline std::size_t share_of(std::size_t total, std::size_t set) {
 
 class Quota {
  public:
-  // Given back when it is gone.
+  // Released when destroyed.
   using Lease = std::shared_ptr<void>;
 
   explicit Quota(std::size_t limit) : limit_(limit) {}
   Quota(const Quota&) = delete;
   Quota& operator=(const Quota&) = delete;
 
-  // Nothing if the client would hold more than the limit. One that holds nothing may take any
-  // amount: a share smaller than one picture must not keep all pictures out.
+  // Nothing if the client would exceed its quota. A client that holds nothing may take any amount:
+  // a quota smaller than one image must not block all images.
   std::optional<Lease> take(const std::string& client, std::size_t amount = 1) {
     const std::size_t before = held(client);
     if (before != 0 && before + amount > limit_) return std::nullopt;
@@ -44,7 +44,7 @@ class Quota {
 
  private:
   std::size_t limit_;
-  std::unordered_map<std::string, std::size_t> held_;  // of clients that hold any
+  std::unordered_map<std::string, std::size_t> held_;  // of clients with a lease
 };
 
 }  // namespace fvlm::net

@@ -1,9 +1,9 @@
-// WebSocket and HTTP on one port, with or without TLS, and without a word about what is said there:
-// websocketpp's interface as values and calls, and its traps behind it
-// (websocket_transport-inl.hpp, which must be C++17).
+// WebSocket and HTTP on one port, with or without TLS, independent of the messages: an interface of
+// values and calls over websocketpp, whose pitfalls stay behind it (websocket_transport-inl.hpp,
+// which must be C++17).
 //
-// Everything of a Transport happens on the one thread that is in run(): events arrive there, and
-// calls may be made there only. Other threads use post().
+// A Transport is single-threaded: events arrive on the thread in run(), and calls may be made there
+// only. Other threads use post().
 #pragma once
 
 #include <chrono>
@@ -19,9 +19,9 @@
 namespace fvlm::net {
 
 using ConnectionId = std::uint64_t;  // of a WebSocket
-using ExchangeId = std::uint64_t;    // of one HTTP request and its answer
+using ExchangeId = std::uint64_t;    // of one HTTP request and its response
 
-// Why a connection is closed by us (RFC 6455, 7.4.1).
+// Why the server closes a connection (RFC 6455, 7.4.1).
 enum class CloseReason : std::uint16_t {
   kGoingAway = 1001,
   kPolicy = 1008,
@@ -39,10 +39,10 @@ class TransportEvents {
   virtual void on_close(ConnectionId id) = 0;
   // Answers a request at once, or with nothing if Transport::respond() will.
   virtual std::optional<HttpResponse> on_http(ExchangeId id, HttpRequest request) = 0;
-  // Nobody waits any more for an answer that was to come or to go on: the client is gone, does not
-  // read, or its time is over.
+  // A response that is pending or being streamed is no longer wanted: the client has disconnected,
+  // does not read, or timed out.
   virtual void on_http_gone(ExchangeId id) = 0;
-  // A handler or posted work has thrown. What it was for is ended; all else goes on.
+  // A handler or posted work has thrown. Its connection or exchange is closed; all others continue.
   virtual void on_error(const std::string& what) = 0;
 };
 
@@ -55,12 +55,12 @@ struct TransportOptions {
   std::size_t max_body_bytes = std::size_t{12} << 20;
   std::size_t max_connections = 1024;
   std::size_t max_connections_per_address = 0;  // of these; 0: a quarter
-  // Bytes that a client has not taken yet, beyond which it is closed.
+  // Send buffer of a client: bytes it has not received yet, beyond which it is closed.
   std::size_t max_unsent_bytes = std::size_t{4} << 20;
   std::chrono::milliseconds ping_interval{10'000};
-  std::chrono::milliseconds longest_silence{25'000};  // of a WebSocket
+  std::chrono::milliseconds longest_silence{25'000};  // idle timeout of a WebSocket
   std::chrono::milliseconds longest_request{20'000};  // from connecting to a whole HTTP request
-  std::chrono::milliseconds longest_answer{600'000};  // from there to a whole HTTP answer
+  std::chrono::milliseconds longest_answer{600'000};  // from there to the whole HTTP response
 };
 
 class Transport {
@@ -73,7 +73,7 @@ class Transport {
                                            TransportEvents& events);
 
   virtual std::uint16_t port() const = 0;
-  // Connections that were cut or refused because there were too many. Not while run() is elsewhere.
+  // Connections that were closed or refused at a limit. Not while run() runs on another thread.
   virtual std::uint64_t refused_connections() const = 0;
   // Serves until stop() and the end of all connections. For one thread.
   virtual void run() = 0;
@@ -90,9 +90,9 @@ class Transport {
   virtual void add_to_response(ExchangeId id, const std::string& piece) = 0;
   virtual void finish_response(ExchangeId id) = 0;
 
-  // Accepts nothing new.
+  // Closes the listening socket.
   virtual void stop_listening() = 0;
-  // Closes all connections, waits up to a second for the other sides' consent, and ends run().
+  // Closes all connections, waits up to a second for their closing handshakes, and ends run().
   virtual void stop() = 0;
 };
 

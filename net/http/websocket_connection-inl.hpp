@@ -25,10 +25,10 @@ struct ConnectionState : websocketpp::connection_base {
   ConnectionLimits::Place place;
   std::string client;                             // client_of() the other side
   ConnectionId id = 0;                            // of an open WebSocket
-  std::chrono::steady_clock::time_point heard{};  // when it last said something whole
+  std::chrono::steady_clock::time_point heard{};  // last whole message or pong
   std::uint64_t sent = 0;                         // bytes of messages so far
   std::uint64_t acknowledged = 0;  // of these, sent before the last ping that came back
-  bool pinged = false;             // a ping is on its way
+  bool pinged = false;             // a ping awaits its pong
 };
 
 // The answer to a request. This form of set_status() is what websocketpp calls for one that it
@@ -50,15 +50,15 @@ template <class Base>
 struct TransportConfig : Base {
   using response_type = Response;
   using connection_base = ConnectionState;
-  // What it would print is told to TransportEvents, or is nobody's business.
+  // Messages of websocketpp's own log: errors go to TransportEvents, the rest is dropped.
   static const websocketpp::log::level alog_level = websocketpp::log::alevel::none;
   static const websocketpp::log::level elog_level = websocketpp::log::elevel::none;
 };
 
-// What a peer may take to agree that a WebSocket is closed.
+// Timeout of the closing handshake.
 inline constexpr std::chrono::milliseconds kLongestFarewell{2000};
 
-// Descriptors that files, the listening socket and the rest of the program need.
+// File descriptors reserved for files, the listening socket and the rest of the program.
 inline constexpr std::size_t kOtherDescriptors = 64;
 
 inline std::size_t connections_allowed(std::size_t wanted) {

@@ -1,5 +1,5 @@
-// What the server's and the camera page's connections have in common: who is there, and what is
-// asked. C++17, like everything that includes websocketpp.
+// What the server's and the camera page's connections share: the peer's address and its request.
+// C++17, like everything that includes websocketpp.
 #pragma once
 
 #include <string>
@@ -49,8 +49,8 @@ void cut(Connection& connection) {
   connection.get_raw_socket().close(ignored);
 }
 
-// Gives a connection that has just come a place among all, or cuts it. It may be cut later, too, in
-// favour of another.
+// Admits a new connection within the limits, or closes it. It may be closed later, too, in favour
+// of another.
 template <class Server>
 void admit(Server& server, const websocketpp::connection_hdl& handle, ConnectionLimits& limits) {
   const auto connection = server.get_con_from_hdl(handle);

@@ -1,16 +1,16 @@
 // The transport over websocketpp, for its plain and its TLS configuration: a template, because the
-// two are types that share nothing. C++17: websocketpp's headers are not C++20. What websocketpp
-// gets wrong, and what is done about it here:
-//   the protocol hybi00 ignores the limit on messages   only version 13 is spoken
-//   a peer that stalls is kept for ever                 pings; no answer for long: closed
-//   the queue of unsent bytes has no bound              bytes sent since the last ping that came
+// two are unrelated types. C++17: websocketpp's headers are not C++20. Pitfalls of websocketpp, and
+// how they are handled here:
+//   the protocol hybi00 ignores the limit on messages   only version 13 is accepted
+//   a stalled peer is kept for ever                     pings, and an idle timeout
+//   the send queue has no bound                         bytes sent since the last ping that came
 //                                                       back are counted, too many: closed
 //   a handler that throws ends everything               caught; its connection is closed
 //   bodies of unknown or wrong length arrive empty      refused
-//   deferring a HTTP answer stops its timer             HttpExchange has its own
+//   deferring an HTTP response stops its timer          HttpExchange has its own
 //   out of descriptors, accepting spins                 fewer connections than descriptors
-//   no handler tells the end of a plain HTTP request    a place in each connection counts them
-//   a text in fragments may end inside a character      texts are looked at once more
+//   no handler tells the end of a plain HTTP request    a lease in each connection counts them
+//   a fragmented text may end inside a character        texts are validated again
 #pragma once
 
 #include <algorithm>
@@ -72,10 +72,10 @@ class WebSocketTransport final : public Transport {
     }
     port_ = server_.get_local_endpoint(error).port();
     schedule_pings();
-    schedule_looks_for_silence();
+    schedule_idle_checks();
   }
 
-  // Connections are given up before the context that their sockets belong to.
+  // Connections are destroyed before the io_context that their sockets belong to.
   ~WebSocketTransport() override {
     exchanges_.clear();
     peers_.clear();
@@ -162,7 +162,7 @@ class WebSocketTransport final : public Transport {
     close(connection, websocketpp::close::status::internal_endpoint_error, "internal error");
   }
 
-  // Asked whether to end again and again: nothing tells when the last socket is closed.
+  // Polled until it may end: no callback tells when the last socket is closed.
   void wait_for_end(Clock::time_point deadline) {
     constexpr std::chrono::milliseconds kLook{20};
     if (peers_.empty() && exchanges_.empty()) {
@@ -272,7 +272,7 @@ class WebSocketTransport final : public Transport {
     return false;
   }
 
-  // A ping carries how much was sent before it.
+  // A ping carries how many bytes were sent before it.
   static void ping(const ConnectionPtr& connection) {
     std::error_code ignored;  // it is closing
     connection->ping(std::to_string(connection->sent), ignored);
@@ -302,17 +302,17 @@ class WebSocketTransport final : public Transport {
     });
   }
 
-  void schedule_looks_for_silence() {
-    constexpr int kLooks = 10;  // in the longest silence
-    after(options_.longest_silence / kLooks, [this] {
+  void schedule_idle_checks() {
+    constexpr int kChecks = 10;  // checks in one idle timeout
+    after(options_.longest_silence / kChecks, [this] {
       const auto heard_since = Clock::now() - options_.longest_silence;
-      std::vector<ConnectionPtr> silent;
+      std::vector<ConnectionPtr> idle;
       for (const auto& [id, peer] : peers_) {
-        if (peer->heard < heard_since) silent.push_back(peer);
+        if (peer->heard < heard_since) idle.push_back(peer);
       }
-      // Without a closing handshake, which a peer that says nothing would not answer.
-      for (const ConnectionPtr& connection : silent) cut(*connection);
-      schedule_looks_for_silence();
+      // Without a closing handshake, which an unresponsive peer would not answer.
+      for (const ConnectionPtr& connection : idle) cut(*connection);
+      schedule_idle_checks();
     });
   }
 

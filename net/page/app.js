@@ -1,5 +1,5 @@
-// The page: pictures from a camera, a file, a drop or the clipboard go to the server over one
-// WebSocket; its answers come back as they are made. The words are in texts.js.
+// The page: images from a webcam, a file, drag and drop or the clipboard go to the server over one
+// WebSocket, which streams its answers. The page's texts are in texts.js.
 import { texts, presets } from "/static/texts.js";
 
 const byId = (id) => document.getElementById(id);
@@ -75,7 +75,7 @@ function connect() {
 
 function receive(message) {
   if (message.type === "token") {
-    if (message.frame_id !== frames) return;   // of an answer that was given up
+    if (message.frame_id !== frames) return;   // of an answer that was cancelled
     streamed += message.content;
     // The same answer again stays as it is, instead of being written anew.
     if (answer.classList.contains("bad") || !answer.textContent.startsWith(streamed)) say(streamed);
@@ -139,7 +139,7 @@ byId("clear").onclick = () => {
   byId("clear").hidden = true;
 };
 
-// What the user asks does not wait for an answer that is being made.
+// A question of the user does not wait for the running answer.
 function ask() {
   cancel();
   describe();

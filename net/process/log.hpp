@@ -1,4 +1,4 @@
-// What a server tells about itself: a level and one line of text.
+// The log's interface: a level and one line of text.
 #pragma once
 
 #include <cstdint>

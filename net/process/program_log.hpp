@@ -1,5 +1,4 @@
-// Where a program writes what happens: "[2026-11-23 08:17:00] INFO: message" on standard error and
-// in a file.
+// The log of a program: "[2026-11-23 08:17:00] INFO: message" on standard error and in a file.
 #pragma once
 
 #include <spdlog/logger.h>
@@ -13,8 +12,8 @@ namespace fvlm {
 // ~/ml-fastvlm-logs
 std::filesystem::path default_log_folder();
 
-// Writes to FOLDER/NAME.log, too, of which five old ones of 10 MB are kept; without the file, and
-// with a warning, if it cannot be written.
+// Also writes FOLDER/NAME.log, rotated at 10 MB with five old files; without the file, and with a
+// warning, if it cannot be written.
 std::shared_ptr<spdlog::logger> open_log(const std::filesystem::path& folder,
                                          const std::string& name);
 

@@ -1,5 +1,5 @@
-// What a service tells systemd (sd_notify(3), without its library): datagrams to the socket that
-// $NOTIFY_SOCKET names. Elsewhere nothing happens.
+// systemd's notification protocol (sd_notify(3), without its library): datagrams to the socket that
+// $NOTIFY_SOCKET names. No effect where there is none.
 #pragma once
 
 #include <chrono>
@@ -10,7 +10,7 @@ namespace fvlm::systemd {
 // E.g. "READY=1".
 void notify(std::string_view state);
 
-// How often to say "WATCHDOG=1", a third of what systemd waits for; negative if it does not.
+// The interval of "WATCHDOG=1", a third of systemd's watchdog timeout; negative if there is none.
 std::chrono::milliseconds watchdog_interval();
 
 }  // namespace fvlm::systemd

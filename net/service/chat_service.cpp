@@ -220,7 +220,7 @@ void ChatService::accept(ExchangeId id, const ChatRequest& request) {
 void ChatService::on_submitted(ExchangeId id, RequestId request) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) {
-    engine_.cancel(request);  // its client is gone, or it has ended already
+    engine_.cancel(request);  // its client has disconnected, or it has ended already
   } else {
     known->second.request = request;
   }
@@ -241,7 +241,7 @@ void ChatService::on_text(ExchangeId id, const std::string& text) {
   Chat& chat = known->second;
   if (chat.stop.stopped()) return;
   say(id, chat, chat.stop.add(text));
-  // The work ends, and on_done with it.
+  // The engine ends the request, and calls on_done.
   if (chat.stop.stopped() && chat.request) engine_.cancel(*chat.request);
 }
 

@@ -1,6 +1,6 @@
-// Chat completions as OpenAI defines them: one request over HTTP, one answer, whole or as a stream
-// of events. For the transport's thread; requests are read and their pictures decoded on threads of
-// its own, so that cameras need not wait for long bodies.
+// Chat completions as OpenAI defines them: one request over HTTP, one response, whole or as
+// server-sent events. For the transport's thread; threads of its own parse requests and decode
+// their images, so that long bodies do not delay cameras.
 #pragma once
 
 #include <cstddef>
@@ -28,21 +28,21 @@ struct ChatOptions {
   std::int64_t max_new_tokens = 256;
   std::size_t max_chats = 256;            // at a time
   std::size_t max_chats_per_address = 0;  // of these; 0: a quarter
-  int readers = 2;                        // threads
+  int readers = 2;                        // threads that parse requests
 };
 
 class ChatService {
  public:
   ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
               PicturePool& pictures, Metrics& metrics, Log log, ChatOptions options);
-  // Cancels what is begun.
+  // Cancels running requests.
   ~ChatService();
   ChatService(const ChatService&) = delete;
   ChatService& operator=(const ChatService&) = delete;
 
-  // Answers a request for /v1/..., at once or, with nothing, later through the transport.
+  // Answers a request for /v1/..., at once or, if it returns nothing, later through the transport.
   std::optional<HttpResponse> answer(ExchangeId id, HttpRequest request);
-  // Nobody waits for the answer any more.
+  // The client has disconnected: cancels its request.
   void abandon(ExchangeId id);
   // From now on new requests are refused.
   void drain() { draining_ = true; }
@@ -50,11 +50,12 @@ class ChatService {
   std::int64_t running() const { return static_cast<std::int64_t>(chats_.size()); }
 
  private:
-  // A request's body: gone with the chat, so that nobody works for a client that has left.
+  // A request's body: freed with the chat, so that no work is done for a client that has
+  // disconnected.
   using Body = std::weak_ptr<const std::string>;
   struct Chat {
     std::string peer{};
-    std::string origin{};                       // of the page that asks, if one does
+    std::string origin{};                       // of the page that sends the request, if any
     Quota::Lease place{};                       // among the chats of its address
     std::shared_ptr<const std::string> body{};  // until the engine has its request
     ChatAnswer answer{};
@@ -62,12 +63,12 @@ class ChatService {
     StopFilter stop{};
     std::string text{};                  // so far
     bool begun = false;                  // the head of a stream is sent
-    std::optional<RequestId> request{};  // once the engine has it
+    std::optional<RequestId> request{};  // once submitted to the engine
   };
 
   std::optional<HttpResponse> answer_models(const HttpRequest& request) const;
   std::optional<HttpResponse> begin(ExchangeId id, HttpRequest request);
-  // On threads of the readers', one after the other, unless the client has left.
+  // On the parsing threads, one after the other, unless the client has disconnected.
   void read(ExchangeId id, const Body& body);
   void submit(ExchangeId id, const ChatRequest& chat, PicturePool::Prepared prepared);
   Request make_request(ExchangeId id, const ChatRequest& chat, std::vector<Picture> pictures);
@@ -89,7 +90,7 @@ class ChatService {
   Metrics& metrics_;
   Log log_;
   ChatOptions options_;
-  Quota addresses_;       // what each has of the chats
+  Quota addresses_;       // chats of each address
   std::int64_t started_;  // seconds since 1970
   std::string id_prefix_;
   std::map<ExchangeId, Chat> chats_;

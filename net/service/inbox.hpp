@@ -1,5 +1,5 @@
-// Where other threads leave work for the transport's, as long as it lives: the engine may still
-// have something to say afterwards.
+// Posts work of other threads to the transport's, as long as it lives: the engine's callbacks may
+// outlive it.
 #pragma once
 
 #include <functional>

@@ -107,7 +107,7 @@ void LiveService::configure(ConnectionId id, Client& client, const Configure& me
 
 void LiveService::cancel(ConnectionId id, Client& client) {
   for (const Frame& frame : take_waiting(client)) {
-    fail(id, frame.id, "cancelled", "cancelled before its turn");
+    fail(id, frame.id, "cancelled", "cancelled while queued");
   }
   if (!client.current) return;
   if (client.current->request) {
@@ -141,13 +141,13 @@ void LiveService::take_frame(ConnectionId id, Client& client, std::string file) 
     return;
   }
   if (waiting_bytes_ + file.size() > options_.max_waiting_bytes) {
-    refuse(id, client, "busy", "too many frames wait for their turn");
+    refuse(id, client, "busy", "too many frames are queued");
     return;
   }
   const auto place = frames_.take(client.address);
   const auto bytes = bytes_.take(client.address, file.size());
   if (!place || !bytes) {
-    refuse(id, client, "busy", "too many frames of your address wait for their turn");
+    refuse(id, client, "busy", "too many frames of your address are queued");
     return;
   }
   waiting_bytes_ += file.size();

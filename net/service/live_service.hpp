@@ -1,7 +1,7 @@
 // Cameras and pages: each WebSocket is a live view whose frames are described one after the other.
-// Those who send "configure" want the newest frame, the original's clients one answer to each.
-// For the transport's thread; pictures are decoded by others, and the engine's callbacks come from
-// its own: both post what they have to the first.
+// Clients that send "configure" get the newest frame described, the original system's clients get
+// one answer for each. For the transport's thread; other threads decode images and the engine's
+// thread runs callbacks: both post to the first.
 #pragma once
 
 #include <chrono>
@@ -28,12 +28,12 @@ namespace fvlm::net {
 struct LiveOptions {
   std::string prompt = "用简短的语言描述图片内容";
   std::int64_t max_new_tokens = 256;
-  std::size_t max_waiting_frames = 8;  // of one client that does not wait for its answers
-  std::size_t max_waiting_bytes = std::size_t{256} << 20;  // of all clients' frames together
-  // Of all clients that are one address.
+  std::size_t max_waiting_frames = 8;  // queue of one client that sends ahead of its answers
+  std::size_t max_waiting_bytes = std::size_t{256} << 20;  // queued JPEGs of all clients
+  // Of one address, which may have several clients.
   std::size_t max_waiting_frames_per_address = 256;
   std::size_t max_waiting_bytes_per_address = 0;  // of max_waiting_bytes; 0: a quarter
-  bool drafts = true;                             // LiveView::draft
+  bool drafts = true;                             // speculative decoding: LiveView::draft
   double unchanged_below = 0;  // LiveView::unchanged_below, unless the client says
 };
 
@@ -41,7 +41,7 @@ class LiveService {
  public:
   LiveService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
               PicturePool& pictures, Metrics& metrics, Log log, LiveOptions options);
-  // Cancels what is begun.
+  // Cancels running requests.
   ~LiveService();
   LiveService(const LiveService&) = delete;
   LiveService& operator=(const LiveService&) = delete;
@@ -53,7 +53,7 @@ class LiveService {
   void drain() { draining_ = true; }
 
   std::int64_t connections() const { return static_cast<std::int64_t>(clients_.size()); }
-  std::int64_t waiting() const;  // frames
+  std::int64_t waiting() const;  // queued frames
   std::int64_t running() const;  // frames being decoded or described
 
  private:
@@ -62,10 +62,10 @@ class LiveService {
     std::int64_t id = 0;
     std::string file{};
     Clock::time_point arrived{};
-    Quota::Lease place{};  // among the frames of its address
-    Quota::Lease bytes{};  // among their bytes
+    Quota::Lease place{};  // one of the queued frames of its address
+    Quota::Lease bytes{};  // their bytes
   };
-  // What is being described.
+  // The frame being described.
   struct Current {
     std::int64_t frame_id = 0;
     Clock::time_point arrived{};
@@ -76,7 +76,7 @@ class LiveService {
   struct Client {
     std::string peer{};
     std::string address{};    // HttpRequest::client, of which there may be several connections
-    bool configured = false;  // it has sent "configure": it gets more than descriptions
+    bool configured = false;  // it has sent "configure": our protocol, not the original's
     bool stream = false;
     std::string prompt{};
     std::int64_t max_new_tokens = 0;
@@ -116,10 +116,10 @@ class LiveService {
   Metrics& metrics_;
   Log log_;
   LiveOptions options_;
-  Quota frames_;  // that wait, of each address
-  Quota bytes_;   // of their files
+  Quota frames_;  // queued, of each address
+  Quota bytes_;   // their bytes
   std::map<ConnectionId, Client> clients_;
-  std::size_t waiting_bytes_ = 0;  // of the files of all waiting frames
+  std::size_t waiting_bytes_ = 0;  // of all queued frames
   bool draining_ = false;
 };
 

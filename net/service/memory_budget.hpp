@@ -1,4 +1,4 @@
-// Bytes that several threads share.
+// A memory budget in bytes that several threads share.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,7 @@ namespace fvlm::net {
 
 class MemoryBudget {
  public:
-  // Its bytes are taken until it is gone. Empty if they were not there.
+  // Holds its bytes until destroyed. Empty if the budget had too few.
   using Lease = std::shared_ptr<void>;
 
   explicit MemoryBudget(std::size_t bytes) : bytes_(bytes) {}

@@ -68,15 +68,12 @@ std::string batches(const std::string& name, const std::string& help, const Hist
 
 std::string engine_text(const EngineCounters& c) {
   return gauge("fastvlm_requests_waiting", "Requests in the engine's queue.", c.waiting) +
-         gauge("fastvlm_requests_running", "Requests that the engine works on.", c.running) +
+         gauge("fastvlm_requests_running", "Running requests.", c.running) +
          gauge("fastvlm_cache_pages", "Pages of the KV cache.", c.cache_pages) +
-         gauge("fastvlm_cache_pages_free", "Pages of the KV cache that hold nothing.",
-               c.free_pages) +
-         batches("fastvlm_encoder_batch_images", "Images in a pass of the encoder.",
-                 c.encoder_batches) +
-         batches("fastvlm_prefill_batch_prompts", "Prompts in a pass over prompts.",
-                 c.prefill_batches) +
-         batches("fastvlm_decode_batch_positions", "Positions in a decode step.", c.decode_batches);
+         gauge("fastvlm_cache_pages_free", "Free pages of the KV cache.", c.free_pages) +
+         batches("fastvlm_encoder_batch_images", "Images per encoder pass.", c.encoder_batches) +
+         batches("fastvlm_prefill_batch_prompts", "Prompts per prefill pass.", c.prefill_batches) +
+         batches("fastvlm_decode_batch_positions", "Tokens per decode step.", c.decode_batches);
 }
 
 }  // namespace
@@ -110,33 +107,33 @@ void Metrics::add(const Statistics& s) {
 std::string Metrics::text(const Now& now) const {
   std::string out =
       gauge("fastvlm_connections", "Open WebSocket connections.", now.connections) +
-      gauge("fastvlm_frames_waiting", "Frames that wait for their turn.", now.frames_waiting) +
+      gauge("fastvlm_frames_waiting", "Queued frames.", now.frames_waiting) +
       gauge("fastvlm_frames_running", "Frames being decoded or described.", now.frames_running) +
-      gauge("fastvlm_chats_running", "Chat completions that are not ended.", now.chats_running) +
-      gauge("fastvlm_queue", "Frames and requests that wait, here and in the engine.",
+      gauge("fastvlm_chats_running", "Running chat completions.", now.chats_running) +
+      gauge("fastvlm_queue", "Queued frames and requests, here and in the engine.",
             now.frames_waiting + now.engine.waiting) +
-      gauge("fastvlm_draining", "1 while the server finishes before it stops.", now.draining) +
+      gauge("fastvlm_draining", "1 while the server drains.", now.draining) +
       counter("fastvlm_connections_refused_total",
-              "Connections cut or refused because there were too many, of a client or in all.",
+              "Connections closed or refused at a limit, of a client or in all.",
               now.refused_connections) +
       counter("fastvlm_wrong_keys_total", "Requests with a wrong key.", wrong_keys_) +
-      counter("fastvlm_keys_refused_total",
-              "Requests refused without a look at their key, because of wrong ones before.",
+      counter("fastvlm_keys_refused_total", "Requests refused by the rate limit on wrong keys.",
               refused_keys_) +
       counter("fastvlm_frames_received_total", "Frames that clients have sent.", frames_received_) +
       counter("fastvlm_damaged_pictures_total",
-              "Pictures that were read although their files are damaged.", damaged_pictures_) +
-      by_outcome("fastvlm_frames_total", "Frames by what became of them.", frames_) +
-      by_outcome("fastvlm_chats_total", "Chat completions by what became of them.", chats_) +
-      counter("fastvlm_prompt_tokens_total", "Positions of prompts, those of images included.",
+              "Images that were described although their files are damaged.", damaged_pictures_) +
+      by_outcome("fastvlm_frames_total", "Frames by outcome.", frames_) +
+      by_outcome("fastvlm_chats_total", "Chat completions by outcome.", chats_) +
+      counter("fastvlm_prompt_tokens_total", "Prompt tokens, those of images included.",
               prompt_tokens_) +
-      counter("fastvlm_cached_tokens_total",
-              "Positions of prompts that were taken from earlier requests.", cached_tokens_) +
-      counter("fastvlm_new_tokens_total", "Tokens made.", new_tokens_) +
-      counter("fastvlm_drafted_tokens_total", "Tokens proposed by a stream's last answer.",
+      counter("fastvlm_cached_tokens_total", "Prompt tokens found in the prefix cache.",
+              cached_tokens_) +
+      counter("fastvlm_new_tokens_total", "Tokens decoded.", new_tokens_) +
+      counter("fastvlm_drafted_tokens_total", "Tokens drafted by speculative decoding.",
               drafted_tokens_) +
       counter("fastvlm_accepted_tokens_total",
-              "Of these, found right; by their number: the acceptance.", accepted_tokens_) +
+              "Of these, accepted by the model; their share is the acceptance rate.",
+              accepted_tokens_) +
       engine_text(now.engine);
   out += head("fastvlm_stage_seconds", "histogram", "Time of the stages of an answer.");
   for (const auto& [stage, histogram] : stages_) {

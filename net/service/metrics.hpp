@@ -1,4 +1,4 @@
-// What the server counts, in the text format of Prometheus. For one thread.
+// The server's metrics, in the text format of Prometheus. For one thread.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@ namespace fvlm::net {
 
 class Metrics {
  public:
-  // What is the case at a moment.
+  // Gauges.
   struct Now {
     std::int64_t connections = 0;
-    std::int64_t frames_waiting = 0;  // in the server; more wait in the engine
+    std::int64_t frames_waiting = 0;  // queued in the server; more are queued in the engine
     std::int64_t frames_running = 0;
     std::int64_t chats_running = 0;
     std::int64_t refused_connections = 0;  // so far
@@ -28,16 +28,16 @@ class Metrics {
   Metrics();
 
   void receive_wrong_key() { ++wrong_keys_; }
-  // Of a client that gave wrong ones before.
+  // Of a client that is rate-limited for wrong keys.
   void refuse_key() { ++refused_keys_; }
   void receive_frame() { ++frames_received_; }
   // `outcome`: described, unchanged, skipped, abandoned, or the code of an error.
   void end_frame(const std::string& outcome, std::int64_t count = 1) { frames_[outcome] += count; }
   // `outcome`: answered, abandoned, or the code of an error.
   void end_chat(const std::string& outcome) { ++chats_[outcome]; }
-  // Those that the model saw although their files are damaged.
+  // Images that were described although their files are damaged.
   void add_damaged_pictures(std::int64_t count) { damaged_pictures_ += count; }
-  // Of an answer that came to its end.
+  // Of a completed answer.
   void add(const Statistics& statistics);
 
   std::string text(const Now& now) const;

@@ -153,7 +153,7 @@ Read<std::vector<ChatTurn>> read_turns(const Json& body) {
   return turns;
 }
 
-// What would change the answer, but is not to be had here.
+// Fields that would change the answer and are not implemented.
 std::optional<ApiError> find_unsupported(const Json& body) {
   const auto refuse = [](const char* key, const char* allowed) {
     return wrong(key, fmt::format("\"{}\" is not supported here{}", key, allowed),
@@ -181,7 +181,7 @@ std::optional<ApiError> find_unsupported(const Json& body) {
 }
 
 std::optional<ApiError> read_sampling(const Json& body, Sampling& sampling) {
-  sampling.top_k = 0;  // OpenAI has none
+  sampling.top_k = 0;  // OpenAI has no top-k
   for (const auto& [key, to] :
        {std::pair("temperature", &sampling.temperature), {"top_p", &sampling.top_p}}) {
     const Json* value = field(body, key);
@@ -189,7 +189,7 @@ std::optional<ApiError> read_sampling(const Json& body, Sampling& sampling) {
     if (!value->is_number()) return wrong(key, fmt::format("\"{}\" must be a number", key));
     *to = value->get<double>();
   }
-  // The newer name counts if both are given.
+  // The newer name wins if both are given.
   for (const char* key : {"max_tokens", "max_completion_tokens"}) {
     const Json* value = field(body, key);
     if (value == nullptr) continue;

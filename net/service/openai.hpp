@@ -1,5 +1,5 @@
-// What OpenAI's clients say to a server and hear from it (chat completions and models), as JSON
-// texts. Images are data URLs: no URL is ever fetched.
+// OpenAI's API (chat completions and models) as JSON texts. Images are data URLs; no URL is
+// fetched, against server-side request forgery (SSRF).
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,12 @@
 
 namespace fvlm::net {
 
-// {"error": {...}}: `type`, `param` and `code` are words for programs.
+// {"error": {...}}: `type`, `param` and `code` are for programs.
 struct ApiError {
   int status = 400;
   std::string message{};
   std::string type = "invalid_request_error";
-  std::string param{};  // the field that is wrong, if one is
+  std::string param{};  // the field that is wrong, if any
   std::string code{};
 };
 HttpResponse error_response(const ApiError& error);
@@ -39,11 +39,11 @@ struct ChatRequest {
   bool include_usage = false;  // at the end of a stream
 };
 
-// Fields that only steer what we do not have are ignored if they ask for nothing; else they are an
-// error, as is everything that is wrong. Takes time and memory in proportion to the body's size.
+// Fields without an implementation are ignored if they have no effect; else they are an error, as
+// is every malformed value. Takes time and memory linear in the body's size.
 std::variant<ChatRequest, ApiError> read_chat_request(std::string_view body);
 
-// What all texts of one answer have in common.
+// Common to all events of one response.
 struct ChatAnswer {
   std::string id{};
   std::string model{};
@@ -54,7 +54,7 @@ struct ChatAnswer {
 // `finish_reason` is "stop" or "length".
 std::string write_answer(const ChatAnswer& answer, std::string_view text,
                          std::string_view finish_reason, const Statistics& statistics);
-// Events of a stream, in this order; the usage is left out if nobody asked for it.
+// Events of a stream, in this order; the usage only if it was requested.
 std::string first_event(const ChatAnswer& answer);
 std::string text_event(const ChatAnswer& answer, std::string_view text);
 std::string last_events(const ChatAnswer& answer, std::string_view finish_reason,

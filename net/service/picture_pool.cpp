@@ -7,11 +7,11 @@
 namespace fvlm::net {
 namespace {
 
-// More pixels than a camera's frame has; they take more than the time of a frame.
+// More pixels than a camera's frame has; decoding takes longer than a frame interval.
 constexpr std::int64_t kLargePixels = 12'000'000;
 constexpr int kNiceness = 10;  // of the thread for large pictures
 
-// Memory that counts against a budget as long as somebody needs it.
+// Memory that counts against a budget while it is in use.
 Pixels counted(Pixels pixels, MemoryBudget::Lease lease) {
   std::uint8_t* const data = pixels.get();
   return Pixels(data, [pixels = std::move(pixels), lease = std::move(lease)](std::uint8_t*) {});
@@ -47,7 +47,7 @@ void PicturePool::stop() {
   large_.stop();
 }
 
-// Reads the headers, and leaves large pictures to the other thread.
+// Reads the headers, and hands large images to the other thread.
 void PicturePool::open(const std::shared_ptr<Job>& job) {
   std::int64_t pixels = 0;
   for (const std::string& file : job->files) {
@@ -68,7 +68,7 @@ void PicturePool::open(const std::shared_ptr<Job>& job) {
 void PicturePool::decode(Job& job) {
   const auto take = [this](std::size_t bytes) {
     MemoryBudget::Lease lease = budget_.take(bytes);
-    if (!lease) throw Busy("too many pictures wait for their turn");
+    if (!lease) throw Busy("too many images are queued");
     return lease;
   };
   const auto side = static_cast<std::size_t>(engine_.info().image_size);

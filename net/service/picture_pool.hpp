@@ -1,7 +1,7 @@
-// Threads that read what clients send: requests, and the pictures in them, which become what the
-// model sees. Pictures that wait for the engine take memory, so somebody has to say no: what one
-// costs is known from its header, before it is decoded. Large ones have a thread of their own,
-// which gives way to all others, so that one client's photos do not hold up another's camera.
+// Threads that preprocess images of clients. Images that are queued for the engine take memory, so
+// there is a budget: the cost of an image is known from its header, before it is decoded. Large
+// images have a thread of their own with a lower priority, so that one client's photos do not delay
+// another's camera.
 #pragma once
 
 #include <cstddef>
@@ -20,13 +20,13 @@ namespace fvlm::net {
 
 struct PicturePoolOptions {
   int threads = 2;
-  std::size_t max_bytes = std::size_t{1} << 30;  // of pictures that are decoded or wait
+  std::size_t max_bytes = std::size_t{1} << 30;  // budget for decoded images
   ImageOptions image{};
 };
 
 class PicturePool {
  public:
-  // The pictures of the files in their order, or the Error, Busy among them, of one that has none.
+  // The images of the files in their order, or the Error (also Busy) of the first that fails.
   using Prepared = std::variant<std::vector<Picture>, std::exception_ptr>;
 
   PicturePool(Engine& engine, const PicturePoolOptions& options);
@@ -35,7 +35,7 @@ class PicturePool {
   void put(std::function<void()> work) { workers_.put(std::move(work)); }
   // Calls `done` on one of the threads.
   void prepare(std::vector<std::string> files, std::function<void(Prepared)> done);
-  // Finishes what is being done and drops the rest.
+  // Finishes running work and drops the queue.
   void stop();
 
  private:

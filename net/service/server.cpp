@@ -22,7 +22,7 @@ HttpResponse text_response(int status, std::string text) {
   return {status, "text/plain; charset=utf-8", std::move(text) + "\n", {}};
 }
 
-// In the shape that the clients of a path expect.
+// In the format that the clients of a path expect.
 HttpResponse refuse(const HttpRequest& request, int status, std::string text, std::string code) {
   if (!request.path.starts_with(kApi)) return text_response(status, std::move(text));
   return error_response({.status = status, .message = std::move(text), .code = std::move(code)});
@@ -96,8 +96,8 @@ void Server::drain(std::chrono::milliseconds patience) {
   });
 }
 
-// Looked at again until all that was begun has been answered, or patience is at its end. Meanwhile
-// the port stays open, so that balancers hear from /readyz.
+// Polled until all running requests are answered, or `patience` is over. Meanwhile the port stays
+// open, so that load balancers get 503 from /readyz.
 void Server::finish_if_drained() {
   const bool busy = live_->waiting() + live_->running() + chat_->running() > 0;
   if (!busy || Clock::now() >= *drain_until_) {
@@ -121,7 +121,7 @@ std::optional<HttpResponse> Server::refusal(const HttpRequest& request) {
                   "pages of " + page + " may not use this server; --allow-origin would let them",
                   "wrong_origin");
   }
-  // Browsers ask without the key what they may send with it.
+  // CORS preflights carry no key.
   if (!key_.asks() || request.method == "OPTIONS") return std::nullopt;
   return refusal_for_key(request);
 }
@@ -152,7 +152,7 @@ std::optional<HttpResponse> Server::refusal_for_key(const HttpRequest& request) 
       break;
   }
   HttpResponse response = refuse(request, 401, "this server wants its API key", "invalid_api_key");
-  // Browsers ask their user for a password then; programs know what to do.
+  // Browsers then ask their user for a password; programs know what to do.
   if (!request.path.starts_with(kApi)) {
     response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm\"");
   }

@@ -1,6 +1,6 @@
-// The server: what listens on the port, who may use it, and which part of it answers. Cameras and
-// pages talk to a LiveService over WebSocket, programs to a ChatService over HTTP. One thread
-// carries all traffic and all state here.
+// The server: its port, access control, and routing. Cameras and pages talk to a LiveService over
+// WebSocket, programs to a ChatService over HTTP. One thread runs all network traffic and owns all
+// state here.
 #pragma once
 
 #include <chrono>
@@ -28,26 +28,27 @@ struct ServerOptions {
   TransportOptions transport{};
   LiveOptions live{};
   ChatOptions chat{};
-  std::string api_key{};                       // empty: none is asked for
-  std::size_t free_wrong_keys = 5;             // of a client, before it must wait; 0: all
-  std::vector<std::string> allowed_origins{};  // of browsers, besides this server's own pages
+  std::string api_key{};                       // empty: no authentication
+  std::size_t free_wrong_keys = 5;             // then a client is rate-limited; 0: never
+  std::vector<std::string> allowed_origins{};  // of pages, besides this server's own
   bool open_to_all = false;                    // listen beyond loopback without a key
-  // Of one turn of the engine; after that it counts as hanging.
+  // Timeout of an engine step, after which the engine counts as hanging.
   std::chrono::milliseconds longest_turn{300'000};
   PicturePoolOptions pictures{};
-  Log log{};  // told of connections, frames, answers
+  Log log{};  // connections, frames, answers
 };
 
 class Server final : private TransportEvents {
  public:
-  // Begins to listen. Throws Error if it cannot, or if the options would let anybody in.
+  // Begins to listen. Throws Error if it cannot, or if the options would allow unauthenticated
+  // access from other machines.
   Server(Engine& engine, ServerOptions options);
   ~Server() override;
 
   std::uint16_t port() const { return transport_->port(); }
   // Serves until the end of drain().
   void run();
-  // Refuses what is new, finishes what is begun within `patience`, and ends run(). Safe from any
+  // Refuses new requests, finishes running ones within `patience`, and ends run(). Safe from any
   // thread and from several at once.
   void drain(std::chrono::milliseconds patience);
   // False if the engine hangs. Safe from any thread.
@@ -66,10 +67,10 @@ class Server final : private TransportEvents {
   void on_http_gone(ExchangeId id) override;
   void on_error(const std::string& what) override;
 
-  // The refusal of a request from elsewhere or without the key, if it is one.
+  // The refusal of a cross-origin request or one without the key, if it is one.
   std::optional<HttpResponse> refusal(const HttpRequest& request);
   std::optional<HttpResponse> refusal_for_key(const HttpRequest& request);
-  // At once, or with nothing if the answer comes later.
+  // The response, or nothing if it comes later.
   std::optional<HttpResponse> answer(ExchangeId id, HttpRequest request);
   HttpResponse answer_get(const HttpRequest& request) const;
   std::string metrics_text() const;

@@ -1,6 +1,6 @@
-// Ends a text, which comes in pieces, before the first of some words. Each byte is looked at once,
-// whatever the words are (Knuth, Morris and Pratt, "Fast pattern matching in strings", 1977), and
-// how the text is cut into pieces makes no difference.
+// Ends a streamed text before the first of some stop strings. Each byte is processed once, whatever
+// the strings are (Knuth, Morris and Pratt, "Fast pattern matching in strings", 1977), and how the
+// text is cut into chunks makes no difference.
 #pragma once
 
 #include <algorithm>
@@ -15,12 +15,12 @@ namespace fvlm::net {
 class StopFilter {
  public:
   StopFilter() = default;
-  // No word may be empty.
+  // No stop string may be empty.
   explicit StopFilter(std::vector<std::string> words) {
     for (std::string& word : words) words_.emplace_back(std::move(word));
   }
 
-  // What can be said now: not what might yet become one of the words.
+  // The text that can be sent now: without an end that may become a stop string.
   std::string add(std::string_view piece) {
     if (stopped_) return {};
     for (std::size_t i = 0; i < piece.size() && !stopped_; ++i) take(piece[i]);
@@ -55,7 +55,7 @@ class StopFilter {
     }
     // Takes the text's next byte.
     void advance(char c) { matched_ = longer(matched_, c); }
-    // How many bytes at the end of the text begin the word.
+    // How many bytes at the end of the text begin the stop string.
     std::size_t matched() const { return matched_; }
     bool is_whole() const { return matched_ == text_.size(); }
 
@@ -67,14 +67,15 @@ class StopFilter {
     }
 
     std::string text_;
-    // By the length of a beginning, less one: the longest shorter one that it ends with.
+    // The failure function: by the length of a prefix, less one, its longest proper prefix that is
+    // also its suffix.
     std::vector<std::size_t> borders_;
     std::size_t matched_ = 0;
   };
 
   std::vector<Word> words_;
   std::string held_;
-  std::size_t unsaid_ = 0;  // bytes at its end that are, or might become, a word
+  std::size_t unsaid_ = 0;  // bytes at its end that are, or may become, a stop string
   bool stopped_ = false;
 };
 

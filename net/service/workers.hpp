@@ -1,4 +1,4 @@
-// A few threads that do what is put in their queue, in its order.
+// A thread pool with a first-in, first-out queue.
 #pragma once
 
 #include <sys/resource.h>
@@ -15,17 +15,17 @@ namespace fvlm::net {
 
 class Workers {
  public:
-  // `niceness` above 0: they give way to threads of a lower one.
+  // `niceness` above 0: threads of a lower priority.
   explicit Workers(int threads, int niceness = 0) {
     for (int i = 0; i < threads; ++i) {
       threads_.emplace_back([this, niceness] {
-        // Linux has it for each thread; elsewhere it is no loss.
+        // Linux has it for each thread; elsewhere it is left out.
         if (niceness > 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), niceness);
         work();
       });
     }
   }
-  // Finishes what is being done and drops the rest.
+  // Finishes running work and drops the queue.
   ~Workers() { stop(); }
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;

@@ -1,5 +1,5 @@
-// An answer's text as its tokens come: whole characters only, and without white space at its ends,
-// as predict.py's strip() has it. White space waits until something follows it.
+// Detokenises an answer as its tokens come: whole characters only, without white space at its ends,
+// like predict.py's strip(). White space is held back until something follows it.
 #pragma once
 
 #include <string>
@@ -11,7 +11,8 @@ namespace fvlm {
 
 class AnswerText {
  public:
-  // What can be said now that these bytes came; may be empty. The pieces joined are the text.
+  // The text that is complete with these bytes; may be empty. Concatenated, the results are the
+  // text.
   std::string push(std::string_view bytes) { return without_ends(utf8_.push(bytes)); }
 
   // Ends the text: the rest of it. White space at its end is dropped.
@@ -22,7 +23,7 @@ class AnswerText {
 
   Utf8Stream utf8_;
   std::string held_;    // white space that may be the end
-  bool begun_ = false;  // something was said
+  bool begun_ = false;  // some text was returned
 };
 
 }  // namespace fvlm

@@ -5,7 +5,7 @@
 namespace fvlm {
 namespace {
 
-// As much of a prompt as fits; takes it off what there is room for.
+// The largest chunk of a prompt that fits; takes its rows off the budget.
 PrefillChunk next_chunk(Generation& g, std::int64_t& rows_left, std::int64_t& images_left) {
   PrefillChunk chunk{.generation = &g};
   std::int64_t position = g.prefilled();
@@ -28,7 +28,7 @@ PrefillChunk next_chunk(Generation& g, std::int64_t& rows_left, std::int64_t& im
   return chunk;
 }
 
-// Divides `spare` rows among those of a group that have a draft.
+// Divides `spare` rows of a batch among its sequences that have a draft.
 void propose(const std::vector<Generation*>& group, std::int64_t spare) {
   const auto drafts = [](const Generation* g) { return g->answer().has_draft(); };
   const auto takers = std::count_if(group.begin(), group.end(), drafts);

@@ -1,5 +1,5 @@
-// Continuous batching: of the requests that run, the chunks of prompts that one prefill pass takes,
-// and the answers that one decode pass goes on with. Plain book-keeping, without a model.
+// What the next forward passes compute: of the running requests, the chunks of prompts that form a
+// prefill batch, and the sequences that form a decode batch. Plain book-keeping, without a model.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace fvlm {
 
-// The next rows of one prompt: parts of its spans, in order.
+// The next chunk of one prompt: parts of its spans, in order.
 struct PrefillChunk {
   Generation* generation = nullptr;
   std::vector<PromptSpan> spans{};
@@ -19,12 +19,12 @@ struct PrefillChunk {
   std::int64_t rows() const;
 };
 
-// Of prompts that are not read to their end. Those that had fewer passes come first, so that a long
-// one does not hold up the others; an image is taken whole.
+// Prompts that are prepared and not fully prefilled (chunked prefill). Those with fewer passes so
+// far come first, so that a long prompt does not delay the others; an image is taken whole.
 std::vector<PrefillChunk> plan_prefill(const std::list<GenerationPtr>& running,
                                        const PassLimits& limits);
 
-// Answers that go on, in groups of one pass each; sets what each proposes of its draft.
+// Decoding sequences, in batches of one pass each; sets the draft tokens that each proposes.
 std::vector<std::vector<Generation*>> plan_decode(const std::list<GenerationPtr>& running,
                                                   const PassLimits& limits);
 

@@ -7,7 +7,7 @@ namespace fvlm {
 
 std::vector<std::int32_t> Draft::propose(std::span<const std::int32_t> answer, std::int64_t most) {
   proposed_ = 0;
-  // The place after the longest run of equal tokens, of several the one nearest to the expected.
+  // The place after the longest match; of several, the one nearest to the expected.
   std::int64_t best_run = 0;
   std::int64_t best = 0;
   for (std::int64_t end = 1; end <= std::ssize(earlier_); ++end) {
@@ -31,7 +31,7 @@ std::vector<std::int32_t> Draft::propose(std::span<const std::int32_t> answer, s
 }
 
 void Draft::confirm(std::int64_t accepted) {
-  next_ += accepted + 1;  // the token after the confirmed ones is the model's own
+  next_ += accepted + 1;  // the token after the accepted ones is the model's own
   if (proposed_ == 0) return;
   length_ = accepted == proposed_ ? std::min(kMost, 2 * length_ + 1)
                                   : std::max<std::int64_t>(accepted, 1);

@@ -1,6 +1,5 @@
-// Book-keeping of an engine's KV cache: the pages of the runner's memory that sequences hold, and
-// the finished sequences that are kept as long as there is room, for prompts that begin in the same
-// way.
+// Book-keeping of an engine's KV cache: the page pool, and the prefix cache of finished sequences
+// in it, which are evicted when running requests need their pages.
 #pragma once
 
 #include <algorithm>
@@ -24,11 +23,10 @@ class KvCache {
   std::int64_t pages() const { return pages_; }
   std::int64_t free_pages() const { return pool_.free_pages(); }
 
-  // A sequence that holds as much of the beginning of a prompt as is kept of an earlier one. The
-  // last position is never among it, for it must run for its logits; images are taken whole or not
-  // at all.
+  // A sequence that shares the longest cached prefix of a prompt. It never includes the last
+  // position, whose logits are needed; images are matched whole or not at all.
   Sequence begin(const PositionKeys& keys, std::span<const PromptSpan> spans) {
-    make_room(1);  // before the search: what it drops must not be what is found
+    make_room(1);  // before the lookup: eviction must not drop what it finds
     const PrefixCache::Match match = prefixes_.find(keys);
     std::int64_t length = std::min(match.length, std::ssize(keys) - 1);
     for (const PromptSpan& span : spans) {
@@ -37,20 +35,20 @@ class KvCache {
     return length > 0 ? fork(*match.sequence, length) : Sequence(pool_);
   }
 
-  // Gives a sequence room for more positions. Throws Error if nothing kept can go to make it.
+  // Reserves pages for more positions of a sequence. Throws Error if eviction cannot free enough.
   void extend(Sequence& sequence, std::int64_t tokens) {
     make_room(sequence.pages_needed(tokens));
     sequence.extend(tokens);
   }
 
-  // A sequence that goes on from the first `tokens` of another. Throws Error as extend() does.
+  // A sequence that forks from the first `tokens` of another. Throws Error as extend() does.
   Sequence fork(const Sequence& parent, std::int64_t tokens) {
     make_room(1);
     return parent.fork(tokens,
                        [this](std::int32_t from, std::int32_t to) { runner_.copy_page(from, to); });
   }
 
-  // Keeps a sequence whose positions are `keys`.
+  // Puts a finished sequence whose positions are `keys` into the prefix cache.
   void keep(PositionKeys keys, Sequence sequence) {
     prefixes_.insert(std::move(keys), std::move(sequence));
   }

@@ -1,5 +1,5 @@
-// What is remembered of each live view between its requests: the last answer, what it was asked,
-// and a thumbnail of what was seen.
+// The state of each live view between its requests: the last answer, its prompt, and a thumbnail of
+// its image.
 #pragma once
 
 #include <cstdint>

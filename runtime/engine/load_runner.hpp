@@ -16,11 +16,11 @@ struct BackendChoice {
   Device device = Device::kAuto;
   Precision precision = Precision::kAuto;
   int threads = 0;                // 0: one for each core
-  std::int64_t cache_tokens = 0;  // what the KV cache holds, in whole pages
+  std::int64_t cache_tokens = 0;  // capacity of the KV cache, in whole pages
   WarningSink warn{};             // hears if a GPU is there that is not taken, and of odd weights
 };
 
-// Unless told, bf16, which the released weights are stored in, or what the file was quantised to.
+// By default bf16, the format of the released weights, or the format a checkpoint is quantised to.
 FormatChoice format_choice(Precision precision);
 
 // The number of threads to use: as OpenMP would, one for each core, unless told.

@@ -1,5 +1,5 @@
-// Arithmetic and memory traffic of the parts of an answer, from the backend without data: what
-// benchmarks hold measured times against.
+// FLOPs and memory traffic of encoder, prefill and decode, from the backend without data: with the
+// machine's peaks, the roofline that benchmarks compare times with.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace fvlm {
 struct ModelWork {
   Operation encoder;  // one image through encoder and projector
   Operation prefill;  // `prompt_rows` positions through the decoder, logits of the last
-  Operation decode;   // one more token
+  Operation decode;   // a decode step of one sequence
 };
 
 // `load(trace, model)` gives a model its weights without data.

@@ -1,6 +1,6 @@
-// Book-keeping of the paged KV cache: which sequence holds which pages. Pages are counted, so that
-// sequences with a common beginning (the system prompt, an earlier turn, beams) share them; the
-// page in which they part is copied.
+// The pages of the paged KV cache, reference-counted: sequences with a common prefix (the system
+// prompt, an earlier turn, beams) share pages; the page where they diverge is copied
+// (copy-on-write).
 #pragma once
 
 #include <cassert>
@@ -20,7 +20,7 @@ class PagePool {
 
   std::int64_t free_pages() const { return static_cast<std::int64_t>(free_.size()); }
 
-  // A page of one's own; there must be a free one.
+  // An exclusive page; there must be a free one.
   std::int32_t take() {
     assert(!free_.empty());
     const std::int32_t page = free_.back();
@@ -34,11 +34,11 @@ class PagePool {
   }
 
  private:
-  std::vector<std::int32_t> users_;  // by page
+  std::vector<std::int32_t> users_;  // reference counts, by page
   std::vector<std::int32_t> free_;
 };
 
-// The cached tokens of one sequence. Gives its pages back when it goes.
+// The cached tokens of one sequence. Releases its pages when destroyed.
 class Sequence {
  public:
   explicit Sequence(PagePool& pool) : pool_(&pool) {}
@@ -60,13 +60,13 @@ class Sequence {
   std::int64_t pages_needed(std::int64_t tokens) const {
     return (length_ + tokens + kPageTokens - 1) / kPageTokens - std::ssize(pages_);
   }
-  // Makes room for `tokens` more and counts them as cached.
+  // Reserves pages for `tokens` more and counts them as cached.
   void extend(std::int64_t tokens) {
     for (std::int64_t n = pages_needed(tokens); n > 0; --n) pages_.push_back(pool_->take());
     length_ += tokens;
   }
 
-  // Forgets the last `tokens`.
+  // Drops the last `tokens`.
   void shrink(std::int64_t tokens) {
     assert(tokens <= length_);
     length_ -= tokens;

@@ -1,5 +1,6 @@
-// Finished sequences that are kept as long as there is room, so that a later prompt with the same
-// beginning (system prompt, earlier turns, the same image) need not run through the model again.
+// Finished sequences that stay in the KV cache as long as there are pages, so that a later prompt
+// with the same prefix (system prompt, earlier turns, the same image) skips its prefill. Evicts the
+// least recently used.
 #pragma once
 
 #include <algorithm>
@@ -15,10 +16,10 @@ class PrefixCache {
  public:
   struct Match {
     const Sequence* sequence = nullptr;
-    std::int64_t length = 0;  // positions in common
+    std::int64_t length = 0;  // positions of the common prefix
   };
 
-  // The kept sequence with the longest common beginning; it becomes the youngest.
+  // The sequence with the longest common prefix; it becomes the most recently used.
   Match find(const PositionKeys& keys) {
     Match best;
     auto found = entries_.end();
@@ -35,7 +36,7 @@ class PrefixCache {
     return best;
   }
 
-  // Keeps a sequence whose positions are `keys`; one that it goes on from is dropped.
+  // Caches a sequence whose positions are `keys`; one that is its prefix is dropped.
   void insert(PositionKeys keys, Sequence sequence) {
     std::erase_if(entries_, [&](const Entry& e) {
       return e.keys.size() <= keys.size() && std::equal(e.keys.begin(), e.keys.end(), keys.begin());
@@ -54,7 +55,7 @@ class PrefixCache {
     PositionKeys keys;
     Sequence sequence;
   };
-  std::list<Entry> entries_;  // youngest first
+  std::list<Entry> entries_;  // most recently used first
 };
 
 }  // namespace fvlm

@@ -1,6 +1,6 @@
-// From a conversation to the decoder's input: the qwen_2 template, with images in their places.
-// Only the template writes control tokens: a turn that says "<|im_end|>" ends nothing and gives the
-// word to nobody.
+// From a conversation to the decoder's input: the chat template qwen_2, with placeholders for
+// images. Only the template writes control tokens: "<|im_end|>" in a turn is plain text, so a
+// prompt cannot end its turn or speak for another role (prompt injection by special tokens).
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
-// A loaded model that runs passes: images through the encoder, rows of prompts and of answers
-// through the decoder, over a KV cache whose pages the caller hands out. No tensor is seen here:
-// ids, pixels and pages go in, tokens or logits come out. What goes into a pass is decided above
-// (passes.hpp); what runs it is a BackendRunner over one of the backends (backend_runner.hpp).
+// A loaded model that runs forward passes: images through the encoder, rows of prefill and decode
+// batches through the decoder, over a KV cache whose pages the caller assigns. It shows no tensors:
+// ids, pixels and pages go in, tokens or logits come out. passes.hpp decides what goes into a pass;
+// a BackendRunner over one of the backends runs it (backend_runner.hpp).
 #pragma once
 
 #include <algorithm>
@@ -24,15 +24,15 @@
 namespace fvlm {
 
 struct PassLimits {
-  std::int64_t images = 1;          // of one pass of the encoder
-  std::int64_t prefill_rows = 512;  // of one pass over prompts; at least those of one image
-  std::int64_t decode_rows = 64;    // of one pass over answers; prompts of one pass over those
-  // Up to so many rows of a pass over answers each comes out the same, to the bit, whatever the
-  // others are and however many. Drafts, which add rows, stay within.
+  std::int64_t images = 1;          // of an encoder pass
+  std::int64_t prefill_rows = 512;  // of a prefill pass; at least those of one image
+  std::int64_t decode_rows = 64;    // of a decode pass; prompts of a prefill pass over those
+  // A decode pass of up to so many rows gives each row the same bits, whatever the others are and
+  // however many (batch invariance). Draft tokens, which add rows, stay within.
   std::int64_t exact_rows = 64;
 };
 
-// The most rows of one pass over prompts for one image; a longer prompt is read in pieces.
+// The most rows of a prefill pass for one image; a longer prompt is prefilled in chunks.
 inline std::int64_t max_prefill_rows(const FastVlmConfig& config) {
   return std::max<std::int64_t>(512, config.vision.tokens());
 }
@@ -42,7 +42,7 @@ inline std::int64_t max_prefill_rows(const FastVlmConfig& config) {
 std::size_t scratch_bytes(const FastVlmConfig& config, const PassLimits& limits);
 
 // Several images are encoded in one pass where that costs little memory: there one image alone does
-// not keep the machine busy.
+// not fill the machine.
 PassLimits pass_limits(const FastVlmConfig& config, std::size_t scratch_budget);
 
 // Consecutive rows of a prompt: tokens, or the positions of one image.
@@ -57,10 +57,10 @@ struct PrefillPass {
   std::vector<std::int64_t> last_rows;  // of the batch, after which an answer begins
 };
 
-// How the tokens after some rows are chosen.
+// How the tokens after some rows are sampled.
 struct NextTokens {
-  std::int64_t vocabulary = 0;             // ids below this can be chosen
-  std::span<const TokenChoice> choices{};  // one for each row; empty: the logits are wanted
+  std::int64_t vocabulary = 0;             // ids below this can be sampled
+  std::span<const TokenChoice> choices{};  // one for each row; empty: return the logits
 };
 
 // Lives until the next pass.
@@ -81,7 +81,7 @@ class ModelRunner {
     std::int64_t scratch_bytes = 0;
     std::int64_t cache_pages = 0;
   };
-  // Sees a feature map by its name, in float32 on the host.
+  // Gets a feature map by its name, in float32 on the host.
   using Observer = std::function<void(std::string_view name, FeatureMap<const float> map)>;
 
   virtual ~ModelRunner() = default;
@@ -89,30 +89,30 @@ class ModelRunner {
   const FastVlmConfig& config() const { return facts_.config; }
   const PassLimits& limits() const { return facts_.limits; }
 
-  // Memory for pixels, from which encode() takes them best. Safe from any thread.
+  // Memory for pixels that encode() copies fastest from (pinned). Safe from any thread.
   virtual Pixels pixel_memory(std::size_t bytes) = 0;
 
-  // Encodes pictures [side, side, 3], at most limits().images, for the prefill passes until the
-  // next call; perhaps beside passes that follow. Throws Stopped between blocks.
+  // Encodes images [side, side, 3], at most limits().images, for the prefill passes until the next
+  // call; possibly concurrently with the following passes. Throws Stopped between blocks.
   virtual void encode(std::span<const Pixels> pictures, const std::stop_token& stop) = 0;
-  // Whether a prefill pass need not wait for the pictures; waits until then.
+  // Whether a prefill pass need not wait for the images; waits until then.
   virtual bool encoded() const = 0;
   virtual void wait_until_encoded() = 0;
   // Encodes one picture and shows the stages on the way: those that FastViTHD::encode observes, and
   // "embeddings" [1, 1, tokens, hidden].
   virtual void encode_observed(const Pixels& picture, const Observer& observe) = 0;
 
-  // Runs rows of prompts through the decoder. Output rows are pass.last_rows; without any, nothing
-  // is waited for. Throws Stopped between layers.
+  // A prefill pass. Output rows are pass.last_rows; without any, it returns without waiting for the
+  // result. Throws Stopped between layers.
   virtual PassOutput prefill(const PrefillPass& pass, const NextTokens& next,
                              const std::stop_token& stop) = 0;
-  // Runs the rows of answers: `ids` are those of all segments. Every row is an output row.
+  // A decode pass: `ids` are those of all segments. Every row is an output row.
   virtual PassOutput decode(std::span<const std::int32_t> ids, const DecoderBatch& batch,
                             const NextTokens& next) = 0;
-  // Whether `choices` may hold this one; a pass takes all of its rows' choices or none.
+  // Whether the device can sample with this choice; a pass samples all of its rows there or none.
   virtual bool can_choose(const TokenChoice& choice) const = 0;
 
-  // Copies a page of the KV cache: the start of a sequence that goes on in two ways.
+  // Copies a page of the KV cache (copy-on-write, when a sequence forks).
   virtual void copy_page(std::int32_t from, std::int32_t to) = 0;
 
  protected:

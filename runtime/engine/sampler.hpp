@@ -1,6 +1,6 @@
-// Chooses the next token from logits. The order of the steps is that of Hugging Face generate:
-// repetition penalty, temperature, top-k, top-p, draw. The penalty is for tokens of the answer: the
-// prompt goes into the model as embeddings, and generate sees no tokens of it.
+// Samples the next token from logits. The steps are in the order of Hugging Face generate:
+// repetition penalty, temperature, top-k, top-p, draw. The penalty applies to tokens of the answer
+// only: the prompt enters the model as embeddings, and generate sees no tokens of it.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +23,9 @@ class Sampler {
   // logits the repetition penalty lowers.
   std::int32_t sample(std::span<float> logits, std::span<const std::int32_t> history);
 
-  // The same choice, for a backend that makes it: the one that sample() would make after `ahead`
-  // others. choices_made() says how many of them count; what was drawn for the rest is drawn again.
+  // The same choice, for a backend that samples on the device: the one that sample() would make
+  // after `ahead` others. choices_made() says how many of them were accepted; the draws of the rest
+  // are used again.
   TokenChoice choice(std::span<const std::int32_t> history, std::size_t ahead);
   void choices_made(std::size_t count);
 

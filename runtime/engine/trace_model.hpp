@@ -1,5 +1,5 @@
-// One greedy pass of a model whose intermediate results are kept: see trace_run.hpp. Apart from
-// that, so that a program without the engine's files can trace, too.
+// One greedy run of a model that keeps its activations: see trace_run.hpp. A file of its own, so
+// that a program without the engine's files can trace, too.
 #pragma once
 
 #include <cstdint>

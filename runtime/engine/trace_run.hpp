@@ -1,6 +1,6 @@
-// Runs a model once, greedily, and keeps what it computes on the way: the stages of the encoder,
-// the embeddings, and the logits of each step. Compared with another device, another precision or
-// the reference, it shows where a mismatch begins.
+// Runs a model once, greedily, and keeps the activations: the stages of the encoder, the
+// embeddings, and the logits of each step. Compared with another device, another precision or the
+// reference, they show where a mismatch begins.
 #pragma once
 
 #include <cstdint>

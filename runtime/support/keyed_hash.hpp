@@ -1,7 +1,7 @@
-// A hash of bytes that strangers choose, where equal hashes must mean equal bytes: SipHash-2-4 with
-// 128 bits of result (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012, and their
-// reference code for the longer result). Without the key nobody can look for two pictures of one
-// hash; by chance they take 2^64 tries, each of them a request. About 2 GB/s.
+// A collision-resistant hash of untrusted bytes: SipHash-2-4 with 128 bits of result (Aumasson and
+// Bernstein, "SipHash: a fast short-input PRF", 2012, and their reference code for the longer
+// result). The threat is a client that crafts two images of one hash, to poison the prefix cache of
+// others. Without the key it cannot search offline; by chance it takes 2^64 requests. About 2 GB/s.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct HashKey {
 
 Hash128 keyed_hash(std::span<const std::uint8_t> bytes, const HashKey& key);
 
-// With a key that this process has drawn from the system's source of randomness and tells nobody.
+// With a secret key that this process has drawn from the system's random number generator.
 Hash128 secret_hash(std::span<const std::uint8_t> bytes);
 
 }  // namespace fvlm

@@ -2,8 +2,9 @@
 // form C, split into pieces (pre_split.hpp), and the bytes of each piece are merged in pairs
 // (byte_pair.hpp). Ids to text: the tokens' bytes joined.
 //
-// Control tokens such as <|im_end|> say who speaks. In a text that somebody wrote, their names are
-// text like any other: append_text(). Only encode(), for texts of our own, makes control tokens.
+// Control tokens such as <|im_end|> delimit roles. The threat is a prompt that contains their names
+// and so forges a turn: append_text() encodes them as plain text. Only encode(), for trusted texts,
+// makes control tokens.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Matrix products by oneDNN, whatever the number of threads: below, at and above that of the cores.
+// GEMMs by oneDNN, whatever the number of threads: below, at and above that of the cores.
 // oneDNN chooses the order of packed weights by what it finds, the number of threads among others.
 // CTest runs these for each instruction set of the machine (tests/CMakeLists.txt).
 #include "kernels/cpu/matmul.hpp"

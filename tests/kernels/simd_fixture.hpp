@@ -1,4 +1,4 @@
-// What the tests of the vector kernels share: random numbers, and every instruction set in turn.
+// What the tests of the SIMD kernels share: random numbers, and every instruction set in turn.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// The vector kernels against plain loops in double, on shapes that leave tails in every direction,
+// The SIMD kernels against plain loops in double, on shapes that leave tails in every direction,
 // for every instruction set this machine has. Tensors end exactly where their allocation ends, so
 // that AddressSanitizer sees a kernel that goes one element too far.
 #include "kernels/cpu/simd.hpp"

@@ -1,4 +1,4 @@
-// Hosts, origins and what browsers say, as honest and hostile clients write them.
+// Host, Origin and Sec-Fetch-Site headers, as honest and hostile clients write them.
 #include "net/http/access.hpp"
 
 #include <gtest/gtest.h>

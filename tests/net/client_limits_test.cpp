@@ -1,4 +1,5 @@
-// What one client may hold and try, without sockets and with a clock that the tests move.
+// Quotas, connection limits and the rate limit on keys of one client, without sockets and with a
+// clock that the tests move.
 #include <gtest/gtest.h>
 
 #include <chrono>

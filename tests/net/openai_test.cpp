@@ -1,4 +1,4 @@
-// OpenAI's interface, whole and streamed, as its clients see it.
+// OpenAI's API, whole and streamed, as its clients see it.
 #include <gtest/gtest.h>
 
 #include <string>

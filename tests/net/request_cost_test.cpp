@@ -1,5 +1,5 @@
-// What strangers send costs a small multiple of its size, however it is made, and others hardly
-// notice it.
+// Denial of service: an untrusted request costs time and memory linear in its size, however it is
+// crafted, and delays other clients little.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -196,7 +196,7 @@ class GatedEngine final : public OtherEngine {
   std::atomic<int> asked_ = 0;
 };
 
-// Beside a stranger's worst, health checks and another's chat go on.
+// During the most expensive untrusted requests, health checks and another client's chat go on.
 class CostlyRequests : public ServerTest {
  protected:
   using Clock = std::chrono::steady_clock;

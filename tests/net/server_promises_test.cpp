@@ -1,5 +1,5 @@
-// What the server promises under load and abuse, in short forms; with FVLM_LONG_TESTS=1 in the
-// environment for as long and as often as promised, which takes about ten minutes.
+// What the server guarantees under load and abuse, shortened; with FVLM_LONG_TESTS=1 in the
+// environment at full length, which takes about ten minutes.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 

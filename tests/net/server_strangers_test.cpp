@@ -1,5 +1,5 @@
-// Those who should not get in, and those who would take the whole house: what the server lets them
-// do, and what others notice of it.
+// Unauthorised clients, and clients that would exhaust a resource: what the server lets them do,
+// and that other clients are served meanwhile.
 #include <sys/resource.h>
 
 #include <algorithm>

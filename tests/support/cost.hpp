@@ -1,5 +1,5 @@
-// How the cost of some work grows with the size of what it works on: the answer to inputs that are
-// made to cost the square of their size. Time of the processor is measured, which other programs
+// Measures the time complexity of some work: against inputs that are crafted to cost the square of
+// their size. Time of the processor is measured, which other programs
 // lengthen little, and the same machine is compared with itself.
 #pragma once
 

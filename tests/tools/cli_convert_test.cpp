@@ -81,7 +81,9 @@ TEST_F(CliConvert, ABaseGoesWhereTheModelGoes) {
 
 TEST_F(CliConvert, NamesWhatIsWrong) {
   expect_refusal(convert({"--dtype", "int5"}), {"--dtype", "int5"});
-  expect_refusal(convert({"--dtype", "int4", "--group", "48"}), {"--group", "48"});
+  for (const std::string flag : {"--group-size", "--group"}) {  // the second is an old name
+    expect_refusal(convert({"--dtype", "int4", flag, "48"}), {"--group-size", "48"});
+  }
   expect_refusal(run_program({"convert", "--input", "/nowhere", "--output", output()}),
                  {"/nowhere", "no such folder"});
   expect_refusal(run_program({"convert", "--input", kSource, "--output", "/proc/new"}),

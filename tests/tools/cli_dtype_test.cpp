@@ -1,5 +1,5 @@
-// Every command in every --dtype on a processor with AVX2 and no more, as most desktops have: held
-// to it by ONEDNN_MAX_CPU_ISA, which the vector kernels follow.
+// Every command in every --dtype on a processor with AVX2 and no more, as most desktops have:
+// limited by ONEDNN_MAX_CPU_ISA, which the SIMD kernels follow, too.
 #include <gtest/gtest.h>
 
 #include <csignal>

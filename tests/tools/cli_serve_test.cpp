@@ -81,15 +81,39 @@ TEST_F(Serve, TakesFlagsFromAFile) {
   const std::string all =
       "# comment\nhost = \"192.0.2.1\"\nport = 0\nopen-to-all = true\n"
       "allow-origin = [\"https://a.example\", \"https://b.example\"]\n"
-      "prompt = \"描述 # 图片\"\nunchanged-below = 1.5\nlongest-silence = 0.5\n";
+      "prompt = \"描述 # 图片\"\nunchanged-below = 1.5\nidle-timeout = 0.5\n";
   expect_named(start(all), "192.0.2.1");
   expect_named(start(all, {"--host", "198.51.100.1"}), "198.51.100.1");
   expect_refusal(start("colour = \"red\"\n"), {file, "no flag \"colour\""});
   expect_refusal(start("[section]\nport = 1\n"), {file, "no flag \"section"});
   expect_refusal(start("port = 1\nport = 2\n"), {file, "\"port\" has more than one value"});
+  expect_refusal(start("idle-timeout = 1\nlongest-silence = 2\n"),
+                 {file, "\"idle-timeout\" and \"longest-silence\" are one flag"});
   expect_refusal(start("port = 70000\n"), {file, "--port", "70000"});
   expect_refusal(start("open-to-all = \"perhaps\"\n"), {file});
   expect_refusal(run_program(arguments({"--config", "/none"})), {"/none"});
+}
+
+// Flags of earlier versions are aliases, which help does not show.
+TEST_F(Serve, TakesOldNamesOfFlags) {
+  const std::string file = (folder_ / "old.toml").string();
+  const std::string help = run_program({"serve", "--help"}).output;
+  const auto check = [&](const std::string& old_name, const std::string& name,
+                         const std::string& wrong) {
+    SCOPED_TRACE(old_name);
+    EXPECT_PRED2(contains, help, "\n  --" + name + " ");
+    EXPECT_FALSE(contains(help, "--" + old_name));
+    // What is wrong with its value is told of the flag by its name of today.
+    write_file(file, old_name + " = " + wrong + "\n");
+    expect_refusal(run_program(arguments({"--config", file})), {file, "--" + name, wrong});
+    expect_refusal(run_program(arguments({"--" + old_name + "=" + wrong})), {"--" + name, wrong});
+  };
+  check("longest-silence", "idle-timeout", "-1");
+  check("longest-request", "request-timeout", "-2");
+  check("longest-answer", "response-timeout", "-3");
+  check("longest-turn", "step-timeout", "-4");
+  check("decoders", "image-threads", "-5");
+  check("drafts", "speculative-decoding", "perhaps");
 }
 
 TEST_F(Serve, TheExampleFileHasEveryFlagWithItsDefault) {

@@ -1,9 +1,9 @@
-// fastvlm bench: the stages of an answer, each timed and held against what this machine can do,
-// which is measured first in the same run. Fractions say how near the limit a stage comes:
-//   encoder   arithmetic done / time / best matrix product
-//   decode    bytes of weights read / time / best reading of memory
-// On a GPU the product is cuBLAS's, and reading is a copy's: bytes read and written.
-// The limit of TTFT is the arithmetic of encoder and prefill at the best matrix product's speed.
+// fastvlm bench: the stages of an answer, each timed and compared with this machine's roofline,
+// which is measured first in the same run. Fractions say how near its roof a stage comes:
+//   encoder, prefill   compute-bound: FLOPs / time / peak GEMM throughput
+//   decode             bandwidth-bound: bytes of weights / time / memory bandwidth
+// On a GPU the GEMM is cuBLAS's, and the bandwidth is a copy's: bytes read and written.
+// The limit of TTFT is the FLOPs of encoder and prefill at peak GEMM throughput.
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -236,8 +236,8 @@ int bench(const BenchOptions& options) {
 }  // namespace
 
 Command add_bench(CLI::App& program) {
-  CLI::App* parser =
-      program.add_subcommand("bench", "Measure the stages against this machine's limits");
+  CLI::App* parser = program.add_subcommand(
+      "bench", "Measure encoder, prefill and decode against this machine's roofline");
   const auto options = std::make_shared<BenchOptions>();
   add_model_flags(*parser, options->engine);
   parser->add_option("--runs", options->runs, "Runs of each stage, after one to warm up [5]")

@@ -1,6 +1,8 @@
 #include "tools/commands/config_file.hpp"
 
 #include <fstream>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "kernels/support/make_error.hpp"
@@ -26,14 +28,20 @@ CLI::Option* find_flag(CLI::App& command, const CLI::ConfigItem& item) {
 }  // namespace
 
 void apply_config_file(CLI::App& command, const std::string& file) {
+  std::map<const CLI::Option*, std::string> keys;  // of the file: a flag may have several names
   for (const CLI::ConfigItem& item : read_items(file)) {
     CLI::Option* flag = find_flag(command, item);
     if (flag == nullptr) throw make_error("{}: there is no flag \"{}\"", file, item.fullname());
+    const auto [first, is_new] = keys.emplace(flag, item.name);
+    if (!is_new) {
+      throw make_error("{}: \"{}\" and \"{}\" are one flag; keep one of them", file, first->second,
+                       item.name);
+    }
     // Lines with the same key come as one item.
     if (item.inputs.size() > 1 && flag->get_expected_max() <= 1) {
       throw make_error("{}: \"{}\" has more than one value", file, item.name);
     }
-    if (flag->count() > 0) continue;  // the command line says otherwise
+    if (flag->count() > 0) continue;  // the command line overrides it
     try {
       if (flag->get_expected_min() == 0) {
         flag->add_result(flag->get_flag_value(item.name, CLI::ConfigTOML().to_flag(item)));

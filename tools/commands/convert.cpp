@@ -1,4 +1,4 @@
-// fastvlm convert: any checkpoint to one that loads at once.
+// fastvlm convert: quantises, merges and folds any checkpoint into one that needs no more of it.
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -73,8 +73,8 @@ int convert(ConvertArguments& options) {
 }  // namespace
 
 Command add_convert(CLI::App& program) {
-  CLI::App* parser =
-      program.add_subcommand("convert", "Rewrite a checkpoint so that it loads at once");
+  CLI::App* parser = program.add_subcommand(
+      "convert", "Convert a checkpoint: quantise weights, merge adapters, fold norms");
   const auto options = std::make_shared<ConvertArguments>();
   parser->add_option("--input", options->convert.input, "A checkpoint folder of any layout")
       ->required()
@@ -97,10 +97,10 @@ Command add_convert(CLI::App& program) {
            "Format of the decoder's and projector's matrices [bf16]",
            [options](WeightFormat::Type type) { options->type = type; });
   add_type("--vision-dtype", {"bf16", "f16", "f32", "int8"},
-           "Format of the image encoder's [as --dtype; bf16 with int8 and int4]",
+           "Format of the image encoder's matrices [as --dtype; bf16 with int8 and int4]",
            [options](WeightFormat::Type type) { options->vision_type = type; });
   parser
-      ->add_option("--group", options->group,
+      ->add_option("--group-size,--group", options->group,
                    "Weights that share a scale in int8 and int4: 32, 64 or 128 [64]")
       ->check(CLI::IsMember({32, 64, 128}))
       ->option_text("N");

@@ -215,12 +215,13 @@ Command add_evaluate(CLI::App& program) {
       ->required()
       ->option_text("DIR (required)");
   parser
-      ->add_option("--answers", options->answers, "Write the cases there, with what the model said")
+      ->add_option("--answers", options->answers,
+                   "File to write: the cases with the model's answers")
       ->option_text("FILE");
   add_force_flag(*parser, options->force);
   parser
       ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
-                   "End each answer after N tokens [64]")
+                   "Tokens of each answer, at most [64]")
       ->option_text("N");
   parser
       ->add_option("--at-least,--at_least", options->at_least,

@@ -1,5 +1,5 @@
 // fastvlm info: the tree of modules with the shapes a checkpoint stores, and what the model costs
-// in memory and arithmetic. Both come from the model's own description: nothing is loaded.
+// in memory and FLOPs. Both come from the model's own description: nothing is loaded.
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -166,7 +166,7 @@ void print_children(const Node& node, int depth, int indent) {
   }
 }
 
-// Arithmetic and memory of a typical request, from the backend without data.
+// FLOPs and memory traffic of a typical request, from the backend without data.
 void print_work(const Checkpoint& checkpoint) {
   const FastVlmConfig& config = checkpoint.config();
   const FormatChoice formats = format_choice(Precision::kAuto);
@@ -231,7 +231,7 @@ int info(const InfoOptions& options) {
 
 Command add_info(CLI::App& program) {
   CLI::App* parser =
-      program.add_subcommand("info", "Show a checkpoint's modules, memory and arithmetic");
+      program.add_subcommand("info", "Show a checkpoint's modules, memory and FLOPs");
   const auto options = std::make_shared<InfoOptions>();
   parser->add_option("--model-path", options->folder, "A checkpoint folder")
       ->required()

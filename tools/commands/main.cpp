@@ -20,7 +20,8 @@
 
 namespace {
 
-// Help with one spelling of each flag, where predict.py's have a second one with dashes.
+// Help with the first name of each flag. Others are aliases: predict.py's names with dashes, and
+// names of earlier versions.
 class HelpFormatter : public CLI::Formatter {
  public:
   HelpFormatter() { column_width(32); }

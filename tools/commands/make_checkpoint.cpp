@@ -19,7 +19,7 @@ Command add_make_checkpoint(CLI::App& program) {
       ->required()
       ->check(CLI::IsMember(model_sizes()))
       ->option_text("SIZE (required)");
-  parser->add_option("--seed", options->seed, "Another seed, other weights [0]")->option_text("N");
+  parser->add_option("--seed", options->seed, "Seed of the weights [0]")->option_text("N");
   parser->add_option("--output", options->output, "The folder to write")
       ->required()
       ->option_text("DIR (required)");

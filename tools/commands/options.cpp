@@ -34,7 +34,7 @@ void add_base_flag(CLI::App& parser, std::filesystem::path& base) {
   parser
       .add_option_function<std::string>(
           "--model-base", set_path,
-          "The whole weights, if it has only a LoRA adapter or a projector")
+          "Base weights, if the checkpoint has only a LoRA adapter or a projector")
       ->option_text("DIR");
 }
 
@@ -54,12 +54,12 @@ void add_model_flags(CLI::App& parser, EngineOptions& options) {
               "cuda-emulated"
 #endif
              },
-             "Where to compute; ref is slow, to compare "
-             "[auto: a GPU if there is one and it has the memory, else cpu]");
+             "Backend; ref is the slow reference "
+             "[auto: a GPU if there is one with enough memory, else cpu]");
   add_choice(parser, "--dtype", options.precision, {"auto", "f32", "bf16", "int8", "int4"},
-             "Number format; int8 and int4 quantise while loading "
+             "Weight format of the decoder; int8 and int4 quantise while loading "
              "[auto: that of a quantised checkpoint, else bf16]");
-  parser.add_option("--threads", options.threads, "Threads; 0: one for each core [0]")
+  parser.add_option("--threads", options.threads, "CPU threads; 0: one for each core [0]")
       ->check(CLI::Range(0, 1024))
       ->option_text("N");
 }
@@ -67,17 +67,19 @@ void add_model_flags(CLI::App& parser, EngineOptions& options) {
 void add_sampling_flags(CLI::App& parser, Sampling& sampling) {
   parser
       .add_option("--temperature", sampling.temperature,
-                  "Randomness; 0: always the likeliest token [0.2]")
+                  "Sampling temperature; 0: greedy decoding [0.2]")
       ->option_text("T");
   parser
       .add_option("--top_p,--top-p", sampling.top_p,
-                  "Keep the likeliest tokens, up to probability P [1]")
+                  "Nucleus sampling: keep the likeliest tokens, up to probability P [1]")
       ->option_text("P");
-  parser.add_option("--top_k,--top-k", sampling.top_k, "Keep the K likeliest tokens; 0: all [50]")
+  parser
+      .add_option("--top_k,--top-k", sampling.top_k,
+                  "Sample from the K likeliest tokens; 0: from all [50]")
       ->option_text("K");
   parser
       .add_option("--repetition_penalty,--repetition-penalty", sampling.repetition_penalty,
-                  "Above 1: tokens of the answer become less likely [1]")
+                  "Above 1: tokens already in the answer become less likely [1]")
       ->option_text("R");
   parser
       .add_option("--num_beams,--num-beams", sampling.num_beams,
@@ -85,12 +87,11 @@ void add_sampling_flags(CLI::App& parser, Sampling& sampling) {
       ->option_text("N");
   parser
       .add_option("--max_new_tokens,--max-new-tokens", sampling.max_new_tokens,
-                  "End the answer after N tokens [256]")
+                  "Tokens of the answer, at most [256]")
       ->option_text("N");
   const auto set_seed = [&sampling](std::uint64_t seed) { sampling.seed = seed; };
-  parser
-      .add_option_function<std::uint64_t>("--seed", set_seed,
-                                          "Makes the random choices repeatable [a new one]")
+  parser.add_option_function<std::uint64_t>("--seed", set_seed,
+                                            "Seed of sampling [random]")
       ->check([](const std::string& value) {  // CLI11 would let a minus sign wrap around
         return value.starts_with('-') ? value + " is negative" : "";
       })
@@ -98,7 +99,7 @@ void add_sampling_flags(CLI::App& parser, Sampling& sampling) {
   // Flags of predict.py must not fail here, so this one exists, with the one value that applies.
   parser
       .add_option_function<std::string>(
-          "--conv-mode", [](const std::string&) {}, "Form of the prompt [qwen_2]")
+          "--conv-mode", [](const std::string&) {}, "Chat template [qwen_2]")
       ->check(CLI::IsMember({"qwen_2"}))
       ->option_text("qwen_2");
 }

@@ -15,7 +15,7 @@ namespace fvlm {
 
 inline constexpr std::size_t kMegabyte = std::size_t{1} << 20;  // of flags that count in these
 
-// --model-base: the whole weights, if the checkpoint is an adapter or a projector alone.
+// --model-base: the base weights, if the checkpoint is an adapter or a projector alone.
 void add_base_flag(CLI::App& parser, std::filesystem::path& base);
 
 // --force: to write where something is.

@@ -40,7 +40,7 @@ void add_picture_flags(CLI::App& parser, ImageOptions& options) {
   parser
       .add_option_function<std::string>(
           "--exif-orientation", set_orientation,
-          "Turn pictures as their EXIF data says; ignore: see them as stored, as predict.py does "
+          "Rotate pictures as their EXIF orientation says; ignore: as stored, like predict.py "
           "[apply]")
       ->check(CLI::IsMember({"apply", "ignore"}))
       ->option_text("apply|ignore");
@@ -49,7 +49,7 @@ void add_picture_flags(CLI::App& parser, ImageOptions& options) {
   };
   parser
       .add_option_function<std::string>("--background", set_background,
-                                        "What is behind transparent pixels [white]")
+                                        "Colour behind transparent pixels [white]")
       ->check([](const std::string& text) {
         std::array<std::uint8_t, 3> color{};
         return read_color(text, color) ? ""
@@ -67,8 +67,8 @@ void add_picture_flags(CLI::App& parser, ImageOptions& options) {
   parser
       .add_option_function<std::size_t>(
           "--max-image-memory", set_memory,
-          fmt::format("Refuse pictures that take more to decode, as progressive JPEGs, interlaced "
-                      "PNGs and WebPs may [{}]",
+          fmt::format("Refuse pictures that need more memory to decode, as progressive JPEGs, "
+                      "interlaced PNGs and WebPs may [{}]",
                       options.max_memory / kMegabyte))
       ->check(CLI::Range(1, 1 << 20))
       ->option_text("MB");

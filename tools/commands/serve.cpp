@@ -102,11 +102,12 @@ int serve(ServeOptions& options, CLI::App& parser) {
   net::ServerOptions& settings = options.server;
   settings.log = server_log(log);
   if (settings.open_to_all && settings.api_key.empty()) {
-    log->warn("⚠️ anybody who reaches {} may use this server", settings.transport.host);
+    log->warn("⚠️ no authentication: every client that reaches {} may use this server",
+              settings.transport.host);
   }
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
   net::Server server(*engine, settings);
-  const InterruptGuard interrupt;  // before anybody is told that signals find a server
+  const InterruptGuard interrupt;  // before readiness is reported: from then on signals drain
   log->info("🚀 {} on {}, {}", engine->info().model, engine->info().device,
             engine->info().precision);
   log->info("✅ ready: {}://{}:{}/", settings.transport.certificate_file.empty() ? "http" : "https",
@@ -119,7 +120,7 @@ int serve(ServeOptions& options, CLI::App& parser) {
   });
   wait_for_signal(interrupt, server);
   systemd::notify("STOPPING=1");
-  log->info("stopping: what is begun has {} s", options.drain_s);
+  log->info("draining: running requests have {} s", options.drain_s);
   server.drain(std::chrono::milliseconds(static_cast<std::int64_t>(options.drain_s * 1000)));
   traffic.join();
   log->info("stopped");
@@ -184,14 +185,15 @@ void add_access_flags(CLI::App& parser, ServeOptions& options) {
       ->option_text("FILE");
   parser
       .add_option("--free-wrong-keys", server.free_wrong_keys,
-                  "Wrong keys after which an address must wait, longer each time; 0: never [5]")
+                  "Wrong keys after which an address is rate-limited; 0: no limit [5]")
       ->check(CLI::Range(0, 1 << 30))
       ->option_text("N");
   parser
       .add_option("--tls-cert", server.transport.certificate_file,
-                  "Certificate with its chain, in PEM: https and wss on the port")
+                  "Certificate chain in PEM; the port then speaks https and wss")
       ->option_text("FILE");
-  parser.add_option("--tls-key", server.transport.key_file, "The certificate's key, in PEM")
+  parser
+      .add_option("--tls-key", server.transport.key_file, "Private key of the certificate, in PEM")
       ->option_text("FILE");
   parser
       .add_option("--allow-origin", server.allowed_origins,
@@ -199,30 +201,31 @@ void add_access_flags(CLI::App& parser, ServeOptions& options) {
       ->take_all()
       ->allow_extra_args(false)
       ->option_text("ORIGIN");
-  parser.add_flag("--open-to-all", server.open_to_all, "Listen beyond this machine without a key");
+  parser.add_flag("--open-to-all", server.open_to_all,
+                  "Accept clients from other machines without a key");
 }
 
 void add_answer_flags(CLI::App& parser, ServeOptions& options) {
   net::ServerOptions& server = options.server;
-  parser
-      .add_option("--prompt", server.live.prompt, "What to ask about frames unless the client says")
+  parser.add_option("--prompt", server.live.prompt, "Prompt for frames of clients that send none")
       ->option_text("TEXT");
   parser
       .add_option("--max_new_tokens,--max-new-tokens", options.max_new_tokens,
-                  "Longest answer, in tokens [256]")
+                  "Tokens of an answer, at most [256]")
       ->check(CLI::PositiveNumber)
       ->option_text("N");
   parser
       .add_option("--model-name", server.chat.model,
                   "Name of the model in OpenAI's interface [that of its folder]")
       ->option_text("NAME");
-  parser.add_flag("--drafts,!--no-drafts", server.live.drafts,
-                  "Try a stream's last answer as the draft of its next, which changes no answer; "
-                  "--no-drafts: do not [on]");
+  parser.add_flag(
+      "--speculative-decoding,!--no-speculative-decoding,--drafts,!--no-drafts", server.live.drafts,
+      "Draft a stream's answer from its last one and verify several tokens a step, which changes "
+      "no answer; --no-speculative-decoding: do not [on]");
   parser
       .add_option("--unchanged-below", server.live.unchanged_below,
-                  "Answer a frame that differs less from the last one, in 0..255, with the last "
-                  "answer; 0: never [0]")
+                  "Repeat the last answer for a frame whose thumbnail differs less from the last "
+                  "frame's, in 0..255; 0: never [0]")
       ->check(CLI::Range(0.0, 255.0))
       ->option_text("X");
 }
@@ -239,38 +242,43 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
   add_count(parser, "--max-waiting", options.engine.max_waiting,
             "Requests in the engine's queue; more are refused");
   parser
-      .add_option("--cache-tokens", options.engine.cache_tokens,
-                  "Positions in the KV cache, of all requests that run; `fastvlm info` says what "
-                  "one takes; 0: four times the context [0]")
+      .add_option(
+          "--cache-tokens", options.engine.cache_tokens,
+          "Tokens in the KV cache, shared by all running requests; `fastvlm info` shows the "
+          "bytes of one; 0: four times the context [0]")
       ->check(CLI::Range(0, 1 << 30))
       ->option_text("N");
   add_count(parser, "--max-waiting-frames", server.live.max_waiting_frames,
-            "Frames that a client may send ahead of their answers");
+            "Unanswered frames of one connection");
   add_count(parser, "--max-frames-per-address", server.live.max_waiting_frames_per_address,
-            "Frames of one address that wait");
+            "Queued frames of one address");
   add_megabytes(parser, "--max-waiting-size", server.live.max_waiting_bytes,
-                "Files of all frames that wait");
+                "JPEGs of all queued frames");
   add_share(parser, "--max-waiting-size-per-address", server.live.max_waiting_bytes_per_address,
-            kMegabyte, "Files of the frames of one address that wait");
+            kMegabyte, "JPEGs of one address's queued frames");
   add_megabytes(parser, "--max-decoded-size", server.pictures.max_bytes,
-                "Pictures that are decoded or wait for the engine");
-  add_megabytes(parser, "--max-message-size", transport.max_message_bytes, "Longest message");
-  add_megabytes(parser, "--max-body-size", transport.max_body_bytes, "Longest body of a request");
+                "Decoded pictures that are queued for the engine");
+  add_megabytes(parser, "--max-message-size", transport.max_message_bytes, "WebSocket message");
+  add_megabytes(parser, "--max-body-size", transport.max_body_bytes, "Body of an HTTP request");
   add_megabytes(parser, "--max-unsent-size", transport.max_unsent_bytes,
-                "What a client may leave unread");
-  add_seconds(parser, "--ping-interval", transport.ping_interval, "Time between two pings");
-  add_seconds(parser, "--longest-silence", transport.longest_silence,
-              "Time without a sign of a client, after which it is closed");
-  add_seconds(parser, "--longest-request", transport.longest_request,
-              "Time that a HTTP request may take to arrive");
-  add_seconds(parser, "--longest-answer", transport.longest_answer,
-              "Time that a chat completion may take");
-  add_seconds(parser, "--longest-turn", server.longest_turn,
-              "Time that one turn of the engine may take; after that /livez fails, and systemd "
-              "ends the server");
-  add_count(parser, "--decoders", server.pictures.threads,
-            "Threads that decode pictures of cameras; as many read chats");
-  parser.add_option("--drain", options.drain_s, "Seconds that answers may take after SIGTERM [10]")
+                "Send buffer of a connection; a client that reads too slowly is closed");
+  add_seconds(parser, "--ping-interval", transport.ping_interval,
+              "Time between pings of a WebSocket");
+  // Each flag's second name is that of earlier versions.
+  add_seconds(parser, "--idle-timeout,--longest-silence", transport.longest_silence,
+              "Close a WebSocket on which nothing arrives for so long, not even a pong");
+  add_seconds(parser, "--request-timeout,--longest-request", transport.longest_request,
+              "Close a connection whose HTTP request has not arrived by then");
+  add_seconds(parser, "--response-timeout,--longest-answer", transport.longest_answer,
+              "Cancel a chat completion that takes longer");
+  add_seconds(parser, "--step-timeout,--longest-turn", server.longest_turn,
+              "Step of the engine after which it counts as hanging: /livez fails, and systemd "
+              "restarts the server");
+  add_count(parser, "--image-threads,--decoders", server.pictures.threads,
+            "Threads that decode pictures; as many again parse chat completions");
+  parser
+      .add_option("--drain", options.drain_s,
+                  "Time after SIGTERM in which running requests may finish [10]")
       ->check(CLI::NonNegativeNumber)
       ->option_text("SECONDS");
 }
@@ -284,7 +292,7 @@ Command add_serve(CLI::App& program) {
   parser
       ->add_option(
           "--config", options->config_file,
-          "File with flags, such as tools/deploy/fastvlm.toml; the command line counts more")
+          "File of flags, such as tools/deploy/fastvlm.toml; the command line overrides it")
       ->option_text("FILE");
   add_model_flags(*parser, options->engine);
   parser->get_option("--model-path")->required(false);  // it may stand in the file

@@ -61,15 +61,14 @@ int tokenize(const TokenizeOptions& options) {
 }  // namespace
 
 Command add_tokenize(CLI::App& program) {
-  CLI::App* parser =
-      program.add_subcommand("tokenize", "Turn text from standard input into token ids");
+  CLI::App* parser = program.add_subcommand("tokenize", "Tokenize standard input");
   const auto options = std::make_shared<TokenizeOptions>();
-  parser->add_option("--tokenizer", options->tokenizer, "Folder with the tokenizer's files")
+  parser->add_option("--tokenizer", options->tokenizer, "Folder of the tokenizer's files")
       ->required()
       ->option_text("DIR (required)");
-  parser->add_flag("--jsonl", options->jsonl, "Turn lines {\"text\": ...} into {\"ids\": [...]}");
+  parser->add_flag("--jsonl", options->jsonl, "Read lines {\"text\": ...}, write {\"ids\": [...]}");
   parser->add_flag("--plain", options->plain,
-                   "Take <|im_end|> and its like for text, as in everybody's prompts");
+                   "Tokenize special tokens such as <|im_end|> as plain text, as prompts are");
   return {parser, [options] { return tokenize(*options); }};
 }
 

@@ -1,4 +1,4 @@
-// fastvlm trace: everything a model computes on the way to its answer, in one safetensors file.
+// fastvlm trace: the activations of a model's stages, in one safetensors file.
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -48,7 +48,8 @@ int trace(const TraceArguments& options) {
 }  // namespace
 
 Command add_trace(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand("trace", "Write what a model computes to a file");
+  CLI::App* parser =
+      program.add_subcommand("trace", "Write the activations of each stage to a file");
   const auto options = std::make_shared<TraceArguments>();
   add_model_flags(*parser, options->engine);
   add_picture_flags(*parser, options->pictures);

@@ -49,11 +49,11 @@ struct Qwen2Config {
   std::int64_t kv_size() const { return kv_heads * head_dim(); }
 };
 
-// How a picture becomes the square of pixels that the encoder sees.
+// Preprocessing: how an image becomes the square of pixels that the encoder gets.
 struct PictureFit {
   enum class Shape : std::uint8_t {
-    kPad,   // centred on a black square of its longer side, which is resized
-    kCrop,  // resized so that its shorter side is `shorter_side`, and the centre cut out
+    kPad,   // centred on a black square (padding), which is resized
+    kCrop,  // shorter side resized to `shorter_side`, then a centre crop
   };
   enum class Filter : std::uint8_t { kBilinear, kBicubic };  // Pillow's, antialiased
 
@@ -71,7 +71,7 @@ struct FastVlmConfig {
   PictureFit picture;
   TensorLayout layout = TensorLayout::kLlava;
   std::int64_t max_prompt = 32768;  // positions
-  bool has_patch_token = false;     // Apple's loader adds "<im_patch>" to the tokenizer's entries
+  bool has_patch_token = false;     // Apple's loader adds "<im_patch>" to the vocabulary
   std::string name;                 // the checkpoint folder's name, for messages
 };
 

@@ -18,7 +18,7 @@
 
 namespace fvlm {
 
-// Sees intermediate feature maps by name while a model runs; this one looks at none.
+// Gets intermediate feature maps by name during the forward pass; this one ignores them.
 struct NoObserver {
   template <class T>
   void operator()(std::string_view, FeatureMap<T>) const {}
@@ -52,7 +52,7 @@ struct ConvFfn {
   }
 };
 
-// Blocks and stages map x to x; `spare` is a second feature map of the same size to work in.
+// Blocks and stages map x to x; `spare` is a second feature map of the same size as scratch.
 template <EncoderBackend B>
 struct RepMixerBlock {
   Depthwise<B> token_mixer;

@@ -13,7 +13,7 @@
 
 namespace fvlm {
 
-// Thrown out of a pass through a model whose stop token was triggered.
+// Thrown out of a forward pass whose stop token was triggered.
 struct Stopped {};
 
 inline void stop_if_requested(const std::stop_token& stop) {
@@ -42,8 +42,8 @@ inline constexpr bool kIsParameter = false;
 template <class Spec, class Weights>
 inline constexpr bool kIsParameter<Parameter<Spec, Weights>> = true;
 
-// Keeps the path while the tree is walked. Derived may also have `enter(path)` and `exit()`,
-// called around the children of a module.
+// Keeps the path during the traversal. Derived may also have `enter(path)` and `exit()`, called
+// around the children of a module.
 template <class Derived>
 class Visitor {
  public:

@@ -1,5 +1,5 @@
-// The Qwen2 decoder: pre-norm layers of grouped-query attention with rotary positions (biases on
-// q, k and v only) and a SwiGLU feed-forward, over a paged KV cache.
+// The Qwen2 decoder: pre-norm layers of grouped-query attention (GQA) with rotary embeddings (RoPE;
+// biases on q, k and v only) and a SwiGLU feed-forward, over a paged KV cache.
 #pragma once
 
 #include <cstdint>
@@ -112,8 +112,8 @@ class Qwen2 {
     backend.embed(ids, embedding_.weights, out);
   }
 
-  // Runs all layers over the rows of a batch, x [rows, hidden], in place, and fills the cache.
-  // Throws Stopped between layers.
+  // Forward pass: all layers over the rows of a batch, x [rows, hidden], in place; writes the KV
+  // cache. Throws Stopped between layers.
   void forward(B& backend, const DecoderBatch& batch, typename B::Cache& cache, View<E> x,
                const std::stop_token& stop = {}) const {
     backend.run_pass(batch, x, [&] {
@@ -140,7 +140,7 @@ class Qwen2 {
   Linear<B> embedding_;
   std::vector<Qwen2Layer<B>> layers_;
   Norm<B> norm_;
-  std::optional<Linear<B>> head_;  // absent: the embedding is the head
+  std::optional<Linear<B>> head_;  // absent: tied to the embedding
 };
 
 }  // namespace fvlm

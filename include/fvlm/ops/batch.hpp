@@ -1,5 +1,5 @@
-// A batch of decoder rows: pieces of several sequences, each with its place in the KV cache.
-// Prefill, decode steps of many sequences and the checking of drafted tokens are all this.
+// A batch of decoder rows: segments of several sequences, each with its place in the KV cache.
+// Prefill, decode steps of many sequences and the verification of drafted tokens are all this.
 #pragma once
 
 #include <cstdint>

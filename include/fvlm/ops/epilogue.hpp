@@ -1,4 +1,4 @@
-// What happens to a matrix product on its way to memory.
+// The epilogue of a linear layer: what happens to the GEMM's result before it is stored.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,4 @@
-// What backends that compute in the host's own memory need to do to bring data there and back:
-// hardly anything.
+// The memory operations of backends that compute in host memory: hardly anything to do.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +17,7 @@ class HostMemory {
   Arena& arena() { return arena_; }
 
   static Pixels pixel_memory(std::size_t bytes) { return make_pixels(bytes); }
-  // One picture stays where it is, several are put side by side.
+  // A single image stays where it is, several are copied into one batch.
   FeatureMap<const std::uint8_t> upload(std::span<const Pixels> pictures, std::int64_t side) {
     const auto count = std::ssize(pictures);
     if (count == 1) return {pictures.front().get(), 1, side, side, 3};

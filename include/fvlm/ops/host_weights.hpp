@@ -18,7 +18,7 @@
 
 namespace fvlm {
 
-// A change of rank `rank` to a matrix [rows, in], as LoRA trains it: + scale * b a.
+// A low-rank update of a matrix [rows, in], as LoRA trains it: + scale * b a.
 struct LowRank {
   std::int64_t rank = 0;
   double scale = 1;
@@ -40,7 +40,7 @@ struct HostLinear {
     DType dtype;
     const std::byte* data;
     std::int64_t rows;
-    std::shared_ptr<const LowRank> change{};  // perhaps
+    std::shared_ptr<const LowRank> change{};  // may be null
     std::optional<WeightFormat> quantised{};  // then data are words, and `scales` theirs
     const std::byte* scales = nullptr;
   };

@@ -1,4 +1,4 @@
-// Pictures on their way to the encoder, in memory that a backend takes them from.
+// Preprocessed images for the encoder, in memory that a backend can copy from.
 #pragma once
 
 #include <cstddef>
@@ -7,11 +7,11 @@
 
 namespace fvlm {
 
-// Of one picture, [side, side, 3]. Shared by all who need them, so that a backend may take them at
-// its own time.
+// Of one image, [side, side, 3]. Shared by all who need them, so that a backend may copy them
+// asynchronously.
 using Pixels = std::shared_ptr<std::uint8_t[]>;
 
-// In the host's ordinary memory. Not initialised.
+// In pageable host memory. Not initialised.
 inline Pixels make_pixels(std::size_t bytes) {
   return Pixels(new std::uint8_t[bytes]);
 }

@@ -1,4 +1,4 @@
-// Rows of weights to integers and back: plain code that defines the formats of weight_format.hpp.
+// Quantising and dequantising rows: plain code that defines the formats of weight_format.hpp.
 #pragma once
 
 #include <algorithm>
@@ -50,7 +50,7 @@ inline float round_group(std::span<const float> w, float scale, float low, float
 }  // namespace detail
 
 // Writes row_bytes(in) bytes of words and scales(in) scales. A group with a value that is not
-// finite gets a scale that is not a number.
+// finite gets NaN as its scale.
 inline void quantise_row(std::span<const float> row, const WeightFormat& format, std::byte* words,
                          BFloat16* scales) {
   using Group = std::array<float, 128>;
@@ -67,15 +67,15 @@ inline void quantise_row(std::span<const float> row, const WeightFormat& format,
         row.subspan(static_cast<std::size_t>(first),
                     static_cast<std::size_t>(std::min<std::int64_t>(format.group, in - first)));
     float extreme = 0;  // the value of largest size
-    float zero = 0;     // or not a number
+    float zero = 0;     // or NaN
     for (const float x : w) {
       if (std::fabs(x) > std::fabs(extreme)) extreme = x;
       zero += x * 0;
     }
     scales[g] = BFloat16(zero);
     if (std::isnan(zero)) continue;
-    // The largest value is -127 or -8 steps. With so few steps as int4 has, somewhat smaller ones
-    // may be better for all the others.
+    // The extreme value maps to -127 or -8. With the few steps of int4, a smaller scale may lower
+    // the error of all other values.
     Group best{};
     float least = -1;
     for (const float share : std::span(kShares, bits == 8 ? 1 : std::size(kShares))) {

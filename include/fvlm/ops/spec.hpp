@@ -46,7 +46,7 @@ struct StoredTensor {
   }
 };
 
-// How many rows a matrix product usually has: decides the layout of the packed weights.
+// How many rows a GEMM usually has: decides the layout of the packed weights.
 enum class Rows : std::uint8_t {
   kPositions,  // the many positions of a feature map
   kTokens,     // anything from one token (decode) to a prompt (prefill)
@@ -65,7 +65,7 @@ struct LinearSpec {
   bool bias = true;
   bool convolution = false;      // stored as [out, in, 1, 1]
   std::string layer_scale{};     // sibling [out, 1, 1] that scales the outputs; empty: none
-  Rows rows = Rows::kPositions;  // those of kTokens are what a quantised model quantises
+  Rows rows = Rows::kPositions;  // a quantised model quantises those of kTokens
   Role role = Role::kWeight;
 
   std::int64_t out() const {
@@ -85,12 +85,12 @@ struct LinearSpec {
 // What formats a backend is asked to keep matrices in.
 struct FormatChoice {
   WeightFormat format = WeightFormat::kBF16;
-  bool as_stored = false;  // leave those alone that the file has quantised
+  bool as_stored = false;  // keep those as they are that the file has quantised
 
   FormatChoice(WeightFormat wanted = WeightFormat::kBF16, bool stored = false)
       : format(wanted), as_stored(stored) {}
 
-  // Only the matrices for tokens are multiplied as integers.
+  // Only the decoder's matrices are multiplied in integers.
   WeightFormat of(const LinearSpec& spec) const {
     const bool tokens = spec.rows == Rows::kTokens;
     if (const auto stored = spec.stored_format(); as_stored && stored && tokens) return *stored;

@@ -1,6 +1,6 @@
-// How a row's next token is chosen from its logits, for backends that can do it where the logits
-// are. The steps and their order are those of runtime/engine/sampler.hpp, which does it on the
-// host; both give the same tokens for the same draw.
+// How a row's next token is sampled from its logits, for backends that can sample on the device.
+// The steps and their order are those of runtime/engine/sampler.hpp, which samples on the host;
+// both give the same tokens for the same draw.
 #pragma once
 
 #include <concepts>
@@ -12,7 +12,7 @@
 namespace fvlm {
 
 struct TokenChoice {
-  double temperature = 0;  // 0: the largest logit
+  double temperature = 0;  // 0: greedy
   std::int64_t top_k = 0;  // 0: all tokens
   double top_p = 1;
   double repetition_penalty = 1;
@@ -20,8 +20,8 @@ struct TokenChoice {
   std::span<const std::int32_t> history{};  // tokens that the penalty lowers
 };
 
-// can_choose(choice): whether it knows how. choose(logits [rows, vocab], choices of all rows): the
-// tokens, on the host, until the next call.
+// can_choose(choice): whether the backend supports it. choose(logits [rows, vocab], choices of all
+// rows): the tokens, on the host, until the next call.
 template <class B>
 concept ChoosesTokens = requires(B& backend, View<float> logits,
                                  std::span<const TokenChoice> choices) {

@@ -1,18 +1,19 @@
-// The formats of matrices: floating point, and integers that share a scale.
+// Weight formats: floating point, and integers in groups that share a scale.
 //
 // int8 and int4 are symmetric: weight = scale * q with q in -127..127 or -8..7, one bfloat16 scale
 // for every `group` inputs of a row. Why so:
-//   symmetric  no zero points to read, store or correct for; for int4 the largest weight of a group
-//              gets -8, so that all sixteen values are used, and the scale of least squared error
-//              is searched
-//   bfloat16   q is made for the scale as it is rounded, so its few digits cost no accuracy, and
+//   symmetric  no zero points to read, store or correct for; in int4 the largest weight of a group
+//              maps to -8, so that all sixteen values are used, and the scale of least squared
+//              error is searched
+//   bfloat16   q is computed for the rounded scale, so its few digits cost no accuracy, and
 //              its range is that of the weights
 //   group 64   8.25 and 4.25 bits a weight; 32 is a little more accurate (8.5, 4.5), 128 smaller
 //
-// A row is stored in blocks of kSlice words of 16 bits. A word holds 16 / bits weights: word w of a
+// A row is stored in blocks of kSlice 16-bit words. A word packs 16 / bits weights: word w of a
 // block has, at bits [n * bits, (n + 1) * bits), two's complement, weight n * kSlice + w of the
-// block. So a vector of words shifted by n * bits faces as many neighbouring inputs, however many
-// lanes the vector has up to kSlice. Rows are padded with zeros to whole blocks and groups.
+// block. So a SIMD vector of words shifted by n * bits lines up with as many consecutive inputs,
+// however many lanes the vector has up to kSlice. Rows are padded with zeros to whole blocks and
+// groups.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +29,7 @@ namespace fvlm {
 struct WeightFormat {
   enum class Type : std::uint8_t { kF32, kF16, kBF16, kInt8, kInt4 };
 
-  // Words of a block, and neighbouring inputs that one position in the words faces.
+  // Words of a block, and consecutive inputs that one bit position of its words lines up with.
   static constexpr std::int64_t kSlice = 32;
   static constexpr int kDefaultGroup = 64;
 
@@ -39,7 +40,7 @@ struct WeightFormat {
   static constexpr WeightFormat int4(int group = kDefaultGroup);
 
   Type type = Type::kBF16;
-  int group = 0;  // inputs with a common scale: 32, 64 or 128; 0 for floating point
+  int group = 0;  // inputs that share a scale: 32, 64 or 128; 0 for floating point
 
   bool operator==(const WeightFormat&) const = default;
 

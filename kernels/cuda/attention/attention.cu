@@ -1,4 +1,4 @@
-// Attention of a batch: which kernel takes which rows, and, for float, a plain one for all.
+// Attention of a batch: dispatch of rows to kernels, and a plain kernel for float.
 #include "kernels/cuda/attention/attention.hpp"
 
 #include "kernels/cuda/attention/attention_decode.hpp"

@@ -1,6 +1,6 @@
 // Attention, for host code: of the encoder's positions over each other, and of a batch of tokens
-// over the paged cache. Contracts are those of Backend; see rowwise.hpp for what all launchers
-// promise. Activations, caches and scratch memory begin at multiples of 16 bytes.
+// over the paged KV cache. Contracts are those of Backend; see rowwise.hpp for what all launchers
+// guarantee. Activations, caches and scratch memory are 16-byte aligned.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ struct ImageAttentionKernels {
                         std::int64_t head_dim, View<E> out);
 };
 
-// Attention of a batch's queries over the paged cache.
+// Attention of a batch's queries over the paged KV cache.
 template <Target target, class E>
 struct AttentionKernels {
   // Float32 has a plain kernel for all sizes up to kPlainHeadDim.

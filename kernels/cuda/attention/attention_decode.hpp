@@ -1,11 +1,12 @@
-// Attention of single tokens over the paged cache, for bfloat16.
+// Attention of decode steps over the paged KV cache, for bfloat16: flash decoding, split along the
+// keys.
 //
 // A block takes the query heads of one kv head and kSplitPages pages; each of its warps a page.
-// Keys and values go from memory straight into the fragments of matrix products, 16 bytes a lane:
-// in which order a product's depth runs, or its columns, is free as long as both operands agree,
-// so a lane's eight neighbouring dimensions count as those that its place in the fragment wants.
-// The block that finishes last of all that share a token and kv head puts their results together,
-// in the order of the pages whoever is last.
+// Keys and values go from global memory straight into fragments, 16 bytes a lane: the order of a
+// product's depth, or of its columns, is free as long as both operands agree, so a lane's eight
+// consecutive dimensions stand for those that its place in the fragment holds. The last block to
+// finish of those that share a token and kv head combines their results, in the order of the pages
+// whichever block is last.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ inline constexpr int kSplitPages = DeviceBatch::kSplitTokens / kPage;
 inline constexpr int kHeadRows = 16;
 
 // What blocks leave for the last one of them: for every single token of the batch, split and query
-// head, the largest score, the sum of weights and the weighted sum of values. The counters, one for
-// each token and kv head and part of its query heads, are zero before and after the kernel.
+// head, the maximum of the scores, the sum of weights and the weighted sum of values. The counters,
+// one for each token and kv head and part of its query heads, are zero before and after the kernel.
 struct SplitScratch {
   unsigned* counters;  // [singles, y of the grid]
   float* parts;        // [singles, splits, heads, head_dim + 2]
@@ -42,7 +43,7 @@ class DecodeAttention {
  public:
   static constexpr int kThreads = 32 * kSplitPages;
 
-  using Part = float[2 + kDim];  // the largest score, the sum of weights, the weighted values
+  using Part = float[2 + kDim];  // the maximum score, the sum of weights, the weighted values
   struct Shared {
     Part parts[kSplitPages][kHeadRows];
     bool last;
@@ -104,7 +105,7 @@ class DecodeAttention {
 #pragma unroll
               for (int i = 0; i < 4; ++i) {
                 const int of = token + i % 2 + i / 2 * 8;
-                v[i] = {};  // what nobody has written may be no number
+                v[i] = {};  // unwritten memory may be NaN
                 if (first + of < tokens) {
                   v[i] = load<kValueVec>(values + of * kDim + (chunk * 8 + g) * kValueVec);
                 }
@@ -240,7 +241,7 @@ __global__ void __launch_bounds__(DecodeAttention<kDim>::kThreads, 1)
   if (splits == 1) return;
 
   __threadfence();
-  __syncthreads();  // all of the block's results are there
+  __syncthreads();  // all of the block's results are complete
   if (threadIdx.x == 0) {
     unsigned* const counter = scratch.counters + blockIdx.z * gridDim.y + blockIdx.y;
     shared.last = atomicAdd(counter, 1U) + 1 == static_cast<unsigned>(splits);

@@ -1,9 +1,9 @@
-// Attention of neighbouring tokens of a sequence over the paged cache, for bfloat16: prompts.
+// Attention of prefill: consecutive tokens of a sequence over the paged KV cache, for bfloat16.
 //
-// All query heads of a kv head see the same keys, so they are packed into one tile: row m of the
-// queries of a range of tokens is head m % group of token m / group. A block has 64 such rows, a
-// warp 16 of them. Pages pass through two buffers in shared memory, one being filled while the
-// other is worked on.
+// All query heads of a kv head (GQA) see the same keys, so they are packed into one tile: row m of
+// the queries of a range of tokens is head m % group of token m / group. A block has 64 such rows,
+// a warp 16 of them. Pages are double-buffered in shared memory: one is copied while the other is
+// used.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ template <int kDim>
 struct PrefillShape {
   static constexpr int kRows = 64;
   static constexpr int kThreads = 128;
-  static constexpr int kStride = kDim + 8;  // so that ldmatrix's rows lie in different banks
+  static constexpr int kStride = kDim + 8;  // against bank conflicts of ldmatrix
   // Keys, then values, of one page.
   struct Stage {
     BFloat16 rows[2 * kPage][kStride];
@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(PrefillShape<kDim>::kThreads, 1)
   FlashRows<kDim> flash;
   for (int page = 0; page < pages; ++page) {
     copy_async_wait();
-    __syncthreads();  // this page is there, and all have left the one before it
+    __syncthreads();  // this page has arrived, and all are done with the one before it
     if (page + 1 < pages) fetch(page + 1);
     const auto& stage = stages[page % 2];
     FragmentC scores[kPage / 8] = {};

@@ -1,9 +1,9 @@
-// Softmax(q k^T / sqrt(dim)) v for 16 rows of queries by one warp, a few tokens at a time, with
-// scores and weights never leaving registers: what the decode and the prefill kernel share.
+// FlashAttention for 16 rows of queries by one warp, a few tokens at a time: softmax(q k^T /
+// sqrt(dim)) v with scores and weights in registers. The decode and the prefill kernel share it.
 //
-// Every row keeps the largest score so far, the sum of weights relative to it, and the weighted sum
-// of values; a larger score scales the latter two down (Milakov and Gimelshein, 2018; Dao et al.,
-// "FlashAttention", 2022). Scores are in units of log2, so that exp2 does.
+// Online softmax: every row keeps the running maximum, the sum of weights relative to it, and the
+// weighted sum of values; a larger maximum rescales the latter two (Milakov and Gimelshein, 2018;
+// Dao et al., "FlashAttention", 2022). Scores are in units of log2, for exp2.
 #pragma once
 
 #include <cmath>

@@ -1,9 +1,9 @@
-// softmax(q k^T / sqrt(head dim)) v without ever writing the scores: keys and values pass by in
-// tiles, and what has been summed is rescaled when a larger score turns up.
+// FlashAttention of the encoder: softmax(q k^T / sqrt(head dim)) v without writing the scores. Keys
+// and values pass by in tiles, and the accumulators are rescaled when the running maximum grows.
 //
 // 16-bit elements: a block has kQueries queries of one head, a warp 16 of them in registers; the
-// scores that come out of one product of the tensor cores are, as probabilities, the operand of the
-// next. Tiles of keys and values are fetched while the tile before is worked on.
+// scores that come out of one product on tensor cores are, as probabilities, the operand of the
+// next. Tiles of keys and values are double-buffered.
 // float: a warp for each query, a lane for each key of a tile and then for each channel.
 #include <cmath>
 
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kThreads)
   const int tiles = (tokens + kKeys - 1) / kKeys;
   for (int tile = 0; tile < tiles; ++tile) {
     copy_async_wait();
-    __syncthreads();  // the tile is there, and all have left the other
+    __syncthreads();  // the tile has arrived, and all are done with the other
     if (tile + 1 < tiles) fetch(tile + 1);
     copy_async_commit();
     if (tile == 0) {

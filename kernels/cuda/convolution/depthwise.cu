@@ -1,7 +1,7 @@
-// A block computes [kRows, kCols] positions of some channels, a lane one or two neighbouring ones.
-// What the filters reach of the input is brought into shared memory once, zeros around the map
-// included; a thread then walks along input rows and adds each value, read once, to all outputs of
-// a run of kRun that it belongs to.
+// A block computes a tile of [kRows, kCols] positions of some channels, a lane one or two adjacent
+// ones. The input under the tile is copied into shared memory once, with zero padding; a thread
+// then goes along input rows and adds each value, read once, to all outputs of its run of kRun that
+// it contributes to.
 #include "kernels/cuda/convolution/convolution.hpp"
 
 #include <type_traits>

@@ -1,8 +1,8 @@
-// A block computes [kRows, 8] positions of the result and, for them, the positions of the first
-// convolution that they depend on, which never leave shared memory; about an eighth of these it
-// computes once more than its neighbours do. A lane has kPerLane channels, 32 apart, and their 27
-// weights in registers, and computes four neighbouring positions at once from pixels that all lanes
-// read together.
+// The fused stem. A block computes a tile of [kRows, 8] positions of the result and, in shared
+// memory, the positions of the first convolution under it, with a halo: about an eighth of these
+// are recomputed by adjacent blocks. A lane has kPerLane channels, 32 apart, and their 27 weights
+// in registers, and computes four adjacent positions at once from pixels that all lanes read
+// together.
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/convolution/convolution.hpp"
 #include "kernels/cuda/primitives/activation.hpp"

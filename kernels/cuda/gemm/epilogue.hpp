@@ -1,6 +1,6 @@
-// What happens to a tile product on its way to memory. An epilogue is a functor that gets eight
-// neighbouring results of one row: epilogue(row, col, values) with col a multiple of 8, for rows
-// that exist; columns may be beyond the end, so it checks those.
+// Epilogues of a GEMM: what happens to a result before it is stored. An epilogue is a functor that
+// gets eight adjacent results of one row: epilogue(row, col, values) with col a multiple of 8, for
+// rows that exist; columns may be beyond the end, so it checks those.
 #pragma once
 
 #include <cstdint>

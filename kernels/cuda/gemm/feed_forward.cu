@@ -1,13 +1,13 @@
-// fc1, GELU, fc2 and the residual in one kernel: the hidden layer, four times as wide as the input,
-// never leaves the chip. A block keeps kRows rows of the input in shared memory and goes through
-// the hidden layer kHidden columns at a time:
+// A fused feed-forward layer: fc1, GELU, fc2 and the residual in one kernel. The hidden layer, four
+// times as wide as the input, never leaves the SM. A block keeps kRows rows of the input in shared
+// memory and goes through the hidden layer kHidden columns at a time:
 //   hidden [rows, kHidden]  = GELU(in fc1^T + b)  kHidden rows of fc1 in shared memory
 //   sums   [rows, C]       += hidden fc2^T        as many columns of fc2; sums stay in registers
-// While one product runs, the other's next weights are on their way, so one buffer each suffices.
-// Steps along the depth are not unrolled: the next steps' fragments would not fit into registers.
+// While one GEMM runs, the other's next weights are being copied, so one buffer each suffices. The
+// loop along the depth is not unrolled: the next steps' fragments would not fit into registers.
 //
-// It pays while the sums fit into registers and the weights, which every block reads anew from the
-// second-level cache, are small: up to 192 channels, FastViTHD's first two stages.
+// Fusion pays while the sums fit into registers and the weights, which every block reads again from
+// L2, are small: up to 192 channels, FastViTHD's first two stages.
 #include <algorithm>
 
 #include "fvlm/core/element.hpp"
@@ -24,7 +24,7 @@ struct FeedForward {
   // Warps: four of 32 rows by parts of the columns, of 48 sums each.
   static constexpr int kColWarps = kC / 48;
   static constexpr int kThreads = 4 * kColWarps * 32;
-  static constexpr int kBlocks = 512 / kThreads;  // at once on a multiprocessor
+  static constexpr int kBlocks = 512 / kThreads;  // at once on an SM
   static constexpr int kRowTiles = 2;
   static constexpr int kHiddenTiles = kHidden / kColWarps / 8;
   static constexpr int kSumTiles = kC / kColWarps / 8;
@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(FeedForward<E, kC>::kThreads, FeedForward<E, k
     fc2.template fetch<kC, F::kHidden, F::kThreads>(tiles.fc2, 0, first);
     copy_async_commit();
   };
-  fetch_fc1(0);  // weights do not depend on the kernel before
+  fetch_fc1(0);  // weights do not depend on the previous kernel
   wait_for_previous_kernel();
 #pragma unroll
   for (int s = 0; s < F::kSlices; ++s) {
@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(FeedForward<E, kC>::kThreads, FeedForward<E, k
   FragmentC sums[F::kRowTiles][F::kSumTiles] = {};
   for (int first = 0; first < hidden_cols; first += F::kHidden) {
     copy_async_wait();
-    __syncthreads();  // fc1 (and the input) are there, and all have left fc2 and the hidden layer
+    __syncthreads();  // fc1 and the input have arrived; all are done with fc2 and hidden
     fetch_fc2(first);
     FragmentC products[F::kRowTiles][F::kHiddenTiles] = {};
 #pragma unroll 1
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(FeedForward<E, kC>::kThreads, FeedForward<E, k
       }
     }
     copy_async_wait();
-    __syncthreads();  // fc2 and the hidden layer are there, and all have left fc1
+    __syncthreads();  // fc2 and the hidden layer are complete, and all are done with fc1
     if (first + F::kHidden < hidden_cols) fetch_fc1(first + F::kHidden);
 #pragma unroll 1
     for (int k = 0; k < F::kHidden; k += 16) {
@@ -151,7 +151,7 @@ __global__ void __launch_bounds__(FeedForward<E, kC>::kThreads, FeedForward<E, k
       }
     }
   }
-  __syncthreads();  // all have left the tiles, where the results go now
+  __syncthreads();  // all are done with the tiles, where the results go now
   finish_fragments(sums, shared.results[warp], row0 + warp_row, sum_col, rows, epilogue);
   allow_next_kernel();
 }

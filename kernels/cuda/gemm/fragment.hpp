@@ -137,8 +137,8 @@ __device__ inline void ldmatrix_transposed(std::uint32_t (&reg)[n], const void* 
   detail::ldmatrix<n, true>(reg, row, where);
 }
 
-// Fragments from tiles in shared memory whose rows are `stride` elements apart, a multiple of 8. So
-// that the eight rows of a matrix are in different banks, stride / 8 should be odd.
+// Fragments from tiles in shared memory whose rows are `stride` elements apart, a multiple of 8.
+// stride / 8 should be odd: then the eight rows of a matrix have no bank conflicts.
 
 // A from a tile [16, 16].
 template <class E>

@@ -1,5 +1,5 @@
 // GEMMs with the weights in the activations' own type, for host code: the encoder's 1x1
-// convolutions and its feed-forward layers, in one kernel where they fit into shared memory.
+// convolutions and its feed-forward layers, as one fused kernel where they fit into shared memory.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +29,8 @@ struct LinearKernels {
 
 template <Target target, class E>
 struct FeedForwardKernels {
-  // Whether `feed_forward` takes so many channels on a device with so much shared memory for a
-  // block; else it is two products.
+  // Whether `feed_forward` supports so many channels on a device with so much shared memory for a
+  // block; else the caller runs two GEMMs.
   static bool supports(std::int64_t channels, std::size_t shared_bytes);
   // out = residual + fc2(GELU(fc1(in))): in, residual, out [rows, channels], contiguous.
   static void feed_forward(Stream<target>& stream, View<const E> in, const Layer<E>& fc1,

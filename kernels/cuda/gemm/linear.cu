@@ -1,4 +1,4 @@
-// A GEMM, tile by tile: its shape is chosen in tile_product.hpp.
+// The GEMM of a linear layer; dispatch_tile in tile_product.hpp chooses its tile.
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"

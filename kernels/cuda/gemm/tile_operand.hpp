@@ -1,4 +1,4 @@
-// Operands of a tile product: how [rows, depth] elements come into shared memory, step by step
+// Operands of a block-tiled GEMM: how [rows, depth] elements come into shared memory, step by step
 // along the depth, and from there into registers.
 //
 // An operand is a small struct that a kernel gets by value, with
@@ -21,16 +21,16 @@
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
-// A tile [rows, kDepth] in shared memory, in pieces of 16 bytes. A piece's place in its row is
-// changed with the row so that the eight rows that ldmatrix reads lie in different banks.
+// A tile [rows, kDepth] in shared memory, in 16-byte chunks. A chunk's place in its row is XORed
+// with the row (swizzled), so that the eight rows that ldmatrix reads have no bank conflicts.
 template <class E, int kDepth>
 struct SwizzledTile {
   static constexpr int kPiece = 16 / static_cast<int>(sizeof(E));  // elements
   static constexpr int kPieces = kDepth / kPiece;                  // of a row
   static_assert(kPieces == 2 || kPieces == 4 || kPieces == 8 || kPieces == 16);
 
-  // Index of the first element of a piece. Eight rows of 16-bit elements are read at once; rows of
-  // float are read eight apart, by the threads of neighbouring outputs.
+  // Index of the first element of a chunk. Rows of 16-bit elements are read eight at once; rows of
+  // float are read eight apart, by the threads of adjacent outputs.
   __device__ static int at(int row, int piece) {
     constexpr int kRowsInBanks = kPieces >= 8 ? 1 : 8 / kPieces;
     const int turn = sizeof(E) == 2 ? row / kRowsInBanks : row / 8;
@@ -39,8 +39,8 @@ struct SwizzledTile {
 };
 
 // Elements of a row-major matrix [rows, depth]; `stride` elements from one row to the next. Copied
-// 16 bytes at a time where that can be: if `aligned`, up to the last whole piece of a row. If not
-// kRagged, it is known to be everywhere, which saves registers.
+// 16 bytes at a time where possible: if `aligned`, up to the last whole chunk of a row. Without
+// kRagged, that is known to hold everywhere, which saves registers.
 template <class E, bool kRagged = true>
 struct RowOperand {
   using Element = E;
@@ -113,7 +113,7 @@ struct RowOperand {
     b[0] = {{reg[0], reg[1]}};
     b[1] = {{reg[2], reg[3]}};
   }
-  // The piece [at, at + 16 bytes) of a row, for products without tensor cores.
+  // The chunk [at, at + 16 bytes) of a row, for GEMMs without tensor cores.
   template <int kDepth>
   __device__ static Vec16<E> load_piece(const void* stage, int row, int piece) {
     return load16(element<kDepth>(stage, row, piece));
@@ -124,7 +124,7 @@ struct RowOperand {
   __device__ static const E* element(const void* stage, int row, int piece) {
     return static_cast<const E*>(stage) + SwizzledTile<E, kDepth>::at(row, piece);
   }
-  // A piece at the ragged end of a row or of a matrix that is not aligned: `count` elements.
+  // A chunk at the ragged end of a row or of a matrix that is not aligned: `count` elements.
   __device__ static void copy_single(E* to, const E* from, int count) {
     Vec16<E> piece;
 #pragma unroll

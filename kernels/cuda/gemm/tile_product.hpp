@@ -1,13 +1,13 @@
-// The matrix product of a block of threads: C [m, n] = A [m, depth] B [n, depth]^T, both row-major
-// as activations and weights are stored, with a pluggable operand B (tile_operand.hpp) and epilogue
-// (epilogue.hpp). Edges may be ragged in all three directions.
+// A block-tiled GEMM: C [m, n] = A [m, depth] B [n, depth]^T, both row-major as activations and
+// weights are stored, with a pluggable operand B (tile_operand.hpp) and epilogue (epilogue.hpp). m,
+// n and depth need not be multiples of the tile.
 //
-// A block computes kM x kN outputs, its warps kWarpsM x kWarpsN parts of them. Steps of kDepth
-// along the depth pass through kStages buffers in shared memory, of which all but one are being
-// filled by asynchronous copies while tensor cores work on the last. Results go through shared
-// memory once more, so that the epilogue reads and writes whole 16-byte pieces of rows.
+// A thread block computes a kM x kN tile of C, its warps kWarpsM x kWarpsN parts of it. The main
+// loop steps along the depth by kDepth, over a pipeline of kStages shared-memory buffers:
+// asynchronous copies fill all but one while tensor cores work on the last. The accumulators pass
+// through shared memory once more, so that the epilogue reads and writes rows 16 bytes at a time.
 //
-// 16-bit elements are multiplied by mma, float by plain arithmetic of the same face.
+// 16-bit elements are multiplied by mma, float by FMAs behind the same interface.
 #pragma once
 
 #include <cstddef>
@@ -36,12 +36,11 @@ struct TileShape {
   static_assert(kWarpRows % 16 == 0 && kWarpCols % 16 == 0 && depth % 16 == 0 && stages >= 2);
 };
 
-// A warp's results on their way to the epilogue: 16 rows, with room so that rows lie in different
-// banks.
+// A warp's accumulators on their way to the epilogue: 16 rows, padded against bank conflicts.
 template <int kCols>
 inline constexpr int kResultFloats = 16 * (kCols + 4);
 
-// Hands the products of a warp, which begin at (row0, col0) of a matrix with m rows, to the
+// Hands a warp's accumulators, which begin at (row0, col0) of a matrix with m rows, to the
 // epilogue, by way of its own `scratch`.
 template <int kRowTiles, int kColTiles, class Epilogue>
 __device__ inline void finish_fragments(const FragmentC (&sums)[kRowTiles][kColTiles],
@@ -109,7 +108,7 @@ class TileProduct {
     }
     for (int step = 0; step < steps; ++step) {
       copy_async_wait<Shape::kStages - 2>();
-      __syncthreads();  // this stage is there, and all have left the one that is filled next
+      __syncthreads();  // this stage has arrived, and all are done with the one that is filled next
       if (step + Shape::kStages - 1 < steps) fetch(step + Shape::kStages - 1);
       copy_async_commit();
       multiply(sums, a, b, shared + step % Shape::kStages * kStageBytes);
@@ -120,7 +119,7 @@ class TileProduct {
  private:
   static constexpr int kRowTiles = Shape::kWarpRows / 16;
   static constexpr int kColPairs = Shape::kWarpCols / 16;
-  // Without tensor cores a thread has kRows rows of eight neighbouring columns.
+  // Without tensor cores a thread computes kRows rows of eight adjacent columns.
   static constexpr int kPieces = Shape::kN / kEpilogueCols;
   static constexpr int kRows = Shape::kM * kPieces / Shape::kThreads;
   static_assert(kTensorCores ||
@@ -193,7 +192,7 @@ class TileProduct {
   template <class Epilogue>
   __device__ static void finish(const Fragments& sums, std::byte* shared, int row0, int col0, int m,
                                 const Epilogue& epilogue) {
-    __syncthreads();  // all have left the stages
+    __syncthreads();  // all are done with the stages
     auto* const scratch = reinterpret_cast<float*>(shared) +
                           static_cast<int>(warp_id()) * kResultFloats<Shape::kWarpCols>;
     finish_fragments(sums.at, scratch, row0 + warp_row(), col0 + warp_col(), m, epilogue);
@@ -210,9 +209,8 @@ class TileProduct {
   }
 };
 
-// Neighbouring blocks share rows of A, which are the larger operand in the encoder: the second
-// level cache has them when the next block asks.
-// The bound of one block a multiprocessor lets ptxas take the registers that it needs.
+// Adjacent blocks share rows of A, the larger operand in the encoder, so the next block finds them
+// in L2. The bound of one block an SM lets ptxas use as many registers as it needs.
 template <class Shape, class A, class B, class Epilogue>
 __global__ void __launch_bounds__(Shape::kThreads, 1)
     tile_product(A a, B b, Epilogue epilogue, int m, int depth) {
@@ -224,8 +222,8 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
   allow_next_kernel();
 }
 
-// Calls work.template operator()<Shape>() with the shape of tiles for an [m, n] product: large ones
-// read operands least often, small ones leave no multiprocessor idle.
+// Calls work.template operator()<Shape>() with the tile shape for an [m, n] GEMM: large tiles read
+// operands least often, small ones keep all SMs busy.
 template <class E, class Work>
 void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, Work&& work) {
   const auto tiles = [m, n](std::int64_t rows, std::int64_t cols) {
@@ -247,7 +245,7 @@ void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, Work&& w
   }
 }
 
-// C = A B^T over the whole device. E is the operands' element.
+// C = A B^T over the whole device. E is the element type of the operands.
 template <class A, class B, class Epilogue>
 void launch_tile_product(Stream<kTarget>& stream, int multiprocessors, const A& a, const B& b,
                          const Epilogue& epilogue, std::int64_t m, std::int64_t n,

@@ -1,4 +1,4 @@
-// Which kernels multiply how many tokens, and what becomes of the products: see token_products.hpp.
+// Which kernel runs for how many rows, and what its epilogue is: see token_products.hpp.
 #include "kernels/cuda/gemm/token_products.hpp"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ constexpr bool has_tiles(WeightFormat::Type type) {
   return type == kBF16 || type == kInt8 || type == kInt4;
 }
 
-// Rows [first, first + count) of a product.
+// The skinny GEMM of rows [first, first + count).
 template <class E>
 void run_rows(Stream<kTarget>& stream, TokenInput<E> input, TokenOutput<E> output, int first,
               int count) {

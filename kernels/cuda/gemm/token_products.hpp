@@ -1,7 +1,8 @@
-// GEMMs of tokens with a matrix in any format, for host code: up to kMatVecRows rows by the kernels
-// of ../gemv, more by tiles. One row's numbers do not depend on what other rows a batch has, up to
-// kMatVecRows rows. For more rows, the norm is a kernel of its own. Activations, caches and scratch
-// memory begin at multiples of 16 bytes.
+// GEMMs of the decoder, for host code: activations of tokens times a weight matrix in any format.
+// Up to kMatVecRows rows run as a bandwidth-bound skinny GEMM (../gemv), more as a block-tiled one.
+// The bits of a row's result do not depend on what other rows a batch has, up to kMatVecRows rows.
+// For more rows, the norm is a kernel of its own. Activations, caches and scratch memory are
+// 16-byte aligned.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +13,12 @@
 
 namespace fvlm {
 
-// Products of tokens with a matrix.
+// GEMMs of tokens with a weight matrix.
 template <Target target, class E>
 struct TokenKernels {
   static constexpr int kMatVecRows = 8;
 
-  // What more than kMatVecRows rows need room for: their norm.
+  // Scratch memory that more than kMatVecRows rows need for their norm.
   using Scratch = View<E>;  // [rows, in]
 
   // out = in W^T + b, GELU of it, or added to out.

@@ -1,9 +1,9 @@
-// Products of many tokens (a prompt, or more sequences than token_matvec takes) with a matrix, on
-// tensor cores: a tile product whose columns are the outputs pair by pair, as token_product.hpp
-// wants them.
+// GEMMs of many tokens (a prefill, or a batch larger than token_matvec takes) with a weight matrix,
+// on tensor cores: a block-tiled GEMM whose columns are the outputs pair by pair, as the epilogues
+// of token_product.hpp need them.
 //
-// Integer weights pass through shared memory as they are stored and become bfloat16 in registers:
-// the two words that a lane's pair of neighbouring inputs shares are one register there.
+// Quantised weights stay packed in shared memory and are dequantised to bfloat16 in registers: the
+// two words that a lane's pair of adjacent inputs shares are one register there.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
-// Operand of a tile product: W with its outputs in pairs. See tile_operand.hpp.
+// Operand B of the GEMM: W with its outputs in pairs. See tile_operand.hpp.
 template <WeightType kType>
 struct TokenWeights {
   using Element = BFloat16;
@@ -128,7 +128,7 @@ struct QuantisedTokenWeights {
   }
 
  private:
-  // Where a piece of 16 bytes is: moved with the row, so that eight rows lie in different banks.
+  // Place of a 16-byte chunk, swizzled with the row, so that eight rows have no bank conflicts.
   template <int kRows, class S>
   __device__ static auto* place(S& stage, int row, int piece) {
     return &stage.words[row][(piece ^ (row / 2 % kPieces)) * 16];
@@ -145,7 +145,7 @@ auto operand(const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& out
   }
 }
 
-// Tiles: as many as multiprocessors of a large device at least, if that can be.
+// The tile: at least as many tiles as a large device has SMs, where possible.
 template <class Work>
 void dispatch_token_tile(std::int64_t rows, std::int64_t columns, Work&& work) {
   constexpr std::int64_t kEnoughTiles = 128;

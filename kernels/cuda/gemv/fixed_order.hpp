@@ -1,5 +1,5 @@
-// Arithmetic whose result is the same, bit for bit, in every instantiation of a kernel, so that the
-// number of rows that are computed together changes none of them.
+// Arithmetic with the same bits in every instantiation of a kernel, so that a result does not
+// depend on the batch size.
 #pragma once
 
 #include "kernels/cuda/primitives/number.hpp"

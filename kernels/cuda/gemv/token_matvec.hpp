@@ -1,13 +1,14 @@
-// Products of up to eight tokens with a matrix, at the speed of memory: each weight is read once.
+// GEMV and skinny GEMM: one to eight tokens times a weight matrix, bandwidth-bound: each weight is
+// read once.
 //
 // A warp (or `split` warps, each every split-th step) computes a pair of outputs for all rows. In a
-// step it reads kVectors * 512 bytes of either row of W; the next step's are on their way while it
-// works, across outputs too, and the first ones before the kernel must wait for the one before it.
-// The rows of x are in shared memory, normed there, in chunks if they are too long. Blocks stay for
-// several tiles of outputs, so that x is fetched and normed seldom.
+// step it reads kVectors * 512 bytes of either row of W. The loads of the next step are in flight
+// meanwhile, across outputs too, and the first ones before the kernel waits for the previous
+// kernel. The rows of x are in shared memory, normalised there, in chunks if they are too long.
+// Blocks are persistent over several tiles of outputs, so that they load and normalise x seldom.
 //
 // The order of additions depends on the matrix alone, not on the number of rows, of blocks or of
-// chunks.
+// chunks: a result has the same bits at any batch size.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,7 @@ template <WeightType kType>
 struct MatVecShape {
   static constexpr int kThreads = 256;
   static constexpr int kWarps = kThreads / 32;
-  static constexpr int kBlocks = 2;  // at once on a multiprocessor, so that registers suffice
+  static constexpr int kBlocks = 2;  // at once on an SM, which bounds registers
   // Vectors of 16 bytes that a lane takes of a row at once.
   static constexpr int kVectors = Weights<kType>::kQuantised ? 1 : 2;
   // Inputs of one step.
@@ -139,8 +140,8 @@ class MatVec {
     }
   }
 
-  // Adds a step's products. Half of the lanes take their runs in the other order, so that
-  // neighbours read neighbouring banks of shared memory.
+  // Adds a step's products. Half of the lanes take their runs in the other order, against bank
+  // conflicts in shared memory.
   __device__ void multiply(const Step& step, int s, float (&sums)[2 * kRows]) const {
     const int chunk_first = s / plan_.chunk_steps * plan_.chunk_steps * chunk_step_inputs();
 #pragma unroll
@@ -217,10 +218,10 @@ class MatVec {
     return reinterpret_cast<std::uintptr_t>(in_.x) % 16 == 0 && in_.stride * sizeof(E) % 16 == 0;
   }
 
-  // Brings the inputs of step s and of those behind it into shared memory; zeros where there are
+  // Loads the inputs of step s and of those behind it into shared memory; zeros where there are
   // none.
   __device__ void stage(int s) {
-    __syncthreads();  // the norm's scales are there, and nobody reads the last chunk any more
+    __syncthreads();  // the norm's scales are there, and all are done with the last chunk
     constexpr int kEach = static_cast<int>(16 / sizeof(E));
     const bool vectors = aligned();
     const int first = s * chunk_step_inputs();

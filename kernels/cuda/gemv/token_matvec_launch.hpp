@@ -1,5 +1,5 @@
-// Launches of token_matvec for one type of weights: instantiated in a source of its own for each
-// type, because each is dozens of kernels.
+// Launches of token_matvec for one weight format: instantiated in a source of its own for each
+// format, because each is dozens of kernels.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
-// Splits the rows of W among so many warps of a block that all multiprocessors of a large device
+// Split-K: over how many warps of a block a row of W is split, so that all SMs of a large device
 // have work. Depends on the matrix alone.
 template <class E, WeightType kType>
 int warps_per_output(const DeviceMatrix& weights) {
@@ -30,7 +30,7 @@ void launch_rows(Stream<kTarget>& stream, const TokenInput<E>& input,
                  const TokenOutput<E>& output) {
   using Shape = MatVecShape<kType>;
   constexpr std::int64_t kMostBytes = 64 * 1024;  // of x in shared memory, if a step needs no more
-  constexpr std::int64_t kMostBlocks = 528;       // 4 for each multiprocessor of an H100
+  constexpr std::int64_t kMostBlocks = 528;       // 4 for each SM of an H100
   MatVecPlan plan{.split = warps_per_output<E, kType>(input.weights)};
   const std::int64_t step_inputs = plan.split * Shape::kStepInputs;
   const std::int64_t step_bytes = kRows * step_inputs * static_cast<std::int64_t>(sizeof(E));
@@ -53,7 +53,7 @@ template <class E, WeightType kType>
 void MatVecKernels<E, kType>::multiply(Stream<kTarget>& stream, const TokenInput<E>& input,
                                        const TokenOutput<E>& output) {
   if (input.rows <= 1) return launch_rows<E, kType, 1>(stream, input, output);
-  // Float32 and float16 are for comparison: they take what there must be.
+  // Float32 and float16 are for comparison: no tuning.
   constexpr bool kFast = sizeof(E) == 2 && Weights<kType>::kBits < 32 && kType != WeightType::kF16;
   if constexpr (kFast) {
     if (input.rows <= 2) return launch_rows<E, kType, 2>(stream, input, output);

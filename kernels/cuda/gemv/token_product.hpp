@@ -1,9 +1,9 @@
-// A product of tokens with a matrix: its operands, and what becomes of it. Kernels compute outputs
-// in pairs, chosen so that whatever belongs together is a pair:
+// Operands and epilogues of the decoder's GEMMs. Kernels compute outputs in pairs, so that what an
+// epilogue combines is in one thread:
 //   kLinear          2 i and 2 i + 1: written side by side
 //   kSwiglu          i of gate and i of up: one value is written
-//   kAttentionInput  i and i + head_dim / 2 of a head: rotated together, q goes out, k and v into
-//                    the cache
+//   kAttentionInput  i and i + head_dim / 2 of a head: rotated together (RoPE), q goes out, k and v
+//                    into the KV cache
 // A kernel asks which outputs pair p is, and hands over their sums for a row.
 #pragma once
 
@@ -52,7 +52,7 @@ struct TokenOutput {
     return {first, first + half};
   }
 
-  // As the epilogue of a tile product whose columns are the outputs pair by pair: see epilogue.hpp.
+  // As the epilogue of a block-tiled GEMM whose columns are the outputs pair by pair: epilogue.hpp.
   __device__ void operator()(int row, int col, const float (&values)[8]) const {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -124,7 +124,7 @@ struct TokenOutput {
   }
 };
 
-// The operands: x [rows, in], normed first if there is a norm, and W.
+// The operands: x [rows, in], normalised first if there is a norm, and W.
 template <class E>
 struct TokenInput {
   const E* x = nullptr;
@@ -135,7 +135,7 @@ struct TokenInput {
 };
 
 // For up to kMatVecRows rows. Defined in token_matvec_launch.hpp; CMake instantiates it for each
-// format of weights from token_matvec.cu.in.
+// weight format from token_matvec.cu.in.
 template <class E, WeightType kType>
 struct MatVecKernels {
   static void multiply(Stream<kTarget>& stream, const TokenInput<E>& input,

@@ -1,9 +1,9 @@
-// Copies from global to shared memory that run while the thread goes on: cp.async.
+// Asynchronous copies from global to shared memory: cp.async.
 //   copy_async(to, from); ... copy_async_commit();     a group; several may be under way
 //   copy_async_wait<1>();                              all but the last group have arrived
 //   __syncthreads();                                   and are visible to the other threads
-// In emulation the destination is destroyed by the start of a copy and written by the wait, so that
-// a forgotten wait, or a barrier forgotten before the buffer is filled anew, gives NaNs.
+// The emulator destroys the destination at the start of a copy and writes it at the wait, so that a
+// forgotten wait, or a barrier forgotten before the buffer is filled again, gives NaNs.
 #pragma once
 
 #include "kernels/cuda/primitives/portable.hpp"
@@ -20,7 +20,7 @@ __device__ inline void copy_async(void* to, const void* from, bool valid = true,
 #ifdef __CUDACC__
   const auto shared = static_cast<unsigned>(__cvta_generic_to_shared(to));
   const int bytes = valid ? kBytes : 0;
-  if constexpr (kBytes == 16) {  // passes by the first-level cache
+  if constexpr (kBytes == 16) {  // bypasses L1
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from),
                  "r"(bytes)
                  : "memory");

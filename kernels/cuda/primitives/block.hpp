@@ -15,7 +15,7 @@ namespace fvlm::FVLM_CUDA_TARGET {
 // The block's one object of type T, which a kernel best defines for itself:
 //   struct Shared { float tile[32][33]; float sums[8]; };
 //   auto& shared = static_shared<Shared>();
-// Not initialised; in emulation full of NaNs and guarded behind.
+// Not initialised; the emulator fills it with NaNs and guards its end.
 template <class T>
 __device__ inline T& static_shared([[maybe_unused]] Where where = Where::current()) {
   static_assert(std::is_trivially_default_constructible_v<T> && std::is_trivially_copyable_v<T>);
@@ -49,7 +49,7 @@ __device__ inline T* dynamic_shared(std::size_t offset = 0) {
 #endif
 }
 
-// Says in emulation what __launch_bounds__(kThreads) says to nvcc.
+// Tells the emulator what __launch_bounds__(kThreads) tells nvcc.
 template <unsigned kThreads>
 __device__ inline void check_launch_bounds([[maybe_unused]] Where where = Where::current()) {
 #ifndef __CUDACC__

@@ -1,11 +1,11 @@
-// 16 bytes of a stored row of weights as floats, for every format of weight_format.hpp.
+// Dequantises 16 bytes of a stored row of weights to floats, for every format of weight_format.hpp.
 //
-// They are kRuns runs of kRun neighbouring inputs. For a floating-point format that is one run; for
+// They are kRuns runs of kRun consecutive inputs. For a floating-point format that is one run; for
 // integers the eight words are, shifted by n * bits, run n, whose inputs begin n * kSlice further.
 //
-// An integer becomes a float without a conversion, which devices have few units for: with its sign
-// bit inverted it is q + 2^(bits - 1), not negative, and put below the exponent of 2^23 it is the
-// float 2^23 + that, exactly.
+// An integer becomes a float without a conversion instruction, whose throughput is low: with its
+// sign bit inverted it is q + 2^(bits - 1), not negative, and as the mantissa below the exponent of
+// 2^23 it is the float 2^23 + that, exactly.
 #pragma once
 
 #include <cstdint>

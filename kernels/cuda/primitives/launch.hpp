@@ -1,5 +1,5 @@
 // launch<kernel>(Launch{...}, arguments...): a kernel over a grid, on a stream, on a device and in
-// emulation. The kernel is a template argument, so that it has a name for messages; arguments are
+// the emulator. The kernel is a template argument, so that messages can name it; arguments are
 // converted to its parameters like those of any function. Throws an Error that names the kernel.
 #pragma once
 
@@ -35,8 +35,8 @@ struct Launch {
   Extent block{};  // threads
   std::size_t shared_bytes = 0;
   Stream<kTarget>& stream;
-  // The kernel may begin before the one before it on the stream has ended, and calls
-  // wait_for_previous_kernel() before it touches anything that one writes, or reads.
+  // Programmatic dependent launch: the kernel may begin before the previous one on the stream has
+  // ended, and calls wait_for_previous_kernel() before it reads or writes what that one writes.
   bool overlap_previous = false;
 };
 

@@ -1,6 +1,6 @@
-// Memory that kernels see, and pinned memory of the host, which copies run from and to while the
-// host goes on. In emulation both are the heap, exactly as large as asked for, so that
-// AddressSanitizer sees what a kernel does beside it, and full of NaNs at first.
+// Device memory, and pinned host memory for asynchronous copies. In the emulator both are the heap,
+// exactly as large as asked for, so that AddressSanitizer sees out-of-bounds accesses of a kernel,
+// and full of NaNs at first.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace fvlm {
 
-// Aligned to 256 bytes. allocate() throws an Error that names the bytes if they are not there.
+// Aligned to 256 bytes. allocate() throws an Error that names the bytes if there are too few.
 template <Target target>
 struct DeviceMemory {
   static void* allocate(std::size_t bytes);
@@ -59,7 +59,7 @@ struct DeviceProperties {
   int minor = 0;
   int multiprocessors = 0;
   std::size_t shared_bytes = 0;  // the most a block may have
-  std::size_t cache_bytes = 0;   // second level
+  std::size_t cache_bytes = 0;   // L2
   std::size_t total_bytes = 0;
   std::size_t free_bytes = 0;
 };

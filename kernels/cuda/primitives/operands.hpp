@@ -1,6 +1,6 @@
-// What kernels are given: device pointers with shapes, passed by value. Whatever
-// changes from step to step (positions, pages, which rows there are) is behind a pointer, so that a
-// recorded graph can be launched again.
+// Arguments of kernels: device pointers with shapes, passed by value. What changes from step to
+// step (positions, pages, which rows exist) is behind a pointer, so that a captured CUDA graph can
+// be replayed.
 #pragma once
 
 #include <cstddef>
@@ -74,9 +74,8 @@ struct DeviceBatch {
 };
 
 // One layer of the KV cache. A page holds, for each kv head, the keys of its tokens and then the
-// values: [pages, kv_heads, 2, kPageTokens, head_dim]. So what one block of an attention kernel
-// reads of a page is one piece of memory, token after token, which suits asynchronous copies and
-// matrix fragments alike.
+// values: [pages, kv_heads, 2, kPageTokens, head_dim]. So what a block of an attention kernel reads
+// of a page is contiguous, token after token, as asynchronous copies and fragments need it.
 template <class E>
 struct CacheLayer {
   E* data = nullptr;

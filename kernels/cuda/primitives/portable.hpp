@@ -1,6 +1,6 @@
-// The language of kernels: one source that nvcc compiles for a device and g++ as ordinary C++,
-// which the emulator (kernels/emulator) then runs, a block's threads as fibers. The second is
-// how tests see every barrier, bounds check and layout without a GPU.
+// The portability layer of kernels: one source that nvcc compiles for a device and g++ as ordinary
+// C++, which the emulator (kernels/emulator) runs, a block's threads as fibers. So tests check
+// every barrier, bound and layout without a GPU.
 //
 // Files, with tests/kernels/cuda/sample.{hpp,cu} as the example to imitate
 //   norm.hpp   for host code, the launchers: template <Target target, class E> struct NormKernels,
@@ -26,8 +26,8 @@
 //   Stream, Event, Graph                     stream.hpp
 //   DeviceBuffer, PinnedBuffer               memory.hpp
 //
-// Blocks must not wait for each other, and threads must not spin until another writes: only the
-// functions above let others run.
+// Blocks must not wait for each other, and threads must not spin until another writes: in the
+// emulator only the functions above switch threads.
 #pragma once
 
 #include "kernels/cuda/primitives/target.hpp"
@@ -66,10 +66,10 @@ __device__ inline unsigned warp_id() {
   return thread_rank() / 32;
 }
 
-// Overlap of a kernel with the one before it on the stream (Launch::overlap_previous). The first
-// waits until all that the previous kernel has written is visible; the second lets the next kernel
-// begin, as far as it does not wait. Nothing where a device has no such thing; the emulator sees
-// to it that every thread waits.
+// Overlap of a kernel with the previous one on the stream (programmatic dependent launch,
+// Launch::overlap_previous). The first waits until all writes of the previous kernel are visible;
+// the second lets the next kernel begin, up to its wait. Neither does anything on devices without
+// it; the emulator checks that every thread waits.
 __device__ inline void wait_for_previous_kernel() {
 #ifndef __CUDACC__
   emulator::Block::current().waited();

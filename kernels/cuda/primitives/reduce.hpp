@@ -1,5 +1,6 @@
-// Sums and maxima over a warp and a block. Both forms add in the same order, by halves, so that
-// their results agree to the last bit; in emulation the lanes meet once and not five times.
+// Sums and maxima over a warp and a block. The device's and the emulator's form add in the same
+// order, by halves, so that their results have the same bits; in the emulator the lanes meet once
+// and not five times.
 #pragma once
 
 #include <cstring>

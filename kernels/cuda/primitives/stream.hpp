@@ -1,9 +1,9 @@
-// Order of work: what is put on one stream happens in that order while the host goes on; events
-// order streams among each other; a graph is work recorded once and then put on a stream as a
-// whole. Failures throw an Error that names the CUDA call, a kernel's at the next call that hears
-// of them.
+// Streams, events and graphs as in CUDA: work on one stream runs in order while the host goes on;
+// events order streams among each other; a graph is work captured once and then launched as a
+// whole. Failures throw an Error that names the CUDA call; a kernel's failure surfaces at a later
+// call.
 //
-// In emulation the work is done at once, on the calling thread, and a graph is a list of closures.
+// The emulator does the work at once, on the calling thread, and a graph is a list of closures.
 #pragma once
 
 #include <cstddef>
@@ -46,11 +46,11 @@ class Stream {
   void copy_on_device(void* to, const void* from, std::size_t bytes);
   void fill(void* to, unsigned char byte, std::size_t bytes);
 
-  // Marks this place with the event.
+  // Records the event here.
   void record(Event<target>& event);
-  // What follows here begins after the place that the event marks.
+  // What follows on this stream begins after the event.
   void wait(const Event<target>& event);
-  // The host waits for all that is on the stream.
+  // The host waits for all work on the stream.
   void synchronize();
 
   Handle handle() const { return handle_; }
@@ -74,7 +74,7 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
-  // The host waits until the place recorded last has been reached.
+  // The host waits for the event recorded last.
   void synchronize();
   bool reached() const;
   // Milliseconds between two places that have been reached.
@@ -99,8 +99,8 @@ class Graph {
     return *this;
   }
 
-  // Records what work() puts on the stream, and on others that wait for its events, instead of
-  // doing it. Arguments of kernels and copies are kept as they are now.
+  // Captures what work() enqueues on the stream, and on others that wait for its events, instead of
+  // running it. Arguments of kernels and copies are captured by value.
   template <class F>
   static Graph capture(Stream<target>& stream, F&& work) {
     stream.begin_capture();
@@ -127,7 +127,7 @@ class Graph {
 
 // Throws an Error that names the kernel, the CUDA call and what its status means.
 [[noreturn]] void fail_launch(std::string_view kernel, const char* call, int status);
-// Whether the current device can begin a kernel before the last one has ended.
+// Whether the current device supports programmatic dependent launch.
 bool device_overlaps_kernels();
 
 }  // namespace fvlm

@@ -1,7 +1,7 @@
-// Several neighbouring elements in registers, moved as one: 4, 8 or 16 bytes.
+// Vectors of adjacent elements in registers, moved by one access of 4, 8 or 16 bytes.
 //
-// A device faults at an address that is no multiple of the size, without saying where; in emulation
-// it is an Error with the kernel, block, thread and line.
+// A device faults at a misaligned address without saying where; in the emulator it is an Error with
+// the kernel, block, thread and line.
 #pragma once
 
 #include <cstddef>
@@ -79,8 +79,8 @@ __device__ inline void store16(T* p, const Vec16<T>& v, Where where = Where::cur
   store(p, v, where);
 }
 
-// load16 of global memory that the kernel reads once and nobody writes meanwhile, as weights are:
-// it leaves the first-level cache to others.
+// load16 of global memory that the kernel reads once and that is constant meanwhile, such as
+// weights: not cached in L1.
 template <class T>
 __device__ inline Vec16<T> load16_once(const T* p, Where where = Where::current()) {
 #ifdef __CUDACC__

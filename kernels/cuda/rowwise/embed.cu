@@ -1,4 +1,4 @@
-// Kernels that move and scale rows: embedding, RMS norm, copies of cache pages.
+// Kernels that move and scale rows: embedding, RMS norm, copies of KV cache pages.
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/dequantise.hpp"
 #include "kernels/cuda/primitives/launch.hpp"

@@ -1,5 +1,5 @@
-// One warp for a row, in pieces of eight channels; a row is read three times, the second and third
-// from the first-level cache.
+// One warp a row, eight channels at a time; a row is read three times, the second and third time
+// from L1.
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"

@@ -1,7 +1,7 @@
-// Kernels that work on rows one by one, for host code: norms, embeddings, and copies of the cache's
-// pages. As of all launchers: each function puts work on a stream and returns; nothing is allocated
-// and the host waits for nothing, so all of it can be recorded into a graph. E is the type of
-// activations, float or BFloat16.
+// Rowwise kernels, for host code: norms, embeddings, and copies of KV cache pages. As of all
+// launchers: each function enqueues work on a stream and returns; nothing is allocated and the host
+// does not wait, so CUDA graphs can capture all of it. E is the type of activations, float or
+// BFloat16.
 #pragma once
 
 #include <cstddef>

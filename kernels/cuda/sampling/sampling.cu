@@ -1,8 +1,8 @@
-// See sampling.hpp. A first kernel finds the largest logits of each slice of the vocabulary, a
-// second the largest of those, and draws.
+// See sampling.hpp. A first kernel finds the top k of each slice of the vocabulary, a second merges
+// them and draws.
 //
-// A logit and its token are one integer, larger for a larger logit and, among equals, for a smaller
-// token; sorting those is sorting as the host does.
+// A logit and its token are packed into one integer key, larger for a larger logit and, among
+// equals, for a smaller token, so that sorting keys orders tokens as the host does.
 #include "kernels/cuda/sampling/sampling.hpp"
 
 #include <cfloat>
@@ -35,7 +35,7 @@ __device__ inline int token_of(Key key) {
   return static_cast<int>(~static_cast<std::uint32_t>(key));
 }
 
-// As the host: the penalty for tokens seen before, then into the range of finite numbers.
+// As on the host: the penalty for tokens seen before, then clamped to finite numbers.
 __device__ inline float adjusted(float logit, bool seen, double penalty) {
   if (seen) {
     const double wide = logit;
@@ -45,7 +45,7 @@ __device__ inline float adjusted(float logit, bool seen, double penalty) {
   return fminf(fmaxf(logit, -FLT_MAX), FLT_MAX);
 }
 
-// Sorts keys, kCount of them in shared memory, a power of two; the largest first (Batcher, 1968).
+// Bitonic sort of kCount keys in shared memory, a power of two; the largest first (Batcher, 1968).
 __device__ inline void sort_keys(Key* keys, int count) {
   for (int size = 2; size <= count; size *= 2) {
     for (int step = size / 2; step > 0; step /= 2) {

@@ -1,9 +1,9 @@
-// Chooses next tokens on the device, as runtime/engine/sampler.cpp does on the host: repetition
-// penalty, then the largest logit (the first of equals), or temperature, top-k, top-p and a draw.
+// Samples next tokens on the device, as runtime/engine/sampler.cpp does on the host: repetition
+// penalty, then greedy (the first of equal logits), or temperature, top-k, top-p and a draw.
 //
-// Supported are greedy choice and top_k from 1 to kMostTopK; all else (the whole vocabulary, beams)
-// is for the host. A draw takes its number in [0, 1) from the host's generator, so that a seed
-// gives the same tokens on both.
+// Supported are greedy decoding and top_k from 1 to kMostTopK; all else (the whole vocabulary, beam
+// search) is for the host. A draw takes its number in [0, 1) from the host's generator, so that a
+// seed gives the same tokens on both.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace fvlm {
 
-// How one row's token is chosen; on the device, as it may change from step to step.
+// How one row's token is sampled; on the device, as it may change from step to step.
 struct SamplingRow {
   double temperature = 0;  // 0: greedy
   double top_p = 1;

@@ -1,6 +1,6 @@
-// Rotary positions, the paged cache and attention over it against Ref: prompts and single tokens of
-// sequences of unequal lengths over scattered pages. What nobody has written into the cache is not
-// a number, so that reading it shows.
+// RoPE, the paged KV cache and attention over it against Ref: prefill and decode steps of sequences
+// of unequal lengths over scattered pages. Unwritten memory of the cache is NaN, so that reading it
+// shows.
 #include <algorithm>
 
 #include "kernels/cuda/attention/attention.hpp"

@@ -1,5 +1,5 @@
 // Every operation of the CUDA backend against Ref, in float and in bfloat16, on awkward shapes: odd
-// counts, one row, channels that fill no vector, batches of two.
+// counts, one row, channels that are no multiple of a vector, batches of two.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // What the tests of the decoder's kernels share: operands on the device beside those of Ref, for
-// each type of activations, in emulation and, where there is one, on a device.
+// each type of activations, in the emulator and, where there is one, on a device.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// The decoder's products, norms and embedding against Ref: every weight format and number of rows
-// that has a kernel of its own, sizes that fill no vector, block, tile or group.
+// The decoder's GEMMs and GEMVs, norms and embedding against Ref: every weight format and number of
+// rows that has a kernel of its own, sizes that are no multiple of a vector, block, tile or group.
 #include <algorithm>
 #include <array>
 

@@ -1,5 +1,5 @@
-// Threads, blocks and warps in emulation: what CUDA's functions mean, and that waiting that no
-// device would survive is an error and not a hang.
+// Threads, blocks and warps in the emulator: the semantics of CUDA's functions, and that a deadlock
+// is an error and not a hang.
 #include <gtest/gtest.h>
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// Tensor cores in emulation: the layouts that fragment.hpp describes, and their products.
+// Tensor cores in the emulator: the layouts that fragment.hpp describes, and their products.
 #include <gtest/gtest.h>
 
 #include <cstddef>

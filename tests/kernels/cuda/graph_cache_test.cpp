@@ -1,4 +1,4 @@
-// When passes run as they are, when they are recorded and when the record is launched.
+// When passes run directly, when a CUDA graph captures them and when the graph is replayed.
 #include "kernels/cuda/host/graph_cache.hpp"
 
 #include <gtest/gtest.h>

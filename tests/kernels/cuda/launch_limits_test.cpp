@@ -1,4 +1,4 @@
-// Launches that a device refuses are refused in emulation: by their threads, their blocks, and
+// Launches that a device refuses are refused in the emulator: by their threads, their blocks, and
 // their shared memory, of which static and dynamic objects count together.
 #include "tests/kernels/cuda/fixture.hpp"
 

@@ -1,5 +1,5 @@
-// The tile product through LinearKernels, against sums in double: every shape of tile, ragged
-// edges, rows that are not aligned, steps fewer and more than the buffers they pass through.
+// The block-tiled GEMM through LinearKernels, against sums in double: every tile shape, ragged
+// edges, misaligned rows, fewer and more steps along the depth than pipeline stages.
 #include <gtest/gtest.h>
 
 #include <array>

@@ -1,5 +1,5 @@
-// Memory in emulation: what nobody has written is not a number, and accesses that a device forbids
-// are errors.
+// Memory in the emulator: uninitialised memory is NaN, and accesses that a device forbids are
+// errors.
 #include <gtest/gtest.h>
 
 #include <array>

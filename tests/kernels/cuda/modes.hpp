@@ -1,5 +1,5 @@
-// What tests of kernels run on: in emulation and, in a program built with nvcc, on a device, where
-// they skip if there is none. bench/gpu_check builds them for a device alone.
+// What tests of kernels run on: in the emulator and, in a program built with nvcc, on a device,
+// where they skip if there is none. bench/gpu_check builds them for a device alone.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
-// Whole passes of a small random model on the CUDA backend against Ref, each several times with
-// other content in the same places: the first runs as it is, the second is recorded into a graph,
-// the others launch the record.
+// Forward passes of a small random model on the CUDA backend against Ref, each several times with
+// other content in the same places: the first runs directly, a CUDA graph captures the second, the
+// others replay the graph.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The portability layer as kernels use it: the kernels of sample.cu in emulation and, where
+// The portability layer as kernels use it: the kernels of sample.cu in the emulator and, where
 // there is one, on a device, against plain loops.
 #include <gtest/gtest.h>
 

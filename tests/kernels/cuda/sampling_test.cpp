@@ -1,4 +1,4 @@
-// Sampling on the device chooses the host's tokens: the same seed, the same numbers.
+// Sampling on the device gives the host's tokens: the same seed, the same draws.
 #include <cmath>
 #include <limits>
 

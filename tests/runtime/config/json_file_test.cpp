@@ -1,5 +1,5 @@
-// JSON of files that somebody made: what is refused, and that reading it takes time in proportion
-// to its size, however it is made.
+// Untrusted JSON files: what is refused, and that reading takes time linear in the size, however a
+// file is crafted.
 #include "runtime/config/json_file.hpp"
 
 #include <gtest/gtest.h>

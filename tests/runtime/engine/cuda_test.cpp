@@ -1,5 +1,5 @@
-// What the engine leaves to the CUDA backend, here in emulation: choosing tokens where the logits
-// are, and encoding images beside the steps of answers. Answers are those of Ref.
+// What the engine leaves to the CUDA backend, here in the emulator: sampling on the device, and
+// encoding images concurrently with decode steps. Answers are those of Ref.
 #include "tests/runtime/engine/fixture.hpp"
 
 namespace fvlm {

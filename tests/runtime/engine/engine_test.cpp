@@ -1,4 +1,4 @@
-// What the engine answers: the same however the work was grouped, whatever it has cached, and
+// What the engine answers: the same however work was batched, whatever is in the prefix cache, and
 // within the limits it was given.
 #include "fvlm/engine.hpp"
 

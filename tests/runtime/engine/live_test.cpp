@@ -1,5 +1,5 @@
-// Live views: the last answer as the draft of the next, frames that have not changed, and many
-// cameras at once. Whatever is done together or ahead, the answers are those of one frame alone.
+// Live views: speculative decoding from the last answer, unchanged frames, and many cameras at
+// once. However frames are batched or drafted, the answers are those of one frame alone.
 #include <future>
 #include <set>
 #include <span>

@@ -1,6 +1,6 @@
-// The book-keeping of the KV cache: pages that are shared and given back, sequences that part
-// inside and between pages, and the prefixes that are kept for later prompts. A stand-in for the
-// cache's memory shows whether sequences ever overwrite one another.
+// The book-keeping of the KV cache: reference-counted pages, sequences that diverge inside and
+// between pages (copy-on-write), and the prefix cache. A fake of the cache's memory shows whether
+// sequences ever overwrite one another.
 #include "runtime/engine/page_pool.hpp"
 
 #include <gtest/gtest.h>

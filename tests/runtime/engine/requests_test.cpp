@@ -1,6 +1,6 @@
-// Many requests at once, streams, and ends before the end: requests must neither see nor harm one
-// another. Where a test needs the engine in a certain state, it acts from a callback, which holds
-// the engine's thread meanwhile; nothing here depends on how fast anything is.
+// Concurrent requests, streams and cancellation: requests must neither see nor harm one another.
+// Where a test needs the engine in a certain state, it acts from a callback, which holds the
+// engine's thread meanwhile; nothing here depends on how fast anything is.
 #include <future>
 #include <thread>
 #include <utility>

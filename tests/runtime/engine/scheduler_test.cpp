@@ -1,5 +1,4 @@
-// What goes into a pass and which request runs when, without a model; and how much two pictures
-// differ.
+// What a batch holds and which request runs when, without a model; and how much two images differ.
 #include "runtime/engine/scheduler.hpp"
 
 #include <gtest/gtest.h>
