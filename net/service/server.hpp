@@ -14,6 +14,7 @@
 
 #include "net/http/key_guard.hpp"
 #include "net/http/transport.hpp"
+#include "net/http/web_page.hpp"
 #include "net/process/log.hpp"
 #include "net/service/chat_service.hpp"
 #include "net/service/inbox.hpp"
@@ -78,6 +79,7 @@ class Server final : private TransportEvents {
   Engine& engine_;
   ServerOptions options_;
   KeyGuard key_;
+  WebPage page_;
   Metrics metrics_;
   std::unique_ptr<Transport> transport_;
   std::shared_ptr<Inbox> inbox_;
