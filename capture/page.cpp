@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
+#include <web_files.hpp>  // generated: net::kWebFiles
 
 #include "capture/metrics.hpp"
 #include "net/http/access.hpp"
-#include "net/http/page.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -19,19 +19,8 @@ constexpr double kLongestInterval = 3600;
 constexpr std::size_t kLongestPrompt = 8000;
 constexpr std::size_t kFreeWrongKeys = 5;
 
-PageAnswer text_answer(int status, const std::string& text) {
+net::HttpResponse text_response(int status, const std::string& text) {
   return {status, "text/plain; charset=utf-8", text + "\n", {}};
-}
-
-PageAnswer file_answer(const net::PageFile& file) {
-  return {200,
-          std::string(file.content_type),
-          std::string(file.content),
-          {{"Cache-Control", "no-cache"},
-           {"X-Content-Type-Options", "nosniff"},
-           {"Content-Security-Policy",
-            "default-src 'self'; img-src 'self' blob:; connect-src 'self' ws: wss:; "
-            "frame-ancestors 'none'"}}};
 }
 
 }  // namespace
@@ -39,6 +28,7 @@ PageAnswer file_answer(const net::PageFile& file) {
 Page::Page(EventLoop& loop, PageOptions options, Counters& counters, Controls controls)
     : options_(std::move(options)),
       key_(options_.key, kFreeWrongKeys),
+      files_(net::kWebFiles, "img-src 'self' blob:"),
       counters_(counters),
       controls_(std::move(controls)) {
   const PageAddress& address = options_.address;
@@ -90,44 +80,44 @@ void Page::set_state(const PageState& state) {
   for (const ViewerId id : ours_) transport_->send(id, text);
 }
 
-std::optional<PageAnswer> Page::refusal(const net::HttpRequest& request) const {
+std::optional<net::HttpResponse> Page::refusal(const net::HttpRequest& request) const {
   if (!key_.asks() && !options_.open_to_all && !net::names_loopback(request.host)) {
-    return text_answer(403, "this page is for this machine only");
+    return text_response(403, "this page is for this machine only");
   }
   // The page's files say nothing to anybody who embeds them, and links lead to them.
-  const bool harmless = request.origin.empty() && net::page_file(request.path);
+  const bool harmless = request.origin.empty() && files_.has(request.path);
   if (!harmless && caller_of(request, options_.allowed_origins) == net::Caller::kForeign) {
-    return text_answer(
+    return text_response(
         403, "pages of other sites may not use this camera; --allow-origin would let them");
   }
   return std::nullopt;
 }
 
-std::optional<PageAnswer> Page::refusal_for_key(const net::HttpRequest& request) {
+std::optional<net::HttpResponse> Page::refusal_for_key(const net::HttpRequest& request) {
   using Kind = net::KeyGuard::Verdict::Kind;
   if (!key_.asks()) return std::nullopt;
   const auto [kind, wait] = key_.check(request.client, request.authorization);
   if (kind == Kind::kRight) return std::nullopt;
   if (kind == Kind::kWait) {
     counters_.refused_keys.add();
-    PageAnswer answer =
-        text_answer(429, fmt::format("too many wrong keys; try again in {} s", wait.count()));
-    answer.headers.emplace_back("Retry-After", std::to_string(wait.count()));
-    return answer;
+    net::HttpResponse response =
+        text_response(429, fmt::format("too many wrong keys; try again in {} s", wait.count()));
+    response.headers.emplace_back("Retry-After", std::to_string(wait.count()));
+    return response;
   }
   if (kind == Kind::kWrong) {
     counters_.wrong_keys.add();
     controls_.warn(fmt::format("⚠️ viewer {} gave a wrong key", request.peer));
   }
-  PageAnswer answer = text_answer(401, "the key is needed");
-  answer.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm-camera\"");
-  return answer;
+  net::HttpResponse response = text_response(401, "the key is needed");
+  response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm-camera\"");
+  return response;
 }
 
-PageAnswer Page::on_upgrade(const net::HttpRequest& request) {
-  if (auto no = refusal(request)) return *no;
-  if (auto no = refusal_for_key(request)) return *no;
-  if (request.path != "/ws") return text_answer(404, "WebSockets are at /ws");
+net::HttpResponse Page::on_upgrade(const net::HttpRequest& request) {
+  if (auto no = refusal(request)) return *std::move(no);
+  if (auto no = refusal_for_key(request)) return *std::move(no);
+  if (request.path != "/ws") return text_response(404, "WebSockets are at /ws");
   return {101, "", "", {}};
 }
 
@@ -136,27 +126,27 @@ PageAnswer Page::on_request(const net::HttpRequest& request) {
   // Only allowed origins may embed a picture: not other sites, and not other ports of this host,
   // where untrusted programs may listen.
   const auto caller = caller_of(request, options_.allowed_origins);
-  answer.headers.emplace_back("Cross-Origin-Resource-Policy",
-                              caller == net::Caller::kAllowed ? "cross-origin" : "same-origin");
+  answer.response.headers.emplace_back(
+      "Cross-Origin-Resource-Policy",
+      caller == net::Caller::kAllowed ? "cross-origin" : "same-origin");
   return answer;
 }
 
 PageAnswer Page::answer_to(const net::HttpRequest& request) {
-  if (auto no = refusal(request)) return *no;
-  if (request.method != "GET") {
-    return text_answer(405, "only GET is understood");
-  }
-  if (request.path == "/healthz") return health();
-  if (auto no = refusal_for_key(request)) return *no;
-  if (const auto file = net::page_file(request.path)) return file_answer(*file);
+  if (auto no = refusal(request)) return {*std::move(no)};
+  if (request.method != "GET") return {text_response(405, "only GET is understood")};
+  if (request.path == "/healthz") return {health()};
+  if (auto no = refusal_for_key(request)) return {*std::move(no)};
+  if (auto file = files_.response(request.path)) return {*std::move(file)};
   if (request.path == "/metrics") {
     const Gauges gauges{state_.camera_live, state_.server == "ready", transport_->viewers()};
-    return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(counters_, gauges), {}};
+    return {{200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(counters_, gauges), {}}};
   }
   PageAnswer answer;
-  answer.headers = {{"Cache-Control", "no-store"}, {"Vary", "Origin, Referer, Sec-Fetch-Site"}};
+  answer.response.headers = {{"Cache-Control", "no-store"},
+                             {"Vary", "Origin, Referer, Sec-Fetch-Site"}};
   if (request.path == "/snapshot.jpg") {
-    if (!state_.camera_live) return text_answer(503, state_.camera);
+    if (!state_.camera_live) return {text_response(503, state_.camera)};
     answer.follow = PageAnswer::Follow::kPicture;
     return answer;
   }
@@ -164,12 +154,12 @@ PageAnswer Page::answer_to(const net::HttpRequest& request) {
     answer.follow = PageAnswer::Follow::kPictures;
     return answer;
   }
-  return text_answer(404, "there is no such page");
+  return {text_response(404, "there is no such page")};
 }
 
-PageAnswer Page::health() const {
+net::HttpResponse Page::health() const {
   const bool well = state_.camera_live && state_.server == "ready";
-  return text_answer(
+  return text_response(
       well ? 200 : 503,
       fmt::format("camera: {}\nserver: {}", state_.camera_live ? "live" : "lost", state_.server));
 }

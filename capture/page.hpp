@@ -22,6 +22,7 @@
 #include "capture/source/counters.hpp"
 #include "capture/source/picture.hpp"
 #include "net/http/key_guard.hpp"
+#include "net/http/web_page.hpp"
 
 namespace fvlm::capture {
 
@@ -60,20 +61,21 @@ class Page final : private PageEvents {
   void stop() { transport_->stop(); }
 
  private:
-  PageAnswer on_upgrade(const net::HttpRequest& request) override;
+  net::HttpResponse on_upgrade(const net::HttpRequest& request) override;
   PageAnswer on_request(const net::HttpRequest& request) override;
   void on_open(ViewerId id, const net::HttpRequest& request) override;
   void on_text(ViewerId id, const std::string& text) override;
   void on_close(ViewerId id) override;
 
   // The refusal of a request from elsewhere.
-  std::optional<PageAnswer> refusal(const net::HttpRequest& request) const;
-  std::optional<PageAnswer> refusal_for_key(const net::HttpRequest& request);
+  std::optional<net::HttpResponse> refusal(const net::HttpRequest& request) const;
+  std::optional<net::HttpResponse> refusal_for_key(const net::HttpRequest& request);
   PageAnswer answer_to(const net::HttpRequest& request);
-  PageAnswer health() const;
+  net::HttpResponse health() const;
 
   PageOptions options_;
   net::KeyGuard key_;
+  net::WebPage files_;
   Counters& counters_;
   Controls controls_;
   PageState state_{};

@@ -45,7 +45,7 @@ using Server = websocketpp::server<Config>;
 using Handle = websocketpp::connection_hdl;
 using ConnectionPtr = Server::connection_ptr;
 using Shared = std::shared_ptr<const std::string>;
-using Headers = decltype(PageAnswer::headers);
+using Headers = decltype(net::HttpResponse::headers);
 
 void append(const Picture& picture, std::string& to) {
   to.reserve(picture.size());
@@ -192,15 +192,15 @@ class WebPageTransport final : public PageTransport {
     Headers headers;
   };
 
-  static void put(const PageAnswer& answer, const ConnectionPtr& connection) {
-    connection->set_status(static_cast<websocketpp::http::status_code::value>(answer.status));
-    connection->append_header("Content-Type", answer.content_type);
-    for (const auto& [name, value] : answer.headers) connection->append_header(name, value);
-    connection->set_body(answer.body);
+  static void put(const net::HttpResponse& response, const ConnectionPtr& connection) {
+    connection->set_status(static_cast<websocketpp::http::status_code::value>(response.status));
+    connection->append_header("Content-Type", response.content_type);
+    for (const auto& [name, value] : response.headers) connection->append_header(name, value);
+    connection->set_body(response.body);
   }
 
-  static void respond(const ConnectionPtr& connection, const PageAnswer& answer) {
-    put(answer, connection);
+  static void respond(const ConnectionPtr& connection, const net::HttpResponse& response) {
+    put(response, connection);
     std::error_code ignored;  // it went away meanwhile
     connection->send_http_response(ignored);
   }
@@ -208,15 +208,15 @@ class WebPageTransport final : public PageTransport {
   bool validate(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
     connection->place.keep();
-    PageAnswer answer{426,
-                      "text/plain; charset=utf-8",
-                      "WebSocket version 13 is wanted\n",
-                      {{"Sec-WebSocket-Version", "13"}}};
+    net::HttpResponse response{426,
+                               "text/plain; charset=utf-8",
+                               "WebSocket version 13 is wanted\n",
+                               {{"Sec-WebSocket-Version", "13"}}};
     if (connection->get_request_header("Sec-WebSocket-Version") == "13") {
-      answer = events_.on_upgrade(net::request_of(*connection));
+      response = events_.on_upgrade(net::request_of(*connection));
     }
-    if (answer.status == 101) return true;
-    put(answer, connection);
+    if (response.status == 101) return true;
+    put(response, connection);
     return false;
   }
 
@@ -225,16 +225,16 @@ class WebPageTransport final : public PageTransport {
     connection->place.keep();
     const PageAnswer answer = events_.on_request(net::request_of(*connection));
     if (answer.follow == PageAnswer::Follow::kNothing) {
-      put(answer, connection);
+      put(answer.response, connection);
       return;
     }
     connection->defer_http_response();
     if (answer.follow == PageAnswer::Follow::kPicture) {
-      waiting_.push_back({connection, Clock::now(), answer.headers});
+      waiting_.push_back({connection, Clock::now(), answer.response.headers});
       loop_.after(kPicturePatience, [this] { disappoint_late(); });
       wish_();
     } else {
-      begin_stream(connection, answer.headers);
+      begin_stream(connection, answer.response.headers);
     }
   }
 

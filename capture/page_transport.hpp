@@ -8,8 +8,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "capture/link/event_loop.hpp"
 #include "capture/source/picture.hpp"
@@ -20,10 +18,7 @@ namespace fvlm::capture {
 using ViewerId = std::uint64_t;
 
 struct PageAnswer {
-  int status = 200;
-  std::string content_type = "text/plain; charset=utf-8";
-  std::string body{};
-  std::vector<std::pair<std::string, std::string>> headers{};
+  net::HttpResponse response{};
   enum class Follow {
     kNothing,
     kPicture,   // neither type nor body: the next picture is the body
@@ -35,7 +30,7 @@ class PageEvents {
  public:
   virtual ~PageEvents() = default;
   // Status 101 accepts a WebSocket, any other is the refusal.
-  virtual PageAnswer on_upgrade(const net::HttpRequest& request) = 0;
+  virtual net::HttpResponse on_upgrade(const net::HttpRequest& request) = 0;
   virtual PageAnswer on_request(const net::HttpRequest& request) = 0;
   virtual void on_open(ViewerId id, const net::HttpRequest& request) = 0;
   virtual void on_text(ViewerId id, const std::string& text) = 0;

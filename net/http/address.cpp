@@ -1,4 +1,3 @@
-// Compiled as C++17 where a transport is.
 #include "net/http/address.hpp"
 
 #include <arpa/inet.h>

@@ -6,11 +6,11 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <web_files.hpp>  // generated: kWebFiles
 
 #include "fvlm/error.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
-#include "net/http/page.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -28,23 +28,13 @@ HttpResponse refuse(const HttpRequest& request, int status, std::string text, st
   return error_response({.status = status, .message = std::move(text), .code = std::move(code)});
 }
 
-HttpResponse page_response(const PageFile& file) {
-  return {200,
-          std::string(file.content_type),
-          std::string(file.content),
-          {{"Cache-Control", "no-cache"},
-           {"X-Content-Type-Options", "nosniff"},
-           {"Content-Security-Policy",
-            "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
-            "connect-src 'self' ws: wss:; frame-ancestors 'none'"}}};
-}
-
 }  // namespace
 
 Server::Server(Engine& engine, ServerOptions options)
     : engine_(engine),
       options_(std::move(options)),
       key_(options_.api_key, options_.free_wrong_keys),
+      page_(kWebFiles, "img-src 'self' blob: data:; media-src 'self' blob:"),
       pictures_(engine, options_.pictures) {
   if (options_.api_key.empty() && !options_.open_to_all && !is_loopback(options_.transport.host)) {
     throw Error(fmt::format(
@@ -114,7 +104,7 @@ std::optional<HttpResponse> Server::refusal(const HttpRequest& request) {
     return refuse(request, 403, "this server answers to localhost only", "wrong_host");
   }
   // The page's files say nothing to anybody who embeds them, and links lead to them.
-  const bool harmless = request.origin.empty() && page_file(request.path);
+  const bool harmless = request.origin.empty() && page_.has(request.path);
   if (!harmless && caller_of(request, options_.allowed_origins) == Caller::kForeign) {
     const std::string page = request.origin.empty() ? "other sites" : request.origin;
     return refuse(request, 403,
@@ -203,7 +193,7 @@ HttpResponse Server::answer_get(const HttpRequest& request) const {
   if (request.path == "/metrics") {
     return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(), {}};
   }
-  if (const auto file = page_file(request.path)) return page_response(*file);
+  if (auto file = page_.response(request.path)) return *std::move(file);
   if (request.path == kEndpoint) return text_response(426, "this is where WebSockets connect");
   return text_response(404, "there is nothing here; the page is at /");
 }

@@ -15,6 +15,7 @@
 #include "fvlm/engine.hpp"
 #include "net/http/key_guard.hpp"
 #include "net/http/transport.hpp"
+#include "net/http/web_page.hpp"
 #include "net/process/log.hpp"
 #include "net/service/chat_service.hpp"
 #include "net/service/inbox.hpp"
@@ -79,6 +80,7 @@ class Server final : private TransportEvents {
   Engine& engine_;
   ServerOptions options_;
   KeyGuard key_;
+  WebPage page_;
   Metrics metrics_;
   std::unique_ptr<Transport> transport_;
   std::shared_ptr<Inbox> inbox_;

@@ -1,6 +1,6 @@
-# Puts files into a target that compiles page.cpp, which finds them by their path: as text in a
-# header, made again when one changes.
-function(fvlm_page_files target)
+# Puts the files of a web page into a target, whose sources include <web_files.hpp>: as text, made
+# again when one changes.
+function(fvlm_web_files target)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${ARGN})
   set(entries "")
   foreach(path ${ARGN})
@@ -8,15 +8,14 @@ function(fvlm_page_files target)
     file(READ ${path} content)
     string(APPEND entries "    {\"${name}\", R\"fvlm_page(${content})fvlm_page\"},\n")
   endforeach()
-  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/generated/page_files.hpp @ONLY CONTENT
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/generated/web_files.hpp @ONLY CONTENT
 "#pragma once
 
-#include <string_view>
-#include <utility>
+#include \"net/http/web_page.hpp\"
 
 namespace fvlm::net {
 
-inline constexpr std::pair<std::string_view, std::string_view> kPageFiles[] = {
+inline constexpr WebFile kWebFiles[] = {
 @entries@};
 
 }  // namespace fvlm::net
