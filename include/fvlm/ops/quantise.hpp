@@ -33,18 +33,25 @@ inline float round_small(float x) {
 }
 
 // Rounds to multiples of scale, keeps the multiples in [low, high] in q, and returns the sum of the
-// squared errors.
+// squared errors. The order of its additions is written out, four sums side by side, so that every
+// compiler makes the same integers of the same weights, and vectors of them.
 inline float round_group(std::span<const float> w, float scale, float low, float high, float* q) {
   constexpr float kLeast = 1e-30F;  // below it 1 / scale may be infinite, and the weights are zeros
   const float inverse = std::fabs(scale) < kLeast ? 0.0F : 1 / scale;
-  float error = 0;
-#pragma omp simd reduction(+ : error)
-  for (std::size_t i = 0; i < w.size(); ++i) {
+  for (std::size_t i = 0; i < w.size(); ++i)
     q[i] = std::min(std::max(round_small(w[i] * inverse), low), high);
-    const float e = w[i] - q[i] * scale;
-    error += e * e;
+
+  const auto square = [&](std::size_t i) {
+    const float error = w[i] - q[i] * scale;
+    return error * error;
+  };
+  std::array<float, 4> sums{};
+  const std::size_t whole = w.size() / sums.size() * sums.size();
+  for (std::size_t i = 0; i < whole; i += sums.size()) {
+    for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += square(i + k);
   }
-  return error;
+  for (std::size_t i = whole; i < w.size(); ++i) sums[i - whole] += square(i);
+  return ((sums[0] + sums[1]) + sums[2]) + sums[3];
 }
 
 }  // namespace detail

@@ -1,0 +1,11 @@
+# The target docs: pages of the public headers, in docs/html of the build folder; a warning is an error.
+find_package(Doxygen QUIET)
+if(NOT DOXYGEN_FOUND)
+  return()
+endif()
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/docs)
+set(doxygen ${CMAKE_COMMAND} -E env FVLM_DOCS=${PROJECT_BINARY_DIR}/docs ${DOXYGEN_EXECUTABLE} tools/doxygen/Doxyfile)
+add_custom_target(docs VERBATIM WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} COMMAND ${doxygen})
+if(FVLM_ENGINE AND FVLM_PROGRAMS AND FVLM_TESTS)
+  add_test(NAME docs_test WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} COMMAND ${doxygen})
+endif()
