@@ -64,11 +64,14 @@ class Measurement {
   // Images that are on the device already.
   double encoder(std::int64_t images) {
     auto& backend = runner_.backend();
-    const Arena::Scope scope(backend.arena());
-    const auto pixels = backend.upload(pictures(images), runner_.config().vision.image_size);
+    auto& context = runner_.passes().encoder();
+    const Arena::Scope scope(context.arena());
+    const auto pixels =
+        backend.upload(context, pictures(images), runner_.config().vision.image_size);
     return median_seconds(15, [&] {
-      runner_.model().embed_images(backend, pixels, runner_.encoded_images(images));
-      backend.synchronize();
+      runner_.model().embed_images(backend, context, pixels,
+                                   runner_.passes().encoded_images(images));
+      context.synchronize();
     });
   }
 
@@ -159,7 +162,7 @@ void measure(const ModelSize& size, const WeightFormat& format, const GpuLimits&
     }
   }
   std::printf(", \"graph_launches\": %lld}\n",
-              static_cast<long long>(runner.backend().graph_launches()));
+              static_cast<long long>(runner.passes().decoder().graph_launches()));
   std::fflush(stdout);
 }
 

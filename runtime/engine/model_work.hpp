@@ -24,28 +24,29 @@ ModelWork model_work(const FastVlmConfig& config, std::int64_t prompt_rows,
     Trace trace(formats);
     FastVlm<Trace> model(config);
     load(trace, model);
-    pass(trace, model);
+    Trace::Context context = Trace::make_context();
+    pass(trace, context, model);
     return trace.sink().total();
   };
   const std::int64_t hidden = config.text.hidden_size;
   const auto decoder_pass = [&](std::int64_t rows, std::int64_t position) {
-    return traced([&](Trace& trace, FastVlm<Trace>& model) {
+    return traced([&](Trace& trace, Trace::Context& context, FastVlm<Trace>& model) {
       CacheShape cache;
       DecoderBatch batch;
       batch.add(rows, position, {});
       const View<float> x{nullptr, rows, hidden, hidden};
-      model.decoder.forward(trace, batch, cache, x);
-      model.decoder.logits(trace, x.slice_rows(rows - 1, 1),
+      model.decoder.forward(trace, context, batch, cache, x);
+      model.decoder.logits(trace, context, x.slice_rows(rows - 1, 1),
                            {nullptr, 1, config.text.vocab_size, config.text.vocab_size});
     });
   };
-  return {
-      traced([&](Trace& trace, FastVlm<Trace>& model) {
-        const std::int64_t side = config.vision.image_size;
-        const std::int64_t tokens = config.vision.tokens();
-        model.embed_images(trace, {nullptr, 1, side, side, 3}, {nullptr, tokens, hidden, hidden});
-      }),
-      decoder_pass(prompt_rows, 0), decoder_pass(1, prompt_rows)};
+  return {traced([&](Trace& trace, Trace::Context& context, FastVlm<Trace>& model) {
+            const std::int64_t side = config.vision.image_size;
+            const std::int64_t tokens = config.vision.tokens();
+            model.embed_images(trace, context, {nullptr, 1, side, side, 3},
+                               {nullptr, tokens, hidden, hidden});
+          }),
+          decoder_pass(prompt_rows, 0), decoder_pass(1, prompt_rows)};
 }
 
 inline ModelWork model_work(const Checkpoint& checkpoint, std::int64_t prompt_rows,

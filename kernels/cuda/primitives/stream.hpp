@@ -50,7 +50,9 @@ class Stream {
   void record(Event<target>& event);
   // What follows here begins after the place that the event marks.
   void wait(const Event<target>& event);
-  // The host waits for all that is on the stream.
+  // Whether all that was put on the stream is done.
+  bool idle() const;
+  // The host waits until it is.
   void synchronize();
 
   Handle handle() const { return handle_; }
@@ -76,7 +78,6 @@ class Event {
 
   // The host waits until the place recorded last has been reached.
   void synchronize();
-  bool reached() const;
   // Milliseconds between two places that have been reached.
   float since(const Event& earlier) const;
 
