@@ -1,5 +1,6 @@
 // The Cpu backend's operations at the shapes of FastVLM 0.5B, all cores. GFLOP/s and GB/s are of
-// the operation as the Trace backend counts it; compare them with the roofline of `fastvlm bench`.
+// the operation as the WorkCounter backend counts it; compare them with the roofline of `fastvlm
+// bench`.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -14,6 +15,11 @@ namespace {
 Cpu& cpu() {
   static Cpu backend;
   return backend;
+}
+
+Cpu::Context& context() {
+  static Cpu::Context scratch(std::size_t{256} << 20);
+  return scratch;
 }
 
 std::vector<float> numbers(std::int64_t count) {
@@ -51,7 +57,7 @@ void conv_ffn(benchmark::State& state) {
   std::vector<float> x = numbers(side * side * channels);
   std::vector<float> y(x.size());
   for (auto _ : state) {
-    cpu().conv_ffn({x.data(), 1, side, side, channels}, conv, fc1, fc2,
+    cpu().conv_ffn(context(), {x.data(), 1, side, side, channels}, conv, fc1, fc2,
                    {y.data(), 1, side, side, channels});
   }
   const auto size = static_cast<double>(side * side * channels);
@@ -72,7 +78,7 @@ void image_attention(benchmark::State& state) {
   std::vector<float> qkv = numbers(tokens * 3 * channels);
   std::vector<float> out(static_cast<std::size_t>(tokens * channels));
   for (auto _ : state) {
-    cpu().image_attention({qkv.data(), tokens, 3 * channels, 3 * channels}, 1, 32,
+    cpu().image_attention(context(), {qkv.data(), tokens, 3 * channels, 3 * channels}, 1, 32,
                           {out.data(), tokens, channels, channels});
   }
   report(state, 4.0 * static_cast<double>(tokens * tokens * channels), 0);
@@ -88,7 +94,7 @@ void token_linear(benchmark::State& state) {
   std::vector<float> x = numbers(rows * in);
   std::vector<float> y(static_cast<std::size_t>(rows * out));
   for (auto _ : state)
-    cpu().linear({x.data(), rows, in, in}, weights, {}, {y.data(), rows, out, out});
+    cpu().linear(context(), {x.data(), rows, in, in}, weights, {}, {y.data(), rows, out, out});
   const auto size = static_cast<double>(in * out);
   report(state, 2 * static_cast<double>(rows) * size, 2 * size);
 }

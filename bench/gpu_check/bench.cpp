@@ -65,11 +65,14 @@ class Measurement {
   // Images that are on the device already.
   double encoder(std::int64_t images) {
     auto& backend = runner_.backend();
-    const Arena::Scope scope(backend.arena());
-    const auto pixels = backend.upload(pictures(images), runner_.config().vision.image_size);
+    auto& context = runner_.passes().encoder();
+    const Arena::Scope scope(context.arena());
+    const auto pixels =
+        backend.upload(context, pictures(images), runner_.config().vision.image_size);
     return median_seconds(15, [&] {
-      runner_.model().embed_images(backend, pixels, runner_.encoded_images(images));
-      backend.synchronize();
+      runner_.model().embed_images(backend, context, pixels,
+                                   runner_.passes().encoded_images(images));
+      context.synchronize();
     });
   }
 
@@ -133,10 +136,11 @@ void measure(const ModelSize& size, const WeightFormat& format, const GpuLimits&
                         model.visit(loader);
                       });
   Measurement measurement(runner);
-  const ModelWork work = model_work(config, rows, format, [](Trace& trace, FastVlm<Trace>& model) {
-    ShapesOf<Trace> shapes(trace);
-    model.visit(shapes);
-  });
+  const ModelWork work =
+      model_work(config, rows, format, [](WorkCounter& trace, FastVlm<WorkCounter>& model) {
+        ShapesOf<WorkCounter> shapes(trace);
+        model.visit(shapes);
+      });
   const double encoder = measurement.encoder(1);
   const double encoder8 = measurement.encoder(8);
   const double first = measurement.first_token();
@@ -160,7 +164,7 @@ void measure(const ModelSize& size, const WeightFormat& format, const GpuLimits&
     }
   }
   std::printf(", \"graph_launches\": %lld}\n",
-              static_cast<long long>(runner.backend().graph_launches()));
+              static_cast<long long>(runner.passes().decoder().graph_launches()));
   std::fflush(stdout);
 }
 

@@ -97,8 +97,8 @@ bool check_all(const std::filesystem::path& folder, WeightFormat format) {
   for (const char* picture : {"wide", "tall", "small", "exact"})
     good = check(runner, expected, picture) && good;
   std::printf("%lld passes launched as graphs\n",
-              static_cast<long long>(runner.backend().graph_launches()));
-  return good && runner.backend().graph_launches() > 0;
+              static_cast<long long>(runner.passes().decoder().graph_launches()));
+  return good && runner.passes().decoder().graph_launches() > 0;
 }
 
 }  // namespace

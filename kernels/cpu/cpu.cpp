@@ -37,11 +37,6 @@ Cpu::Cpu(const CpuOptions& options)
   follow_onednn();
 }
 
-void Cpu::reserve(std::size_t bytes) {
-  memory_ = Buffer(bytes);
-  arena_ = Arena(memory_.as<std::byte>(), bytes);
-}
-
 std::string Cpu::description() const {
   return fmt::format("cpu ({}, {} thread{})", simd::instruction_set(), threads_,
                      threads_ == 1 ? "" : "s");
@@ -58,8 +53,8 @@ void Cpu::multiply_packed(View<const In> in, const Linear& weights, bool accumul
                           View<Out> out) {
   assert(multiplies_bf16(weights) == (std::is_same_v<In, BFloat16>));
   const MatMulShape shape{.rows = in.rows,
-                          .in = weights.in,
-                          .out = weights.out,
+                          .in = weights.shape.in,
+                          .out = weights.shape.out,
                           .in_stride = in.stride,
                           .out_stride = out.stride,
                           .bf16 = std::is_same_v<In, BFloat16>,
@@ -76,7 +71,7 @@ template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, Vi
 // Rows of a matrix in the type that they are multiplied in.
 template <class T>
 void Cpu::unpack_rows(const Linear& weights, std::int64_t first, std::int64_t count, T* to) {
-  if (weights.format.is_quantised()) {
+  if (weights.shape.format.is_quantised()) {
     simd::dequantise(weights.quantised(), weights.stride, first, count, to);
   } else if constexpr (std::is_same_v<T, float>) {
     simd::to_float(weights.weight.as<BFloat16>() + first * weights.stride, to,
@@ -88,7 +83,7 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
                         bool accumulate, View<float> out) {
   const std::int64_t blocks = some.second == 0 ? 1 : 2;
   MatMulShape shape{.rows = in.rows,
-                    .in = weights.in,
+                    .in = weights.shape.in,
                     .out = blocks * some.count,
                     .in_stride = in.stride,
                     .weight_stride = weights.stride,
@@ -155,7 +150,7 @@ Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Line
   const std::int64_t size = x.rows * weights.stride;
   float* wide = copied ? token_rows_.get<float>(size) : nullptr;
   auto* narrow = many && multiplies_bf16(weights) ? narrow_rows_.get<BFloat16>(size) : nullptr;
-  const bool integers = !many && weights.format.is_quantised();
+  const bool integers = !many && weights.shape.format.is_quantised();
   auto* q = integers ? integer_rows_.get<std::int16_t>(size) : nullptr;
   auto* q_scales = integers ? integer_scales_.get<float>(x.rows) : nullptr;
 #pragma omp parallel for num_threads(threads_) if (many)
@@ -182,7 +177,7 @@ Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Line
 void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumulate,
                        View<float> out) {
   if (in.rows > kMatVecRows) {
-    for_weight_blocks(weights, weights.out, [&](std::int64_t first, std::int64_t count) {
+    for_weight_blocks(weights, weights.shape.out, [&](std::int64_t first, std::int64_t count) {
       multiply_rows(in, weights, {.first = first, .count = count}, accumulate,
                     {out.data + first, out.rows, count, out.stride});
     });
@@ -192,10 +187,10 @@ void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumula
   // thread: one that another program holds up leaves the rest of its work to the others.
   constexpr std::int64_t kPieces = 8;
   const std::int64_t piece =
-      std::max<std::int64_t>(round_up(weights.out / (kPieces * threads_), 16), 16);
+      std::max<std::int64_t>(round_up(weights.shape.out / (kPieces * threads_), 16), 16);
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
-  for (std::int64_t first = 0; first < weights.out; first += piece) {
-    const std::int64_t last = std::min(first + piece, weights.out);
+  for (std::int64_t first = 0; first < weights.shape.out; first += piece) {
+    const std::int64_t last = std::min(first + piece, weights.shape.out);
     for (std::int64_t r = 0; r < in.rows; r += simd::kMaxInputs) {
       const simd::MatVec m{.x = in.wide + r * in.stride,
                            .q = in.q == nullptr ? nullptr : in.q + r * in.stride,
@@ -206,9 +201,9 @@ void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumula
                            .out = out.row(r),
                            .out_stride = out.stride,
                            .accumulate = accumulate};
-      if (weights.format.is_quantised()) {
+      if (weights.shape.format.is_quantised()) {
         simd::matvec(weights.quantised(), m, first, last);
-      } else if (weights.format == WeightFormat::kBF16) {
+      } else if (weights.shape.format == WeightFormat::kBF16) {
         simd::matvec(weights.weight.as<BFloat16>(), m, first, last);
       } else {
         simd::matvec(weights.weight.as<float>(), m, first, last);
@@ -217,8 +212,9 @@ void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumula
   }
 }
 
-void Cpu::linear(View<const float> in, const Linear& weights, Epilogue epilogue, View<float> out) {
-  if (weights.rows == Rows::kTokens) {
+void Cpu::linear(Context&, View<const float> in, const Linear& weights, Epilogue epilogue,
+                 View<float> out) {
+  if (weights.shape.rows == Rows::kTokens) {
     token_linear(token_rows(in, nullptr, weights), weights, epilogue.accumulate, out);
     if (epilogue.activation == Activation::kGelu) gelu_in_place(out);
     return;
@@ -245,7 +241,8 @@ void Cpu::linear(View<const float> in, const Linear& weights, Epilogue epilogue,
 }
 
 // Decoder: SwiGLU multiplies blocks of gate rows together with the same rows of up.
-void Cpu::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out) {
+void Cpu::swiglu(Context&, View<const float> x, const Norm& norm, const Linear& gate_up,
+                 View<float> out) {
   const TokenRows in = token_rows(x, &norm, gate_up);
   const std::int64_t width = out.cols;
   if (x.rows <= kMatVecRows) {
@@ -266,17 +263,14 @@ void Cpu::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, V
   });
 }
 
-void Cpu::logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out) {
+void Cpu::logits(Context&, View<const float> x, const Norm& norm, const Linear& head,
+                 View<float> out) {
   token_linear(token_rows(x, &norm, head), head, false, out);
 }
 
 // Cache ------------------------------------------------------------------------------------------
 
-Cpu::Cache Cpu::make_cache(const CacheShape& shape) const {
-  return {shape, Buffer(static_cast<std::size_t>(shape.elements()) * sizeof(float))};
-}
-
-void Cpu::copy_page(Cache& cache, std::int32_t from, std::int32_t to) const {
+void Cpu::copy_page(Context&, Cache& cache, std::int32_t from, std::int32_t to) const {
   const std::int64_t elements = 2 * cache.shape.layers * cache.shape.page_elements();
   std::copy_n(cache.keys(0, from, 0), elements, cache.keys(0, to, 0));
 }

@@ -39,10 +39,7 @@ class Cpu : public HostMemory {
   static constexpr std::size_t kScratchBudget = std::size_t{32} << 20;
 
   struct Linear {
-    std::int64_t out = 0;
-    std::int64_t in = 0;
-    Rows rows = Rows::kPositions;
-    WeightFormat format = WeightFormat::kF32;
+    MatrixShape shape;
     std::int64_t stride = 0;  // elements of a padded row
     Buffer weight{};          // rows; empty if the matrix is packed for oneDNN
     PackedMatrix packed{};
@@ -50,7 +47,7 @@ class Cpu : public HostMemory {
     std::vector<float> bias;  // [out], or empty
 
     simd::QuantisedRows quantised() const {
-      return {format, weight.as<std::int16_t>(), scales.as<BFloat16>()};
+      return {shape.format, weight.as<std::int16_t>(), scales.as<BFloat16>()};
     }
     const float* bias_data() const { return bias.empty() ? nullptr : bias.data(); }
   };
@@ -65,6 +62,7 @@ class Cpu : public HostMemory {
   struct Cache {
     CacheShape shape;
     Buffer memory;
+    Buffer rotations;  // [positions, head_dim]: a position's cosines, then its sines
 
     float* keys(std::int64_t layer, std::int64_t page, std::int64_t head) const {
       return memory.as<float>() + (page * shape.layers + layer) * 2 * shape.page_elements() +
@@ -73,12 +71,13 @@ class Cpu : public HostMemory {
     float* values(std::int64_t layer, std::int64_t page, std::int64_t head) const {
       return keys(layer, page, head) + shape.page_elements();
     }
+    const float* rotation(std::int64_t position) const {
+      return rotations.as<float>() + position * shape.head_dim;
+    }
   };
 
   explicit Cpu(const CpuOptions& options = {});
 
-  // Gives the model its scratch memory.
-  void reserve(std::size_t bytes);
   // "cpu (AVX3_DL, 2 threads)"
   std::string description() const;
   // Bytes of all weights packed so far.
@@ -89,30 +88,35 @@ class Cpu : public HostMemory {
   Stem pack(const StemSpec& spec, const HostStem& host);
   Norm pack(const NormSpec& spec, HostNorm host);
 
-  void stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const Depthwise& depthwise,
-            FeatureMap<float> out);
-  void depthwise(FeatureMap<const float> in, const Depthwise& weights, Activation activation,
-                 FeatureMap<float> out);
-  void linear(View<const float> in, const Linear& weights, Epilogue epilogue, View<float> out);
-  void conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
-                const Linear& fc2, FeatureMap<float> out);
-  void layer_norm(View<const float> in, const Norm& weights, View<float> out);
-  void image_attention(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
-                       View<float> out);
-  void squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const Linear& expand,
-                      FeatureMap<float> out);
+  void stem(Context& context, FeatureMap<const std::uint8_t> pixels, const Stem& conv,
+            const Depthwise& depthwise, FeatureMap<float> out);
+  void depthwise(Context& context, FeatureMap<const float> in, const Depthwise& weights,
+                 Activation activation, FeatureMap<float> out);
+  void linear(Context& context, View<const float> in, const Linear& weights, Epilogue epilogue,
+              View<float> out);
+  void conv_ffn(Context& context, FeatureMap<const float> in, const Depthwise& conv,
+                const Linear& fc1, const Linear& fc2, FeatureMap<float> out);
+  void layer_norm(Context& context, View<const float> in, const Norm& weights, View<float> out);
+  void image_attention(Context& context, View<const float> qkv, std::int64_t images,
+                       std::int64_t head_dim, View<float> out);
+  void squeeze_excite(Context& context, FeatureMap<const float> in, const Linear& reduce,
+                      const Linear& expand, FeatureMap<float> out);
 
-  void embed(std::span<const std::int32_t> ids, const Linear& table, View<float> out);
-  void attention_input(View<const float> x, const Norm& norm, const Linear& qkv,
+  void embed(Context& context, std::span<const std::int32_t> ids, const Linear& table,
+             View<float> out);
+  void attention_input(Context& context, View<const float> x, const Norm& norm, const Linear& qkv,
                        const AttentionShape& shape, const DecoderBatch& batch, std::int64_t layer,
                        Cache& cache, View<float> query);
-  void attention(View<const float> query, const AttentionShape& shape, const DecoderBatch& batch,
-                 std::int64_t layer, const Cache& cache, View<float> out);
-  void swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out);
-  void logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out);
+  void attention(Context& context, View<const float> query, const AttentionShape& shape,
+                 const DecoderBatch& batch, std::int64_t layer, const Cache& cache,
+                 View<float> out);
+  void swiglu(Context& context, View<const float> x, const Norm& norm, const Linear& gate_up,
+              View<float> out);
+  void logits(Context& context, View<const float> x, const Norm& norm, const Linear& head,
+              View<float> out);
 
-  Cache make_cache(const CacheShape& shape) const;
-  void copy_page(Cache& cache, std::int32_t from, std::int32_t to) const;
+  Cache make_cache(const CacheShape& shape, const AttentionShape& attention) const;
+  void copy_page(Context& context, Cache& cache, std::int32_t from, std::int32_t to) const;
 
  private:
   // Scratch memory that grows to the largest size asked for.
@@ -155,11 +159,12 @@ class Cpu : public HostMemory {
 
   ThreadWorkspace& workspace();
   bool multiplies_bf16(const Linear& weights) const {
-    return bf16_products_ && weights.format != WeightFormat::kF32;
+    return bf16_products_ && weights.shape.format != WeightFormat::kF32;
   }
   // Whether rows are stored in the type that they are multiplied in.
   bool multiplied_in_place(const Linear& weights) const {
-    return weights.format == (multiplies_bf16(weights) ? WeightFormat::kBF16 : WeightFormat::kF32);
+    return weights.shape.format ==
+           (multiplies_bf16(weights) ? WeightFormat::kBF16 : WeightFormat::kF32);
   }
 
   Buffer converted_rows(const HostLinear& host, WeightFormat format, std::int64_t stride) const;
@@ -188,17 +193,11 @@ class Cpu : public HostMemory {
 
   // Copies of x (perhaps after an RMS norm), padded to the weights' stride.
   TokenRows token_rows(View<const float> x, const Norm* norm, const Linear& weights);
-  // Cosines [head_dim / 2] and sines [head_dim / 2] of a position.
-  const float* rotation(std::int64_t position, std::int64_t head_dim) const {
-    return rotations_.data() + position * head_dim;
-  }
-  void prepare_rotations(const AttentionShape& shape, std::int64_t positions);
 
   FormatChoice formats_;
   bool bf16_products_;
   int threads_;
   std::int64_t weight_bytes_ = 0;
-  Buffer memory_;
   std::unique_ptr<MatMulCache> matmuls_ = std::make_unique<MatMulCache>();
   std::vector<ThreadWorkspace> workspaces_;
   Workspace token_rows_;
@@ -206,8 +205,6 @@ class Cpu : public HostMemory {
   Workspace integer_rows_;
   Workspace integer_scales_;
   Workspace products_;
-  std::vector<float> rotations_;  // by position, for the head dim and theta of rotation_base_
-  std::pair<std::int64_t, double> rotation_base_;
 };
 
 static_assert(EngineBackend<Cpu>);

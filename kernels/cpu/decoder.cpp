@@ -9,54 +9,35 @@
 
 namespace fvlm {
 
-void Cpu::embed(std::span<const std::int32_t> ids, const Linear& table, View<float> out) {
+void Cpu::embed(Context&, std::span<const std::int32_t> ids, const Linear& table, View<float> out) {
   std::vector<float> row(static_cast<std::size_t>(table.stride));
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const std::int64_t at = ids[i] * table.stride;
     const float* from = row.data();
-    if (table.format.is_quantised()) {
+    if (table.shape.format.is_quantised()) {
       simd::dequantise(table.quantised(), table.stride, ids[i], 1, row.data());
-    } else if (table.format == WeightFormat::kBF16) {
+    } else if (table.shape.format == WeightFormat::kBF16) {
       simd::to_float(table.weight.as<BFloat16>() + at, row.data(), table.stride);
     } else {
       from = table.weight.as<float>() + at;
     }
-    std::copy_n(from, table.in, out.row(static_cast<std::int64_t>(i)));
+    std::copy_n(from, table.shape.in, out.row(static_cast<std::int64_t>(i)));
   }
 }
 
-void Cpu::prepare_rotations(const AttentionShape& shape, std::int64_t positions) {
-  if (rotation_base_ != std::pair(shape.head_dim, shape.rope_theta)) {
-    rotation_base_ = {shape.head_dim, shape.rope_theta};
-    rotations_.clear();
-  }
-  const std::int64_t half = shape.head_dim / 2;
-  for (std::int64_t p = std::ssize(rotations_) / shape.head_dim; p < positions; ++p) {
-    std::vector<float> sines;
-    for (std::int64_t i = 0; i < half; ++i) {
-      const double angle =
-          static_cast<double>(p) *
-          std::pow(shape.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
-      rotations_.push_back(static_cast<float>(std::cos(angle)));
-      sines.push_back(static_cast<float>(std::sin(angle)));
-    }
-    rotations_.insert(rotations_.end(), sines.begin(), sines.end());
-  }
-}
-
-void Cpu::attention_input(View<const float> x, const Norm& norm, const Linear& qkv,
+void Cpu::attention_input(Context&, View<const float> x, const Norm& norm, const Linear& qkv,
                           const AttentionShape& shape, const DecoderBatch& batch,
                           std::int64_t layer, Cache& cache, View<float> query) {
-  const View<float> all{products_.get<float>(x.rows * qkv.out), x.rows, qkv.out, qkv.out};
+  const View<float> all{products_.get<float>(x.rows * qkv.shape.out), x.rows, qkv.shape.out,
+                        qkv.shape.out};
   token_linear(token_rows(x, &norm, qkv), qkv, false, all);
   const std::int64_t dim = shape.head_dim;
   const std::int64_t half = dim / 2;
   for (const Segment& segment : batch.segments) {
-    prepare_rotations(shape, segment.position + segment.rows);
 #pragma omp parallel for num_threads(threads_) if (segment.rows > kMatVecRows)
     for (std::int64_t i = 0; i < segment.rows; ++i) {
       const std::int64_t position = segment.position + i;
-      const float* cosine = rotation(position, dim);
+      const float* cosine = cache.rotation(position);
       float* row = all.row(segment.first_row + i);
       simd::rotate(row, shape.heads + shape.kv_heads, dim, cosine, cosine + half);
       std::copy_n(row, query.cols, query.row(segment.first_row + i));
@@ -72,9 +53,30 @@ void Cpu::attention_input(View<const float> x, const Norm& norm, const Linear& q
   }
 }
 
+Cpu::Cache Cpu::make_cache(const CacheShape& shape, const AttentionShape& attention) const {
+  const std::int64_t positions = shape.pages * kPageTokens;
+  Cache cache{
+      .shape = shape,
+      .memory = Buffer(static_cast<std::size_t>(shape.elements()) * sizeof(float)),
+      .rotations = Buffer(static_cast<std::size_t>(positions * shape.head_dim) * sizeof(float))};
+  const std::int64_t half = shape.head_dim / 2;
+  for (std::int64_t i = 0; i < half; ++i) {
+    const double step =
+        std::pow(attention.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
+    auto* to = cache.rotations.as<float>() + i;
+    for (std::int64_t p = 0; p < positions; ++p, to += shape.head_dim) {
+      const double angle = static_cast<double>(p) * step;
+      to[0] = static_cast<float>(std::cos(angle));
+      to[half] = static_cast<float>(std::sin(angle));
+    }
+  }
+  return cache;
+}
+
 // The query heads of one token that share a kv head see the same keys: one block of queries.
-void Cpu::attention(View<const float> query, const AttentionShape& shape, const DecoderBatch& batch,
-                    std::int64_t layer, const Cache& cache, View<float> out) {
+void Cpu::attention(Context&, View<const float> query, const AttentionShape& shape,
+                    const DecoderBatch& batch, std::int64_t layer, const Cache& cache,
+                    View<float> out) {
   const std::int64_t dim = shape.head_dim;
   const std::int64_t group = shape.heads / shape.kv_heads;
   for (const Segment& segment : batch.segments) {

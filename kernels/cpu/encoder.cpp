@@ -42,8 +42,8 @@ void convert(const float* from, BFloat16* to, std::int64_t count) {
 }  // namespace
 
 // The first convolution's rows are made a few at a time, just ahead of the depthwise one's need.
-void Cpu::stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const Depthwise& depthwise,
-               FeatureMap<float> out) {
+void Cpu::stem(Context&, FeatureMap<const std::uint8_t> pixels, const Stem& conv,
+               const Depthwise& depthwise, FeatureMap<float> out) {
   const std::int64_t half_height = pixels.height / 2;
   const std::int64_t half_width = pixels.width / 2;
   for_bands(out.batch, out.height, 8, threads_,
@@ -67,15 +67,15 @@ void Cpu::stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const De
             });
 }
 
-void Cpu::depthwise(FeatureMap<const float> in, const Depthwise& weights, Activation activation,
-                    FeatureMap<float> out) {
+void Cpu::depthwise(Context&, FeatureMap<const float> in, const Depthwise& weights,
+                    Activation activation, FeatureMap<float> out) {
   for_bands(out.batch, out.height, band_rows(out, threads_), threads_,
             [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
               simd::depthwise(in, image, weights, activation, first, rows, out.row(image, first));
             });
 }
 
-void Cpu::conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
+void Cpu::conv_ffn(Context&, FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
                    const Linear& fc2, FeatureMap<float> out) {
   if (multiplies_bf16(fc1)) {
     conv_ffn_in<BFloat16>(in, conv, fc1, fc2, out);
@@ -101,18 +101,18 @@ void Cpu::conv_ffn_in(FeatureMap<const float> in, const Depthwise& conv, const L
         simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
         const View<float> result{out.row(image, first), positions, channels, channels};
         std::copy_n(in.row(image, first), positions * channels, result.data);
-        T* memory = work.hidden.get<T>(kBandPositions * fc1.out);
+        T* memory = work.hidden.get<T>(kBandPositions * fc1.shape.out);
         for (std::int64_t p = 0; p < positions; p += kBandPositions) {
           const std::int64_t block = std::min(kBandPositions, positions - p);
-          const View<T> hidden{memory, block, fc1.out, fc1.out};
+          const View<T> hidden{memory, block, fc1.shape.out, fc1.shape.out};
           multiply_packed<T, T>(mixed.slice_rows(p, block), fc1, false, hidden);
-          simd::gelu(hidden.data, block * fc1.out);
+          simd::gelu(hidden.data, block * fc1.shape.out);
           multiply_packed<T, float>(hidden, fc2, true, result.slice_rows(p, block));
         }
       });
 }
 
-void Cpu::layer_norm(View<const float> in, const Norm& norm, View<float> out) {
+void Cpu::layer_norm(Context&, View<const float> in, const Norm& norm, View<float> out) {
 #pragma omp parallel for num_threads(threads_)
   for (std::int64_t r = 0; r < in.rows; ++r) {
     simd::layer_norm(in.row(r), norm.host.weight.data(), norm.host.bias.data(), norm.eps,
@@ -120,8 +120,8 @@ void Cpu::layer_norm(View<const float> in, const Norm& norm, View<float> out) {
   }
 }
 
-void Cpu::image_attention(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
-                          View<float> out) {
+void Cpu::image_attention(Context&, View<const float> qkv, std::int64_t images,
+                          std::int64_t head_dim, View<float> out) {
   if (bf16_products_ && formats_.format != WeightFormat::kF32) {
     image_attention_in<BFloat16>(qkv, images, head_dim, out);
   } else {
@@ -183,14 +183,14 @@ void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::in
   }
 }
 
-void Cpu::squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const Linear& expand,
-                         FeatureMap<float> out) {
-  const Arena::Scope scope(arena_);
+void Cpu::squeeze_excite(Context& context, FeatureMap<const float> in, const Linear& reduce,
+                         const Linear& expand, FeatureMap<float> out) {
+  const Arena::Scope scope(context.arena());
   std::vector<float> mean(static_cast<std::size_t>(in.batch * in.channels));
-  std::vector<float> squeezed(static_cast<std::size_t>(in.batch * reduce.out));
+  std::vector<float> squeezed(static_cast<std::size_t>(in.batch * reduce.shape.out));
   const View<float> means{mean.data(), in.batch, in.channels, in.channels};
   const View<float> gates = means;
-  const View<float> middle{squeezed.data(), in.batch, reduce.out, reduce.out};
+  const View<float> middle{squeezed.data(), in.batch, reduce.shape.out, reduce.shape.out};
   const auto x = in.matrix();
 #pragma omp parallel for num_threads(threads_)
   for (std::int64_t b = 0; b < in.batch; ++b) {
@@ -201,9 +201,9 @@ void Cpu::squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const
     for (std::int64_t c = 0; c < in.channels; ++c)
       means.row(b)[c] /= static_cast<float>(in.positions());
   }
-  linear(means, reduce, {}, middle);
+  linear(context, means, reduce, {}, middle);
   for (float& v : squeezed) v = std::max(v, 0.0F);
-  linear(middle, expand, {}, gates);
+  linear(context, middle, expand, {}, gates);
   for (float& v : mean) v = 1 / (1 + std::exp(-v));
 #pragma omp parallel for num_threads(threads_)
   for (std::int64_t r = 0; r < x.rows; ++r) {

@@ -8,23 +8,19 @@
 namespace fvlm {
 
 Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
-  Linear linear{.out = host.out,
-                .in = host.in,
-                .rows = spec.rows,
-                .format = formats_.of(spec),
-                .bias = host.bias};
+  Linear linear{.shape = {host.out, host.in, spec.rows, formats_.of(spec)}, .bias = host.bias};
   const bool packed = spec.rows == Rows::kPositions;
-  if (packed && !bf16_products_) linear.format = WeightFormat::kF32;
-  if (linear.format.is_quantised()) {
+  if (packed && !bf16_products_) linear.shape.format = WeightFormat::kF32;
+  if (linear.shape.format.is_quantised()) {
     pack_quantised(host, linear);
   } else {
     linear.stride = packed ? host.in : round_up(host.in, simd::kRowPadding);
-    linear.weight = converted_rows(host, linear.format, linear.stride);
+    linear.weight = converted_rows(host, linear.shape.format, linear.stride);
   }
   if (packed) {
     const Buffer rows = std::exchange(linear.weight, {});
-    linear.packed =
-        PackedMatrix(host.in, host.out, linear.format == WeightFormat::kBF16, rows.as<std::byte>());
+    linear.packed = PackedMatrix(host.in, host.out, linear.shape.format == WeightFormat::kBF16,
+                                 rows.as<std::byte>());
   }
   weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes() + linear.packed.bytes() +
                                              linear.scales.bytes());
@@ -53,7 +49,7 @@ Buffer Cpu::converted_rows(const HostLinear& host, WeightFormat format, std::int
 }
 
 void Cpu::pack_quantised(const HostLinear& host, Linear& linear) const {
-  const WeightFormat& format = linear.format;
+  const WeightFormat& format = linear.shape.format;
   linear.stride = format.padded(host.in);
   const std::int64_t row_bytes = format.row_bytes(host.in);
   const std::int64_t scales = format.scales(host.in);

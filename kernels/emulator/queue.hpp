@@ -16,6 +16,7 @@ struct Recording {
 
 struct Queue {
   std::shared_ptr<Recording> recording{};
+  bool asked = true;  // whether it is idle, since work was put on it
 
   bool records() const { return recording && recording->open; }
 
@@ -24,6 +25,7 @@ struct Queue {
     if (records()) {
       recording->work.emplace_back(std::forward<F>(work));
     } else {
+      asked = false;
       work();
     }
   }
@@ -33,7 +35,6 @@ struct Queue {
 struct Mark {
   std::shared_ptr<Recording> recording{};
   std::chrono::steady_clock::time_point time{};
-  bool asked = true;  // whether it was reached, since it was recorded
 };
 
 }  // namespace fvlm::emulator

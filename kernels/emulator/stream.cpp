@@ -87,12 +87,16 @@ template <>
 void Stream<kEmulated>::record(Event<kEmulated>& event) {
   event.handle_->recording = handle_->records() ? handle_->recording : nullptr;
   event.handle_->time = std::chrono::steady_clock::now();
-  event.handle_->asked = false;
 }
 template <>
 void Stream<kEmulated>::wait(const Event<kEmulated>& event) {
   const auto& recording = event.handle_->recording;
   if (recording && recording->open) handle_->recording = recording;
+}
+// Not at first, so that what goes on meanwhile on a device does so here, too.
+template <>
+bool Stream<kEmulated>::idle() const {
+  return std::exchange(handle_->asked, true);
 }
 template <>
 void Stream<kEmulated>::synchronize() {
@@ -122,11 +126,6 @@ Event<kEmulated>::~Event() {
 }
 template <>
 void Event<kEmulated>::synchronize() {}
-// Not at first, so that what goes on meanwhile on a device does so here, too.
-template <>
-bool Event<kEmulated>::reached() const {
-  return std::exchange(handle_->asked, true);
-}
 template <>
 float Event<kEmulated>::since(const Event& earlier) const {
   return std::chrono::duration<float, std::milli>(handle_->time - earlier.handle_->time).count();

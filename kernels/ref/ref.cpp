@@ -75,7 +75,8 @@ class Scratch {
 Ref::Linear Ref::pack(const LinearSpec& spec, const HostLinear& host) {
   const WeightFormat format = formats_.of(spec);
   const auto in = static_cast<std::size_t>(host.in);
-  Linear linear{host.out, host.in, std::vector<float>(static_cast<std::size_t>(host.out) * in),
+  Linear linear{{host.out, host.in, spec.rows, format},
+                std::vector<float>(static_cast<std::size_t>(host.out) * in),
                 host.bias};
   for (std::int64_t r = 0; r < host.out; ++r) {
     const auto row = std::span(linear.weight).subspan(static_cast<std::size_t>(r) * in, in);
@@ -107,8 +108,8 @@ Ref::Norm Ref::pack(const NormSpec& spec, HostNorm host) const {
   return {static_cast<float>(spec.eps), std::move(host)};
 }
 
-void Ref::stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const Depthwise& depthwise,
-               FeatureMap<float> out) const {
+void Ref::stem(Context& context, FeatureMap<const std::uint8_t> pixels, const Stem& conv,
+               const Depthwise& depthwise, FeatureMap<float> out) const {
   const auto channels = static_cast<std::int64_t>(conv.bias.size());
   Scratch scratch(pixels.batch * pixels.positions() / 4, channels);
   const FeatureMap<float> half{scratch.data(), pixels.batch, pixels.height / 2, pixels.width / 2,
@@ -132,11 +133,11 @@ void Ref::stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const De
       }
     }
   }
-  this->depthwise(half, depthwise, Activation::kGelu, out);
+  this->depthwise(context, half, depthwise, Activation::kGelu, out);
 }
 
-void Ref::depthwise(FeatureMap<const float> in, const Depthwise& weights, Activation activation,
-                    FeatureMap<float> out) const {
+void Ref::depthwise(Context&, FeatureMap<const float> in, const Depthwise& weights,
+                    Activation activation, FeatureMap<float> out) const {
   const auto& [spec, host] = weights;
   for (std::int64_t b = 0; b < out.batch; ++b) {
     for (std::int64_t y = 0; y < out.height; ++y) {
@@ -159,11 +160,11 @@ void Ref::depthwise(FeatureMap<const float> in, const Depthwise& weights, Activa
   }
 }
 
-void Ref::linear(View<const float> in, const Linear& weights, Epilogue epilogue,
+void Ref::linear(Context&, View<const float> in, const Linear& weights, Epilogue epilogue,
                  View<float> out) const {
-  const auto width = static_cast<std::size_t>(weights.in);
+  const auto width = static_cast<std::size_t>(weights.shape.in);
   for (std::int64_t r = 0; r < in.rows; ++r) {
-    for (std::int64_t c = 0; c < weights.out; ++c) {
+    for (std::int64_t c = 0; c < weights.shape.out; ++c) {
       const auto column = static_cast<std::size_t>(c);
       const auto row = std::span(weights.weight).subspan(column * width, width);
       auto value = static_cast<float>(dot(as_span(in, r), row) +
@@ -174,18 +175,18 @@ void Ref::linear(View<const float> in, const Linear& weights, Epilogue epilogue,
   }
 }
 
-void Ref::conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
-                   const Linear& fc2, FeatureMap<float> out) const {
+void Ref::conv_ffn(Context& context, FeatureMap<const float> in, const Depthwise& conv,
+                   const Linear& fc1, const Linear& fc2, FeatureMap<float> out) const {
   Scratch mixed(in.batch * in.positions(), in.channels);
-  Scratch hidden(in.batch * in.positions(), fc1.out);
-  depthwise(in, conv, Activation::kNone,
+  Scratch hidden(in.batch * in.positions(), fc1.shape.out);
+  depthwise(context, in, conv, Activation::kNone,
             {mixed.data(), in.batch, in.height, in.width, in.channels});
-  linear(mixed, fc1, {.activation = Activation::kGelu}, hidden);
+  linear(context, mixed, fc1, {.activation = Activation::kGelu}, hidden);
   std::copy_n(in.data, in.elements(), out.data);
-  linear(hidden, fc2, {.accumulate = true}, out.matrix());
+  linear(context, hidden, fc2, {.accumulate = true}, out.matrix());
 }
 
-void Ref::layer_norm(View<const float> in, const Norm& norm, View<float> out) const {
+void Ref::layer_norm(Context&, View<const float> in, const Norm& norm, View<float> out) const {
   for (std::int64_t r = 0; r < in.rows; ++r) {
     const auto x = as_span(in, r);
     const auto n = static_cast<double>(x.size());
@@ -200,8 +201,8 @@ void Ref::layer_norm(View<const float> in, const Norm& norm, View<float> out) co
   }
 }
 
-void Ref::image_attention(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
-                          View<float> out) const {
+void Ref::image_attention(Context&, View<const float> qkv, std::int64_t images,
+                          std::int64_t head_dim, View<float> out) const {
   const std::int64_t tokens = qkv.rows / images;
   const auto dim = static_cast<std::size_t>(head_dim);
   std::vector<double> scores(static_cast<std::size_t>(tokens));
@@ -227,11 +228,11 @@ void Ref::image_attention(View<const float> qkv, std::int64_t images, std::int64
   }
 }
 
-void Ref::squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const Linear& expand,
-                         FeatureMap<float> out) const {
+void Ref::squeeze_excite(Context& context, FeatureMap<const float> in, const Linear& reduce,
+                         const Linear& expand, FeatureMap<float> out) const {
   std::vector<float> mean(static_cast<std::size_t>(in.channels));
-  std::vector<float> squeezed(static_cast<std::size_t>(reduce.out));
-  std::vector<float> gate(static_cast<std::size_t>(expand.out));
+  std::vector<float> squeezed(static_cast<std::size_t>(reduce.shape.out));
+  std::vector<float> gate(static_cast<std::size_t>(expand.shape.out));
   const auto as_row = [](std::vector<float>& v) {
     const auto n = static_cast<std::int64_t>(v.size());
     return View<float>{v.data(), 1, n, n};
@@ -244,9 +245,9 @@ void Ref::squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const
       for (std::int64_t r = 0; r < x.rows; ++r) sum += x.row(r)[c];
       mean[static_cast<std::size_t>(c)] = static_cast<float>(sum / static_cast<double>(x.rows));
     }
-    linear(as_row(mean), reduce, {}, as_row(squeezed));
+    linear(context, as_row(mean), reduce, {}, as_row(squeezed));
     for (float& v : squeezed) v = std::max(v, 0.0F);
-    linear(as_row(squeezed), expand, {}, as_row(gate));
+    linear(context, as_row(squeezed), expand, {}, as_row(gate));
     for (std::int64_t r = 0; r < x.rows; ++r) {
       for (std::int64_t c = 0; c < in.channels; ++c) {
         const double sigmoid = 1.0 / (1.0 + std::exp(-double{gate[static_cast<std::size_t>(c)]}));
@@ -256,20 +257,21 @@ void Ref::squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const
   }
 }
 
-void Ref::embed(std::span<const std::int32_t> ids, const Linear& table, View<float> out) const {
+void Ref::embed(Context&, std::span<const std::int32_t> ids, const Linear& table,
+                View<float> out) const {
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    std::copy_n(table.weight.data() + ids[i] * table.in, table.in,
+    std::copy_n(table.weight.data() + ids[i] * table.shape.in, table.shape.in,
                 out.row(static_cast<std::int64_t>(i)));
   }
 }
 
-void Ref::attention_input(View<const float> x, const Norm& norm, const Linear& qkv,
-                          const AttentionShape& shape, const DecoderBatch& batch,
+void Ref::attention_input(Context& context, View<const float> x, const Norm& norm,
+                          const Linear& qkv, const AttentionShape& shape, const DecoderBatch& batch,
                           std::int64_t layer, Cache& cache, View<float> query) const {
   Scratch normed(x.rows, x.cols);
-  Scratch all(x.rows, qkv.out);
+  Scratch all(x.rows, qkv.shape.out);
   rms_norm(x, norm, normed);
-  linear(normed, qkv, {}, all);
+  linear(context, normed, qkv, {}, all);
   const std::int64_t dim = shape.head_dim;
   for (const Segment& segment : batch.segments) {
     for (std::int64_t i = 0; i < segment.rows; ++i) {
@@ -289,8 +291,9 @@ void Ref::attention_input(View<const float> x, const Norm& norm, const Linear& q
   }
 }
 
-void Ref::attention(View<const float> query, const AttentionShape& shape, const DecoderBatch& batch,
-                    std::int64_t layer, const Cache& cache, View<float> out) const {
+void Ref::attention(Context&, View<const float> query, const AttentionShape& shape,
+                    const DecoderBatch& batch, std::int64_t layer, const Cache& cache,
+                    View<float> out) const {
   const auto dim = static_cast<std::size_t>(shape.head_dim);
   for (const Segment& segment : batch.segments) {
     for (std::int64_t i = 0; i < segment.rows; ++i) {
@@ -319,12 +322,12 @@ void Ref::attention(View<const float> query, const AttentionShape& shape, const 
   }
 }
 
-void Ref::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up,
+void Ref::swiglu(Context& context, View<const float> x, const Norm& norm, const Linear& gate_up,
                  View<float> out) const {
   Scratch normed(x.rows, x.cols);
-  Scratch both(x.rows, gate_up.out);
+  Scratch both(x.rows, gate_up.shape.out);
   rms_norm(x, norm, normed);
-  linear(normed, gate_up, {}, both);
+  linear(context, normed, gate_up, {}, both);
   for (std::int64_t r = 0; r < x.rows; ++r) {
     for (std::int64_t c = 0; c < out.cols; ++c) {
       const double gate = both.row(r)[c];
@@ -334,18 +337,19 @@ void Ref::swiglu(View<const float> x, const Norm& norm, const Linear& gate_up,
   }
 }
 
-void Ref::logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out) const {
+void Ref::logits(Context& context, View<const float> x, const Norm& norm, const Linear& head,
+                 View<float> out) const {
   Scratch normed(x.rows, x.cols);
   rms_norm(x, norm, normed);
-  linear(normed, head, {}, out);
+  linear(context, normed, head, {}, out);
 }
 
-Ref::Cache Ref::make_cache(const CacheShape& shape) const {
+Ref::Cache Ref::make_cache(const CacheShape& shape, const AttentionShape&) const {
   const auto half = static_cast<std::size_t>(shape.elements() / 2);
   return {shape, std::vector<float>(half), std::vector<float>(half)};
 }
 
-void Ref::copy_page(Cache& cache, std::int32_t from, std::int32_t to) const {
+void Ref::copy_page(Context&, Cache& cache, std::int32_t from, std::int32_t to) const {
   for (std::int64_t layer = 0; layer < cache.shape.layers; ++layer) {
     const auto source = static_cast<std::ptrdiff_t>(cache.at(layer, from, 0, 0));
     const auto target = static_cast<std::ptrdiff_t>(cache.at(layer, to, 0, 0));

@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/core/buffer.hpp"
 #include "fvlm/ops/backend.hpp"
 #include "fvlm/ops/host_memory.hpp"
 
@@ -21,8 +20,7 @@ class Ref : public HostMemory {
   static constexpr std::size_t kScratchBudget = std::size_t{32} << 20;
 
   struct Linear {
-    std::int64_t out = 0;
-    std::int64_t in = 0;
+    MatrixShape shape;
     std::vector<float> weight;  // [out, in]
     std::vector<float> bias;    // [out], or empty
   };
@@ -52,12 +50,6 @@ class Ref : public HostMemory {
   // Matrices are rounded to the formats chosen and kept as float32.
   explicit Ref(const FormatChoice& formats) : formats_(formats) {}
 
-  // Gives the model its scratch memory.
-  void reserve(std::size_t bytes) {
-    memory_ = Buffer(bytes);
-    arena_ = Arena(memory_.as<std::byte>(), bytes);
-  }
-
   std::string description() const { return "ref"; }
   // Bytes of all matrices packed so far.
   std::int64_t weight_bytes() const { return weight_bytes_; }
@@ -67,36 +59,40 @@ class Ref : public HostMemory {
   Stem pack(const StemSpec& spec, HostStem host) const;
   Norm pack(const NormSpec& spec, HostNorm host) const;
 
-  void stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv, const Depthwise& depthwise,
-            FeatureMap<float> out) const;
-  void depthwise(FeatureMap<const float> in, const Depthwise& weights, Activation activation,
-                 FeatureMap<float> out) const;
-  void linear(View<const float> in, const Linear& weights, Epilogue epilogue,
+  void stem(Context& context, FeatureMap<const std::uint8_t> pixels, const Stem& conv,
+            const Depthwise& depthwise, FeatureMap<float> out) const;
+  void depthwise(Context& context, FeatureMap<const float> in, const Depthwise& weights,
+                 Activation activation, FeatureMap<float> out) const;
+  void linear(Context& context, View<const float> in, const Linear& weights, Epilogue epilogue,
               View<float> out) const;
-  void conv_ffn(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
-                const Linear& fc2, FeatureMap<float> out) const;
-  void layer_norm(View<const float> in, const Norm& weights, View<float> out) const;
-  void image_attention(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
-                       View<float> out) const;
-  void squeeze_excite(FeatureMap<const float> in, const Linear& reduce, const Linear& expand,
-                      FeatureMap<float> out) const;
+  void conv_ffn(Context& context, FeatureMap<const float> in, const Depthwise& conv,
+                const Linear& fc1, const Linear& fc2, FeatureMap<float> out) const;
+  void layer_norm(Context& context, View<const float> in, const Norm& weights,
+                  View<float> out) const;
+  void image_attention(Context& context, View<const float> qkv, std::int64_t images,
+                       std::int64_t head_dim, View<float> out) const;
+  void squeeze_excite(Context& context, FeatureMap<const float> in, const Linear& reduce,
+                      const Linear& expand, FeatureMap<float> out) const;
 
-  void embed(std::span<const std::int32_t> ids, const Linear& table, View<float> out) const;
-  void attention_input(View<const float> x, const Norm& norm, const Linear& qkv,
+  void embed(Context& context, std::span<const std::int32_t> ids, const Linear& table,
+             View<float> out) const;
+  void attention_input(Context& context, View<const float> x, const Norm& norm, const Linear& qkv,
                        const AttentionShape& shape, const DecoderBatch& batch, std::int64_t layer,
                        Cache& cache, View<float> query) const;
-  void attention(View<const float> query, const AttentionShape& shape, const DecoderBatch& batch,
-                 std::int64_t layer, const Cache& cache, View<float> out) const;
-  void swiglu(View<const float> x, const Norm& norm, const Linear& gate_up, View<float> out) const;
-  void logits(View<const float> x, const Norm& norm, const Linear& head, View<float> out) const;
+  void attention(Context& context, View<const float> query, const AttentionShape& shape,
+                 const DecoderBatch& batch, std::int64_t layer, const Cache& cache,
+                 View<float> out) const;
+  void swiglu(Context& context, View<const float> x, const Norm& norm, const Linear& gate_up,
+              View<float> out) const;
+  void logits(Context& context, View<const float> x, const Norm& norm, const Linear& head,
+              View<float> out) const;
 
-  Cache make_cache(const CacheShape& shape) const;
-  void copy_page(Cache& cache, std::int32_t from, std::int32_t to) const;
+  Cache make_cache(const CacheShape& shape, const AttentionShape& attention) const;
+  void copy_page(Context& context, Cache& cache, std::int32_t from, std::int32_t to) const;
 
  private:
   FormatChoice formats_;
   std::int64_t weight_bytes_ = 0;
-  Buffer memory_;
 };
 
 static_assert(EngineBackend<Ref>);

@@ -3,16 +3,19 @@
 #include <algorithm>
 
 #include "runtime/checkpoint/weights.hpp"
-#include "runtime/engine/backend_runner.hpp"
+#include "runtime/engine/context_plan.hpp"
 
 namespace fvlm {
 
 std::size_t scratch_bytes(const FastVlmConfig& config, const PassLimits& limits) {
-  const BackendRunner<Plan> runner(config, Plan(), limits, 0, [](Plan& plan, FastVlm<Plan>& model) {
-    ShapeLoader<Plan> shapes(plan);
-    model.visit(shapes);
-  });
-  return static_cast<std::size_t>(runner.facts().scratch_bytes);
+  Plan plan;
+  FastVlm<Plan> model(config);
+  ShapeLoader<Plan> shapes(plan);
+  model.visit(shapes);
+  const ContextSizes sizes = plan_contexts(plan, model, config, limits, 0);
+  const std::int64_t encoded = limits.images * config.vision.tokens() * config.text.hidden_size;
+  return std::max(sizes.encoder.scratch_bytes + static_cast<std::size_t>(encoded) * sizeof(float),
+                  sizes.decoder.scratch_bytes);
 }
 
 PassLimits pass_limits(const FastVlmConfig& config, std::size_t scratch_budget) {

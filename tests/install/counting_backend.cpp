@@ -25,8 +25,6 @@ class Counting : public fvlm::HostMemory {
   struct Norm {};
   struct Cache {};
 
-  Counting() : HostMemory(fvlm::Arena::measuring()) {}
-
   const std::map<std::string, int>& counts() const { return counts_; }
 
   Linear pack(const fvlm::LinearSpec&, const fvlm::HostLinear&) { return {}; }
@@ -34,39 +32,51 @@ class Counting : public fvlm::HostMemory {
   Stem pack(const fvlm::StemSpec&, const fvlm::HostStem&) { return {}; }
   Norm pack(const fvlm::NormSpec&, const fvlm::HostNorm&) { return {}; }
 
-  void stem(FeatureMap<const std::uint8_t>, const Stem&, const Depthwise&, FeatureMap<float>) {
+  void stem(Context&, FeatureMap<const std::uint8_t>, const Stem&, const Depthwise&,
+            FeatureMap<float>) {
     count("stem");
   }
-  void depthwise(FeatureMap<const float>, const Depthwise&, fvlm::Activation, FeatureMap<float>) {
+  void depthwise(Context&, FeatureMap<const float>, const Depthwise&, fvlm::Activation,
+                 FeatureMap<float>) {
     count("depthwise");
   }
-  void linear(View<const float>, const Linear&, fvlm::Epilogue, View<float>) { count("linear"); }
-  void conv_ffn(FeatureMap<const float>, const Depthwise&, const Linear&, const Linear&,
+  void linear(Context&, View<const float>, const Linear&, fvlm::Epilogue, View<float>) {
+    count("linear");
+  }
+  void conv_ffn(Context&, FeatureMap<const float>, const Depthwise&, const Linear&, const Linear&,
                 FeatureMap<float>) {
     count("conv_ffn");
   }
-  void layer_norm(View<const float>, const Norm&, View<float>) { count("layer_norm"); }
-  void image_attention(View<const float>, std::int64_t, std::int64_t, View<float>) {
+  void layer_norm(Context&, View<const float>, const Norm&, View<float>) { count("layer_norm"); }
+  void image_attention(Context&, View<const float>, std::int64_t, std::int64_t, View<float>) {
     count("image_attention");
   }
-  void squeeze_excite(FeatureMap<const float>, const Linear&, const Linear&, FeatureMap<float>) {
+  void squeeze_excite(Context&, FeatureMap<const float>, const Linear&, const Linear&,
+                      FeatureMap<float>) {
     count("squeeze_excite");
   }
 
-  void embed(std::span<const std::int32_t>, const Linear&, View<float>) { count("embed"); }
-  void attention_input(View<const float>, const Norm&, const Linear&, const fvlm::AttentionShape&,
-                       const fvlm::DecoderBatch&, std::int64_t, Cache&, View<float>) {
+  void embed(Context&, std::span<const std::int32_t>, const Linear&, View<float>) {
+    count("embed");
+  }
+  void attention_input(Context&, View<const float>, const Norm&, const Linear&,
+                       const fvlm::AttentionShape&, const fvlm::DecoderBatch&, std::int64_t, Cache&,
+                       View<float>) {
     count("attention_input");
   }
-  void attention(View<const float>, const fvlm::AttentionShape&, const fvlm::DecoderBatch&,
-                 std::int64_t, const Cache&, View<float>) {
+  void attention(Context&, View<const float>, const fvlm::AttentionShape&,
+                 const fvlm::DecoderBatch&, std::int64_t, const Cache&, View<float>) {
     count("attention");
   }
-  void swiglu(View<const float>, const Norm&, const Linear&, View<float>) { count("swiglu"); }
-  void logits(View<const float>, const Norm&, const Linear&, View<float>) { count("logits"); }
+  void swiglu(Context&, View<const float>, const Norm&, const Linear&, View<float>) {
+    count("swiglu");
+  }
+  void logits(Context&, View<const float>, const Norm&, const Linear&, View<float>) {
+    count("logits");
+  }
 
-  Cache make_cache(const fvlm::CacheShape&) const { return {}; }
-  void copy_page(Cache&, std::int32_t, std::int32_t) const {}
+  Cache make_cache(const fvlm::CacheShape&, const fvlm::AttentionShape&) const { return {}; }
+  void copy_page(Context&, Cache&, std::int32_t, std::int32_t) const {}
 
  private:
   void count(const char* operation) { ++counts_[operation]; }
@@ -89,17 +99,18 @@ int main() {
                  .eos_tokens = {}};
   const fvlm::FastVlm<Counting> model(config);
   Counting backend;
-  Counting::Cache cache = backend.make_cache(model.decoder.cache_shape(1));
+  auto context = backend.make_context({.scratch_bytes = std::size_t{1} << 30});
+  auto cache = backend.make_cache(model.decoder.cache_shape(1), model.decoder.attention_shape());
 
   const std::int64_t side = config.vision.image_size;
   const std::int64_t tokens = config.vision.tokens();
-  const auto rows = backend.arena().matrix<float>(tokens, config.text.hidden_size);
-  model.embed_images(backend, {nullptr, 1, side, side, 3}, rows);
+  const auto rows = context.arena().matrix<float>(tokens, config.text.hidden_size);
+  model.embed_images(backend, context, {nullptr, 1, side, side, 3}, rows);
   fvlm::DecoderBatch batch;
   batch.add(tokens, 0, {});
-  model.decoder.forward(backend, batch, cache, rows);
-  model.decoder.logits(backend, rows,
-                       backend.arena().matrix<float>(tokens, config.text.vocab_size));
+  model.decoder.forward(backend, context, batch, cache, rows);
+  model.decoder.logits(backend, context, rows,
+                       context.arena().matrix<float>(tokens, config.text.vocab_size));
 
   for (const auto& [operation, count] : backend.counts())
     std::cout << operation << ' ' << count << '\n';

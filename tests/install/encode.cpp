@@ -22,9 +22,10 @@ std::size_t scratch_bytes() {
   fvlm::FastViTHD<fvlm::Plan> encoder(kConfig);
   RandomWeights<fvlm::Plan> shapes(plan);
   encoder.visit(shapes);
-  encoder.encode(plan, {nullptr, 1, kConfig.image_size, kConfig.image_size, 3},
+  auto context = plan.make_context();
+  encoder.encode(plan, context, {nullptr, 1, kConfig.image_size, kConfig.image_size, 3},
                  {nullptr, kConfig.tokens(), kConfig.output_channels(), kConfig.output_channels()});
-  return plan.arena().high_water();
+  return context.arena().high_water();
 }
 
 // The features of a picture, [tokens, output_channels].
@@ -33,11 +34,11 @@ std::vector<float> encode(B backend, const std::vector<std::uint8_t>& picture) {
   fvlm::FastViTHD<B> encoder(kConfig);
   RandomWeights<B> weights(backend);
   encoder.visit(weights);
-  backend.reserve(scratch_bytes());
+  auto context = backend.make_context({.scratch_bytes = scratch_bytes()});
 
   const std::int64_t channels = kConfig.output_channels();
   std::vector<float> features(static_cast<std::size_t>(kConfig.tokens() * channels));
-  encoder.encode(backend, {picture.data(), 1, kConfig.image_size, kConfig.image_size, 3},
+  encoder.encode(backend, context, {picture.data(), 1, kConfig.image_size, kConfig.image_size, 3},
                  {features.data(), kConfig.tokens(), channels, channels});
   return features;
 }

@@ -63,6 +63,7 @@ class BackendTest : public testing::TestWithParam<Mode>, protected RandomParamet
   Cpu cpu_{{.formats = GetParam().format, .threads = 3, .bf16_products = GetParam().bf16_products}};
   Ref ref_{WeightFormat::kF32};
   Ref ref_rounded_{GetParam().format};
+  HostMemory::Context context_{std::size_t{16} << 20};
 };
 
 TEST_P(BackendTest, Linear) {
@@ -83,8 +84,8 @@ TEST_P(BackendTest, Linear) {
           std::vector<float> x = random(rows * in);
           std::vector<float> want = random(rows * out);
           std::vector<float> got = want;
-          ref_.linear(view(x, rows), plain, epilogue, view(want, rows));
-          cpu_.linear(view(x, rows), fast, epilogue, view(got, rows));
+          ref_.linear(context_, view(x, rows), plain, epilogue, view(want, rows));
+          cpu_.linear(context_, view(x, rows), fast, epilogue, view(got, rows));
           expect_near(got, want);
         }
       }
@@ -96,10 +97,10 @@ TEST_P(BackendTest, BatchingChangesNoBit) {
   const auto [plain, fast] = both_linear(200, 77, Rows::kTokens);
   std::vector<float> x = random(16 * 200);
   std::vector<float> together = filled(16 * 77);
-  cpu_.linear(view(x, 16), fast, {}, view(together, 16));
+  cpu_.linear(context_, view(x, 16), fast, {}, view(together, 16));
   for (std::int64_t r = 0; r < 16; ++r) {
     std::vector<float> alone = filled(77);
-    cpu_.linear(view(x, 16).slice_rows(r, 1), fast, {}, view(alone, 1));
+    cpu_.linear(context_, view(x, 16).slice_rows(r, 1), fast, {}, view(alone, 1));
     EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + r * 77)) << "row " << r;
   }
 }
@@ -115,8 +116,8 @@ TEST_P(BackendTest, Depthwise) {
       std::vector<float> want = filled(2 * 14 * 10 * spec.out() / spec.stride / spec.stride);
       std::vector<float> got = want;
       const std::int64_t s = spec.stride;
-      ref_.depthwise(map(x, 2, 14, 10), plain, activation, map(want, 2, 14 / s, 10 / s));
-      cpu_.depthwise(map(x, 2, 14, 10), fast, activation, map(got, 2, 14 / s, 10 / s));
+      ref_.depthwise(context_, map(x, 2, 14, 10), plain, activation, map(want, 2, 14 / s, 10 / s));
+      cpu_.depthwise(context_, map(x, 2, 14, 10), fast, activation, map(got, 2, 14 / s, 10 / s));
       expect_near(got, want);
     }
   }
@@ -134,9 +135,9 @@ TEST_P(BackendTest, Stem) {
   for (auto& p : pixels) p = static_cast<std::uint8_t>(random_());
   std::vector<float> want = filled(2 * kSide * kSide / 16 * kChannels);
   std::vector<float> got = want;
-  ref_.stem({pixels.data(), 2, kSide, kSide, 3}, plain_conv, plain,
+  ref_.stem(context_, {pixels.data(), 2, kSide, kSide, 3}, plain_conv, plain,
             map(want, 2, kSide / 4, kSide / 4));
-  cpu_.stem({pixels.data(), 2, kSide, kSide, 3}, fast_conv, fast,
+  cpu_.stem(context_, {pixels.data(), 2, kSide, kSide, 3}, fast_conv, fast,
             map(got, 2, kSide / 4, kSide / 4));
   expect_near(got, want);
 }
@@ -151,8 +152,10 @@ TEST_P(BackendTest, ConvFfn) {
     std::vector<float> x = random(2 * side * width * channels);
     std::vector<float> want = filled(std::ssize(x));
     std::vector<float> got = want;
-    ref_.conv_ffn(map(x, 2, side, width), plain_conv, plain1, plain2, map(want, 2, side, width));
-    cpu_.conv_ffn(map(x, 2, side, width), fast_conv, fast1, fast2, map(got, 2, side, width));
+    ref_.conv_ffn(context_, map(x, 2, side, width), plain_conv, plain1, plain2,
+                  map(want, 2, side, width));
+    cpu_.conv_ffn(context_, map(x, 2, side, width), fast_conv, fast1, fast2,
+                  map(got, 2, side, width));
     expect_near(got, want);
   }
 }
@@ -164,8 +167,8 @@ TEST_P(BackendTest, LayerNorm) {
     std::vector<float> x = random(5 * channels, 3);
     std::vector<float> want = filled(std::ssize(x));
     std::vector<float> got = want;
-    ref_.layer_norm(view(x, 5), plain, view(want, 5));
-    cpu_.layer_norm(view(x, 5), fast, view(got, 5));
+    ref_.layer_norm(context_, view(x, 5), plain, view(want, 5));
+    cpu_.layer_norm(context_, view(x, 5), fast, view(got, 5));
     expect_near(got, want);
   }
 }
@@ -176,8 +179,8 @@ TEST_P(BackendTest, ImageAttention) {
     std::vector<float> qkv = random(2 * tokens * 3 * heads * dim, 2);
     std::vector<float> want = filled(2 * tokens * heads * dim);
     std::vector<float> got = want;
-    ref_.image_attention(view(qkv, 2 * tokens), 2, dim, view(want, 2 * tokens));
-    cpu_.image_attention(view(qkv, 2 * tokens), 2, dim, view(got, 2 * tokens));
+    ref_.image_attention(context_, view(qkv, 2 * tokens), 2, dim, view(want, 2 * tokens));
+    cpu_.image_attention(context_, view(qkv, 2 * tokens), 2, dim, view(got, 2 * tokens));
     expect_near(got, want);
   }
 }
@@ -188,8 +191,8 @@ TEST_P(BackendTest, SqueezeExcite) {
   std::vector<float> x = random(3 * 4 * 5 * 50);
   std::vector<float> want = filled(std::ssize(x));
   std::vector<float> got = want;
-  ref_.squeeze_excite(map(x, 3, 4, 5), plain_reduce, plain_expand, map(want, 3, 4, 5));
-  cpu_.squeeze_excite(map(x, 3, 4, 5), fast_reduce, fast_expand, map(got, 3, 4, 5));
+  ref_.squeeze_excite(context_, map(x, 3, 4, 5), plain_reduce, plain_expand, map(want, 3, 4, 5));
+  cpu_.squeeze_excite(context_, map(x, 3, 4, 5), fast_reduce, fast_expand, map(got, 3, 4, 5));
   expect_near(got, want);
 }
 
@@ -198,8 +201,8 @@ TEST_P(BackendTest, Embed) {
   const std::vector<std::int32_t> ids = {8, 0, 3, 3};
   std::vector<float> want = filled(4 * 70);
   std::vector<float> got = want;
-  ref_.embed(ids, plain, view(want, 4));
-  cpu_.embed(ids, fast, view(got, 4));
+  ref_.embed(context_, ids, plain, view(want, 4));
+  cpu_.embed(context_, ids, fast, view(got, 4));
   EXPECT_EQ(got, want);
 }
 
@@ -211,12 +214,12 @@ TEST_P(BackendTest, SwigluAndLogits) {
     std::vector<float> x = random(rows * 100, 5);
     std::vector<float> want = filled(rows * 75);
     std::vector<float> got = want;
-    ref_.swiglu(view(x, rows), plain_norm, plain, view(want, rows));
-    cpu_.swiglu(view(x, rows), fast_norm, fast, view(got, rows));
+    ref_.swiglu(context_, view(x, rows), plain_norm, plain, view(want, rows));
+    cpu_.swiglu(context_, view(x, rows), fast_norm, fast, view(got, rows));
     expect_near(got, want);
     want = got = filled(rows * 150);
-    ref_.logits(view(x, rows), plain_norm, plain, view(want, rows));
-    cpu_.logits(view(x, rows), fast_norm, fast, view(got, rows));
+    ref_.logits(context_, view(x, rows), plain_norm, plain, view(want, rows));
+    cpu_.logits(context_, view(x, rows), fast_norm, fast, view(got, rows));
     expect_near(got, want);
   }
 }
@@ -232,8 +235,8 @@ TEST_P(BackendTest, AttentionOverThePagedCache) {
     const auto [plain, fast] =
         both_linear(hidden, hidden + 2 * shape.kv_heads * shape.head_dim, Rows::kTokens);
     const CacheShape size{layers, 9, shape.kv_heads, shape.head_dim};
-    auto plain_cache = ref_.make_cache(size);
-    auto fast_cache = cpu_.make_cache(size);
+    auto plain_cache = ref_.make_cache(size, shape);
+    auto fast_cache = cpu_.make_cache(size, shape);
     const std::vector<std::int32_t> a = {3, 7, 1};
     const std::vector<std::int32_t> b = {5};
     const std::vector<std::int32_t> c = {0, 8};
@@ -250,29 +253,29 @@ TEST_P(BackendTest, AttentionOverThePagedCache) {
         std::vector<float> got_query = want_query;
         std::vector<float> want = want_query;
         std::vector<float> got = want_query;
-        ref_.attention_input(view(x, batch.rows()), plain_norm, plain, shape, batch, layer,
-                             plain_cache, view(want_query, batch.rows()));
-        cpu_.attention_input(view(x, batch.rows()), fast_norm, fast, shape, batch, layer,
+        ref_.attention_input(context_, view(x, batch.rows()), plain_norm, plain, shape, batch,
+                             layer, plain_cache, view(want_query, batch.rows()));
+        cpu_.attention_input(context_, view(x, batch.rows()), fast_norm, fast, shape, batch, layer,
                              fast_cache, view(got_query, batch.rows()));
         expect_near(got_query, want_query);
-        ref_.attention(view(want_query, batch.rows()), shape, batch, layer, plain_cache,
+        ref_.attention(context_, view(want_query, batch.rows()), shape, batch, layer, plain_cache,
                        view(want, batch.rows()));
-        cpu_.attention(view(got_query, batch.rows()), shape, batch, layer, fast_cache,
+        cpu_.attention(context_, view(got_query, batch.rows()), shape, batch, layer, fast_cache,
                        view(got, batch.rows()));
         expect_near(got, want);
       }
     }
     // A copied page holds the same keys and values.
-    ref_.copy_page(plain_cache, 5, 6);
-    cpu_.copy_page(fast_cache, 5, 6);
+    ref_.copy_page(context_, plain_cache, 5, 6);
+    cpu_.copy_page(context_, fast_cache, 5, 6);
     const std::vector<std::int32_t> copy = {6};
     DecoderBatch batch;
     batch.add(1, 21, copy);
     std::vector<float> query = random(hidden);
     std::vector<float> want = filled(hidden);
     std::vector<float> got = want;
-    ref_.attention(view(query, 1), shape, batch, 1, plain_cache, view(want, 1));
-    cpu_.attention(view(query, 1), shape, batch, 1, fast_cache, view(got, 1));
+    ref_.attention(context_, view(query, 1), shape, batch, 1, plain_cache, view(want, 1));
+    cpu_.attention(context_, view(query, 1), shape, batch, 1, fast_cache, view(got, 1));
     expect_near(got, want);
   }
 }

@@ -55,6 +55,7 @@ class MatMulTest : public testing::Test, protected RandomParameters {
 
 // The shapes of a small encoder's and decoder's layers, and some that fill no block.
 TEST_F(MatMulTest, AnyNumberOfThreadsGivesTheProduct) {
+  HostMemory::Context context(std::size_t{16} << 20);
   for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{
            {256, 96, 384}, {256, 384, 96}, {40, 768, 3072}, {33, 70, 130}}) {
     for (const WeightFormat& format : {WeightFormat::kF32, WeightFormat::kBF16}) {
@@ -65,14 +66,14 @@ TEST_F(MatMulTest, AnyNumberOfThreadsGivesTheProduct) {
         std::vector<float> want = filled(rows * out);
         const bool narrow = format != WeightFormat::kF32 && has_native_bf16();
         Ref oracle(narrow || kind == Rows::kTokens ? format : WeightFormat::kF32);
-        oracle.linear(view(x, rows), oracle.pack(spec, host), {}, view(want, rows));
+        oracle.linear(context, view(x, rows), oracle.pack(spec, host), {}, view(want, rows));
         for (const int threads : kThreads) {
           SCOPED_TRACE(fmt::format("{} threads, {}x{}x{}, {}", threads, rows, in, out,
                                    kind == Rows::kTokens ? "tokens" : "positions"));
           const OpenMpThreads available(threads);
           Cpu cpu({.formats = format, .threads = threads});
           std::vector<float> got = filled(rows * out);
-          cpu.linear(view(x, rows), cpu.pack(spec, host), {}, view(got, rows));
+          cpu.linear(context, view(x, rows), cpu.pack(spec, host), {}, view(got, rows));
           EXPECT_LT(relative_error(got, want), narrow ? 6e-3 : 1e-5);
         }
       }
@@ -126,13 +127,14 @@ TEST_F(MatMulTest, RefusesAMatrixThatWasNotPackedForTheProduct) {
 TEST_F(MatMulTest, OneThreadIsOneThread) {
   const OpenMpThreads available(4);
   Cpu cpu({.formats = WeightFormat::kF32, .threads = 1});
+  HostMemory::Context context(std::size_t{16} << 20);
   const LinearSpec spec{.in = 1024, .parts = {{"", 2048}}, .rows = Rows::kPositions};
   const Cpu::Linear weights = cpu.pack(spec, host_linear(spec));
   std::vector<float> x = random(256 * 1024);
   std::vector<float> out = filled(256 * 2048);
   const double all = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
   const double own = seconds_of(CLOCK_THREAD_CPUTIME_ID);
-  for (int i = 0; i < 50; ++i) cpu.linear(view(x, 256), weights, {}, view(out, 256));
+  for (int i = 0; i < 50; ++i) cpu.linear(context, view(x, 256), weights, {}, view(out, 256));
   const double used = seconds_of(CLOCK_THREAD_CPUTIME_ID) - own;
   EXPECT_LT(seconds_of(CLOCK_PROCESS_CPUTIME_ID) - all, 1.2 * used + 0.02);
 }

@@ -25,10 +25,11 @@ class PlanTest : public testing::Test {
   static Plan::Depthwise filters(std::int64_t channels, std::int64_t stride) {
     return Plan().pack(DepthwiseSpec{.in = channels, .stride = stride});
   }
-  static bool fits(const std::function<void(Plan&)>& operation) {
+  static bool fits(const std::function<void(Plan&, Plan::Context&)>& operation) {
     Plan plan;
+    Plan::Context context = Plan::make_context();
     try {
-      operation(plan);
+      operation(plan, context);
       return true;
     } catch (const std::logic_error& error) {
       EXPECT_NE(std::string(error.what()).find("shapes do not fit together"), std::string::npos);
@@ -39,8 +40,8 @@ class PlanTest : public testing::Test {
 
 TEST_F(PlanTest, Encoder) {
   const auto stem = [](std::int64_t side, std::int64_t channels) {
-    return fits([&](Plan& plan) {
-      plan.stem({nullptr, 2, side, 64, 3}, Plan().pack(StemSpec{.out = 8}), filters(8, 2),
+    return fits([&](Plan& plan, Plan::Context& context) {
+      plan.stem(context, {nullptr, 2, side, 64, 3}, Plan().pack(StemSpec{.out = 8}), filters(8, 2),
                 Map{nullptr, 2, 16, 16, channels});
     });
   };
@@ -49,8 +50,8 @@ TEST_F(PlanTest, Encoder) {
   EXPECT_FALSE(stem(64, 16));
 
   const auto depthwise = [](std::int64_t channels, std::int64_t height) {
-    return fits([&](Plan& plan) {
-      plan.depthwise(Map{nullptr, 1, 16, 16, 8}, filters(channels, 2), Activation::kGelu,
+    return fits([&](Plan& plan, Plan::Context& context) {
+      plan.depthwise(context, Map{nullptr, 1, 16, 16, 8}, filters(channels, 2), Activation::kGelu,
                      Map{nullptr, 1, height, 8, 8});
     });
   };
@@ -59,9 +60,9 @@ TEST_F(PlanTest, Encoder) {
   EXPECT_FALSE(depthwise(8, 16));
 
   const auto conv_ffn = [](std::int64_t in, std::int64_t hidden, std::int64_t out) {
-    return fits([&](Plan& plan) {
+    return fits([&](Plan& plan, Plan::Context& context) {
       const Map map{nullptr, 1, 4, 4, 8};
-      plan.conv_ffn(map, filters(8, 1), linear(in, 32), linear(hidden, out), map);
+      plan.conv_ffn(context, map, filters(8, 1), linear(in, 32), linear(hidden, out), map);
     });
   };
   EXPECT_TRUE(conv_ffn(8, 32, 8));
@@ -70,8 +71,9 @@ TEST_F(PlanTest, Encoder) {
   EXPECT_FALSE(conv_ffn(8, 32, 4));
 
   const auto attention = [](std::int64_t images, std::int64_t head_dim, std::int64_t cols) {
-    return fits(
-        [&](Plan& plan) { plan.image_attention(rows(8, 96), images, head_dim, rows(8, cols)); });
+    return fits([&](Plan& plan, Plan::Context& context) {
+      plan.image_attention(context, rows(8, 96), images, head_dim, rows(8, cols));
+    });
   };
   EXPECT_TRUE(attention(2, 16, 32));
   EXPECT_FALSE(attention(3, 16, 32));
@@ -79,9 +81,9 @@ TEST_F(PlanTest, Encoder) {
   EXPECT_FALSE(attention(2, 16, 16));
 
   const auto squeeze = [](std::int64_t reduced, std::int64_t out) {
-    return fits([&](Plan& plan) {
+    return fits([&](Plan& plan, Plan::Context& context) {
       const Map map{nullptr, 1, 4, 4, 8};
-      plan.squeeze_excite(map, linear(8, 2), linear(reduced, out), map);
+      plan.squeeze_excite(context, map, linear(8, 2), linear(reduced, out), map);
     });
   };
   EXPECT_TRUE(squeeze(2, 8));
@@ -91,8 +93,8 @@ TEST_F(PlanTest, Encoder) {
 
 TEST_F(PlanTest, RowsAndColumns) {
   const auto fit_linear = [](std::int64_t in, std::int64_t out_rows, std::int64_t out) {
-    return fits([&](Plan& plan) {
-      plan.linear(rows(3, in), linear(8, 16), Epilogue{}, rows(out_rows, out));
+    return fits([&](Plan& plan, Plan::Context& context) {
+      plan.linear(context, rows(3, in), linear(8, 16), Epilogue{}, rows(out_rows, out));
     });
   };
   EXPECT_TRUE(fit_linear(8, 3, 16));
@@ -101,8 +103,9 @@ TEST_F(PlanTest, RowsAndColumns) {
   EXPECT_FALSE(fit_linear(8, 3, 8));
 
   const auto norm = [](std::int64_t channels, std::int64_t out_rows) {
-    return fits([&](Plan& plan) {
-      plan.layer_norm(rows(3, 8), plan.pack(NormSpec{.channels = channels}), rows(out_rows, 8));
+    return fits([&](Plan& plan, Plan::Context& context) {
+      plan.layer_norm(context, rows(3, 8), plan.pack(NormSpec{.channels = channels}),
+                      rows(out_rows, 8));
     });
   };
   EXPECT_TRUE(norm(8, 3));
@@ -110,8 +113,8 @@ TEST_F(PlanTest, RowsAndColumns) {
   EXPECT_FALSE(norm(8, 4));
 
   const auto embed = [](std::int64_t out_rows, std::int64_t cols) {
-    return fits([&](Plan& plan) {
-      plan.embed(std::array<std::int32_t, 3>{}, linear(8, 100), rows(out_rows, cols));
+    return fits([&](Plan& plan, Plan::Context& context) {
+      plan.embed(context, std::array<std::int32_t, 3>{}, linear(8, 100), rows(out_rows, cols));
     });
   };
   EXPECT_TRUE(embed(3, 8));
@@ -128,14 +131,14 @@ TEST_F(PlanTest, Decoder) {
     std::int64_t norm = 32;
   };
   const auto attends = [](const Pass& pass) {
-    return fits([&](Plan& plan) {
+    return fits([&](Plan& plan, Plan::Context& context) {
       const AttentionShape shape{.heads = 4, .kv_heads = 2, .head_dim = 16};
       CacheShape cache{.layers = 2, .pages = 1, .kv_heads = pass.cached_heads, .head_dim = 16};
       DecoderBatch batch;
       batch.add(pass.tokens, 0, {});
-      plan.attention_input(rows(5, 32), plan.pack(NormSpec{.channels = pass.norm}),
+      plan.attention_input(context, rows(5, 32), plan.pack(NormSpec{.channels = pass.norm}),
                            linear(32, pass.qkv), shape, batch, pass.layer, cache, rows(5, 64));
-      plan.attention(rows(5, 64), shape, batch, pass.layer, cache, rows(5, 64));
+      plan.attention(context, rows(5, 64), shape, batch, pass.layer, cache, rows(5, 64));
     });
   };
   EXPECT_TRUE(attends({}));
@@ -146,16 +149,17 @@ TEST_F(PlanTest, Decoder) {
   EXPECT_FALSE(attends({.norm = 64}));
 
   const auto swiglu = [](std::int64_t out) {
-    return fits([&](Plan& plan) {
-      plan.swiglu(rows(5, 32), plan.pack(NormSpec{.channels = 32}), linear(32, 128), rows(5, out));
+    return fits([&](Plan& plan, Plan::Context& context) {
+      plan.swiglu(context, rows(5, 32), plan.pack(NormSpec{.channels = 32}), linear(32, 128),
+                  rows(5, out));
     });
   };
   EXPECT_TRUE(swiglu(64));
   EXPECT_FALSE(swiglu(128));
 
   const auto logits = [](std::int64_t vocabulary) {
-    return fits([&](Plan& plan) {
-      plan.logits(rows(5, 32), plan.pack(NormSpec{.channels = 32}), linear(32, 100),
+    return fits([&](Plan& plan, Plan::Context& context) {
+      plan.logits(context, rows(5, 32), plan.pack(NormSpec{.channels = 32}), linear(32, 100),
                   rows(5, vocabulary));
     });
   };

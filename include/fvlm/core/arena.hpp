@@ -64,7 +64,6 @@ class Arena {
     return {allocate<T>(batch * height * width * channels), batch, height, width, channels};
   }
 
-  bool measures() const { return capacity_ == std::numeric_limits<std::size_t>::max(); }
   // Bytes in use: what is allocated next begins there.
   std::size_t used() const { return used_; }
   // The most bytes that were ever in use at once.

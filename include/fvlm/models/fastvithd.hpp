@@ -46,9 +46,9 @@ struct ConvFfn {
     visitor("fc2", fc2);
   }
 
-  void run(B& backend, FeatureMap<const typename B::Element> in,
+  void run(B& backend, typename B::Context& context, FeatureMap<const typename B::Element> in,
            FeatureMap<typename B::Element> out) const {
-    backend.conv_ffn(in, conv.weights, fc1.weights, fc2.weights, out);
+    backend.conv_ffn(context, in, conv.weights, fc1.weights, fc2.weights, out);
   }
 };
 
@@ -68,10 +68,10 @@ struct RepMixerBlock {
     visitor("convffn", convffn);
   }
 
-  void run(B& backend, FeatureMap<typename B::Element>& x,
+  void run(B& backend, typename B::Context& context, FeatureMap<typename B::Element>& x,
            FeatureMap<typename B::Element>& spare) const {
-    backend.depthwise(x, token_mixer.weights, Activation::kNone, spare);
-    convffn.run(backend, spare, x);
+    backend.depthwise(context, x, token_mixer.weights, Activation::kNone, spare);
+    convffn.run(backend, context, spare, x);
   }
 };
 
@@ -98,19 +98,19 @@ struct AttentionBlock {
     visitor("convffn", convffn);
   }
 
-  void run(B& backend, FeatureMap<typename B::Element>& x,
+  void run(B& backend, typename B::Context& context, FeatureMap<typename B::Element>& x,
            FeatureMap<typename B::Element>& spare) const {
     using E = typename B::Element;
     {
-      const Arena::Scope scope(backend.arena());
+      const Arena::Scope scope(context.arena());
       const auto rows = x.matrix();
-      const auto wide = backend.arena().template matrix<E>(rows.rows, 3 * rows.cols);
-      backend.layer_norm(rows, norm.weights, spare.matrix());
-      backend.linear(spare.matrix(), qkv.weights, {}, wide);
-      backend.image_attention(wide, x.batch, head_dim, spare.matrix());
-      backend.linear(spare.matrix(), proj.weights, {.accumulate = true}, rows);
+      const auto wide = context.arena().template matrix<E>(rows.rows, 3 * rows.cols);
+      backend.layer_norm(context, rows, norm.weights, spare.matrix());
+      backend.linear(context, spare.matrix(), qkv.weights, {}, wide);
+      backend.image_attention(context, wide, x.batch, head_dim, spare.matrix());
+      backend.linear(context, spare.matrix(), proj.weights, {.accumulate = true}, rows);
     }
-    convffn.run(backend, x, spare);
+    convffn.run(backend, context, x, spare);
     std::swap(x, spare);
   }
 };
@@ -208,19 +208,19 @@ class FastViTHD {
   // pixels [batch, S, S, 3] in 0..255 -> out [batch * tokens, output_channels].
   // The observer sees "stem", "stage0" ... and "conv_exp". Throws Stopped between blocks.
   template <class Observer = NoObserver>
-  void encode(B& backend, FeatureMap<const std::uint8_t> pixels, View<E> out,
-              const std::stop_token& stop = {}, const Observer& observe = {}) const {
-    const Arena::Scope scope(backend.arena());
+  void encode(B& backend, typename B::Context& context, FeatureMap<const std::uint8_t> pixels,
+              View<E> out, const std::stop_token& stop = {}, const Observer& observe = {}) const {
+    const Arena::Scope scope(context.arena());
     const std::int64_t batch = pixels.batch;
     const std::int64_t side = config_.image_size / 4;
     // Two feature maps of the largest size serve all stages.
-    E* here = backend.arena().template allocate<E>(batch * largest_map());
-    E* there = backend.arena().template allocate<E>(batch * largest_map());
+    E* here = context.arena().template allocate<E>(batch * largest_map());
+    E* there = context.arena().template allocate<E>(batch * largest_map());
     FeatureMap<E> x{here, batch, side, side, config_.embed_dims[0]};
     FeatureMap<E> spare{there, batch, side, side, config_.embed_dims[0]};
 
-    backend.stem(pixels, stem_conv_.weights, stem_depthwise_.weights, spare);
-    backend.linear(spare.matrix(), stem_mix_.weights, {.activation = Activation::kGelu},
+    backend.stem(context, pixels, stem_conv_.weights, stem_depthwise_.weights, spare);
+    backend.linear(context, spare.matrix(), stem_mix_.weights, {.activation = Activation::kGelu},
                    x.matrix());
     observe("stem", x);
     stop_if_requested(stop);
@@ -228,12 +228,12 @@ class FastViTHD {
     for (std::size_t i = 0; i < stages_.size(); ++i) {
       const Stage<B>& stage = stages_[i];
       if (stage.position_encoding) {
-        backend.depthwise(x, stage.position_encoding->weights, Activation::kNone, spare);
+        backend.depthwise(context, x, stage.position_encoding->weights, Activation::kNone, spare);
         std::swap(x, spare);
       }
       const auto run = [&](const auto& block) {
         stop_if_requested(stop);
-        block.run(backend, x, spare);
+        block.run(backend, context, x, spare);
       };
       std::for_each(stage.mixers.begin(), stage.mixers.end(), run);
       std::for_each(stage.attentions.begin(), stage.attentions.end(), run);
@@ -242,8 +242,8 @@ class FastViTHD {
         const std::int64_t channels = config_.embed_dims[i + 1];
         FeatureMap<E> half{spare.data, batch, x.height / 2, x.width / 2, channels};
         FeatureMap<E> mixed{x.data, batch, x.height / 2, x.width / 2, channels};
-        backend.depthwise(x, stage.downsample->conv.weights, Activation::kGelu, half);
-        backend.linear(half.matrix(), stage.downsample->mix.weights,
+        backend.depthwise(context, x, stage.downsample->conv.weights, Activation::kGelu, half);
+        backend.linear(context, half.matrix(), stage.downsample->mix.weights,
                        {.activation = Activation::kGelu}, mixed.matrix());
         x = mixed;
         spare = half;
@@ -251,9 +251,9 @@ class FastViTHD {
     }
 
     const FeatureMap<E> expanded{spare.data, batch, x.height, x.width, config_.output_channels()};
-    backend.depthwise(x, expand_.weights, Activation::kNone, expanded);
+    backend.depthwise(context, x, expand_.weights, Activation::kNone, expanded);
     const FeatureMap<E> features{out.data, batch, x.height, x.width, config_.output_channels()};
-    backend.squeeze_excite(expanded, se_reduce_.weights, se_expand_.weights, features);
+    backend.squeeze_excite(context, expanded, se_reduce_.weights, se_expand_.weights, features);
     observe("conv_exp", features);
   }
 

@@ -30,19 +30,19 @@ struct FastVlm {
 
   // pixels [n, S, S, 3] -> out [n * tokens, hidden]: embeddings for the image's place in a prompt.
   template <class Observer = NoObserver>
-  void embed_images(B& backend, FeatureMap<const std::uint8_t> pixels,
+  void embed_images(B& backend, typename B::Context& context, FeatureMap<const std::uint8_t> pixels,
                     View<typename B::Element> out, const std::stop_token& stop = {},
                     const Observer& observe = {}) const {
     const auto pass = [&] {
-      const Arena::Scope scope(backend.arena());
+      const Arena::Scope scope(context.arena());
       const auto& config = vision.config();
-      const auto features = backend.arena().template matrix<typename B::Element>(
+      const auto features = context.arena().template matrix<typename B::Element>(
           pixels.batch * config.tokens(), config.output_channels());
-      vision.encode(backend, pixels, features, stop, observe);
-      projector.run(backend, features, out);
+      vision.encode(backend, context, pixels, features, stop, observe);
+      projector.run(backend, context, features, out);
     };
     if constexpr (std::is_same_v<Observer, NoObserver>) {
-      backend.run_pass(pixels, out, pass);
+      backend.run_pass(context, pixels, out, pass);
     } else {
       pass();  // an observer may look at every stage
     }

@@ -24,11 +24,11 @@ class Projector {
   }
 
   // features [tokens, 2 C] -> out [tokens, hidden].
-  void run(B& backend, View<const E> features, View<E> out) const {
-    const Arena::Scope scope(backend.arena());
-    const auto hidden = backend.arena().template matrix<E>(features.rows, in_.spec.out());
-    backend.linear(features, in_.weights, {.activation = Activation::kGelu}, hidden);
-    backend.linear(hidden, out_.weights, {}, out);
+  void run(B& backend, typename B::Context& context, View<const E> features, View<E> out) const {
+    const Arena::Scope scope(context.arena());
+    const auto hidden = context.arena().template matrix<E>(features.rows, in_.spec.out());
+    backend.linear(context, features, in_.weights, {.activation = Activation::kGelu}, hidden);
+    backend.linear(context, hidden, out_.weights, {}, out);
   }
 
  private:

@@ -50,18 +50,19 @@ class Qwen2Layer {
   }
 
   // x [rows, hidden] is the residual stream, changed in place.
-  void run(B& backend, const AttentionShape& shape, const DecoderBatch& batch, std::int64_t layer,
-           typename B::Cache& cache, View<E> x) const {
-    const Arena::Scope scope(backend.arena());
-    const auto query = backend.arena().template matrix<E>(x.rows, x.cols);
-    const auto mixed = backend.arena().template matrix<E>(x.rows, x.cols);
-    const auto hidden = backend.arena().template matrix<E>(x.rows, down_.spec.in);
-    backend.attention_input(x, input_norm_.weights, qkv_.weights, shape, batch, layer, cache,
-                            query);
-    backend.attention(query, shape, batch, layer, cache, mixed);
-    backend.linear(mixed, output_.weights, {.accumulate = true}, x);
-    backend.swiglu(x, mlp_norm_.weights, gate_up_.weights, hidden);
-    backend.linear(hidden, down_.weights, {.accumulate = true}, x);
+  void run(B& backend, typename B::Context& context, const AttentionShape& shape,
+           const DecoderBatch& batch, std::int64_t layer, typename B::Cache& cache,
+           View<E> x) const {
+    const Arena::Scope scope(context.arena());
+    const auto query = context.arena().template matrix<E>(x.rows, x.cols);
+    const auto mixed = context.arena().template matrix<E>(x.rows, x.cols);
+    const auto hidden = context.arena().template matrix<E>(x.rows, down_.spec.in);
+    backend.attention_input(context, x, input_norm_.weights, qkv_.weights, shape, batch, layer,
+                            cache, query);
+    backend.attention(context, query, shape, batch, layer, cache, mixed);
+    backend.linear(context, mixed, output_.weights, {.accumulate = true}, x);
+    backend.swiglu(context, x, mlp_norm_.weights, gate_up_.weights, hidden);
+    backend.linear(context, hidden, down_.weights, {.accumulate = true}, x);
   }
 
  private:
@@ -108,29 +109,32 @@ class Qwen2 {
   }
 
   // Rows of the embedding for `ids`: out [ids, hidden].
-  void embed(B& backend, std::span<const std::int32_t> ids, View<E> out) const {
-    backend.embed(ids, embedding_.weights, out);
+  void embed(B& backend, typename B::Context& context, std::span<const std::int32_t> ids,
+             View<E> out) const {
+    backend.embed(context, ids, embedding_.weights, out);
   }
 
   // Forward pass: all layers over the rows of a batch, x [rows, hidden], in place; writes the KV
   // cache. Throws Stopped between layers.
-  void forward(B& backend, const DecoderBatch& batch, typename B::Cache& cache, View<E> x,
-               const std::stop_token& stop = {}) const {
-    backend.run_pass(batch, x, [&] {
+  void forward(B& backend, typename B::Context& context, const DecoderBatch& batch,
+               typename B::Cache& cache, View<E> x, const std::stop_token& stop = {}) const {
+    backend.run_pass(context, batch, cache, x, [&] {
       for (std::size_t i = 0; i < layers_.size(); ++i) {
         stop_if_requested(stop);
-        layers_[i].run(backend, shape_, batch, static_cast<std::int64_t>(i), cache, x);
+        layers_[i].run(backend, context, shape_, batch, static_cast<std::int64_t>(i), cache, x);
       }
     });
   }
 
   // The logits of some rows after forward: x [rows, hidden] -> out [rows, vocab].
-  void logits(B& backend, View<const E> x, View<float> out) const {
-    backend.logits(x, norm_.weights, head_ ? head_->weights : embedding_.weights, out);
+  void logits(B& backend, typename B::Context& context, View<const E> x, View<float> out) const {
+    backend.logits(context, x, norm_.weights, head_ ? head_->weights : embedding_.weights, out);
   }
 
-  CacheShape cache_shape(std::int64_t pages) const {
-    return {config_.layers, pages, config_.kv_heads, config_.head_dim()};
+  // A KV cache of so many pages.
+  typename B::Cache make_cache(B& backend, std::int64_t pages) const {
+    return backend.make_cache({config_.layers, pages, config_.kv_heads, config_.head_dim()},
+                              shape_);
   }
   const Qwen2Config& config() const { return config_; }
 

@@ -20,13 +20,13 @@ struct TokenChoice {
   std::span<const std::int32_t> history{};  // tokens that the penalty lowers
 };
 
-// can_choose(choice): whether the backend supports it. choose(logits [rows, vocab], choices of all
-// rows): the tokens, on the host, until the next call.
+// can_choose(choice): whether the backend supports it. choose(context, logits [rows, vocab],
+// choices of all rows): the tokens, on the host, until the next call.
 template <class B>
-concept ChoosesTokens = requires(B& backend, View<float> logits,
+concept ChoosesTokens = requires(B& backend, typename B::Context& context, View<float> logits,
                                  std::span<const TokenChoice> choices) {
   { B::can_choose(choices[0]) } -> std::same_as<bool>;
-  { backend.choose(logits, choices) } -> std::same_as<std::span<const std::int32_t>>;
+  { backend.choose(context, logits, choices) } -> std::same_as<std::span<const std::int32_t>>;
 };
 
 }  // namespace fvlm

@@ -5,43 +5,57 @@
 
 namespace fvlm {
 
-BatchLayout::BatchLayout(const DecoderBatch& batch, std::int64_t single_capacity) {
-  std::vector<std::int32_t> pages;
-  std::vector<std::int32_t> singles;
-  std::vector<std::int32_t> ranges;
+void BatchLayout::reserve(std::size_t words) {
+  words_.reserve(words);
+  before_.reserve(words);
+}
+
+bool BatchLayout::lay_out(const DecoderBatch& batch, std::int64_t single_capacity) {
+  words_.swap(before_);
+  words_.clear();
+  counts_ = {};
+  const auto put = [this](std::int64_t word) { words_.push_back(static_cast<std::int32_t>(word)); };
   const auto narrow = [](std::int64_t n) { return static_cast<std::int32_t>(n); };
+  std::int64_t pages = 0;
   for (const Segment& segment : batch.segments) {
     for (std::int64_t i = 0; i < segment.rows; ++i) {
-      words_.push_back(narrow(segment.position + i));
-      words_.push_back(narrow(std::ssize(pages)));
+      put(segment.position + i);
+      put(pages);
     }
-    pages.insert(pages.end(), segment.pages.begin(), segment.pages.end());
+    pages += std::ssize(segment.pages);
     counts_.most_tokens = std::max(counts_.most_tokens, narrow(segment.position + segment.rows));
-    if (segment.rows == 1 && std::ssize(singles) < single_capacity) {
-      singles.push_back(narrow(segment.first_row));
-      continue;
+  }
+  // Calls work(segment) for those that are a row of attention's own, or for the others.
+  const auto for_segments = [&](bool single, const auto& work) {
+    std::int64_t singles = 0;
+    for (const Segment& segment : batch.segments) {
+      const bool is_single = segment.rows == 1 && singles < single_capacity;
+      if (is_single) ++singles;
+      if (is_single == single) work(segment);
     }
+  };
+  ranges_ = std::ssize(words_);  // pairs, as the places before them
+  for_segments(false, [&](const Segment& segment) {
     constexpr std::int64_t kRows = DeviceBatch::kRangeRows;
     for (std::int64_t i = 0; i < segment.rows; i += kRows) {
-      ranges.push_back(narrow(segment.first_row + i));
-      ranges.push_back(narrow(std::min(kRows, segment.rows - i)));
+      put(segment.first_row + i);
+      put(std::min(kRows, segment.rows - i));
     }
+  });
+  singles_ = std::ssize(words_);
+  for_segments(true, [&](const Segment& segment) { put(segment.first_row); });
+  pages_ = std::ssize(words_);
+  for (const Segment& segment : batch.segments) {
+    words_.insert(words_.end(), segment.pages.begin(), segment.pages.end());
   }
   // So a batch's graph serves while its sequences grow.
   constexpr std::int32_t kSplit = DeviceBatch::kSplitTokens;
   counts_.most_tokens = (counts_.most_tokens + kSplit - 1) / kSplit * kSplit;
   counts_.rows = narrow(batch.rows());
-  counts_.single_count = narrow(std::ssize(singles));
+  counts_.range_count = narrow((singles_ - ranges_) / kRangeWords);
+  counts_.single_count = narrow(pages_ - singles_);
   counts_.single_capacity = narrow(single_capacity);
-  counts_.range_count = narrow(std::ssize(ranges) / 2);
-  const auto append = [this](const std::vector<std::int32_t>& more) {
-    const auto at = std::ssize(words_);
-    words_.insert(words_.end(), more.begin(), more.end());
-    return at;
-  };
-  ranges_ = append(ranges);  // pairs, as the places before them
-  singles_ = append(singles);
-  pages_ = append(pages);
+  return words_ != before_;
 }
 
 DeviceBatch BatchLayout::at(const std::int32_t* words) const {

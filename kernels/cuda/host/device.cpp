@@ -128,6 +128,13 @@ void Stream<kDevice>::wait(const Event<kDevice>& event) {
   check(cudaStreamWaitEvent(handle_, event.handle_, 0), "cudaStreamWaitEvent");
 }
 template <>
+bool Stream<kDevice>::idle() const {
+  const cudaError_t status = cudaStreamQuery(handle_);
+  if (status == cudaErrorNotReady) return false;
+  check(status, "cudaStreamQuery");
+  return true;
+}
+template <>
 void Stream<kDevice>::synchronize() {
   check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
 }
@@ -165,13 +172,6 @@ Event<kDevice>::~Event() {
 template <>
 void Event<kDevice>::synchronize() {
   check(cudaEventSynchronize(handle_), "cudaEventSynchronize");
-}
-template <>
-bool Event<kDevice>::reached() const {
-  const cudaError_t status = cudaEventQuery(handle_);
-  if (status == cudaErrorNotReady) return false;
-  check(status, "cudaEventQuery");
-  return true;
 }
 template <>
 float Event<kDevice>::since(const Event& earlier) const {

@@ -7,16 +7,16 @@
 // the record. The oldest records make room for new ones.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <list>
-#include <vector>
 
 #include "kernels/cuda/primitives/stream.hpp"
 
 namespace fvlm {
 
-using PassKey = std::vector<std::uint64_t>;
+using PassKey = std::array<std::uint64_t, 12>;
 
 template <Target target>
 class GraphCache {
@@ -30,12 +30,10 @@ class GraphCache {
       pass.graph.launch(stream);
       ++launches_;
     } else {
-      work();  // which may clear()
-      find(key).has_run = true;
+      work();
+      pass.has_run = true;
     }
   }
-  // Forgets all: memory that they use is about to go. The stream must be done with them.
-  void clear() { passes_.clear(); }
   // How often a record was launched.
   std::int64_t launches() const { return launches_; }
 

@@ -1,5 +1,5 @@
-// The CUDA backend's operations: scratch memory for each, then its kernels. Scratch is given back
-// when an operation returns, before its kernels have run; what gets it next runs after them.
+// The CUDA backend's operations: the scratch memory of each, then its kernels. Scratch is given
+// back when an operation returns, before its kernels have run; what gets it next runs after them.
 #pragma once
 
 #include <algorithm>
@@ -18,33 +18,38 @@ namespace fvlm {
 // ------------------------------------------------------------------------------------------
 
 template <Target target, class E>
-void CudaBackend<target, E>::stem(FeatureMap<const std::uint8_t> pixels, const Stem& conv,
-                                  const Depthwise& depthwise, FeatureMap<E> out) {
-  if (arena_.measures()) return;
-  StemKernels<target, E>::stem(*stream_, pixels, conv.filters, depthwise.filters, out);
+FeatureMap<std::uint8_t> CudaBackend<target, E>::scratch(Arena& arena,
+                                                         const UploadShape& shape) const {
+  return arena.feature_map<std::uint8_t>(shape.images, shape.side, shape.side, 3);
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::depthwise(FeatureMap<const E> in, const Depthwise& weights,
-                                       Activation activation, FeatureMap<E> out) {
-  if (arena_.measures()) return;
-  DepthwiseKernels<target, E>::depthwise(*stream_, in, weights.filters, activation, out);
+void CudaBackend<target, E>::stem(Context& context, FeatureMap<const std::uint8_t> pixels,
+                                  const Stem& conv, const Depthwise& depthwise, FeatureMap<E> out) {
+  StemKernels<target, E>::stem(context.stream(), pixels, conv.filters, depthwise.filters, out);
+}
+
+template <Target target, class E>
+void CudaBackend<target, E>::depthwise(Context& context, FeatureMap<const E> in,
+                                       const Depthwise& weights, Activation activation,
+                                       FeatureMap<E> out) {
+  DepthwiseKernels<target, E>::depthwise(context.stream(), in, weights.filters, activation, out);
 }
 
 template <Target target, class E>
 Layer<E> CudaBackend<target, E>::layer(const Linear& linear) const {
   const DeviceMatrix& m = linear.matrix;
-  assert(linear.rows == Rows::kPositions);
+  assert(linear.shape.rows == Rows::kPositions);
   return {{reinterpret_cast<const E*>(m.weight), m.out, m.in,
            m.row_bytes / static_cast<std::int64_t>(sizeof(E))},
           m.bias};
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::multiply(View<const E> in, const Linear& weights,
+void CudaBackend<target, E>::multiply(Context& context, View<const E> in, const Linear& weights,
                                       Activation activation, View<const E> residual, View<E> out) {
   const Layer<E> matrix = layer(weights);
-  LinearKernels<target, E>::multiply(*stream_, properties_.multiprocessors,
+  LinearKernels<target, E>::multiply(context.stream(), properties_.multiprocessors,
                                      {.in = in,
                                       .weight = matrix.weight,
                                       .bias = matrix.bias,
@@ -54,131 +59,155 @@ void CudaBackend<target, E>::multiply(View<const E> in, const Linear& weights,
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::linear(View<const E> in, const Linear& weights, Epilogue epilogue,
-                                    View<E> out) {
-  if (arena_.measures()) return;
-  if (weights.rows == Rows::kTokens) {
-    TokenKernels<target, E>::linear(*stream_, in, weights.matrix,
+void CudaBackend<target, E>::linear(Context& context, View<const E> in, const Linear& weights,
+                                    Epilogue epilogue, View<E> out) {
+  if (weights.shape.rows == Rows::kTokens) {
+    TokenKernels<target, E>::linear(context.stream(), in, weights.matrix,
                                     epilogue.activation == Activation::kGelu, epilogue.accumulate,
                                     out);
   } else {
-    multiply(in, weights, epilogue.activation, epilogue.accumulate ? out : View<E>{}, out);
+    multiply(context, in, weights, epilogue.activation, epilogue.accumulate ? out : View<E>{}, out);
   }
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::conv_ffn(FeatureMap<const E> in, const Depthwise& conv,
-                                      const Linear& fc1, const Linear& fc2, FeatureMap<E> out) {
-  const Arena::Scope scope(arena_);
-  const auto mixed = arena_.template feature_map<E>(in.batch, in.height, in.width, in.channels);
-  depthwise(in, conv, Activation::kNone, mixed);
+auto CudaBackend<target, E>::scratch(Arena& arena, const ConvFfnShape& shape) const
+    -> ConvFfnScratch {
+  const auto mixed =
+      arena.template feature_map<E>(shape.images, shape.height, shape.width, shape.channels());
   if constexpr (std::is_same_v<E, BFloat16>) {
-    if (FeedForwardKernels<target, E>::supports(in.channels, properties_.shared_bytes)) {
-      if (arena_.measures()) return;
-      FeedForwardKernels<target, E>::feed_forward(*stream_, mixed.matrix(), layer(fc1), layer(fc2),
-                                                  in.matrix(), out.matrix());
+    if (FeedForwardKernels<target, E>::supports(shape.channels(), properties_.shared_bytes)) {
+      return {mixed, {}};
+    }
+  }
+  return {mixed, arena.template matrix<E>(shape.positions(), shape.fc1.out)};
+}
+
+template <Target target, class E>
+void CudaBackend<target, E>::conv_ffn(Context& context, FeatureMap<const E> in,
+                                      const Depthwise& conv, const Linear& fc1, const Linear& fc2,
+                                      FeatureMap<E> out) {
+  const Arena::Scope scope(context.arena());
+  const auto [mixed, hidden] =
+      scratch(context.arena(), ConvFfnShape{in.batch, in.height, in.width, fc1.shape, fc2.shape});
+  depthwise(context, in, conv, Activation::kNone, mixed);
+  if constexpr (std::is_same_v<E, BFloat16>) {
+    if (hidden.data == nullptr) {
+      FeedForwardKernels<target, E>::feed_forward(context.stream(), mixed.matrix(), layer(fc1),
+                                                  layer(fc2), in.matrix(), out.matrix());
       return;
     }
   }
-  const auto hidden = arena_.template matrix<E>(in.batch * in.positions(), fc1.matrix.out);
-  if (arena_.measures()) return;
-  multiply(mixed.matrix(), fc1, Activation::kGelu, {}, hidden);
-  multiply(hidden, fc2, Activation::kNone, in.matrix(), out.matrix());
+  multiply(context, mixed.matrix(), fc1, Activation::kGelu, {}, hidden);
+  multiply(context, hidden, fc2, Activation::kNone, in.matrix(), out.matrix());
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::layer_norm(View<const E> in, const Norm& weights, View<E> out) {
-  if (arena_.measures()) return;
-  NormKernels<target, E>::layer_norm(*stream_, in, weights.norm.weight, weights.shift,
+void CudaBackend<target, E>::layer_norm(Context& context, View<const E> in, const Norm& weights,
+                                        View<E> out) {
+  NormKernels<target, E>::layer_norm(context.stream(), in, weights.norm.weight, weights.shift,
                                      weights.norm.eps, out);
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::image_attention(View<const E> qkv, std::int64_t images,
-                                             std::int64_t head_dim, View<E> out) {
+void CudaBackend<target, E>::image_attention(Context& context, View<const E> qkv,
+                                             std::int64_t images, std::int64_t head_dim,
+                                             View<E> out) {
   if (!ImageAttentionKernels<target, E>::supports(head_dim)) {
     throw make_error(
         "the CUDA backend has no image attention with head_dim {}: it has 16, 32 and 64", head_dim);
   }
-  if (arena_.measures()) return;
-  ImageAttentionKernels<target, E>::attention(*stream_, qkv, images, head_dim, out);
+  ImageAttentionKernels<target, E>::attention(context.stream(), qkv, images, head_dim, out);
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::squeeze_excite(FeatureMap<const E> in, const Linear& reduce,
-                                            const Linear& expand, FeatureMap<E> out) {
-  const Arena::Scope scope(arena_);
-  const auto mean = arena_.template matrix<float>(in.batch, in.channels);
-  const auto squeezed = arena_.template matrix<float>(in.batch, reduce.matrix.out);
-  if (arena_.measures()) return;
-  SqueezeExciteKernels<target, E>::squeeze_excite(*stream_, in, layer(reduce), layer(expand), mean,
-                                                  squeezed, out);
+auto CudaBackend<target, E>::scratch(Arena& arena, const SqueezeExciteShape& shape) const
+    -> SqueezeExciteScratch {
+  return {arena.matrix<float>(shape.images, shape.reduce.in),
+          arena.matrix<float>(shape.images, shape.reduce.out)};
+}
+
+template <Target target, class E>
+void CudaBackend<target, E>::squeeze_excite(Context& context, FeatureMap<const E> in,
+                                            const Linear& reduce, const Linear& expand,
+                                            FeatureMap<E> out) {
+  const Arena::Scope scope(context.arena());
+  const auto [mean, squeezed] =
+      scratch(context.arena(), SqueezeExciteShape{in.batch, reduce.shape, expand.shape});
+  SqueezeExciteKernels<target, E>::squeeze_excite(context.stream(), in, layer(reduce),
+                                                  layer(expand), mean, squeezed, out);
 }
 
 // Decoder
 // ------------------------------------------------------------------------------------------
 
 template <Target target, class E>
-void CudaBackend<target, E>::embed(std::span<const std::int32_t> ids, const Linear& table,
-                                   View<E> out) {
-  const Arena::Scope scope(arena_);
-  auto* const there = arena_.template allocate<std::int32_t>(std::ssize(ids));
-  if (arena_.measures()) return;
-  words_->send(*stream_, there, ids.data(), ids.size_bytes());
-  EmbedKernels<target, E>::embed(*stream_, there, table.matrix, out);
+std::int32_t* CudaBackend<target, E>::scratch(Arena& arena, const EmbedShape& shape) const {
+  return arena.template allocate<std::int32_t>(shape.ids);
 }
 
 template <Target target, class E>
-View<E> CudaBackend<target, E>::norm_scratch(View<const E> x) {
-  return arena_.template matrix<E>(x.rows, x.cols);
+void CudaBackend<target, E>::embed(Context& context, std::span<const std::int32_t> ids,
+                                   const Linear& table, View<E> out) {
+  const Arena::Scope scope(context.arena());
+  auto* const there = scratch(context.arena(), EmbedShape{std::ssize(ids), table.shape});
+  context.send(there, ids.data(), ids.size_bytes());
+  EmbedKernels<target, E>::embed(context.stream(), there, table.matrix, out);
+}
+
+// The norm of all rows.
+template <Target target, class E>
+View<E> CudaBackend<target, E>::scratch(Arena& arena, const AttentionInputShape& shape) const {
+  return arena.template matrix<E>(shape.rows, shape.qkv.in);
+}
+template <Target target, class E>
+View<E> CudaBackend<target, E>::scratch(Arena& arena, const SwigluShape& shape) const {
+  return arena.template matrix<E>(shape.rows, shape.gate_up.in);
+}
+template <Target target, class E>
+View<E> CudaBackend<target, E>::scratch(Arena& arena, const LogitsShape& shape) const {
+  return arena.template matrix<E>(shape.rows, shape.head.in);
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::attention_input(View<const E> x, const Norm& norm, const Linear& qkv,
-                                             const AttentionShape& shape, const DecoderBatch& batch,
-                                             std::int64_t layer, Cache& cache, View<E> query) {
-  const Arena::Scope scope(arena_);
-  const auto scratch = norm_scratch(x);
-  if (arena_.measures()) return;
-  const auto& attention = prepare_attention(shape, cache.shape.pages * kPageTokens);
-  TokenKernels<target, E>::attention_input(*stream_, x, norm.norm, qkv.matrix, attention,
-                                           on_device(batch), cache.layer(layer), scratch, query);
+void CudaBackend<target, E>::attention_input(Context& context, View<const E> x, const Norm& norm,
+                                             const Linear& qkv, const AttentionShape&,
+                                             const DecoderBatch& batch, std::int64_t layer,
+                                             Cache& cache, View<E> query) {
+  const Arena::Scope scope(context.arena());
+  const auto normed = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
+  TokenKernels<target, E>::attention_input(context.stream(), x, norm.norm, qkv.matrix,
+                                           cache.attention, context.on_device(batch, kSingleRows),
+                                           cache.layer(layer), normed, query);
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::attention(View<const E> query, const AttentionShape& shape,
-                                       const DecoderBatch& batch, std::int64_t layer,
-                                       const Cache& cache, View<E> out) {
+void CudaBackend<target, E>::attention(Context& context, View<const E> query,
+                                       const AttentionShape& shape, const DecoderBatch& batch,
+                                       std::int64_t layer, const Cache& cache, View<E> out) {
   if (!AttentionKernels<target, E>::supports(shape.head_dim)) {
     throw make_error("the CUDA backend has no attention kernel for head_dim {}: it has {}",
                      shape.head_dim, sizeof(E) == 4 ? "those up to 256" : "16, 32, 64 and 128");
   }
-  if (arena_.measures()) {
-    attention_shape_ = shape;
-    return;
-  }
-  const auto& attention = prepare_attention(shape, cache.shape.pages * kPageTokens);
-  AttentionKernels<target, E>::attention(*stream_, query, attention, on_device(batch),
-                                         cache.layer(layer),
-                                         attention_scratch_.template as<std::byte>(), out);
+  AttentionKernels<target, E>::attention(context.stream(), query, cache.attention,
+                                         context.on_device(batch, kSingleRows), cache.layer(layer),
+                                         cache.sums, out);
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::swiglu(View<const E> x, const Norm& norm, const Linear& gate_up,
-                                    View<E> out) {
-  const Arena::Scope scope(arena_);
-  const auto scratch = norm_scratch(x);
-  if (arena_.measures()) return;
-  TokenKernels<target, E>::swiglu(*stream_, x, norm.norm, gate_up.matrix, scratch, out);
+void CudaBackend<target, E>::swiglu(Context& context, View<const E> x, const Norm& norm,
+                                    const Linear& gate_up, View<E> out) {
+  const Arena::Scope scope(context.arena());
+  const auto normed = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
+  TokenKernels<target, E>::swiglu(context.stream(), x, norm.norm, gate_up.matrix, normed, out);
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::logits(View<const E> x, const Norm& norm, const Linear& head,
-                                    View<float> out) {
-  const Arena::Scope scope(arena_);
-  const auto scratch = norm_scratch(x);
-  if (arena_.measures()) return;
-  TokenKernels<target, E>::logits(*stream_, x, norm.norm, head.matrix, scratch, out);
+void CudaBackend<target, E>::logits(Context& context, View<const E> x, const Norm& norm,
+                                    const Linear& head, View<float> out) {
+  const Arena::Scope scope(context.arena());
+  const auto normed = scratch(context.arena(), LogitsShape{x.rows, head.shape});
+  TokenKernels<target, E>::logits(context.stream(), x, norm.norm, head.matrix, normed, out);
 }
 
 template <Target target, class E>
@@ -186,31 +215,31 @@ bool CudaBackend<target, E>::can_choose(const TokenChoice& choice) {
   return SamplingKernels<target>::supports(choice.temperature, choice.top_k);
 }
 
+template <Target target, class E>
+auto CudaBackend<target, E>::scratch(Arena& arena, const ChoiceShape& shape) const
+    -> ChoiceScratch {
+  const auto bytes = static_cast<std::int64_t>(Context::choice_bytes(shape.rows, shape.vocabulary));
+  return {arena.allocate<std::byte>(bytes),
+          arena.allocate<std::byte>(
+              SamplingKernels<target>::scratch_bytes(shape.rows, shape.vocabulary)),
+          arena.allocate<std::int32_t>(shape.rows)};
+}
+
 // The choices and, if a row has a penalty, a bit for each token of each row's history go to the
 // device in one copy.
 template <Target target, class E>
-std::span<const std::int32_t> CudaBackend<target, E>::choose(View<float> logits,
+std::span<const std::int32_t> CudaBackend<target, E>::choose(Context& context, View<float> logits,
                                                              std::span<const TokenChoice> choices) {
-  using Kernels = SamplingKernels<target>;
-  const Arena::Scope scope(arena_);
+  const Arena::Scope scope(context.arena());
   const std::int64_t rows = logits.rows;
-  const std::int64_t seen_words = (logits.cols + 31) / 32;
+  const auto there = scratch(context.arena(), ChoiceShape{rows, logits.cols});
+  const std::int64_t seen_words = Context::seen_words(logits.cols);
   const auto how_bytes = static_cast<std::size_t>(rows) * sizeof(SamplingRow);
-  const auto seen_bytes = static_cast<std::size_t>(rows * seen_words) * sizeof(std::uint32_t);
-  auto* const there =
-      arena_.template allocate<std::byte>(static_cast<std::int64_t>(how_bytes + seen_bytes));
-  auto* const scratch =
-      arena_.template allocate<std::byte>(Kernels::scratch_bytes(rows, logits.cols));
-  auto* const tokens = arena_.template allocate<std::int32_t>(rows);
-  const auto token_bytes = static_cast<std::size_t>(rows) * sizeof(std::int32_t);
-  if (chosen_.bytes() < token_bytes) chosen_ = PinnedBuffer<target>(token_bytes);
-  choices_->reserve(how_bytes + seen_bytes);
-  if (arena_.measures()) return {};
 
   const bool penalised = std::any_of(choices.begin(), choices.end(),
                                      [](const auto& c) { return c.repetition_penalty != 1; });
-  const std::size_t bytes = how_bytes + (penalised ? seen_bytes : 0);
-  std::byte* const room = choices_->room(bytes);
+  const std::size_t bytes = penalised ? Context::choice_bytes(rows, logits.cols) : how_bytes;
+  std::byte* const room = context.choices().room(bytes);
   auto* const how = reinterpret_cast<SamplingRow*>(room);
   auto* const seen = reinterpret_cast<std::uint32_t*>(room + how_bytes);
   if (penalised) std::fill_n(seen, rows * seen_words, 0U);
@@ -227,25 +256,24 @@ std::span<const std::int32_t> CudaBackend<target, E>::choose(View<float> logits,
       seen[r * seen_words + token / 32] |= 1U << (token % 32);
     }
   }
-  choices_->send(*stream_, there, bytes);
-  Kernels::sample(
-      *stream_,
+  context.choices().send(context.stream(), there.choices, bytes);
+  SamplingKernels<target>::sample(
+      context.stream(),
       {.logits = logits,
-       .how = reinterpret_cast<const SamplingRow*>(there),
-       .seen = penalised ? reinterpret_cast<std::uint32_t*>(there + how_bytes) : nullptr,
+       .how = reinterpret_cast<const SamplingRow*>(there.choices),
+       .seen = penalised ? reinterpret_cast<std::uint32_t*>(there.choices + how_bytes) : nullptr,
        .seen_words = seen_words,
-       .tokens = tokens},
-      scratch);
-  stream_->copy_to_host(chosen_.template as<std::int32_t>(), tokens, token_bytes);
-  stream_->synchronize();
-  return {chosen_.template as<std::int32_t>(), static_cast<std::size_t>(rows)};
+       .tokens = there.tokens},
+      there.sums);
+  return context.fetch(there.tokens, rows);
 }
 
 template <Target target, class E>
-void CudaBackend<target, E>::copy_page(Cache& cache, std::int32_t from, std::int32_t to) {
+void CudaBackend<target, E>::copy_page(Context& context, Cache& cache, std::int32_t from,
+                                       std::int32_t to) {
   const std::int64_t page = 2 * cache.shape.page_elements() * static_cast<std::int64_t>(sizeof(E));
   auto* const pages = cache.memory.template as<std::byte>();
-  EmbedKernels<target, E>::copy_page(*stream_, pages + from * page, pages + to * page, page,
+  EmbedKernels<target, E>::copy_page(context.stream(), pages + from * page, pages + to * page, page,
                                      cache.shape.layers, cache.shape.pages * page);
 }
 

@@ -50,6 +50,8 @@ class Stream {
   void record(Event<target>& event);
   // What follows on this stream begins after the event.
   void wait(const Event<target>& event);
+  // Whether all that was put on the stream is done.
+  bool idle() const;
   // The host waits for all work on the stream.
   void synchronize();
 
@@ -76,7 +78,6 @@ class Event {
 
   // The host waits for the event recorded last.
   void synchronize();
-  bool reached() const;
   // Milliseconds between two places that have been reached.
   float since(const Event& earlier) const;
 

@@ -42,7 +42,7 @@ class CudaAttention : public CudaDecoderTest<Mode> {
 
   Model model(const AttentionShape& shape) {
     const CacheShape size{kLayers, kPages, shape.kv_heads, shape.head_dim};
-    Model m{shape, this->ref_.make_cache(size), {}, nullptr, nullptr};
+    Model m{shape, this->ref_.make_cache(size, shape), {}, nullptr, nullptr};
     std::fill(m.plain.keys.begin(), m.plain.keys.end(), std::nanf(""));
     std::fill(m.plain.values.begin(), m.plain.values.end(), std::nanf(""));
     m.device = {
@@ -99,7 +99,7 @@ class CudaAttention : public CudaDecoderTest<Mode> {
   void expect_attention(const Model& m, std::int64_t layer, const DecoderBatch& batch) {
     auto query = this->activations(batch.rows() * m.width());
     auto want = this->nothing(std::ssize(query));
-    this->ref_.attention(rows_of(query, batch.rows()), m.shape, batch, layer, m.plain,
+    this->ref_.attention(this->host_, rows_of(query, batch.rows()), m.shape, batch, layer, m.plain,
                          rows_of(want, batch.rows()));
     this->expect_near(attend(m, layer, batch, query), want);
   }
@@ -127,8 +127,8 @@ TYPED_TEST(CudaAttention, InputIsRotatedAndWrittenToItsPage) {
       auto x = this->activations(batch.rows() * hidden);
       auto want = this->nothing(batch.rows() * m.width());
       const auto query = this->rows(want, batch.rows());
-      this->ref_.attention_input(rows_of(x, batch.rows()), norm.plain, qkv.plain, shape, batch, 1,
-                                 m.plain, rows_of(want, batch.rows()));
+      this->ref_.attention_input(this->host_, rows_of(x, batch.rows()), norm.plain, qkv.plain,
+                                 shape, batch, 1, m.plain, rows_of(want, batch.rows()));
       TokenKernels<TestFixture::kTarget, Element>::attention_input(
           *this->stream_, this->rows(x, batch.rows()), norm.device, qkv.device, m.device,
           this->place(batch), m.layer(1),
@@ -244,7 +244,8 @@ TYPED_TEST(CudaAttention, RecordedOnceForAnyPositions) {
     stream.copy_to_device(words, changed.data(), changed.size() * sizeof(std::int32_t));
     graph.launch(stream);
     auto want = this->nothing(2 * m.width());
-    this->ref_.attention(rows_of(query, 2), m.shape, batch, 0, m.plain, rows_of(want, 2));
+    this->ref_.attention(this->host_, rows_of(query, 2), m.shape, batch, 0, m.plain,
+                         rows_of(want, 2));
     this->expect_near(this->content(out), want);
   }
   const auto before = this->content(out);
@@ -264,7 +265,7 @@ TYPED_TEST(CudaAttention, CopiedPages) {
   auto* const page = reinterpret_cast<std::byte*>(m.cache);
   EmbedKernels<TestFixture::kTarget, typename TestFixture::E>::copy_page(
       *this->stream_, page + 3 * bytes, page + 6 * bytes, bytes, kLayers, kPages * bytes);
-  this->ref_.copy_page(m.plain, 3, 6);
+  this->ref_.copy_page(this->host_, m.plain, 3, 6);
   const std::vector<std::int32_t> copy = {6};
   DecoderBatch batch;
   batch.add(1, 63, copy);

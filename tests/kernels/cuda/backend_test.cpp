@@ -33,9 +33,15 @@ class CudaBackendTest : public testing::Test, protected RandomParameters {
   void SetUp() override {
     if (device_count<kTarget>() == 0) GTEST_SKIP() << "no CUDA device";
     backend_.emplace(kFormat);
-    cuda().reserve(std::size_t{16} << 20);
+    context_.emplace(ContextSize{.scratch_bytes = std::size_t{16} << 20,
+                                 .images = 2,
+                                 .rows = 128,
+                                 .outputs = 4,
+                                 .vocabulary = 1,
+                                 .cache_pages = 9});
   }
   CudaBackend<kTarget, E>& cuda() { return *backend_; }
+  CudaContext<kTarget>& context() { return *context_; }
 
   // The same numbers for both backends, rounded to E.
   struct Data {
@@ -57,7 +63,7 @@ class CudaBackendTest : public testing::Test, protected RandomParameters {
   }
 
   void expect_near(const Data& d) {
-    cuda().synchronize();
+    context().synchronize();
     EXPECT_LT(relative_error(d.fast, d.plain), kFloat ? 1e-5 : 1e-2);
   }
 
@@ -78,17 +84,19 @@ class CudaBackendTest : public testing::Test, protected RandomParameters {
     const auto [plain2, fast2] = both_linear(4 * channels, channels, Rows::kPositions);
     Data x = data(2 * side * width * channels);
     Data out = result(2 * side * width * channels);
-    ref_.conv_ffn(map(x.plain, 2, side, width), plain_conv, plain1, plain2,
+    ref_.conv_ffn(host_, map(x.plain, 2, side, width), plain_conv, plain1, plain2,
                   map(out.plain, 2, side, width));
-    cuda().conv_ffn(map(x.fast, 2, side, width), fast_conv, fast1, fast2,
+    cuda().conv_ffn(context(), map(x.fast, 2, side, width), fast_conv, fast1, fast2,
                     map(out.fast, 2, side, width));
     expect_near(out);
   }
 
   Ref ref_{kFormat};
+  Ref::Context host_{std::size_t{16} << 20};
 
  private:
   std::optional<CudaBackend<kTarget, E>> backend_;
+  std::optional<CudaContext<kTarget>> context_;
 };
 
 TYPED_TEST_SUITE(CudaBackendTest, CudaModes, CudaModeName);
@@ -104,8 +112,9 @@ TYPED_TEST(CudaBackendTest, Linear) {
           const auto [plain, fast] = this->both_linear(in, out, kind, bias);
           auto x = this->data(rows * in);
           auto y = this->data(rows * out);
-          this->ref_.linear(view(x.plain, rows), plain, epilogue, view(y.plain, rows));
-          this->cuda().linear(view(x.fast, rows), fast, epilogue, view(y.fast, rows));
+          this->ref_.linear(this->host_, view(x.plain, rows), plain, epilogue, view(y.plain, rows));
+          this->cuda().linear(this->context(), view(x.fast, rows), fast, epilogue,
+                              view(y.fast, rows));
           this->expect_near(y);
         }
       }
@@ -126,9 +135,9 @@ TYPED_TEST(CudaBackendTest, Depthwise) {
       const std::int64_t s = spec.stride;
       auto x = this->data(2 * 20 * 18 * spec.in);
       auto y = this->result(2 * 20 * 18 * spec.out() / s / s);
-      this->ref_.depthwise(map(x.plain, 2, 20, 18), plain, activation,
+      this->ref_.depthwise(this->host_, map(x.plain, 2, 20, 18), plain, activation,
                            map(y.plain, 2, 20 / s, 18 / s));
-      this->cuda().depthwise(map(x.fast, 2, 20, 18), fast, activation,
+      this->cuda().depthwise(this->context(), map(x.fast, 2, 20, 18), fast, activation,
                              map(y.fast, 2, 20 / s, 18 / s));
       this->expect_near(y);
     }
@@ -140,7 +149,9 @@ TYPED_TEST(CudaBackendTest, UnknownSizesAreErrors) {
   EXPECT_THROW(this->cuda().pack(spec, this->host_depthwise(spec)), Error);
   auto qkv = this->data(2 * 3 * 48);
   auto out = this->result(2 * 48);
-  EXPECT_THROW(this->cuda().image_attention(view(qkv.fast, 2), 1, 48, view(out.fast, 2)), Error);
+  EXPECT_THROW(
+      this->cuda().image_attention(this->context(), view(qkv.fast, 2), 1, 48, view(out.fast, 2)),
+      Error);
 }
 
 TYPED_TEST(CudaBackendTest, Stem) {
@@ -155,9 +166,10 @@ TYPED_TEST(CudaBackendTest, Stem) {
     for (auto& p : pixels) p = static_cast<std::uint8_t>(this->random_());
     auto y = this->result(2 * kSide * kSide / 16 * channels);
     const FeatureMap<const std::uint8_t> images{pixels.data(), 2, kSide, kSide, 3};
-    this->ref_.stem(images, plain_conv, plain, map(y.plain, 2, kSide / 4, kSide / 4));
-    this->cuda().stem(this->cuda().upload(pictures_of(pixels, 2), kSide), fast_conv, fast,
-                      map(y.fast, 2, kSide / 4, kSide / 4));
+    this->ref_.stem(this->host_, images, plain_conv, plain, map(y.plain, 2, kSide / 4, kSide / 4));
+    this->cuda().stem(this->context(),
+                      this->cuda().upload(this->context(), pictures_of(pixels, 2), kSide),
+                      fast_conv, fast, map(y.fast, 2, kSide / 4, kSide / 4));
     this->expect_near(y);
   }
 }
@@ -184,8 +196,8 @@ TYPED_TEST(CudaBackendTest, LayerNorm) {
     const auto [plain, fast] = this->both(spec, this->host_norm(spec));
     auto x = this->data(11 * channels, 3);
     auto y = this->result(11 * channels);
-    this->ref_.layer_norm(view(x.plain, 11), plain, view(y.plain, 11));
-    this->cuda().layer_norm(view(x.fast, 11), fast, view(y.fast, 11));
+    this->ref_.layer_norm(this->host_, view(x.plain, 11), plain, view(y.plain, 11));
+    this->cuda().layer_norm(this->context(), view(x.fast, 11), fast, view(y.fast, 11));
     this->expect_near(y);
   }
 }
@@ -196,8 +208,10 @@ TYPED_TEST(CudaBackendTest, ImageAttention) {
     SCOPED_TRACE(testing::Message() << tokens << " tokens, " << heads << " x " << dim);
     auto qkv = this->data(2 * tokens * 3 * heads * dim, 2);
     auto y = this->result(2 * tokens * heads * dim);
-    this->ref_.image_attention(view(qkv.plain, 2 * tokens), 2, dim, view(y.plain, 2 * tokens));
-    this->cuda().image_attention(view(qkv.fast, 2 * tokens), 2, dim, view(y.fast, 2 * tokens));
+    this->ref_.image_attention(this->host_, view(qkv.plain, 2 * tokens), 2, dim,
+                               view(y.plain, 2 * tokens));
+    this->cuda().image_attention(this->context(), view(qkv.fast, 2 * tokens), 2, dim,
+                                 view(y.fast, 2 * tokens));
     this->expect_near(y);
   }
 }
@@ -207,9 +221,10 @@ TYPED_TEST(CudaBackendTest, SqueezeExcite) {
   const auto [plain_expand, fast_expand] = this->both_linear(3, 50, Rows::kPositions);
   auto x = this->data(3 * 4 * 5 * 50);
   auto y = this->result(3 * 4 * 5 * 50);
-  this->ref_.squeeze_excite(map(x.plain, 3, 4, 5), plain_reduce, plain_expand,
+  this->ref_.squeeze_excite(this->host_, map(x.plain, 3, 4, 5), plain_reduce, plain_expand,
                             map(y.plain, 3, 4, 5));
-  this->cuda().squeeze_excite(map(x.fast, 3, 4, 5), fast_reduce, fast_expand, map(y.fast, 3, 4, 5));
+  this->cuda().squeeze_excite(this->context(), map(x.fast, 3, 4, 5), fast_reduce, fast_expand,
+                              map(y.fast, 3, 4, 5));
   this->expect_near(y);
 }
 
@@ -217,9 +232,9 @@ TYPED_TEST(CudaBackendTest, Embed) {
   const auto [plain, fast] = this->both_linear(70, 9, Rows::kTokens, false);
   const std::vector<std::int32_t> ids = {8, 0, 3, 3};
   auto y = this->result(4 * 70);
-  this->ref_.embed(ids, plain, view(y.plain, 4));
-  this->cuda().embed(ids, fast, view(y.fast, 4));
-  this->cuda().synchronize();
+  this->ref_.embed(this->host_, ids, plain, view(y.plain, 4));
+  this->cuda().embed(this->context(), ids, fast, view(y.fast, 4));
+  this->context().synchronize();
   for (std::size_t i = 0; i < y.plain.size(); ++i)
     EXPECT_EQ(static_cast<float>(y.fast[i]), y.plain[i]);
 }
@@ -231,14 +246,14 @@ TYPED_TEST(CudaBackendTest, SwigluAndLogits) {
     const auto [plain, fast] = this->both_linear(96, 2 * 76, Rows::kTokens, false);
     auto x = this->data(rows * 96, 5);
     auto y = this->result(rows * 76);
-    this->ref_.swiglu(view(x.plain, rows), plain_norm, plain, view(y.plain, rows));
-    this->cuda().swiglu(view(x.fast, rows), fast_norm, fast, view(y.fast, rows));
+    this->ref_.swiglu(this->host_, view(x.plain, rows), plain_norm, plain, view(y.plain, rows));
+    this->cuda().swiglu(this->context(), view(x.fast, rows), fast_norm, fast, view(y.fast, rows));
     this->expect_near(y);
     std::vector<float> want = filled(rows * 152);
     PinnedVector<TestFixture::kTarget, float> got(want.size(), std::nanf(""));
-    this->ref_.logits(view(x.plain, rows), plain_norm, plain, view(want, rows));
-    this->cuda().logits(view(x.fast, rows), fast_norm, fast, view(got, rows));
-    this->cuda().synchronize();
+    this->ref_.logits(this->host_, view(x.plain, rows), plain_norm, plain, view(want, rows));
+    this->cuda().logits(this->context(), view(x.fast, rows), fast_norm, fast, view(got, rows));
+    this->context().synchronize();
     EXPECT_LT(relative_error(got, want), this->kFloat ? 1e-5 : 1e-2);
   }
 }
@@ -254,8 +269,8 @@ TYPED_TEST(CudaBackendTest, AttentionOverThePagedCache) {
     const auto [plain, fast] =
         this->both_linear(hidden, hidden + 2 * shape.kv_heads * shape.head_dim, Rows::kTokens);
     const CacheShape size{2, 9, shape.kv_heads, shape.head_dim};
-    auto plain_cache = this->ref_.make_cache(size);
-    auto fast_cache = this->cuda().make_cache(size);
+    auto plain_cache = this->ref_.make_cache(size, shape);
+    auto fast_cache = this->cuda().make_cache(size, shape);
     const std::vector<std::int32_t> a = {3, 7};
     const std::vector<std::int32_t> b = {5};
     const std::vector<std::int32_t> c = {0, 8};
@@ -271,43 +286,45 @@ TYPED_TEST(CudaBackendTest, AttentionOverThePagedCache) {
         auto x = this->data(rows * hidden);
         auto query = this->result(rows * hidden);
         auto out = this->result(rows * hidden);
-        this->ref_.attention_input(view(x.plain, rows), plain_norm, plain, shape, batch, layer,
-                                   plain_cache, view(query.plain, rows));
-        this->cuda().attention_input(view(x.fast, rows), fast_norm, fast, shape, batch, layer,
-                                     fast_cache, view(query.fast, rows));
+        this->ref_.attention_input(this->host_, view(x.plain, rows), plain_norm, plain, shape,
+                                   batch, layer, plain_cache, view(query.plain, rows));
+        this->cuda().attention_input(this->context(), view(x.fast, rows), fast_norm, fast, shape,
+                                     batch, layer, fast_cache, view(query.fast, rows));
         this->expect_near(query);
-        this->ref_.attention(view(query.plain, rows), shape, batch, layer, plain_cache,
+        this->ref_.attention(this->host_, view(query.plain, rows), shape, batch, layer, plain_cache,
                              view(out.plain, rows));
-        this->cuda().attention(view(query.fast, rows), shape, batch, layer, fast_cache,
-                               view(out.fast, rows));
+        this->cuda().attention(this->context(), view(query.fast, rows), shape, batch, layer,
+                               fast_cache, view(out.fast, rows));
         this->expect_near(out);
       }
     }
     // A copied page holds the same keys and values.
-    this->ref_.copy_page(plain_cache, 5, 6);
-    this->cuda().copy_page(fast_cache, 5, 6);
+    this->ref_.copy_page(this->host_, plain_cache, 5, 6);
+    this->cuda().copy_page(this->context(), fast_cache, 5, 6);
     const std::vector<std::int32_t> copy = {6};
     DecoderBatch batch;
     batch.add(1, 1, copy);
     auto query = this->data(hidden);
     auto out = this->result(hidden);
-    this->ref_.attention(view(query.plain, 1), shape, batch, 1, plain_cache, view(out.plain, 1));
-    this->cuda().attention(view(query.fast, 1), shape, batch, 1, fast_cache, view(out.fast, 1));
+    this->ref_.attention(this->host_, view(query.plain, 1), shape, batch, 1, plain_cache,
+                         view(out.plain, 1));
+    this->cuda().attention(this->context(), view(query.fast, 1), shape, batch, 1, fast_cache,
+                           view(out.fast, 1));
     this->expect_near(out);
   }
 }
 
 TYPED_TEST(CudaBackendTest, UnsupportedHeadsAreAnError) {
   const AttentionShape shape{2, 1, 264};
-  const auto cache = this->cuda().make_cache({1, 1, shape.kv_heads, shape.head_dim});
+  const auto cache = this->cuda().make_cache({1, 1, shape.kv_heads, shape.head_dim}, shape);
   DecoderBatch batch;
   const std::vector<std::int32_t> pages = {0};
   batch.add(1, 0, pages);
   auto query = this->data(shape.heads * shape.head_dim);
   auto out = this->result(shape.heads * shape.head_dim);
-  EXPECT_THROW(
-      this->cuda().attention(view(query.fast, 1), shape, batch, 0, cache, view(out.fast, 1)),
-      Error);
+  EXPECT_THROW(this->cuda().attention(this->context(), view(query.fast, 1), shape, batch, 0, cache,
+                                      view(out.fast, 1)),
+               Error);
 }
 
 }  // namespace

@@ -161,6 +161,7 @@ class CudaDecoderTest : public testing::Test {
   }
 
   Ref ref_{WeightFormat::kF32};
+  Ref::Context host_{std::size_t{16} << 20};
   std::mt19937 random_{7};
   std::optional<Stream<kTarget>> stream_;
   std::vector<DeviceBuffer<kTarget>> buffers_;

@@ -35,7 +35,7 @@ class CudaDecoder : public CudaDecoderTest<Mode> {
     auto x = this->activations(rows * in);
     auto want = this->activations(rows * out);
     const auto to = this->rows(want, rows, padding);
-    this->ref_.linear(rows_of(x, rows), matrix.plain, epilogue, rows_of(want, rows));
+    this->ref_.linear(this->host_, rows_of(x, rows), matrix.plain, epilogue, rows_of(want, rows));
     Token::linear(*this->stream_, this->rows(x, rows, padding), matrix.device,
                   epilogue.activation == Activation::kGelu, epilogue.accumulate, to);
     this->expect_near(this->content(to), want);
@@ -49,7 +49,7 @@ TYPED_TEST(CudaDecoder, Embed) {
     const auto table = this->matrix(150, 9, format);
     const std::vector<std::int32_t> ids = {8, 0, 3, 3};
     auto want = this->nothing(4 * 150);
-    this->ref_.embed(ids, table.plain, rows_of(want, 4));
+    this->ref_.embed(this->host_, ids, table.plain, rows_of(want, 4));
     for (float& v : want) v = static_cast<float>(static_cast<Element>(v));
     const auto out = this->rows(this->nothing(4 * 150), 4, 2);
     TestFixture::Embed::embed(*this->stream_, this->upload(ids), table.device, out);
@@ -136,14 +136,15 @@ TYPED_TEST(CudaDecoder, SwigluAndLogits) {
       const auto scratch = this->rows(this->nothing(rows * 100), rows, 4);
       auto want = this->nothing(rows * 75);
       const auto out = this->rows(want, rows);
-      this->ref_.swiglu(rows_of(x, rows), norm.plain, gate_up.plain, rows_of(want, rows));
+      this->ref_.swiglu(this->host_, rows_of(x, rows), norm.plain, gate_up.plain,
+                        rows_of(want, rows));
       TestFixture::Token::swiglu(*this->stream_, from, norm.device, gate_up.device, scratch, out);
       this->expect_near(this->content(out), want);
 
       const auto head = this->matrix(100, 151, format);
       want = this->nothing(rows * 151);
       const View<float> logits{this->upload(want), rows, 151, 151};
-      this->ref_.logits(rows_of(x, rows), norm.plain, head.plain, rows_of(want, rows));
+      this->ref_.logits(this->host_, rows_of(x, rows), norm.plain, head.plain, rows_of(want, rows));
       TestFixture::Token::logits(*this->stream_, from, norm.device, head.device, scratch, logits);
       this->expect_near(this->content(logits), want);
     }

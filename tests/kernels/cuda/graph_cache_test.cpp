@@ -79,15 +79,6 @@ TYPED_TEST(CudaGraphCache, APassThatFailsWhileItIsRecordedIsRecordedLater) {
   EXPECT_EQ(this->run(7, 3), 2);
 }
 
-// As one does that finds its memory too small.
-TYPED_TEST(CudaGraphCache, APassMayClear) {
-  for (int i = 0; i < 3; ++i) this->run(8, 1);
-  this->cache_.run({7}, *this->stream_, [this] { this->cache_.clear(); });
-  EXPECT_EQ(this->run(7, 2), 2);  // recorded
-  EXPECT_EQ(this->run(7, 3), 2);
-  EXPECT_EQ(this->run(8, 4), 4);  // forgotten
-}
-
 // Its first run counts only when it has come to its end: it may have to allocate yet.
 TYPED_TEST(CudaGraphCache, APassThatFailsAtFirstRunsAsItIsAgain) {
   const auto fail = [&] {
@@ -96,12 +87,6 @@ TYPED_TEST(CudaGraphCache, APassThatFailsAtFirstRunsAsItIsAgain) {
   EXPECT_THROW(fail(), std::runtime_error);
   EXPECT_EQ(this->run(7, 1), 1);
   EXPECT_EQ(this->cache_.launches(), 0);
-}
-
-TYPED_TEST(CudaGraphCache, ClearForgetsAll) {
-  for (int i = 0; i < 3; ++i) this->run(7, 1);
-  this->cache_.clear();
-  EXPECT_EQ(this->run(7, 2), 2);
 }
 
 }  // namespace

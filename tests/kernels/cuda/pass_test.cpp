@@ -65,23 +65,23 @@ struct Side {
   explicit Side(const FormatChoice& formats) : backend(formats), model(small_config()) {
     RandomLoader<B> loader(backend);
     model.visit(loader);
-    backend.reserve(std::size_t{64} << 20);
-    cache.emplace(backend.make_cache(model.decoder.cache_shape(kPages)));
+    cache.emplace(model.decoder.make_cache(backend, kPages));
   }
 
   std::vector<float> encode(const std::vector<std::uint8_t>& pixels, std::int64_t images) {
-    const Arena::Scope scope(backend.arena());
-    const auto out = backend.arena().template matrix<E>(images * 4, kHidden);
-    model.embed_images(backend, backend.upload(pictures_of(pixels, images), 128), out);
-    return copy(backend.download(out));
+    const Arena::Scope scope(context.arena());
+    const auto out = context.arena().template matrix<E>(images * 4, kHidden);
+    const auto there = backend.upload(context, pictures_of(pixels, images), 128);
+    model.embed_images(backend, context, there, out);
+    return copy(backend.download(context, out));
   }
   // The rows after all layers, of the tokens' embeddings.
   std::vector<float> decode(const std::vector<std::int32_t>& ids, const DecoderBatch& batch) {
-    const Arena::Scope scope(backend.arena());
-    const auto x = backend.arena().template matrix<E>(batch.rows(), kHidden);
-    model.decoder.embed(backend, ids, x);
-    model.decoder.forward(backend, batch, *cache, x);
-    return copy(backend.download(x));
+    const Arena::Scope scope(context.arena());
+    const auto x = context.arena().template matrix<E>(batch.rows(), kHidden);
+    model.decoder.embed(backend, context, ids, x);
+    model.decoder.forward(backend, context, batch, *cache, x);
+    return copy(backend.download(context, x));
   }
 
   static std::vector<float> copy(View<float> rows) {
@@ -90,6 +90,12 @@ struct Side {
 
   B backend;
   FastVlm<B> model;
+  typename B::Context context = backend.make_context({.scratch_bytes = std::size_t{64} << 20,
+                                                      .images = 2,
+                                                      .rows = 64,
+                                                      .outputs = 4,
+                                                      .vocabulary = 50,
+                                                      .cache_pages = kPages});
   std::optional<typename B::Cache> cache;
 };
 
@@ -134,7 +140,7 @@ TYPED_TEST(CudaPass, EncoderForEachNumberOfImages) {
           this->kTolerance);
     }
   }
-  EXPECT_EQ(this->cuda_->backend.graph_launches(), 4);
+  EXPECT_EQ(this->cuda_->context.graph_launches(), 4);
 }
 
 // A prompt of another content and place each time, and steps of two sequences that grow, over a
@@ -149,7 +155,7 @@ TYPED_TEST(CudaPass, DecoderOverOtherPagesAndPositions) {
   };
   for (std::int64_t at = 0; at < 246; at += 41) prompt(one, at);
   for (std::int64_t at = 0; at < 123; at += 41) prompt(two, at);
-  const std::int64_t before = this->cuda_->backend.graph_launches();
+  const std::int64_t before = this->cuda_->context.graph_launches();
   EXPECT_EQ(before, 8);
   for (std::int64_t step = 0; step < 12; ++step) {
     DecoderBatch batch;
@@ -158,7 +164,7 @@ TYPED_TEST(CudaPass, DecoderOverOtherPagesAndPositions) {
     this->expect_decode(batch);
   }
   // Twelve steps, of which the first of up to 256 tokens and the first of more were not recorded.
-  EXPECT_EQ(this->cuda_->backend.graph_launches(), before + 10);
+  EXPECT_EQ(this->cuda_->context.graph_launches(), before + 10);
 }
 
 // Rows of sequences of unequal lengths in one pass, as when drafts are checked.
@@ -171,7 +177,7 @@ TYPED_TEST(CudaPass, SeveralTokensOfSeveralSequences) {
     batch.add(1, pass, two);
     this->expect_decode(batch);
   }
-  EXPECT_EQ(this->cuda_->backend.graph_launches(), 3);
+  EXPECT_EQ(this->cuda_->context.graph_launches(), 3);
 }
 
 // New memory makes records void.
@@ -186,9 +192,9 @@ TYPED_TEST(CudaPass, AfterANewCacheNothingOldIsRun) {
   };
   passes();
   auto& side = *this->cuda_;
-  side.cache.emplace(side.backend.make_cache(side.model.decoder.cache_shape(kPages + 8)));
+  side.cache.emplace(side.model.decoder.make_cache(side.backend, kPages + 8));
   passes();
-  EXPECT_EQ(side.backend.graph_launches(), 4);
+  EXPECT_EQ(side.context.graph_launches(), 4);
 }
 
 }  // namespace

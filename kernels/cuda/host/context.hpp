@@ -1,0 +1,183 @@
+// Where the CUDA backend's work runs: a stream, scratch memory on the device, pinned memory for
+// what host and device exchange, and passes recorded as graphs. All has its size from the
+// beginning, so that whatever a graph refers to stays where it is.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "fvlm/core/arena.hpp"
+#include "fvlm/core/buffer.hpp"
+#include "fvlm/ops/backend.hpp"
+#include "fvlm/ops/pixels.hpp"
+#include "kernels/cuda/host/decoder_batch.hpp"
+#include "kernels/cuda/host/graph_cache.hpp"
+#include "kernels/cuda/host/staging.hpp"
+#include "kernels/cuda/primitives/memory.hpp"
+#include "kernels/cuda/primitives/stream.hpp"
+#include "kernels/cuda/sampling/sampling.hpp"
+#include "kernels/support/make_error.hpp"
+
+namespace fvlm {
+
+template <Target target>
+class CudaContext {
+ public:
+  explicit CudaContext(const ContextSize& size);
+
+  Arena& arena() { return arena_; }
+  void wait_for(CudaContext& other) {
+    other.stream().record(*waited_for_);
+    stream().wait(*waited_for_);
+  }
+  bool done() const { return stream_->idle(); }
+  void synchronize() { stream_->synchronize(); }
+
+  // For the backend's operations -----------------------------------------------------------------
+  Stream<target>& stream() { return *stream_; }
+
+  // Pictures are kept until they are copied: `to` [pictures, side, side, 3].
+  void upload(std::span<const Pixels> pictures, FeatureMap<std::uint8_t> to);
+  // A few words for the device, such as tokens.
+  void send(void* to, const void* from, std::size_t bytes) {
+    words_->send(*stream_, to, from, bytes);
+  }
+  // What is at `from` on the device, once all before is done; until the next call.
+  template <class T>
+  std::span<T> fetch(const T* from, std::int64_t count);
+  // The same, as float32.
+  std::span<float> fetch_wide(const BFloat16* from, std::int64_t count);
+  // Where to put how tokens are chosen, for Staging::send(): see choice_bytes().
+  Staging<target>& choices() { return *choices_; }
+
+  // The batch on the device; uploaded if it is another than before. Attention has scratch memory
+  // for `single_rows`.
+  DeviceBatch on_device(const DecoderBatch& batch, std::int64_t single_rows);
+  // Runs work(), or a record of it from a pass with the same key.
+  template <class Work>
+  void run_pass(const PassKey& key, const Work& work) {
+    graphs_->run(key, *stream_, work);
+  }
+  // A pass over a batch that is on the device: on_device() gives it until the end of work().
+  template <class Work>
+  void run_pass(const PassKey& key, const DeviceBatch& batch, const Work& work);
+  // How many passes were launched as graphs.
+  std::int64_t graph_launches() const { return graphs_->launches(); }
+
+  // Bytes of a SamplingRow for each row and, behind them, a bit for each of its logits.
+  static std::size_t choice_bytes(std::int64_t rows, std::int64_t vocabulary) {
+    return static_cast<std::size_t>(rows) *
+           (sizeof(SamplingRow) +
+            static_cast<std::size_t>(seen_words(vocabulary)) * sizeof(std::uint32_t));
+  }
+  static std::int64_t seen_words(std::int64_t vocabulary) { return (vocabulary + 31) / 32; }
+
+ private:
+  // Pictures that may still be copied from.
+  struct Uploading {
+    std::vector<Pixels> pictures{};
+    Event<target> done{};
+  };
+
+  // Makes a buffer as large as it has to be: a trace looks at more than a pass gives out.
+  template <class Owned>
+  static void grow(Owned& buffer, std::size_t bytes) {
+    if (buffer.bytes() < bytes) buffer = Owned(bytes);
+  }
+
+  std::unique_ptr<Stream<target>> stream_ = std::make_unique<Stream<target>>();
+  std::unique_ptr<Event<target>> waited_for_ = std::make_unique<Event<target>>();
+  DeviceBuffer<target> memory_;
+  Arena arena_;
+
+  std::unique_ptr<Uploading> uploading_ = std::make_unique<Uploading>();
+  std::unique_ptr<Staging<target>> words_ = std::make_unique<Staging<target>>();
+  std::unique_ptr<Staging<target>> choices_ = std::make_unique<Staging<target>>();
+  PinnedBuffer<target> fetched_;
+  Buffer widened_{};
+
+  BatchLayout batch_{};                // as it is in batch_memory_
+  DeviceBuffer<target> batch_memory_;  // on the device
+  std::optional<DeviceBatch> pass_batch_{};
+  std::unique_ptr<GraphCache<target>> graphs_ = std::make_unique<GraphCache<target>>();
+};
+
+template <Target target>
+CudaContext<target>::CudaContext(const ContextSize& size)
+    : memory_(size.scratch_bytes),
+      arena_(memory_.template as<std::byte>(), size.scratch_bytes),
+      fetched_(static_cast<std::size_t>(size.outputs * size.vocabulary) * sizeof(float)),
+      batch_memory_(static_cast<std::size_t>(
+                        BatchLayout::most_words(size.rows, size.outputs, size.cache_pages)) *
+                    sizeof(std::int32_t)) {
+  uploading_->pictures.reserve(static_cast<std::size_t>(size.images));
+  words_->reserve(batch_memory_.bytes());  // the ids of the batch's rows are fewer
+  choices_->reserve(choice_bytes(size.outputs, size.vocabulary));
+  batch_.reserve(batch_memory_.bytes() / sizeof(std::int32_t));
+}
+
+template <Target target>
+void CudaContext<target>::upload(std::span<const Pixels> pictures, FeatureMap<std::uint8_t> to) {
+  if (!uploading_->pictures.empty()) uploading_->done.synchronize();
+  uploading_->pictures.assign(pictures.begin(), pictures.end());
+  for (std::int64_t i = 0; i < to.batch; ++i) {
+    stream_->copy_to_device(to.row(i, 0), pictures[static_cast<std::size_t>(i)].get(),
+                            static_cast<std::size_t>(to.elements() / to.batch));
+  }
+  stream_->record(uploading_->done);
+}
+
+template <Target target>
+template <class T>
+std::span<T> CudaContext<target>::fetch(const T* from, std::int64_t count) {
+  const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
+  grow(fetched_, bytes);
+  stream_->copy_to_host(fetched_.template as<T>(), from, bytes);
+  stream_->synchronize();
+  return {fetched_.template as<T>(), static_cast<std::size_t>(count)};
+}
+
+template <Target target>
+std::span<float> CudaContext<target>::fetch_wide(const BFloat16* from, std::int64_t count) {
+  const std::span<const BFloat16> narrow = fetch(from, count);
+  grow(widened_, narrow.size() * sizeof(float));
+  std::transform(narrow.begin(), narrow.end(), widened_.as<float>(),
+                 [](BFloat16 x) { return static_cast<float>(x); });
+  return {widened_.as<float>(), narrow.size()};
+}
+
+template <Target target>
+DeviceBatch CudaContext<target>::on_device(const DecoderBatch& batch, std::int64_t single_rows) {
+  if (pass_batch_) return *pass_batch_;
+  const bool is_new = batch_.lay_out(batch, single_rows);
+  const std::size_t bytes = batch_.words().size() * sizeof(std::int32_t);
+  if (bytes > batch_memory_.bytes()) {
+    throw make_error("a batch takes {} bytes, the context has room for {}", bytes,
+                     batch_memory_.bytes());
+  }
+  auto* const there = batch_memory_.template as<std::int32_t>();
+  if (is_new) send(there, batch_.words().data(), bytes);
+  return batch_.at(there);
+}
+
+template <Target target>
+template <class Work>
+void CudaContext<target>::run_pass(const PassKey& key, const DeviceBatch& batch, const Work& work) {
+  run_pass(key, [&] {
+    pass_batch_ = batch;
+    try {
+      work();
+    } catch (...) {
+      pass_batch_.reset();
+      throw;
+    }
+    pass_batch_.reset();
+  });
+}
+
+}  // namespace fvlm
