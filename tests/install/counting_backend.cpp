@@ -100,7 +100,7 @@ int main() {
   const fvlm::FastVlm<Counting> model(config);
   Counting backend;
   auto context = backend.make_context({.scratch_bytes = std::size_t{1} << 30});
-  auto cache = backend.make_cache(model.decoder.cache_shape(1), model.decoder.attention_shape());
+  auto cache = model.decoder.make_cache(backend, 1);
 
   const std::int64_t side = config.vision.image_size;
   const std::int64_t tokens = config.vision.tokens();
