@@ -31,8 +31,7 @@ void follow_onednn() {
 Cpu::Cpu(const CpuOptions& options)
     : formats_(options.formats),
       bf16_products_(options.bf16_products.value_or(has_native_bf16())),
-      threads_(options.threads),
-      workspaces_(static_cast<std::size_t>(threads_)) {
+      threads_(options.threads) {
   assert(threads_ > 0);
   follow_onednn();
 }
@@ -42,16 +41,12 @@ std::string Cpu::description() const {
                      threads_ == 1 ? "" : "s");
 }
 
-Cpu::ThreadWorkspace& Cpu::workspace() {
-  return workspaces_[static_cast<std::size_t>(omp_get_thread_num())];
-}
-
 // Products ---------------------------------------------------------------------------------------
 
 template <class In, class Out>
 void Cpu::multiply_packed(View<const In> in, const Linear& weights, bool accumulate,
                           View<Out> out) {
-  assert(multiplies_bf16(weights) == (std::is_same_v<In, BFloat16>));
+  assert(multiplies_bf16(weights.shape) == (std::is_same_v<In, BFloat16>));
   const MatMulShape shape{.rows = in.rows,
                           .in = weights.shape.in,
                           .out = weights.shape.out,
@@ -88,7 +83,7 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
                     .in_stride = in.stride,
                     .weight_stride = weights.stride,
                     .out_stride = out.stride,
-                    .bf16 = multiplies_bf16(weights),
+                    .bf16 = multiplies_bf16(weights.shape),
                     .bias = !weights.bias.empty(),
                     .accumulate = accumulate};
   const float* bias = weights.bias.empty() ? nullptr : weights.bias.data() + some.first;
@@ -96,7 +91,7 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
     const void* input = shape.bf16 ? static_cast<const void*>(in.narrow) : in.wide;
     matmuls_->multiply(shape, input, rows, bias, to);
   };
-  if (multiplied_in_place(weights)) {
+  if (multiplied_in_place(weights.shape)) {
     shape.out = some.count;
     const auto element = static_cast<std::int64_t>(shape.bf16 ? sizeof(BFloat16) : sizeof(float));
     const auto row = [&](std::int64_t r) {
@@ -114,45 +109,86 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
     }
     multiply(panel, out.data);
   };
-  const std::int64_t size = shape.out * weights.stride;
   if (shape.bf16) {
-    gather(workspace().weights.get<BFloat16>(size));
+    gather(in.panels.mine<BFloat16>());
   } else {
-    gather(workspace().weights.get<float>(size));
+    gather(in.panels.mine<float>());
   }
 }
 
-template <class Work>
-void Cpu::for_weight_blocks(const Linear& weights, std::int64_t count, const Work& work) {
+std::int64_t Cpu::weight_block(const MatrixShape& weights, std::int64_t count) const {
   // oneDNN wants wide blocks; those it is handed from a panel in the cache should leave room there.
   constexpr std::int64_t kBlockRows = 512;
   constexpr std::int64_t kPanelBytes = 1024 * 1024;
   constexpr std::int64_t kGranule = 16;
-  const auto row_bytes =
-      weights.stride *
-      static_cast<std::int64_t>(multiplies_bf16(weights) ? sizeof(BFloat16) : sizeof(float));
+  const std::int64_t row_bytes = stride_of(weights) * multiplied_bytes(weights);
   const std::int64_t most = multiplied_in_place(weights)
                                 ? kBlockRows
                                 : std::max(kPanelBytes / row_bytes / kGranule * kGranule, kGranule);
   // As many blocks for each thread.
   const std::int64_t rounds = (count + most * threads_ - 1) / (most * threads_);
-  const std::int64_t block =
-      round_up((count + rounds * threads_ - 1) / (rounds * threads_), kGranule);
+  return round_up((count + rounds * threads_ - 1) / (rounds * threads_), kGranule);
+}
+
+template <class Work>
+void Cpu::for_weight_blocks(const Linear& weights, std::int64_t count, const Work& work) {
+  const std::int64_t block = weight_block(weights.shape, count);
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t first = 0; first < count; first += block) {
     work(first, std::min(block, count - first));
   }
 }
 
-Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Linear& weights) {
+Cpu::TokenScratch Cpu::token_scratch(Arena& arena, std::int64_t rows, const MatrixShape& weights,
+                                     std::int64_t outputs, std::int64_t panels) const {
+  const std::int64_t stride = stride_of(weights);
+  TokenScratch scratch{.wide = arena.allocate<float>(rows * stride)};
+  if (rows <= kMatVecRows) {
+    if (!weights.format.is_quantised()) return scratch;
+    scratch.q = arena.allocate<std::int16_t>(rows * stride);
+    scratch.q_scales = arena.allocate<float>(rows);
+    return scratch;
+  }
+  if (multiplies_bf16(weights)) scratch.narrow = arena.allocate<BFloat16>(rows * stride);
+  if (!multiplied_in_place(weights)) {
+    scratch.panels =
+        Panels(arena, threads_,
+               panels * weight_block(weights, outputs) * stride * multiplied_bytes(weights));
+  }
+  return scratch;
+}
+
+Cpu::LinearScratch Cpu::scratch(Arena& arena, const LinearShape& shape) const {
+  const MatrixShape& weights = shape.weights;
+  if (weights.rows == Rows::kTokens) {
+    return {.tokens = token_scratch(arena, shape.rows, weights, weights.out, 1)};
+  }
+  if (!multiplies_bf16(weights)) return {};
+  return {.narrow = {arena, threads_, position_band(shape.rows) * weights.in}};
+}
+
+Cpu::ProductScratch Cpu::scratch(Arena& arena, const SwigluShape& shape) const {
+  const MatrixShape& weights = shape.gate_up;
+  const std::int64_t width = weights.out / 2;
+  ProductScratch scratch{.tokens = token_scratch(arena, shape.rows, weights, width, 2),
+                         .products = {}};
+  if (shape.rows <= kMatVecRows) {
+    scratch.products = arena.matrix<float>(shape.rows, weights.out);
+  } else {
+    scratch.block = {arena, threads_, shape.rows * 2 * weight_block(weights, width)};
+  }
+  return scratch;
+}
+
+Cpu::TokenScratch Cpu::scratch(Arena& arena, const LogitsShape& shape) const {
+  return token_scratch(arena, shape.rows, shape.head, shape.head.out, 1);
+}
+
+Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Linear& weights,
+                               const TokenScratch& scratch) const {
   const bool many = x.rows > kMatVecRows;
   const bool copied = norm != nullptr || x.cols != weights.stride || x.stride != weights.stride;
-  const std::int64_t size = x.rows * weights.stride;
-  float* wide = copied ? token_rows_.get<float>(size) : nullptr;
-  auto* narrow = many && multiplies_bf16(weights) ? narrow_rows_.get<BFloat16>(size) : nullptr;
-  const bool integers = !many && weights.shape.format.is_quantised();
-  auto* q = integers ? integer_rows_.get<std::int16_t>(size) : nullptr;
-  auto* q_scales = integers ? integer_scales_.get<float>(x.rows) : nullptr;
+  const auto& [wide, narrow, q, q_scales, panels] = scratch;
 #pragma omp parallel for num_threads(threads_) if (many)
   for (std::int64_t r = 0; r < x.rows; ++r) {
     const std::int64_t at = r * weights.stride;
@@ -164,12 +200,13 @@ Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Line
     if (copied) std::fill_n(wide + at + x.cols, weights.stride - x.cols, 0.0F);
     const float* row = copied ? wide + at : x.row(r);
     if (narrow != nullptr) simd::to_bf16(row, narrow + at, weights.stride);
-    if (integers) q_scales[r] = simd::quantise_input(row, q + at, weights.stride);
+    if (q != nullptr) q_scales[r] = simd::quantise_input(row, q + at, weights.stride);
   }
   return {.wide = copied ? wide : x.data,
           .narrow = narrow,
           .q = q,
           .q_scales = q_scales,
+          .panels = panels,
           .rows = x.rows,
           .stride = weights.stride};
 }
@@ -212,23 +249,24 @@ void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumula
   }
 }
 
-void Cpu::linear(Context&, View<const float> in, const Linear& weights, Epilogue epilogue,
+void Cpu::linear(Context& context, View<const float> in, const Linear& weights, Epilogue epilogue,
                  View<float> out) {
+  const Arena::Scope scope(context.arena());
+  const LinearScratch memory = scratch(context.arena(), LinearShape{in.rows, weights.shape});
   if (weights.shape.rows == Rows::kTokens) {
-    token_linear(token_rows(in, nullptr, weights), weights, epilogue.accumulate, out);
+    token_linear(token_rows(in, nullptr, weights, memory.tokens), weights, epilogue.accumulate,
+                 out);
     if (epilogue.activation == Activation::kGelu) gelu_in_place(out);
     return;
   }
-  constexpr std::int64_t kBand = 256;
-  const std::int64_t band =
-      std::clamp(round_up((in.rows + threads_ - 1) / threads_, 16), std::int64_t{1}, kBand);
+  const std::int64_t band = position_band(in.rows);
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t first = 0; first < in.rows; first += band) {
     const std::int64_t rows = std::min(band, in.rows - first);
     const View<const float> input = in.slice_rows(first, rows);
     const View<float> result = out.slice_rows(first, rows);
-    if (multiplies_bf16(weights)) {
-      auto* narrow = workspace().narrow.get<BFloat16>(rows * in.cols);
+    if (multiplies_bf16(weights.shape)) {
+      BFloat16* const narrow = memory.narrow.mine();
       for (std::int64_t r = 0; r < rows; ++r)
         simd::to_bf16(input.row(r), narrow + r * in.cols, in.cols);
       multiply_packed(View<const BFloat16>{narrow, rows, in.cols, in.cols}, weights,
@@ -241,20 +279,21 @@ void Cpu::linear(Context&, View<const float> in, const Linear& weights, Epilogue
 }
 
 // Decoder: SwiGLU multiplies blocks of gate rows together with the same rows of up.
-void Cpu::swiglu(Context&, View<const float> x, const Norm& norm, const Linear& gate_up,
+void Cpu::swiglu(Context& context, View<const float> x, const Norm& norm, const Linear& gate_up,
                  View<float> out) {
-  const TokenRows in = token_rows(x, &norm, gate_up);
+  const Arena::Scope scope(context.arena());
+  const ProductScratch memory = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
+  const TokenRows in = token_rows(x, &norm, gate_up, memory.tokens);
   const std::int64_t width = out.cols;
   if (x.rows <= kMatVecRows) {
-    const View<float> both{products_.get<float>(x.rows * 2 * width), x.rows, 2 * width, 2 * width};
+    const View<float> both = memory.products;
     token_linear(in, gate_up, false, both);
     for (std::int64_t r = 0; r < x.rows; ++r)
       simd::swiglu(both.row(r), both.row(r) + width, out.row(r), width);
     return;
   }
   for_weight_blocks(gate_up, width, [&](std::int64_t first, std::int64_t count) {
-    const View<float> both{workspace().result.get<float>(x.rows * 2 * count), x.rows, 2 * count,
-                           2 * count};
+    const View<float> both{memory.block.mine(), x.rows, 2 * count, 2 * count};
     multiply_rows(in, gate_up, {.first = first, .count = count, .second = width + first}, false,
                   both);
     for (std::int64_t r = 0; r < x.rows; ++r) {
@@ -263,9 +302,11 @@ void Cpu::swiglu(Context&, View<const float> x, const Norm& norm, const Linear& 
   });
 }
 
-void Cpu::logits(Context&, View<const float> x, const Norm& norm, const Linear& head,
+void Cpu::logits(Context& context, View<const float> x, const Norm& norm, const Linear& head,
                  View<float> out) {
-  token_linear(token_rows(x, &norm, head), head, false, out);
+  const Arena::Scope scope(context.arena());
+  const TokenScratch memory = scratch(context.arena(), LogitsShape{x.rows, head.shape});
+  token_linear(token_rows(x, &norm, head, memory), head, false, out);
 }
 
 // Cache ------------------------------------------------------------------------------------------

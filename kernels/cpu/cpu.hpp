@@ -9,6 +9,10 @@
 //              rows, on the way made bf16 where that is native, else float32.
 #pragma once
 
+#include <omp.h>
+
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -119,32 +123,40 @@ class Cpu : public HostMemory {
   void copy_page(Context& context, Cache& cache, std::int32_t from, std::int32_t to) const;
 
  private:
-  // Scratch memory that grows to the largest size asked for.
-  class Workspace {
-   public:
-    template <class T>
-    T* get(std::int64_t count) {
-      const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
-      if (buffer_.bytes() < bytes) buffer_ = Buffer(bytes);
-      return buffer_.as<T>();
-    }
-
-   private:
-    Buffer buffer_;
-  };
   // Inputs up to which a matrix of rows is multiplied by our own kernel, which reads it once for
   // every simd::kMaxInputs of them; above, oneDNN's blocking wins.
   static constexpr std::int64_t kMatVecRows = kExactRows;
 
-  struct ThreadWorkspace {
-    Workspace mixed, narrow, hidden, weights, result, scores, pages;
+  static std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
+  // Memory of a thread's own, for each.
+  template <class T>
+  class PerThread {
+   public:
+    PerThread() = default;
+    PerThread(Arena& arena, int threads, std::int64_t count)
+        : count_(round_up(count, kLine)), data_(arena.allocate<T>(threads * count_)) {}
+
+    // That of the calling thread.
+    template <class U = T>
+    U* mine() const {
+      return reinterpret_cast<U*>(data_ + omp_get_thread_num() * count_);
+    }
+
+   private:
+    static constexpr std::int64_t kLine = 64;  // elements: no two threads write to one line
+
+    std::int64_t count_ = 0;
+    T* data_ = nullptr;
   };
+  using Panels = PerThread<std::byte>;
   // Input rows of a product, as the matrix-vector kernels and as oneDNN want them.
   struct TokenRows {
     const float* wide = nullptr;       // [rows, stride]
     const BFloat16* narrow = nullptr;  // the same in bf16, if products are in bf16
     const std::int16_t* q = nullptr;   // the same as integers, for quantised matrix-vectors
     const float* q_scales = nullptr;   // [rows]
+    Panels panels{};
     std::int64_t rows = 0;
     std::int64_t stride = 0;
   };
@@ -155,17 +167,84 @@ class Cpu : public HostMemory {
     std::int64_t second = 0;
   };
 
-  static std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+  // Where token_rows() puts its rows, and panels of weights on their way to a product.
+  struct TokenScratch {
+    float* wide = nullptr;
+    BFloat16* narrow = nullptr;
+    std::int16_t* q = nullptr;
+    float* q_scales = nullptr;
+    Panels panels{};
+  };
+  struct ProductScratch {
+    TokenScratch tokens;
+    View<float> products;      // of all rows
+    PerThread<float> block{};  // or of a block of outputs
+  };
+  struct LinearScratch {
+    TokenScratch tokens{};
+    PerThread<BFloat16> narrow{};  // a band of positions
+  };
+  struct ConvFfnScratch {
+    PerThread<std::byte> mixed, hidden;
+  };
+  struct ImageAttentionScratch {
+    PerThread<std::byte> heads, weights;
+    PerThread<float> scores;
+  };
+  struct AttentionScratch {
+    PerThread<const float*> pages;
+    PerThread<float> scores;
+  };
+  struct SqueezeExciteScratch {
+    View<float> means, squeezed;
+  };
 
-  ThreadWorkspace& workspace();
-  bool multiplies_bf16(const Linear& weights) const {
-    return bf16_products_ && weights.shape.format != WeightFormat::kF32;
+ public:
+  // Scratch memory of operations.
+  using HostMemory::scratch;
+  PerThread<float> scratch(Arena& arena, const StemShape& shape) const;
+  LinearScratch scratch(Arena& arena, const LinearShape& shape) const;
+  ConvFfnScratch scratch(Arena& arena, const ConvFfnShape& shape) const;
+  ImageAttentionScratch scratch(Arena& arena, const ImageAttentionShape& shape) const;
+  SqueezeExciteScratch scratch(Arena& arena, const SqueezeExciteShape& shape) const;
+  float* scratch(Arena& arena, const EmbedShape& shape) const;
+  ProductScratch scratch(Arena& arena, const AttentionInputShape& shape) const;
+  AttentionScratch scratch(Arena& arena, const CachedAttentionShape& shape) const;
+  ProductScratch scratch(Arena& arena, const SwigluShape& shape) const;
+  TokenScratch scratch(Arena& arena, const LogitsShape& shape) const;
+
+ private:
+  // `outputs` are multiplied in blocks, with `panels` blocks side by side.
+  TokenScratch token_scratch(Arena& arena, std::int64_t rows, const MatrixShape& weights,
+                             std::int64_t outputs, std::int64_t panels) const;
+
+  static std::int64_t stride_of(const MatrixShape& tokens) {
+    return tokens.format.is_quantised() ? tokens.format.padded(tokens.in)
+                                        : round_up(tokens.in, simd::kRowPadding);
+  }
+  bool multiplies_bf16(const MatrixShape& weights) const {
+    return bf16_products_ && weights.format != WeightFormat::kF32;
+  }
+  std::int64_t multiplied_bytes(const MatrixShape& weights) const {
+    return static_cast<std::int64_t>(multiplies_bf16(weights) ? sizeof(BFloat16) : sizeof(float));
   }
   // Whether rows are stored in the type that they are multiplied in.
-  bool multiplied_in_place(const Linear& weights) const {
-    return weights.shape.format ==
-           (multiplies_bf16(weights) ? WeightFormat::kBF16 : WeightFormat::kF32);
+  bool multiplied_in_place(const MatrixShape& weights) const {
+    return weights.format == (multiplies_bf16(weights) ? WeightFormat::kBF16 : WeightFormat::kF32);
   }
+  // How attention of images multiplies.
+  bool attends_in_bf16() const { return bf16_products_ && formats_.format != WeightFormat::kF32; }
+  // Rows of a band of `linear` over positions, and image rows of one of conv_ffn.
+  std::int64_t position_band(std::int64_t rows) const {
+    constexpr std::int64_t kBand = 256;
+    return std::clamp(round_up((rows + threads_ - 1) / threads_, 16), std::int64_t{1}, kBand);
+  }
+  std::int64_t ffn_band(std::int64_t images, std::int64_t height) const {
+    constexpr std::int64_t kBandRows = 8;
+    return std::min({kBandRows, (images * height + threads_ - 1) / threads_, height});
+  }
+  // Outputs of a block of for_weight_blocks().
+  std::int64_t weight_block(const MatrixShape& weights, std::int64_t count) const;
 
   Buffer converted_rows(const HostLinear& host, WeightFormat format, std::int64_t stride) const;
   void pack_quantised(const HostLinear& host, Linear& linear) const;
@@ -177,11 +256,11 @@ class Cpu : public HostMemory {
   void multiply_packed(View<const In> in, const Linear& weights, bool accumulate, View<Out> out);
   // conv_ffn, with the layers between its products in the type T, which they multiply.
   template <class T>
-  void conv_ffn_in(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
-                   const Linear& fc2, FeatureMap<float> out);
+  void conv_ffn_in(const ConvFfnScratch& scratch, FeatureMap<const float> in, const Depthwise& conv,
+                   const Linear& fc1, const Linear& fc2, FeatureMap<float> out);
   template <class T>
-  void image_attention_in(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
-                          View<float> out);
+  void image_attention_in(const ImageAttentionScratch& scratch, View<const float> qkv,
+                          std::int64_t images, std::int64_t head_dim, View<float> out);
   // On the calling thread: the products of all inputs with some rows, out [rows, count or 2 count].
   void multiply_rows(const TokenRows& in, const Linear& weights, const WeightRows& some,
                      bool accumulate, View<float> out);
@@ -192,19 +271,14 @@ class Cpu : public HostMemory {
   void for_weight_blocks(const Linear& weights, std::int64_t count, const Work& work);
 
   // Copies of x (perhaps after an RMS norm), padded to the weights' stride.
-  TokenRows token_rows(View<const float> x, const Norm* norm, const Linear& weights);
+  TokenRows token_rows(View<const float> x, const Norm* norm, const Linear& weights,
+                       const TokenScratch& scratch) const;
 
   FormatChoice formats_;
   bool bf16_products_;
   int threads_;
   std::int64_t weight_bytes_ = 0;
   std::unique_ptr<MatMulCache> matmuls_ = std::make_unique<MatMulCache>();
-  std::vector<ThreadWorkspace> workspaces_;
-  Workspace token_rows_;
-  Workspace narrow_rows_;
-  Workspace integer_rows_;
-  Workspace integer_scales_;
-  Workspace products_;
 };
 
 static_assert(EngineBackend<Cpu>);

@@ -9,15 +9,32 @@
 
 namespace fvlm {
 
-void Cpu::embed(Context&, std::span<const std::int32_t> ids, const Linear& table, View<float> out) {
-  std::vector<float> row(static_cast<std::size_t>(table.stride));
+float* Cpu::scratch(Arena& arena, const EmbedShape& shape) const {
+  return arena.allocate<float>(stride_of(shape.table));
+}
+
+Cpu::ProductScratch Cpu::scratch(Arena& arena, const AttentionInputShape& shape) const {
+  return {.tokens = token_scratch(arena, shape.rows, shape.qkv, shape.qkv.out, 1),
+          .products = arena.matrix<float>(shape.rows, shape.qkv.out)};
+}
+
+Cpu::AttentionScratch Cpu::scratch(Arena& arena, const CachedAttentionShape& shape) const {
+  const std::int64_t tokens = round_up(shape.tokens, kPageTokens);
+  return {.pages = {arena, threads_, 2 * tokens / kPageTokens},
+          .scores = {arena, threads_, simd::kMaxQueries * tokens}};
+}
+
+void Cpu::embed(Context& context, std::span<const std::int32_t> ids, const Linear& table,
+                View<float> out) {
+  const Arena::Scope scope(context.arena());
+  float* const row = scratch(context.arena(), EmbedShape{std::ssize(ids), table.shape});
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const std::int64_t at = ids[i] * table.stride;
-    const float* from = row.data();
+    const float* from = row;
     if (table.shape.format.is_quantised()) {
-      simd::dequantise(table.quantised(), table.stride, ids[i], 1, row.data());
+      simd::dequantise(table.quantised(), table.stride, ids[i], 1, row);
     } else if (table.shape.format == WeightFormat::kBF16) {
-      simd::to_float(table.weight.as<BFloat16>() + at, row.data(), table.stride);
+      simd::to_float(table.weight.as<BFloat16>() + at, row, table.stride);
     } else {
       from = table.weight.as<float>() + at;
     }
@@ -25,12 +42,13 @@ void Cpu::embed(Context&, std::span<const std::int32_t> ids, const Linear& table
   }
 }
 
-void Cpu::attention_input(Context&, View<const float> x, const Norm& norm, const Linear& qkv,
-                          const AttentionShape& shape, const DecoderBatch& batch,
+void Cpu::attention_input(Context& context, View<const float> x, const Norm& norm,
+                          const Linear& qkv, const AttentionShape& shape, const DecoderBatch& batch,
                           std::int64_t layer, Cache& cache, View<float> query) {
-  const View<float> all{products_.get<float>(x.rows * qkv.shape.out), x.rows, qkv.shape.out,
-                        qkv.shape.out};
-  token_linear(token_rows(x, &norm, qkv), qkv, false, all);
+  const Arena::Scope scope(context.arena());
+  const ProductScratch memory = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
+  const View<float> all = memory.products;
+  token_linear(token_rows(x, &norm, qkv, memory.tokens), qkv, false, all);
   const std::int64_t dim = shape.head_dim;
   const std::int64_t half = dim / 2;
   for (const Segment& segment : batch.segments) {
@@ -74,9 +92,12 @@ Cpu::Cache Cpu::make_cache(const CacheShape& shape, const AttentionShape& attent
 }
 
 // The query heads of one token that share a kv head see the same keys: one block of queries.
-void Cpu::attention(Context&, View<const float> query, const AttentionShape& shape,
+void Cpu::attention(Context& context, View<const float> query, const AttentionShape& shape,
                     const DecoderBatch& batch, std::int64_t layer, const Cache& cache,
                     View<float> out) {
+  const Arena::Scope scope(context.arena());
+  const AttentionScratch memory =
+      scratch(context.arena(), CachedAttentionShape{shape, cache.shape.tokens()});
   const std::int64_t dim = shape.head_dim;
   const std::int64_t group = shape.heads / shape.kv_heads;
   for (const Segment& segment : batch.segments) {
@@ -86,8 +107,8 @@ void Cpu::attention(Context&, View<const float> query, const AttentionShape& sha
       const std::int64_t kv_head = task % shape.kv_heads;
       const std::int64_t keys = segment.position + i + 1;
       const auto pages = static_cast<std::size_t>((keys + kPageTokens - 1) / kPageTokens);
-      std::vector<const float*> key_pages(pages);
-      std::vector<const float*> value_pages(pages);
+      const float** const key_pages = memory.pages.mine();
+      const float** const value_pages = key_pages + pages;
       for (std::size_t p = 0; p < pages; ++p) {
         key_pages[p] = cache.keys(layer, segment.pages[p], kv_head);
         value_pages[p] = cache.values(layer, segment.pages[p], kv_head);
@@ -95,16 +116,15 @@ void Cpu::attention(Context&, View<const float> query, const AttentionShape& sha
       const std::int64_t row = segment.first_row + i;
       for (std::int64_t h = 0; h < group; h += simd::kMaxQueries) {
         const std::int64_t column = (kv_head * group + h) * dim;
-        simd::attention({.key_pages = key_pages.data(),
-                         .value_pages = value_pages.data(),
+        simd::attention({.key_pages = key_pages,
+                         .value_pages = value_pages,
                          .keys = keys,
                          .head_dim = dim,
                          .scale = 1 / std::sqrt(static_cast<float>(dim)),
                          .query = query.row(row) + column,
                          .query_stride = dim,
                          .queries = std::min(simd::kMaxQueries, group - h),
-                         .scores = workspace().scores.get<float>(
-                             simd::kMaxQueries * static_cast<std::int64_t>(pages) * kPageTokens),
+                         .scores = memory.scores.mine(),
                          .out = out.row(row) + column,
                          .out_stride = dim});
       }

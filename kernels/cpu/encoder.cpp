@@ -14,6 +14,12 @@ namespace {
 // which stream by once for each band, are used often enough.
 constexpr std::int64_t kBandPositions = 256;
 
+// Rows of the stem's result in a band.
+constexpr std::int64_t kStemRows = 8;
+
+// Queries of a block of image attention.
+constexpr std::int64_t kQueries = 128;
+
 // Rows of an image in a band, so that every thread gets at least one band.
 std::int64_t band_rows(FeatureMap<const float> map, int threads) {
   const std::int64_t share = (map.batch * map.height + threads - 1) / threads;
@@ -41,12 +47,20 @@ void convert(const float* from, BFloat16* to, std::int64_t count) {
 
 }  // namespace
 
+// For a band of the stem's result, 2 rows of the half-size map for each, one more on either side.
+Cpu::PerThread<float> Cpu::scratch(Arena& arena, const StemShape& shape) const {
+  return {arena, threads_, (2 * kStemRows + 2) * (shape.width / 2) * shape.channels};
+}
+
 // The first convolution's rows are made a few at a time, just ahead of the depthwise one's need.
-void Cpu::stem(Context&, FeatureMap<const std::uint8_t> pixels, const Stem& conv,
+void Cpu::stem(Context& context, FeatureMap<const std::uint8_t> pixels, const Stem& conv,
                const Depthwise& depthwise, FeatureMap<float> out) {
   const std::int64_t half_height = pixels.height / 2;
   const std::int64_t half_width = pixels.width / 2;
-  for_bands(out.batch, out.height, 8, threads_,
+  const Arena::Scope scope(context.arena());
+  const auto memory =
+      scratch(context.arena(), StemShape{out.batch, pixels.height, pixels.width, conv.channels});
+  for_bands(out.batch, out.height, kStemRows, threads_,
             [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
               // Output row y needs rows 2y - 1 .. 2y + 1 of the half-size map. The band's part of
               // that map is treated as an image of its own, whose missing edge rows are the
@@ -54,7 +68,7 @@ void Cpu::stem(Context&, FeatureMap<const std::uint8_t> pixels, const Stem& conv
               const std::int64_t top = std::max<std::int64_t>(2 * first - 1, 0);
               const std::int64_t bottom = std::min(2 * (first + rows), half_height);
               const std::int64_t row_size = half_width * conv.channels;
-              auto* half = workspace().mixed.get<float>((bottom - top + 1) * row_size);
+              float* const half = memory.mine();
               // A band that does not begin the image has one row above its first window's centre; a
               // row of padding in front keeps the windows' parity.
               const bool shifted = top % 2 != 0;
@@ -75,41 +89,48 @@ void Cpu::depthwise(Context&, FeatureMap<const float> in, const Depthwise& weigh
             });
 }
 
-void Cpu::conv_ffn(Context&, FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
-                   const Linear& fc2, FeatureMap<float> out) {
-  if (multiplies_bf16(fc1)) {
-    conv_ffn_in<BFloat16>(in, conv, fc1, fc2, out);
+Cpu::ConvFfnScratch Cpu::scratch(Arena& arena, const ConvFfnShape& shape) const {
+  const std::int64_t element = multiplied_bytes(shape.fc1);
+  const std::int64_t positions = ffn_band(shape.images, shape.height) * shape.width;
+  return {.mixed = {arena, threads_, positions * shape.channels() * element},
+          .hidden = {arena, threads_, kBandPositions * shape.fc1.out * element}};
+}
+
+void Cpu::conv_ffn(Context& context, FeatureMap<const float> in, const Depthwise& conv,
+                   const Linear& fc1, const Linear& fc2, FeatureMap<float> out) {
+  const Arena::Scope scope(context.arena());
+  const auto memory =
+      scratch(context.arena(), ConvFfnShape{in.batch, in.height, in.width, fc1.shape, fc2.shape});
+  if (multiplies_bf16(fc1.shape)) {
+    conv_ffn_in<BFloat16>(memory, in, conv, fc1, fc2, out);
   } else {
-    conv_ffn_in<float>(in, conv, fc1, fc2, out);
+    conv_ffn_in<float>(memory, in, conv, fc1, fc2, out);
   }
 }
 
 // A band is a few rows, because the depthwise filter also reads three rows on either side of it.
 // Its positions go through the hidden layer in blocks.
 template <class T>
-void Cpu::conv_ffn_in(FeatureMap<const float> in, const Depthwise& conv, const Linear& fc1,
-                      const Linear& fc2, FeatureMap<float> out) {
-  constexpr std::int64_t kBandRows = 8;
+void Cpu::conv_ffn_in(const ConvFfnScratch& scratch, FeatureMap<const float> in,
+                      const Depthwise& conv, const Linear& fc1, const Linear& fc2,
+                      FeatureMap<float> out) {
   const std::int64_t channels = in.channels;
-  const std::int64_t share = (in.batch * in.height + threads_ - 1) / threads_;
-  for_bands(
-      in.batch, in.height, std::min({kBandRows, share, in.height}), threads_,
-      [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
-        ThreadWorkspace& work = workspace();
-        const std::int64_t positions = rows * in.width;
-        const View<T> mixed{work.mixed.get<T>(positions * channels), positions, channels, channels};
-        simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
-        const View<float> result{out.row(image, first), positions, channels, channels};
-        std::copy_n(in.row(image, first), positions * channels, result.data);
-        T* memory = work.hidden.get<T>(kBandPositions * fc1.shape.out);
-        for (std::int64_t p = 0; p < positions; p += kBandPositions) {
-          const std::int64_t block = std::min(kBandPositions, positions - p);
-          const View<T> hidden{memory, block, fc1.shape.out, fc1.shape.out};
-          multiply_packed<T, T>(mixed.slice_rows(p, block), fc1, false, hidden);
-          simd::gelu(hidden.data, block * fc1.shape.out);
-          multiply_packed<T, float>(hidden, fc2, true, result.slice_rows(p, block));
-        }
-      });
+  for_bands(in.batch, in.height, ffn_band(in.batch, in.height), threads_,
+            [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
+              const std::int64_t positions = rows * in.width;
+              const View<T> mixed{scratch.mixed.mine<T>(), positions, channels, channels};
+              simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
+              const View<float> result{out.row(image, first), positions, channels, channels};
+              std::copy_n(in.row(image, first), positions * channels, result.data);
+              T* const memory = scratch.hidden.mine<T>();
+              for (std::int64_t p = 0; p < positions; p += kBandPositions) {
+                const std::int64_t block = std::min(kBandPositions, positions - p);
+                const View<T> hidden{memory, block, fc1.shape.out, fc1.shape.out};
+                multiply_packed<T, T>(mixed.slice_rows(p, block), fc1, false, hidden);
+                simd::gelu(hidden.data, block * fc1.shape.out);
+                multiply_packed<T, float>(hidden, fc2, true, result.slice_rows(p, block));
+              }
+            });
 }
 
 void Cpu::layer_norm(Context&, View<const float> in, const Norm& norm, View<float> out) {
@@ -120,20 +141,30 @@ void Cpu::layer_norm(Context&, View<const float> in, const Norm& norm, View<floa
   }
 }
 
-void Cpu::image_attention(Context&, View<const float> qkv, std::int64_t images,
+Cpu::ImageAttentionScratch Cpu::scratch(Arena& arena, const ImageAttentionShape& shape) const {
+  const auto element =
+      static_cast<std::int64_t>(attends_in_bf16() ? sizeof(BFloat16) : sizeof(float));
+  return {.heads = {arena, threads_, 3 * shape.tokens * shape.head_dim * element},
+          .weights = {arena, threads_, kQueries * shape.tokens * element},
+          .scores = {arena, threads_, kQueries * shape.tokens}};
+}
+
+void Cpu::image_attention(Context& context, View<const float> qkv, std::int64_t images,
                           std::int64_t head_dim, View<float> out) {
-  if (bf16_products_ && formats_.format != WeightFormat::kF32) {
-    image_attention_in<BFloat16>(qkv, images, head_dim, out);
+  const Arena::Scope scope(context.arena());
+  const auto memory = scratch(context.arena(), ImageAttentionShape{images, qkv.rows / images,
+                                                                   out.cols / head_dim, head_dim});
+  if (attends_in_bf16()) {
+    image_attention_in<BFloat16>(memory, qkv, images, head_dim, out);
   } else {
-    image_attention_in<float>(qkv, images, head_dim, out);
+    image_attention_in<float>(memory, qkv, images, head_dim, out);
   }
 }
 
 // A task is one head of one image: softmax(scale Q K^T) V as two products for a block of queries.
 template <class T>
-void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::int64_t head_dim,
-                             View<float> out) {
-  constexpr std::int64_t kQueries = 128;
+void Cpu::image_attention_in(const ImageAttentionScratch& scratch, View<const float> qkv,
+                             std::int64_t images, std::int64_t head_dim, View<float> out) {
   const std::int64_t tokens = qkv.rows / images;
   const std::int64_t heads = out.cols / head_dim;
   const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
@@ -141,9 +172,8 @@ void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::in
   for (std::int64_t task = 0; task < images * heads; ++task) {
     const std::int64_t first = task / heads * tokens;
     const std::int64_t column = task % heads * head_dim;
-    ThreadWorkspace& work = workspace();
     // Each [tokens, head_dim].
-    T* queries = work.narrow.get<T>(3 * tokens * head_dim);
+    T* queries = scratch.heads.mine<T>();
     T* keys = queries + tokens * head_dim;
     T* values = keys + tokens * head_dim;
     for (std::int64_t t = 0; t < tokens; ++t) {
@@ -154,8 +184,8 @@ void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::in
       convert(key, keys + t * head_dim, head_dim);
       convert(value, values + t * head_dim, head_dim);
     }
-    float* scores = work.scores.get<float>(kQueries * tokens);
-    T* weights = work.hidden.get<T>(kQueries * tokens);
+    float* scores = scratch.scores.mine();
+    T* weights = scratch.weights.mine<T>();
     for (std::int64_t t = 0; t < tokens; t += kQueries) {
       const std::int64_t rows = std::min(kQueries, tokens - t);
       MatMulShape shape{.rows = rows,
@@ -183,17 +213,27 @@ void Cpu::image_attention_in(View<const float> qkv, std::int64_t images, std::in
   }
 }
 
+// And, on top, that of its products.
+Cpu::SqueezeExciteScratch Cpu::scratch(Arena& arena, const SqueezeExciteShape& shape) const {
+  const SqueezeExciteScratch own{arena.matrix<float>(shape.images, shape.reduce.in),
+                                 arena.matrix<float>(shape.images, shape.reduce.out)};
+  for (const MatrixShape& weights : {shape.reduce, shape.expand}) {
+    const Arena::Scope scope(arena);
+    scratch(arena, LinearShape{shape.images, weights});
+  }
+  return own;
+}
+
 void Cpu::squeeze_excite(Context& context, FeatureMap<const float> in, const Linear& reduce,
                          const Linear& expand, FeatureMap<float> out) {
   const Arena::Scope scope(context.arena());
-  std::vector<float> mean(static_cast<std::size_t>(in.batch * in.channels));
-  std::vector<float> squeezed(static_cast<std::size_t>(in.batch * reduce.shape.out));
-  const View<float> means{mean.data(), in.batch, in.channels, in.channels};
+  const auto [means, middle] =
+      scratch(context.arena(), SqueezeExciteShape{in.batch, reduce.shape, expand.shape});
   const View<float> gates = means;
-  const View<float> middle{squeezed.data(), in.batch, reduce.shape.out, reduce.shape.out};
   const auto x = in.matrix();
 #pragma omp parallel for num_threads(threads_)
   for (std::int64_t b = 0; b < in.batch; ++b) {
+    std::fill_n(means.row(b), in.channels, 0.0F);
     for (std::int64_t p = 0; p < in.positions(); ++p) {
       const float* row = x.row(b * in.positions() + p);
       for (std::int64_t c = 0; c < in.channels; ++c) means.row(b)[c] += row[c];
@@ -202,9 +242,9 @@ void Cpu::squeeze_excite(Context& context, FeatureMap<const float> in, const Lin
       means.row(b)[c] /= static_cast<float>(in.positions());
   }
   linear(context, means, reduce, {}, middle);
-  for (float& v : squeezed) v = std::max(v, 0.0F);
+  std::for_each_n(middle.data, in.batch * middle.cols, [](float& v) { v = std::max(v, 0.0F); });
   linear(context, middle, expand, {}, gates);
-  for (float& v : mean) v = 1 / (1 + std::exp(-v));
+  std::for_each_n(gates.data, in.batch * gates.cols, [](float& v) { v = 1 / (1 + std::exp(-v)); });
 #pragma omp parallel for num_threads(threads_)
   for (std::int64_t r = 0; r < x.rows; ++r) {
     simd::gelu_scaled(x.row(r), gates.row(r / in.positions()), out.matrix().row(r), in.channels);
