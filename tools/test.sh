@@ -76,7 +76,7 @@ phase "format" tools/format.sh --check
 phase "cpu: build" tools/scripts/build.sh cpu
 phase "cpu: tests" run_tests cpu
 phase "release: build" tools/scripts/build.sh release fastvlm
-phase "release: tests" run_tests release --tests-regex "packages|install"
+phase "release: tests" run_tests release --tests-regex "packages|install|docs"
 phase "camera: build" tools/scripts/build.sh camera
 phase "camera: tests" run_tests camera
 if [[ $quick == false ]]; then
