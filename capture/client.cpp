@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <utility>
+#include <variant>
 
 namespace fvlm::capture {
 namespace {
@@ -15,8 +16,8 @@ constexpr Milliseconds kOriginalPace{1000};
 constexpr Milliseconds kBeat{2000};
 constexpr Milliseconds kLongestTurn{10'000};
 
-PageState first_state(const ClientOptions& options) {
-  PageState state;
+protocol::State first_state(const ClientOptions& options) {
+  protocol::State state;
   state.camera = "opening " + public_name(options.source.source);
   state.stream = options.link.stream;
   state.prompt = options.link.prompt;
@@ -55,11 +56,11 @@ Page::Controls Client::page_controls() {
   return {[this](const std::string& prompt) {
             log_(Level::kInfo, "prompt: " + prompt);
             link_.set_prompt(prompt);
-            change_state([&](PageState& state) { state.prompt = prompt; });
+            change_state([&](protocol::State& state) { state.prompt = prompt; });
           },
           [this](double seconds) {
             link_.set_interval(Milliseconds(static_cast<std::int64_t>(seconds * 1000)));
-            change_state([&](PageState& state) { state.interval = seconds; });
+            change_state([&](protocol::State& state) { state.interval = seconds; });
           },
           [this] { plan(); }, [this](const std::string& line) { log_(Level::kInfo, line); },
           [this](const std::string& line) { log_(Level::kWarning, line); }};
@@ -67,15 +68,17 @@ Page::Controls Client::page_controls() {
 
 Link::Events Client::link_events() {
   return {[this](Link::State state, const std::string& why) { on_link(state, why); },
-          [this](const Answer& answer, const std::string& text) { on_answer(answer, text); },
+          [this](const protocol::ServerMessage& message, const std::string& text) {
+            on_answer(message, text);
+          },
           [this](const std::string& why) {
             log_(Level::kWarning, "⚠️ a picture stays unanswered: " + why);
           },
           [this] { plan(); }};
 }
 
-void Client::change_state(const std::function<void(PageState& state)>& change) {
-  PageState state = page_.state();
+void Client::change_state(const std::function<void(protocol::State& state)>& change) {
+  protocol::State state = page_.state();
   change(state);
   page_.set_state(state);
 }
@@ -141,7 +144,7 @@ void Client::on_camera(const CameraState& camera) {
   } else {
     log_(Level::kWarning, "⚠️ camera: " + camera.text);
   }
-  change_state([&](PageState& state) {
+  change_state([&](protocol::State& state) {
     state.camera_live = camera.live;
     state.camera = camera.text;
   });
@@ -155,19 +158,19 @@ void Client::on_link(Link::State link, const std::string& why) {
   } else if (page_.state().server != "lost" || page_.state().server_text != why) {
     log_(Level::kWarning, fmt::format("⚠️ server {}: {}", options_.server.url, why));
   }
-  change_state([&](PageState& state) {
+  change_state([&](protocol::State& state) {
     state.server = ready ? "ready" : "lost";
     state.server_text = why;
   });
 }
 
-void Client::on_answer(const Answer& answer, const std::string& text) {
-  if (answer.kind == Answer::Kind::kDescription) {
-    log_(Level::kInfo, "✨ " + answer.content);
-  } else if (answer.kind == Answer::Kind::kError) {
-    log_(Level::kWarning, "❌ " + answer.content);
+void Client::on_answer(const protocol::ServerMessage& message, const std::string& text) {
+  if (const auto* description = std::get_if<protocol::Description>(&message)) {
+    log_(Level::kInfo, "✨ " + description->content);
+  } else if (const auto* error = std::get_if<protocol::Error>(&message)) {
+    log_(Level::kWarning, "❌ " + error->message);
   }
-  page_.pass_on(answer, text);
+  page_.pass_on(message, text);
 }
 
 void Client::plan() {

@@ -49,13 +49,13 @@ class Client {
  private:
   Page::Controls page_controls();
   Link::Events link_events();
-  void change_state(const std::function<void(PageState& state)>& change);
+  void change_state(const std::function<void(protocol::State& state)>& change);
 
   void encode();
   void deliver(const Picture& picture);
   void on_camera(const CameraState& state);
   void on_link(Link::State state, const std::string& why);
-  void on_answer(const Answer& answer, const std::string& text);
+  void on_answer(const protocol::ServerMessage& message, const std::string& text);
   // Requests a picture from the encoder if the server or a viewer is due for one, and schedules the
   // next call.
   void plan();

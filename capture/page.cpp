@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
+#include <variant>
 #include <web_files.hpp>  // generated: net::kWebFiles
 
 #include "capture/metrics.hpp"
@@ -56,16 +57,17 @@ Clock::time_point Page::next_time() const {
 void Page::show(const Picture& picture) {
   due_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                             std::chrono::duration<double>(1 / options_.rate));
-  counters_.copied_viewers.add(transport_->show(picture, write_frame));
+  counters_.copied_viewers.add(transport_->show(
+      picture, [](const std::string& jpeg) { return protocol::write(protocol::Frame{jpeg}); }));
   if (picture.width == state_.width && picture.height == state_.height) return;
-  PageState state = state_;
+  protocol::State state = state_;
   state.width = picture.width;
   state.height = picture.height;
   set_state(state);
 }
 
-void Page::pass_on(const Answer& answer, const std::string& text) {
-  const bool description = answer.kind == Answer::Kind::kDescription;
+void Page::pass_on(const protocol::ServerMessage& message, const std::string& text) {
+  const bool description = std::holds_alternative<protocol::Description>(message);
   if (description) {
     history_.push_back(text);
     if (history_.size() > kHistory) history_.pop_front();
@@ -73,10 +75,10 @@ void Page::pass_on(const Answer& answer, const std::string& text) {
   for (const ViewerId id : description ? viewers_ : ours_) transport_->send(id, text);
 }
 
-void Page::set_state(const PageState& state) {
+void Page::set_state(const protocol::State& state) {
   state_ = state;
   if (!state_.camera_live) transport_->disappoint(state_.camera);
-  const std::string text = write_state(state_);
+  const std::string text = protocol::write(state_);
   for (const ViewerId id : ours_) transport_->send(id, text);
 }
 
@@ -176,13 +178,14 @@ void Page::on_close(ViewerId id) {
 }
 
 void Page::on_text(ViewerId id, const std::string& text) {
-  const auto wish = read_wish(text);
-  if (!wish) return;
+  const protocol::ViewerMessage message = protocol::read_viewer_message(text);
+  const auto* wish = std::get_if<protocol::ViewerConfigure>(&message);
+  if (wish == nullptr) return;
   if (wish->binary) {
     transport_->set_form(id, PageTransport::Form::kBinary);
     if (ours_.insert(id).second) {
-      transport_->send(id, write_history({history_.begin(), history_.end()}));
-      transport_->send(id, write_state(state_));
+      transport_->send(id, protocol::write(protocol::History{{history_.begin(), history_.end()}}));
+      transport_->send(id, protocol::write(state_));
     }
   }
   if (wish->prompt && wish->prompt->size() <= kLongestPrompt && state_.stream) {

@@ -17,12 +17,12 @@
 #include <vector>
 
 #include "capture/link/event_loop.hpp"
-#include "capture/link/messages.hpp"
 #include "capture/page_transport.hpp"
 #include "capture/source/counters.hpp"
 #include "capture/source/picture.hpp"
 #include "net/http/key_guard.hpp"
 #include "net/http/web_page.hpp"
+#include "net/protocol/viewer_messages.hpp"
 
 namespace fvlm::capture {
 
@@ -54,10 +54,10 @@ class Page final : private PageEvents {
   Clock::time_point next_time() const;
   void show(const Picture& picture);
   // What the server said.
-  void pass_on(const Answer& answer, const std::string& text);
+  void pass_on(const protocol::ServerMessage& message, const std::string& text);
   // Changes the state and sends it to viewers.
-  void set_state(const PageState& state);
-  const PageState& state() const { return state_; }
+  void set_state(const protocol::State& state);
+  const protocol::State& state() const { return state_; }
   void stop() { transport_->stop(); }
 
  private:
@@ -78,7 +78,7 @@ class Page final : private PageEvents {
   net::WebPage files_;
   Counters& counters_;
   Controls controls_;
-  PageState state_{};
+  protocol::State state_{};
   std::set<ViewerId> viewers_{};
   std::set<ViewerId> ours_{};  // of them, those that sent "configure"
   std::deque<std::string> history_{};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 namespace fvlm::capture {
 namespace {
@@ -60,53 +61,49 @@ void Link::stop() {
 
 void Link::set_prompt(const std::string& prompt) {
   options_.prompt = prompt;
-  if (state_ == State::kReady && options_.stream) {
-    socket_->send(write_configure(prompt, options_.max_new_tokens));
-  }
+  if (state_ == State::kReady && options_.stream) configure();
 }
 
 void Link::open() {
   counters_.connected.add();
   state_ = State::kReady;
   due_ = now_();
-  if (options_.stream) {
-    socket_->send(write_configure(options_.prompt, options_.max_new_tokens));
-  }
+  if (options_.stream) configure();
   events_.changed(state_, "");
   events_.moved();
 }
 
+void Link::configure() {
+  protocol::Configure message{.stream = true, .temperature = 0};
+  if (!options_.prompt.empty()) message.prompt = options_.prompt;
+  if (options_.max_new_tokens > 0) message.max_new_tokens = options_.max_new_tokens;
+  socket_->send(protocol::write(message));
+}
+
 void Link::take(const std::string& text) {
-  const Answer answer = read_answer(text);
-  count(answer);
-  if (underway_ && ends_frame(answer)) {
+  const protocol::ServerMessage message = protocol::read_server_message(text);
+  count(message);
+  if (underway_ && ends_frame(message)) {
     underway_ = false;
     retry_ = kFirstRetry;
   }
-  events_.answered(answer, text);
+  events_.answered(message, text);
   events_.moved();
 }
 
 // The original server's one text per picture is the answer, whatever it is.
-bool Link::ends_frame(const Answer& answer) const {
+bool Link::ends_frame(const protocol::ServerMessage& message) const {
   if (!options_.stream) return true;
-  switch (answer.kind) {
-    case Answer::Kind::kDescription:
-    case Answer::Kind::kSkipped:
-      return true;
-    case Answer::Kind::kError:
-      return answer.frame_id.has_value();
-    case Answer::Kind::kToken:
-    case Answer::Kind::kUnknown:
-      return false;
-  }
-  return false;
+  if (const auto* error = std::get_if<protocol::Error>(&message))
+    return error->frame_id.has_value();
+  return std::holds_alternative<protocol::Description>(message) ||
+         std::holds_alternative<protocol::Skipped>(message);
 }
 
-void Link::count(const Answer& answer) {
-  if (answer.kind == Answer::Kind::kDescription) counters_.described.add();
-  if (answer.kind == Answer::Kind::kSkipped) counters_.skipped.add();
-  if (answer.kind == Answer::Kind::kError) counters_.failed.add();
+void Link::count(const protocol::ServerMessage& message) {
+  if (std::holds_alternative<protocol::Description>(message)) counters_.described.add();
+  if (std::holds_alternative<protocol::Skipped>(message)) counters_.skipped.add();
+  if (std::holds_alternative<protocol::Error>(message)) counters_.failed.add();
 }
 
 void Link::lose(const std::string& why) {

@@ -14,10 +14,10 @@
 #include <string>
 
 #include "capture/link/link_socket.hpp"
-#include "capture/link/messages.hpp"
 #include "capture/source/counters.hpp"
 #include "capture/source/frame.hpp"
 #include "capture/source/picture.hpp"
+#include "net/protocol/messages.hpp"
 
 namespace fvlm::capture {
 
@@ -36,7 +36,7 @@ class Link {
   struct Events {
     std::function<void(State state, const std::string& why)> changed{};
     // With the text as it came.
-    std::function<void(const Answer& answer, const std::string& text)> answered{};
+    std::function<void(const protocol::ServerMessage& message, const std::string& text)> answered{};
     std::function<void(const std::string& why)> unanswered{};
     std::function<void()> moved{};  // ask wants_picture() and next_time() again
   };
@@ -62,8 +62,9 @@ class Link {
   void open();
   void take(const std::string& text);
   void lose(const std::string& why);
-  bool ends_frame(const Answer& answer) const;
-  void count(const Answer& answer);
+  void configure();
+  bool ends_frame(const protocol::ServerMessage& message) const;
+  void count(const protocol::ServerMessage& message);
 
   LinkOptions options_;
   Connect connect_;

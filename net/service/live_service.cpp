@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <iterator>
 #include <utility>
@@ -14,6 +15,16 @@ namespace {
 
 double milliseconds(std::chrono::steady_clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
+}
+
+double tenths(double ms) {
+  return std::round(10 * ms) / 10;
+}
+
+// As the original's clients get it.
+protocol::Description description_now(std::string content) {
+  return {.content = std::move(content),
+          .timestamp = protocol::timestamp(std::chrono::system_clock::now())};
 }
 
 }  // namespace
@@ -78,22 +89,26 @@ void LiveService::receive(ConnectionId id, std::string payload, bool binary) {
 }
 
 void LiveService::take_text(ConnectionId id, Client& client, const std::string& text) {
-  const ClientMessage message = read_client_message(text);
-  if (const auto* settings = std::get_if<Configure>(&message)) {
+  const protocol::ClientMessage message = protocol::read_client_message(text);
+  if (const auto* settings = std::get_if<protocol::Configure>(&message)) {
     configure(id, client, *settings);
-  } else if (std::holds_alternative<Cancel>(message)) {
+  } else if (std::holds_alternative<protocol::Cancel>(message)) {
     cancel(id, client);
   } else {
-    transport_.send(id, write_error("bad_message", std::get<Unreadable>(message).why, {}));
+    refuse_text(id, std::get<protocol::Unreadable>(message).why);
   }
 }
 
-void LiveService::configure(ConnectionId id, Client& client, const Configure& message) {
+void LiveService::refuse_text(ConnectionId id, const std::string& why) {
+  transport_.send(id, protocol::write(protocol::Error{.code = "bad_message", .message = why}));
+}
+
+void LiveService::configure(ConnectionId id, Client& client, const protocol::Configure& message) {
   Sampling sampling;
   sampling.temperature = message.temperature.value_or(client.temperature);
   sampling.max_new_tokens = message.max_new_tokens.value_or(client.max_new_tokens);
   if (const std::string problem = sampling.problem(); !problem.empty()) {
-    transport_.send(id, write_error("bad_message", problem, {}));
+    refuse_text(id, problem);
     return;
   }
   client.configured = true;
@@ -102,7 +117,7 @@ void LiveService::configure(ConnectionId id, Client& client, const Configure& me
   client.prompt = message.prompt.value_or(client.prompt);
   client.stream = message.stream.value_or(client.stream);
   client.unchanged_below = message.unchanged_below.value_or(client.unchanged_below);
-  client.request_id = message.request_id.value_or(client.request_id);
+  if (message.request_id) client.request_id = message.request_id;
 }
 
 void LiveService::cancel(ConnectionId id, Client& client) {
@@ -130,7 +145,7 @@ void LiveService::take_frame(ConnectionId id, Client& client, std::string file) 
   if (client.configured) {
     for (const Frame& frame : take_waiting(client)) {
       metrics_.end_frame("skipped");
-      transport_.send(id, write_skipped(frame.id));
+      transport_.send(id, protocol::write(protocol::Skipped{frame.id}));
     }
   } else if (client.waiting.size() >= options_.max_waiting_frames) {
     transport_.close(id, CloseReason::kPolicy, "frames come faster than they are answered");
@@ -226,7 +241,8 @@ void LiveService::describe(ConnectionId id, std::int64_t frame_id, std::vector<P
 
 void LiveService::on_text(ConnectionId id, std::int64_t frame_id, const std::string& text) {
   const Client* client = client_at(id, frame_id);
-  if (client != nullptr && client->stream) transport_.send(id, write_token(text, frame_id));
+  if (client == nullptr || !client->stream) return;
+  transport_.send(id, protocol::write(protocol::Token{text, frame_id}));
 }
 
 void LiveService::on_done(ConnectionId id, std::int64_t frame_id, const Result& result) {
@@ -248,17 +264,17 @@ void LiveService::on_done(ConnectionId id, std::int64_t frame_id, const Result& 
 void LiveService::send_description(ConnectionId id, const Client& client, const Current& current,
                                    const Result& result) {
   const double total_ms = milliseconds(Clock::now() - current.arrived);
-  Description description{.content = result.text, .time = std::chrono::system_clock::now()};
+  protocol::Description description = description_now(result.text);
   if (client.configured) {
-    description.details = {.frame_id = current.frame_id,
-                           .ttft_ms = milliseconds(current.submitted - current.arrived) +
-                                      1000 * result.statistics.ttft_s,
-                           .total_ms = total_ms,
-                           .tokens = result.statistics.new_tokens,
-                           .unchanged = result.unchanged,
-                           .request_id = client.request_id};
+    description.frame_id = current.frame_id;
+    description.ttft_ms =
+        tenths(milliseconds(current.submitted - current.arrived) + 1000 * result.statistics.ttft_s);
+    description.total_ms = tenths(total_ms);
+    description.tokens = result.statistics.new_tokens;
+    description.unchanged = result.unchanged;
+    description.request_id = client.request_id;
   }
-  transport_.send(id, write_description(description));
+  transport_.send(id, protocol::write(description));
   if (current.warnings > 0) {
     metrics_.add_damaged_pictures(1);
     log_(LogLevel::kWarning, fmt::format("⚠️ {} frame {}: damaged in {} places", client.peer,
@@ -275,10 +291,9 @@ void LiveService::fail(ConnectionId id, std::int64_t frame_id, const std::string
   log_(code == "cancelled" ? LogLevel::kInfo : LogLevel::kError,
        fmt::format("❌ {} frame {}: {}", client.peer, frame_id, why));
   if (client.configured) {
-    transport_.send(id, write_error(code, why, frame_id));
+    transport_.send(id, protocol::write(protocol::Error{code, why, frame_id}));
   } else {
-    transport_.send(id, write_description({.content = "处理出错: " + why,
-                                           .time = std::chrono::system_clock::now()}));
+    transport_.send(id, protocol::write(description_now("处理出错: " + why)));
   }
   begin_next(id, client);
 }

@@ -82,7 +82,7 @@ class LiveService {
     std::int64_t max_new_tokens = 0;
     double temperature = 0;
     double unchanged_below = 0;
-    std::string request_id{};
+    std::optional<std::string> request_id{};
     std::int64_t frames = 0;
     std::deque<Frame> waiting{};
     std::optional<Current> current{};
@@ -93,7 +93,8 @@ class LiveService {
   void refuse(ConnectionId id, const Client& client, const std::string& code,
               const std::string& why);
   void take_text(ConnectionId id, Client& client, const std::string& text);
-  void configure(ConnectionId id, Client& client, const Configure& message);
+  void refuse_text(ConnectionId id, const std::string& why);
+  void configure(ConnectionId id, Client& client, const protocol::Configure& message);
   void cancel(ConnectionId id, Client& client);
   std::deque<Frame> take_waiting(Client& client);
   void begin_next(ConnectionId id, Client& client);

@@ -4,10 +4,10 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "capture/link/link.hpp"
-#include "capture/link/messages.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -43,10 +43,12 @@ class LinkTest : public testing::Test {
           return std::make_unique<Socket>(*this);
         },
         [this] { return now; }, counters,
-        Link::Events{
-            [this](Link::State state, const std::string&) { states.push_back(state); },
-            [this](const Answer& answer, const std::string&) { answers.push_back(answer.content); },
-            [this](const std::string& why) { unanswered.push_back(why); }, [] {}});
+        Link::Events{[this](Link::State state, const std::string&) { states.push_back(state); },
+                     [this](const protocol::ServerMessage& message, const std::string&) {
+                       const auto* description = std::get_if<protocol::Description>(&message);
+                       if (description != nullptr) answers.push_back(description->content);
+                     },
+                     [this](const std::string& why) { unanswered.push_back(why); }, [] {}});
     link->tick();
     server.opened();
   }
@@ -220,39 +222,6 @@ TEST_F(LinkTest, AfterStopNothingIsTried) {
   pass(std::chrono::hours(24));
   EXPECT_EQ(tries, 1);
   EXPECT_TRUE(unanswered.empty());
-}
-
-TEST(Messages, AnswersThatAreNoneAreUnknown) {
-  for (const char* text : {"", "[]", "{", "{\"type\":7}", "null", "\xff"}) {
-    EXPECT_EQ(read_answer(text).kind, Answer::Kind::kUnknown) << text;
-  }
-  const Answer answer = read_answer(kDescription);
-  EXPECT_EQ(answer.kind, Answer::Kind::kDescription);
-  EXPECT_EQ(answer.frame_id, 1);
-  EXPECT_EQ(answer.ttft_ms, 5);
-}
-
-TEST(Messages, WishesOfPages) {
-  EXPECT_FALSE(read_wish("{}"));
-  EXPECT_FALSE(read_wish("nonsense"));
-  const auto wish = read_wish(R"({"type":"configure","binary":true,"prompt":"?","interval":0.5})");
-  ASSERT_TRUE(wish);
-  EXPECT_TRUE(wish->binary);
-  EXPECT_EQ(wish->prompt, "?");
-  EXPECT_EQ(wish->interval, 0.5);
-  const auto odd = read_wish(R"({"type":"configure","binary":1,"prompt":2,"interval":"3"})");
-  ASSERT_TRUE(odd);
-  EXPECT_FALSE(odd->binary || odd->prompt || odd->interval);
-}
-
-TEST(Messages, Base64) {
-  EXPECT_EQ(base64(""), "");
-  EXPECT_EQ(base64("f"), "Zg==");
-  EXPECT_EQ(base64("fo"), "Zm8=");
-  EXPECT_EQ(base64("foo"), "Zm9v");
-  EXPECT_EQ(base64("foob"), "Zm9vYg==");
-  EXPECT_EQ(base64(std::string("\0\xff\xfe", 3)), "AP/+");
-  EXPECT_EQ(write_frame("foo"), R"({"type":"frame","data":"Zm9v"})");
 }
 
 }  // namespace

@@ -127,9 +127,9 @@ TEST(RequestCost, LimitsAreNamed) {
 }
 
 TEST(RequestCost, OfAWebSocketsTextIsBounded) {
-  const auto read = net::read_client_message(R"({"type": "configure", "request_id": )" +
-                                             numbered_keys(2000) + "}");
-  EXPECT_EQ(std::get<net::Unreadable>(read).why,
+  const auto read = protocol::read_client_message(R"({"type": "configure", "request_id": )" +
+                                                  numbered_keys(2000) + "}");
+  EXPECT_EQ(std::get<protocol::Unreadable>(read).why,
             "a text message has an object of more than 128 keys");
 }
 
