@@ -167,9 +167,8 @@ concept Backend = EncoderBackend<B> && DecoderBackend<B>;
 
 // What an operation needs beside its inputs and outputs follows from its shape alone. scratch()
 // takes it from the arena and returns it, in any form: the operation calls it when it runs, within
-// an Arena::Scope, and a plan (kernels/plan) over an arena that measures, so that memory is
-// reserved once and nothing grows afterwards. What upload() takes lives on. HostMemory has one that
-// takes nothing.
+// an Arena::Scope, and a plan (kernels/plan) over an arena that measures, so that it is reserved
+// once. What upload() takes lives on. HostMemory has one that takes nothing.
 template <class B>
 concept TellsScratch = requires(const B& backend, Arena& arena) {
   backend.scratch(arena, UploadShape{});
