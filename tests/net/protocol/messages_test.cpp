@@ -11,17 +11,10 @@
 #include <variant>
 #include <vector>
 
+#include "tests/net/protocol/expect_spelling.hpp"
+
 namespace fvlm::protocol {
 namespace {
-
-// A message is spelled as `text`, byte for byte, and read from it.
-template <class Message, class Read>
-void expect_spelling(const Message& message, const std::string& text, Read read) {
-  EXPECT_EQ(write(message), text);
-  const auto back = read(text);
-  ASSERT_TRUE(std::holds_alternative<Message>(back)) << text;
-  EXPECT_TRUE(std::get<Message>(back) == message) << text;
-}
 
 std::string problem(std::string_view text) {
   const ClientMessage message = read_client_message(text);

@@ -6,17 +6,10 @@
 #include <string>
 #include <variant>
 
+#include "tests/net/protocol/expect_spelling.hpp"
+
 namespace fvlm::protocol {
 namespace {
-
-// A message is spelled as `text`, byte for byte, and read from it.
-template <class Message, class Read>
-void expect_spelling(const Message& message, const std::string& text, Read read) {
-  EXPECT_EQ(write(message), text);
-  const auto back = read(text);
-  ASSERT_TRUE(std::holds_alternative<Message>(back)) << text;
-  EXPECT_TRUE(std::get<Message>(back) == message) << text;
-}
 
 TEST(ViewerMessages, Configure) {
   expect_spelling(ViewerConfigure{.binary = true, .prompt = "?", .interval = 0.5},
