@@ -75,8 +75,8 @@ concept BackendMemory = ExecutionContext<typename B::Context> &&
   // work aside and return. HostMemory (host_memory.hpp) is all of it for backends on the host.
   // Memory for the pixels of a picture, from which upload() takes them best. Safe from any thread.
   { backend.pixel_memory(std::size_t{}) } -> std::same_as<Pixels>;
-  // Pictures from the host, each [side, side, 3]; they live as long as the arena's scope. Whoever
-  // measures a pass gives empty ones.
+  // Pictures from the host, each [side, side, 3], where they may be read until the pass is done; in
+  // the arena they live as long as its scope. Whoever measures a pass gives empty ones.
   { backend.upload(context, pictures, side) } -> std::same_as<FeatureMap<const std::uint8_t>>;
   // Rows for the host, as float32, once what computes them is done; until the context's next call.
   { backend.download(context, rows) } -> std::same_as<View<float>>;

@@ -71,7 +71,8 @@ struct Side {
   std::vector<float> encode(const std::vector<std::uint8_t>& pixels, std::int64_t images) {
     const Arena::Scope scope(context.arena());
     const auto out = context.arena().template matrix<E>(images * 4, kHidden);
-    const auto there = backend.upload(context, pictures_of(pixels, images), 128);
+    const auto pictures = pictures_of(pixels, images);  // a backend on the host reads them there
+    const auto there = backend.upload(context, pictures, 128);
     model.embed_images(backend, context, there, out);
     return copy(backend.download(context, out));
   }
