@@ -120,14 +120,14 @@ TEST_F(ServerPromises, StalledReadersDoNotSlowOthersDown) {
     for (const auto& some : latencies) all.insert(all.end(), some.begin(), some.end());
     return p99(all);
   };
-  // What else the machine does comes and goes: it may disturb some rounds, not all.
-  double ratio = 0;
-  for (int round = 0; round < 5; ++round) {
-    const double beside_readers = measure(true);
-    ratio = measure(false) / beside_readers;
-    if (ratio <= 1.2) break;
+  // What else the machine does comes and goes, and only adds: of several rounds the least counts.
+  double beside_readers = measure(true);
+  double beside_stalled = measure(false);
+  for (int round = 1; round < 10 && beside_stalled > 1.2 * beside_readers; ++round) {
+    beside_readers = std::min(beside_readers, measure(true));
+    beside_stalled = std::min(beside_stalled, measure(false));
   }
-  EXPECT_LE(ratio, 1.2);
+  EXPECT_LE(beside_stalled, 1.2 * beside_readers);
 }
 
 TEST_F(ServerPromises, SlowClientsKeepNobodyAwayAndAreClosed) {
