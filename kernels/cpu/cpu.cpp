@@ -28,6 +28,10 @@ void follow_onednn() {
 
 }  // namespace
 
+int Cpu::calling_thread() {
+  return omp_get_thread_num();
+}
+
 Cpu::Cpu(const CpuOptions& options)
     : formats_(options.formats),
       bf16_products_(options.bf16_products.value_or(has_native_bf16())),

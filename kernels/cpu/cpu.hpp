@@ -9,8 +9,6 @@
 //              rows, on the way made bf16 where that is native, else float32.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -129,6 +127,8 @@ class Cpu : public HostMemory {
 
   static std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
+  static int calling_thread();  // its number among those that work together
+
   // Memory of a thread's own, for each.
   template <class T>
   class PerThread {
@@ -140,7 +140,7 @@ class Cpu : public HostMemory {
     // That of the calling thread.
     template <class U = T>
     U* mine() const {
-      return reinterpret_cast<U*>(data_ + omp_get_thread_num() * count_);
+      return reinterpret_cast<U*>(data_ + calling_thread() * count_);
     }
 
    private:

@@ -16,11 +16,14 @@ namespace {
 const fvlm::FastViTHDConfig kConfig = {
     .image_size = 128, .layers = {1, 1, 1, 1, 1}, .embed_dims = {16, 32, 64, 128, 256}};
 
-// What a pass over one picture allocates, from the same pass over a backend without data.
-std::size_t scratch_bytes() {
-  fvlm::Plan plan;
-  fvlm::FastViTHD<fvlm::Plan> encoder(kConfig);
-  RandomWeights<fvlm::Plan> shapes(plan);
+// What a pass over one picture allocates: the same pass without data, over a backend that asks the
+// other one for the scratch memory of each operation.
+template <class B>
+std::size_t scratch_bytes(const B& backend) {
+  using Plan = fvlm::PlanOf<B>;
+  Plan plan(fvlm::WeightFormat::kF32, {.backend = &backend});
+  fvlm::FastViTHD<Plan> encoder(kConfig);
+  RandomWeights<Plan> shapes(plan);
   encoder.visit(shapes);
   auto context = plan.make_context();
   encoder.encode(plan, context, {nullptr, 1, kConfig.image_size, kConfig.image_size, 3},
@@ -34,7 +37,7 @@ std::vector<float> encode(B backend, const std::vector<std::uint8_t>& picture) {
   fvlm::FastViTHD<B> encoder(kConfig);
   RandomWeights<B> weights(backend);
   encoder.visit(weights);
-  auto context = backend.make_context({.scratch_bytes = scratch_bytes()});
+  auto context = backend.make_context({.scratch_bytes = scratch_bytes(backend)});
 
   const std::int64_t channels = kConfig.output_channels();
   std::vector<float> features(static_cast<std::size_t>(kConfig.tokens() * channels));
