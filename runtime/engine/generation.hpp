@@ -48,8 +48,6 @@ class Generation {
   const PromptLayout& prompt() const { return prompt_; }
   const Budget& budget() const { return budget_; }
   Clock::time_point submitted() const { return submitted_; }
-  // Safe from any thread.
-  void request_stop() { stop_.request_stop(); }
   std::stop_source stop_source() const { return stop_; }
   std::stop_token stop_token() const { return stop_.get_token(); }
 
