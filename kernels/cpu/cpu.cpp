@@ -48,8 +48,8 @@ std::string Cpu::description() const {
 // Products ---------------------------------------------------------------------------------------
 
 template <class In, class Out>
-void Cpu::multiply_packed(View<const In> in, const Linear& weights, bool accumulate,
-                          View<Out> out) {
+void Cpu::multiply_packed(View<const In> in, const Linear& weights, bool accumulate, View<Out> out,
+                          const ProductMemory& memory) {
   assert(multiplies_bf16(weights.shape) == (std::is_same_v<In, BFloat16>));
   const MatMulShape shape{.rows = in.rows,
                           .in = weights.shape.in,
@@ -60,12 +60,16 @@ void Cpu::multiply_packed(View<const In> in, const Linear& weights, bool accumul
                           .bf16_out = std::is_same_v<Out, BFloat16>,
                           .bias = !weights.bias.empty(),
                           .accumulate = accumulate};
-  matmuls_->multiply(shape, in.data, weights.packed, weights.bias_data(), out.data);
+  matmuls_->multiply(shape, in.data, weights.packed, weights.bias_data(), out.data,
+                     memory.all_of_mine());
 }
 
-template void Cpu::multiply_packed(View<const float>, const Linear&, bool, View<float>);
-template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, View<float>);
-template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, View<BFloat16>);
+template void Cpu::multiply_packed(View<const float>, const Linear&, bool, View<float>,
+                                   const ProductMemory&);
+template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, View<float>,
+                                   const ProductMemory&);
+template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, View<BFloat16>,
+                                   const ProductMemory&);
 
 // Rows of a matrix in the type that they are multiplied in.
 template <class T>
@@ -93,7 +97,7 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const Weight
   const float* bias = weights.bias.empty() ? nullptr : weights.bias.data() + some.first;
   const auto multiply = [&](const void* rows, float* to) {
     const void* input = shape.bf16 ? static_cast<const void*>(in.narrow) : in.wide;
-    matmuls_->multiply(shape, input, rows, bias, to);
+    matmuls_->multiply(shape, input, rows, bias, to, in.memory.all_of_mine());
   };
   if (multiplied_in_place(weights.shape)) {
     shape.out = some.count;
@@ -154,11 +158,11 @@ Cpu::TokenScratch Cpu::token_scratch(Arena& arena, std::int64_t rows, const Matr
     return scratch;
   }
   if (multiplies_bf16(weights)) scratch.narrow = arena.allocate<BFloat16>(rows * stride);
+  const std::int64_t together = panels * weight_block(weights, outputs);
   if (!multiplied_in_place(weights)) {
-    scratch.panels =
-        Panels(arena, threads_,
-               panels * weight_block(weights, outputs) * stride * multiplied_bytes(weights));
+    scratch.panels = Panels(arena, threads_, together * stride * multiplied_bytes(weights));
   }
+  scratch.memory = product_memory(arena, rows, together);
   return scratch;
 }
 
@@ -167,8 +171,10 @@ Cpu::LinearScratch Cpu::scratch(Arena& arena, const LinearShape& shape) const {
   if (weights.rows == Rows::kTokens) {
     return {.tokens = token_scratch(arena, shape.rows, weights, weights.out, 1)};
   }
-  if (!multiplies_bf16(weights)) return {};
-  return {.narrow = {arena, threads_, position_band(shape.rows) * weights.in}};
+  const std::int64_t band = position_band(shape.rows);
+  LinearScratch scratch{.memory = product_memory(arena, band, weights.out)};
+  if (multiplies_bf16(weights)) scratch.narrow = {arena, threads_, band * weights.in};
+  return scratch;
 }
 
 Cpu::ProductScratch Cpu::scratch(Arena& arena, const SwigluShape& shape) const {
@@ -192,7 +198,7 @@ Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Line
                                const TokenScratch& scratch) const {
   const bool many = x.rows > kMatVecRows;
   const bool copied = norm != nullptr || x.cols != weights.stride || x.stride != weights.stride;
-  const auto& [wide, narrow, q, q_scales, panels] = scratch;
+  const auto& [wide, narrow, q, q_scales, panels, memory] = scratch;
 #pragma omp parallel for num_threads(threads_) if (many)
   for (std::int64_t r = 0; r < x.rows; ++r) {
     const std::int64_t at = r * weights.stride;
@@ -211,6 +217,7 @@ Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Line
           .q = q,
           .q_scales = q_scales,
           .panels = panels,
+          .memory = memory,
           .rows = x.rows,
           .stride = weights.stride};
 }
@@ -274,9 +281,9 @@ void Cpu::linear(Context& context, View<const float> in, const Linear& weights, 
       for (std::int64_t r = 0; r < rows; ++r)
         simd::to_bf16(input.row(r), narrow + r * in.cols, in.cols);
       multiply_packed(View<const BFloat16>{narrow, rows, in.cols, in.cols}, weights,
-                      epilogue.accumulate, result);
+                      epilogue.accumulate, result, memory.memory);
     } else {
-      multiply_packed(input, weights, epilogue.accumulate, result);
+      multiply_packed(input, weights, epilogue.accumulate, result, memory.memory);
     }
     if (epilogue.activation == Activation::kGelu) gelu_in_place(result);
   }

@@ -142,6 +142,7 @@ class Cpu : public HostMemory {
     U* mine() const {
       return reinterpret_cast<U*>(data_ + calling_thread() * count_);
     }
+    std::span<T> all_of_mine() const { return {mine(), static_cast<std::size_t>(count_)}; }
 
    private:
     static constexpr std::int64_t kLine = 64;  // elements: no two threads write to one line
@@ -150,6 +151,7 @@ class Cpu : public HostMemory {
     T* data_ = nullptr;
   };
   using Panels = PerThread<std::byte>;
+  using ProductMemory = PerThread<std::byte>;  // that of oneDNN
   // Input rows of a product, as the matrix-vector kernels and as oneDNN want them.
   struct TokenRows {
     const float* wide = nullptr;       // [rows, stride]
@@ -157,6 +159,7 @@ class Cpu : public HostMemory {
     const std::int16_t* q = nullptr;   // the same as integers, for quantised matrix-vectors
     const float* q_scales = nullptr;   // [rows]
     Panels panels{};
+    ProductMemory memory{};
     std::int64_t rows = 0;
     std::int64_t stride = 0;
   };
@@ -174,6 +177,7 @@ class Cpu : public HostMemory {
     std::int16_t* q = nullptr;
     float* q_scales = nullptr;
     Panels panels{};
+    ProductMemory memory{};
   };
   struct ProductScratch {
     TokenScratch tokens;
@@ -183,13 +187,16 @@ class Cpu : public HostMemory {
   struct LinearScratch {
     TokenScratch tokens{};
     PerThread<BFloat16> narrow{};  // a band of positions
+    ProductMemory memory{};
   };
   struct ConvFfnScratch {
     PerThread<std::byte> mixed, hidden;
+    ProductMemory memory;
   };
   struct ImageAttentionScratch {
     PerThread<std::byte> heads, weights;
     PerThread<float> scores;
+    ProductMemory memory;
   };
   struct AttentionScratch {
     PerThread<const float*> pages;
@@ -214,6 +221,9 @@ class Cpu : public HostMemory {
   TokenScratch scratch(Arena& arena, const LogitsShape& shape) const;
 
  private:
+  ProductMemory product_memory(Arena& arena, std::int64_t rows, std::int64_t out) const {
+    return {arena, threads_, MatMulCache::scratch_bytes(rows, out)};
+  }
   // `outputs` are multiplied in blocks, with `panels` blocks side by side.
   TokenScratch token_scratch(Arena& arena, std::int64_t rows, const MatrixShape& weights,
                              std::int64_t outputs, std::int64_t panels) const;
@@ -253,7 +263,8 @@ class Cpu : public HostMemory {
   // On the calling thread: out = in W^T + b (+ out) for a packed matrix. `In` is the type that the
   // matrix is multiplied in.
   template <class In, class Out>
-  void multiply_packed(View<const In> in, const Linear& weights, bool accumulate, View<Out> out);
+  void multiply_packed(View<const In> in, const Linear& weights, bool accumulate, View<Out> out,
+                       const ProductMemory& memory);
   // conv_ffn, with the layers between its products in the type T, which they multiply.
   template <class T>
   void conv_ffn_in(const ConvFfnScratch& scratch, FeatureMap<const float> in, const Depthwise& conv,

@@ -93,7 +93,8 @@ Cpu::ConvFfnScratch Cpu::scratch(Arena& arena, const ConvFfnShape& shape) const 
   const std::int64_t element = multiplied_bytes(shape.fc1);
   const std::int64_t positions = ffn_band(shape.images, shape.height) * shape.width;
   return {.mixed = {arena, threads_, positions * shape.channels() * element},
-          .hidden = {arena, threads_, kBandPositions * shape.fc1.out * element}};
+          .hidden = {arena, threads_, kBandPositions * shape.fc1.out * element},
+          .memory = product_memory(arena, kBandPositions, std::max(shape.fc1.out, shape.fc2.out))};
 }
 
 void Cpu::conv_ffn(Context& context, FeatureMap<const float> in, const Depthwise& conv,
@@ -115,22 +116,23 @@ void Cpu::conv_ffn_in(const ConvFfnScratch& scratch, FeatureMap<const float> in,
                       const Depthwise& conv, const Linear& fc1, const Linear& fc2,
                       FeatureMap<float> out) {
   const std::int64_t channels = in.channels;
-  for_bands(in.batch, in.height, ffn_band(in.batch, in.height), threads_,
-            [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
-              const std::int64_t positions = rows * in.width;
-              const View<T> mixed{scratch.mixed.mine<T>(), positions, channels, channels};
-              simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
-              const View<float> result{out.row(image, first), positions, channels, channels};
-              std::copy_n(in.row(image, first), positions * channels, result.data);
-              T* const memory = scratch.hidden.mine<T>();
-              for (std::int64_t p = 0; p < positions; p += kBandPositions) {
-                const std::int64_t block = std::min(kBandPositions, positions - p);
-                const View<T> hidden{memory, block, fc1.shape.out, fc1.shape.out};
-                multiply_packed<T, T>(mixed.slice_rows(p, block), fc1, false, hidden);
-                simd::gelu(hidden.data, block * fc1.shape.out);
-                multiply_packed<T, float>(hidden, fc2, true, result.slice_rows(p, block));
-              }
-            });
+  for_bands(
+      in.batch, in.height, ffn_band(in.batch, in.height), threads_,
+      [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
+        const std::int64_t positions = rows * in.width;
+        const View<T> mixed{scratch.mixed.mine<T>(), positions, channels, channels};
+        simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
+        const View<float> result{out.row(image, first), positions, channels, channels};
+        std::copy_n(in.row(image, first), positions * channels, result.data);
+        T* const memory = scratch.hidden.mine<T>();
+        for (std::int64_t p = 0; p < positions; p += kBandPositions) {
+          const std::int64_t block = std::min(kBandPositions, positions - p);
+          const View<T> hidden{memory, block, fc1.shape.out, fc1.shape.out};
+          multiply_packed<T, T>(mixed.slice_rows(p, block), fc1, false, hidden, scratch.memory);
+          simd::gelu(hidden.data, block * fc1.shape.out);
+          multiply_packed<T, float>(hidden, fc2, true, result.slice_rows(p, block), scratch.memory);
+        }
+      });
 }
 
 void Cpu::layer_norm(Context&, View<const float> in, const Norm& norm, View<float> out) {
@@ -146,7 +148,8 @@ Cpu::ImageAttentionScratch Cpu::scratch(Arena& arena, const ImageAttentionShape&
       static_cast<std::int64_t>(attends_in_bf16() ? sizeof(BFloat16) : sizeof(float));
   return {.heads = {arena, threads_, 3 * shape.tokens * shape.head_dim * element},
           .weights = {arena, threads_, kQueries * shape.tokens * element},
-          .scores = {arena, threads_, kQueries * shape.tokens}};
+          .scores = {arena, threads_, kQueries * shape.tokens},
+          .memory = product_memory(arena, kQueries, std::max(shape.tokens, shape.head_dim))};
 }
 
 void Cpu::image_attention(Context& context, View<const float> qkv, std::int64_t images,
@@ -195,7 +198,8 @@ void Cpu::image_attention_in(const ImageAttentionScratch& scratch, View<const fl
                         .weight_stride = head_dim,
                         .out_stride = tokens,
                         .bf16 = std::is_same_v<T, BFloat16>};
-      matmuls_->multiply(shape, queries + t * head_dim, keys, nullptr, scores);
+      matmuls_->multiply(shape, queries + t * head_dim, keys, nullptr, scores,
+                         scratch.memory.all_of_mine());
       float reciprocals[kQueries];
       for (std::int64_t r = 0; r < rows; ++r) {
         reciprocals[r] = simd::softmax(scores + r * tokens, weights + r * tokens, tokens, scale);
@@ -204,7 +208,8 @@ void Cpu::image_attention_in(const ImageAttentionScratch& scratch, View<const fl
       shape.in_stride = tokens;
       shape.weight_rows_are_inputs = true;
       shape.out_stride = out.stride;
-      matmuls_->multiply(shape, weights, values, nullptr, out.row(first + t) + column);
+      matmuls_->multiply(shape, weights, values, nullptr, out.row(first + t) + column,
+                         scratch.memory.all_of_mine());
       for (std::int64_t r = 0; r < rows; ++r) {
         float* row = out.row(first + t + r) + column;
         for (std::int64_t d = 0; d < head_dim; ++d) row[d] *= reciprocals[r];

@@ -64,7 +64,8 @@ double matmul_flops(int threads, std::int64_t rows, std::int64_t size, bool bf16
     for (int t = 0; t < threads; ++t) {
       const auto i = static_cast<std::size_t>(t);
       for (int repeat = 0; repeat < repeats; ++repeat) {
-        products.multiply(shape, in[i].as<std::byte>(), weights, nullptr, out[i].as<std::byte>());
+        products.multiply(shape, in[i].as<std::byte>(), weights, nullptr, out[i].as<std::byte>(),
+                          {});
       }
     }
   });

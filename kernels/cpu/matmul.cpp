@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cassert>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
@@ -125,7 +126,8 @@ class MatMulCache::Product {
 
   bool reads(const memory::desc& weights) const { return description_.weights_desc() == weights; }
 
-  void run(const void* in, const void* weights, const float* bias, void* out) const {
+  void run(const void* in, const void* weights, const float* bias, void* out,
+           std::span<std::byte> scratch) const {
     const OneThread limit;
     thread_local dnnl::stream stream(engine());
     const auto wrap = [](const memory::desc& d, const void* p) {
@@ -140,10 +142,12 @@ class MatMulCache::Product {
     }
     // The library's own scratch memory belongs to the thread that made the primitive; this one is
     // run by any.
-    thread_local Buffer scratch;
     const memory::desc needed = description_.scratchpad_desc();
-    if (scratch.bytes() < needed.get_size()) scratch = Buffer(needed.get_size());
-    arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(needed, scratch.as<std::byte>()));
+    thread_local Buffer more;  // for versions that need more than any known one
+    if (needed.get_size() > std::max(scratch.size(), more.bytes()))
+      more = Buffer(needed.get_size());
+    void* const copies = needed.get_size() > scratch.size() ? more.as<std::byte>() : scratch.data();
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(needed, copies));
     primitive_.execute(stream, arguments);
   }
 
@@ -179,15 +183,15 @@ const MatMulCache::Product& MatMulCache::product(const MatMulShape& shape,
 }
 
 void MatMulCache::multiply(const MatMulShape& shape, const void* in, const void* weights,
-                           const float* bias, void* out) {
+                           const float* bias, void* out, std::span<std::byte> scratch) {
   assert(shape.weight_stride != 0);
-  product(shape, nullptr).run(in, weights, bias, out);
+  product(shape, nullptr).run(in, weights, bias, out, scratch);
 }
 
 void MatMulCache::multiply(const MatMulShape& shape, const void* in, const PackedMatrix& weights,
-                           const float* bias, void* out) {
+                           const float* bias, void* out, std::span<std::byte> scratch) {
   assert(shape.weight_stride == 0);
-  product(shape, &weights).run(in, weights.values_.as<std::byte>(), bias, out);
+  product(shape, &weights).run(in, weights.values_.as<std::byte>(), bias, out, scratch);
 }
 
 }  // namespace fvlm

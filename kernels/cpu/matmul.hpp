@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 
 #include "fvlm/core/buffer.hpp"
 
@@ -67,10 +68,16 @@ class MatMulCache {
   MatMulCache();
   ~MatMulCache();
 
+  // Bytes of `scratch` for a product: oneDNN's copies of inputs and sums.
+  static std::int64_t scratch_bytes(std::int64_t rows, std::int64_t out) {
+    constexpr std::int64_t kCopies = 256 << 10;  // of inputs and weights, a block of each at a time
+    return kCopies + rows * out * static_cast<std::int64_t>(sizeof(float));
+  }
+
   void multiply(const MatMulShape& shape, const void* in, const void* weights, const float* bias,
-                void* out);
+                void* out, std::span<std::byte> scratch);
   void multiply(const MatMulShape& shape, const void* in, const PackedMatrix& weights,
-                const float* bias, void* out);
+                const float* bias, void* out, std::span<std::byte> scratch);
 
  private:
   class Product;

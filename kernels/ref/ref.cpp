@@ -55,21 +55,6 @@ void rotate(float* head, std::int64_t head_dim, std::int64_t position, double th
   }
 }
 
-// Scratch memory of one operation.
-class Scratch {
- public:
-  Scratch(std::int64_t rows, std::int64_t cols)
-      : values_(static_cast<std::size_t>(rows * cols)), view_{values_.data(), rows, cols, cols} {}
-  operator View<float>() { return view_; }        // NOLINT: scratch is a matrix
-  operator View<const float>() { return view_; }  // NOLINT
-  float* row(std::int64_t r) { return view_.row(r); }
-  float* data() { return values_.data(); }
-
- private:
-  std::vector<float> values_;
-  View<float> view_;
-};
-
 }  // namespace
 
 Ref::Linear Ref::pack(const LinearSpec& spec, const HostLinear& host) {
@@ -108,12 +93,16 @@ Ref::Norm Ref::pack(const NormSpec& spec, HostNorm host) const {
   return {static_cast<float>(spec.eps), std::move(host)};
 }
 
+FeatureMap<float> Ref::scratch(Arena& arena, const StemShape& shape) {
+  return arena.feature_map<float>(shape.images, shape.height / 2, shape.width / 2, shape.channels);
+}
+
 void Ref::stem(Context& context, FeatureMap<const std::uint8_t> pixels, const Stem& conv,
                const Depthwise& depthwise, FeatureMap<float> out) const {
-  const auto channels = static_cast<std::int64_t>(conv.bias.size());
-  Scratch scratch(pixels.batch * pixels.positions() / 4, channels);
-  const FeatureMap<float> half{scratch.data(), pixels.batch, pixels.height / 2, pixels.width / 2,
-                               channels};
+  const std::int64_t channels = std::ssize(conv.bias);
+  const Arena::Scope scope(context.arena());
+  const FeatureMap<float> half =
+      scratch(context.arena(), StemShape{pixels.batch, pixels.height, pixels.width, channels});
   for (std::int64_t b = 0; b < half.batch; ++b) {
     for (std::int64_t y = 0; y < half.height; ++y) {
       for (std::int64_t x = 0; x < half.width; ++x) {
@@ -175,13 +164,18 @@ void Ref::linear(Context&, View<const float> in, const Linear& weights, Epilogue
   }
 }
 
+Ref::ConvFfnScratch Ref::scratch(Arena& arena, const ConvFfnShape& shape) {
+  return {arena.feature_map<float>(shape.images, shape.height, shape.width, shape.channels()),
+          arena.matrix<float>(shape.positions(), shape.fc1.out)};
+}
+
 void Ref::conv_ffn(Context& context, FeatureMap<const float> in, const Depthwise& conv,
                    const Linear& fc1, const Linear& fc2, FeatureMap<float> out) const {
-  Scratch mixed(in.batch * in.positions(), in.channels);
-  Scratch hidden(in.batch * in.positions(), fc1.shape.out);
-  depthwise(context, in, conv, Activation::kNone,
-            {mixed.data(), in.batch, in.height, in.width, in.channels});
-  linear(context, mixed, fc1, {.activation = Activation::kGelu}, hidden);
+  const Arena::Scope scope(context.arena());
+  const auto [mixed, hidden] =
+      scratch(context.arena(), ConvFfnShape{in.batch, in.height, in.width, fc1.shape, fc2.shape});
+  depthwise(context, in, conv, Activation::kNone, mixed);
+  linear(context, mixed.matrix(), fc1, {.activation = Activation::kGelu}, hidden);
   std::copy_n(in.data, in.elements(), out.data);
   linear(context, hidden, fc2, {.accumulate = true}, out.matrix());
 }
@@ -201,11 +195,17 @@ void Ref::layer_norm(Context&, View<const float> in, const Norm& norm, View<floa
   }
 }
 
-void Ref::image_attention(Context&, View<const float> qkv, std::int64_t images,
+std::span<double> Ref::scratch(Arena& arena, const ImageAttentionShape& shape) {
+  return {arena.allocate<double>(shape.tokens), static_cast<std::size_t>(shape.tokens)};
+}
+
+void Ref::image_attention(Context& context, View<const float> qkv, std::int64_t images,
                           std::int64_t head_dim, View<float> out) const {
   const std::int64_t tokens = qkv.rows / images;
   const auto dim = static_cast<std::size_t>(head_dim);
-  std::vector<double> scores(static_cast<std::size_t>(tokens));
+  const Arena::Scope scope(context.arena());
+  const std::span<double> scores =
+      scratch(context.arena(), ImageAttentionShape{images, tokens, out.cols / head_dim, head_dim});
   for (std::int64_t r = 0; r < qkv.rows; ++r) {
     const std::int64_t first = r / tokens * tokens;  // row of the image's first token
     for (std::int64_t h = 0; h < out.cols; h += head_dim) {
@@ -228,29 +228,30 @@ void Ref::image_attention(Context&, View<const float> qkv, std::int64_t images,
   }
 }
 
+Ref::SqueezeExciteScratch Ref::scratch(Arena& arena, const SqueezeExciteShape& shape) {
+  return {arena.matrix<float>(1, shape.reduce.in), arena.matrix<float>(1, shape.reduce.out),
+          arena.matrix<float>(1, shape.expand.out)};
+}
+
 void Ref::squeeze_excite(Context& context, FeatureMap<const float> in, const Linear& reduce,
                          const Linear& expand, FeatureMap<float> out) const {
-  std::vector<float> mean(static_cast<std::size_t>(in.channels));
-  std::vector<float> squeezed(static_cast<std::size_t>(reduce.shape.out));
-  std::vector<float> gate(static_cast<std::size_t>(expand.shape.out));
-  const auto as_row = [](std::vector<float>& v) {
-    const auto n = static_cast<std::int64_t>(v.size());
-    return View<float>{v.data(), 1, n, n};
-  };
+  const Arena::Scope scope(context.arena());
+  const auto [mean, squeezed, gate] =
+      scratch(context.arena(), SqueezeExciteShape{in.batch, reduce.shape, expand.shape});
   for (std::int64_t b = 0; b < in.batch; ++b) {
     const auto x = in.matrix().slice_rows(b * in.positions(), in.positions());
     const auto y = out.matrix().slice_rows(b * in.positions(), in.positions());
     for (std::int64_t c = 0; c < in.channels; ++c) {
       double sum = 0;
       for (std::int64_t r = 0; r < x.rows; ++r) sum += x.row(r)[c];
-      mean[static_cast<std::size_t>(c)] = static_cast<float>(sum / static_cast<double>(x.rows));
+      mean.data[c] = static_cast<float>(sum / static_cast<double>(x.rows));
     }
-    linear(context, as_row(mean), reduce, {}, as_row(squeezed));
-    for (float& v : squeezed) v = std::max(v, 0.0F);
-    linear(context, as_row(squeezed), expand, {}, as_row(gate));
+    linear(context, mean, reduce, {}, squeezed);
+    std::for_each_n(squeezed.data, squeezed.cols, [](float& v) { v = std::max(v, 0.0F); });
+    linear(context, squeezed, expand, {}, gate);
     for (std::int64_t r = 0; r < x.rows; ++r) {
       for (std::int64_t c = 0; c < in.channels; ++c) {
-        const double sigmoid = 1.0 / (1.0 + std::exp(-double{gate[static_cast<std::size_t>(c)]}));
+        const double sigmoid = 1.0 / (1.0 + std::exp(-double{gate.data[c]}));
         y.row(r)[c] = gelu(static_cast<float>(x.row(r)[c] * sigmoid));
       }
     }
@@ -265,11 +266,16 @@ void Ref::embed(Context&, std::span<const std::int32_t> ids, const Linear& table
   }
 }
 
+Ref::ProductScratch Ref::scratch(Arena& arena, const AttentionInputShape& shape) {
+  return {arena.matrix<float>(shape.rows, shape.qkv.in),
+          arena.matrix<float>(shape.rows, shape.qkv.out)};
+}
+
 void Ref::attention_input(Context& context, View<const float> x, const Norm& norm,
                           const Linear& qkv, const AttentionShape& shape, const DecoderBatch& batch,
                           std::int64_t layer, Cache& cache, View<float> query) const {
-  Scratch normed(x.rows, x.cols);
-  Scratch all(x.rows, qkv.shape.out);
+  const Arena::Scope scope(context.arena());
+  const auto [normed, all] = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
   rms_norm(x, norm, normed);
   linear(context, normed, qkv, {}, all);
   const std::int64_t dim = shape.head_dim;
@@ -291,14 +297,21 @@ void Ref::attention_input(Context& context, View<const float> x, const Norm& nor
   }
 }
 
-void Ref::attention(Context&, View<const float> query, const AttentionShape& shape,
+std::span<double> Ref::scratch(Arena& arena, const CachedAttentionShape& shape) {
+  return {arena.allocate<double>(shape.tokens), static_cast<std::size_t>(shape.tokens)};
+}
+
+void Ref::attention(Context& context, View<const float> query, const AttentionShape& shape,
                     const DecoderBatch& batch, std::int64_t layer, const Cache& cache,
                     View<float> out) const {
   const auto dim = static_cast<std::size_t>(shape.head_dim);
+  const Arena::Scope scope(context.arena());
+  const std::span<double> all =
+      scratch(context.arena(), CachedAttentionShape{shape, cache.shape.tokens()});
   for (const Segment& segment : batch.segments) {
     for (std::int64_t i = 0; i < segment.rows; ++i) {
       const std::int64_t row = segment.first_row + i;
-      std::vector<double> scores(static_cast<std::size_t>(segment.position + i + 1));
+      const auto scores = all.first(static_cast<std::size_t>(segment.position + i + 1));
       for (std::int64_t h = 0; h < shape.heads; ++h) {
         const std::int64_t kv_head = h / (shape.heads / shape.kv_heads);
         const auto at = [&](std::size_t t) {
@@ -322,10 +335,15 @@ void Ref::attention(Context&, View<const float> query, const AttentionShape& sha
   }
 }
 
+Ref::ProductScratch Ref::scratch(Arena& arena, const SwigluShape& shape) {
+  return {arena.matrix<float>(shape.rows, shape.gate_up.in),
+          arena.matrix<float>(shape.rows, shape.gate_up.out)};
+}
+
 void Ref::swiglu(Context& context, View<const float> x, const Norm& norm, const Linear& gate_up,
                  View<float> out) const {
-  Scratch normed(x.rows, x.cols);
-  Scratch both(x.rows, gate_up.shape.out);
+  const Arena::Scope scope(context.arena());
+  const auto [normed, both] = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
   rms_norm(x, norm, normed);
   linear(context, normed, gate_up, {}, both);
   for (std::int64_t r = 0; r < x.rows; ++r) {
@@ -337,9 +355,14 @@ void Ref::swiglu(Context& context, View<const float> x, const Norm& norm, const 
   }
 }
 
+View<float> Ref::scratch(Arena& arena, const LogitsShape& shape) {
+  return arena.matrix<float>(shape.rows, shape.head.in);
+}
+
 void Ref::logits(Context& context, View<const float> x, const Norm& norm, const Linear& head,
                  View<float> out) const {
-  Scratch normed(x.rows, x.cols);
+  const Arena::Scope scope(context.arena());
+  const View<float> normed = scratch(context.arena(), LogitsShape{x.rows, head.shape});
   rms_norm(x, norm, normed);
   linear(context, normed, head, {}, out);
 }

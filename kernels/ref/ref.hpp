@@ -91,6 +91,30 @@ class Ref : public HostMemory {
   void copy_page(Context& context, Cache& cache, std::int32_t from, std::int32_t to) const;
 
  private:
+  struct ConvFfnScratch {
+    FeatureMap<float> mixed;
+    View<float> hidden;
+  };
+  struct SqueezeExciteScratch {
+    View<float> mean, squeezed, gate;  // of an image
+  };
+  struct ProductScratch {
+    View<float> normed, products;
+  };
+
+ public:
+  // Scratch memory of operations.
+  using HostMemory::scratch;
+  static FeatureMap<float> scratch(Arena& arena, const StemShape& shape);
+  static ConvFfnScratch scratch(Arena& arena, const ConvFfnShape& shape);
+  static std::span<double> scratch(Arena& arena, const ImageAttentionShape& shape);
+  static SqueezeExciteScratch scratch(Arena& arena, const SqueezeExciteShape& shape);
+  static ProductScratch scratch(Arena& arena, const AttentionInputShape& shape);
+  static std::span<double> scratch(Arena& arena, const CachedAttentionShape& shape);
+  static ProductScratch scratch(Arena& arena, const SwigluShape& shape);
+  static View<float> scratch(Arena& arena, const LogitsShape& shape);
+
+ private:
   FormatChoice formats_;
   std::int64_t weight_bytes_ = 0;
 };

@@ -98,7 +98,7 @@ TEST_F(MatMulTest, AMatrixPackedAmongManyThreadsIsMultipliedByOne) {
       const OpenMpThreads available(multiplying);
       MatMulCache products;
       std::vector<float> out = filled(kRows * kOut);
-      products.multiply(packed_shape(kRows, kIn, kOut), x.data(), packed, nullptr, out.data());
+      products.multiply(packed_shape(kRows, kIn, kOut), x.data(), packed, nullptr, out.data(), {});
       results.push_back(std::move(out));
     }
   }
@@ -113,7 +113,7 @@ TEST_F(MatMulTest, RefusesAMatrixThatWasNotPackedForTheProduct) {
   const MatMulShape shape = packed_shape(1, 64, 128);
   MatMulCache products;
   const auto multiply = [&](const PackedMatrix& weights) {
-    products.multiply(shape, rows.data(), weights, nullptr, out.data());
+    products.multiply(shape, rows.data(), weights, nullptr, out.data(), {});
   };
   EXPECT_THROW(multiply(high), Error);
   EXPECT_THROW(multiply({}), Error);
