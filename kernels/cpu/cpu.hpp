@@ -64,7 +64,7 @@ class Cpu : public HostMemory {
   struct Cache {
     CacheShape shape;
     Buffer memory;
-    Buffer rotations;  // [positions, head_dim]: a position's cosines, then its sines
+    std::vector<float> rotations;  // see rotation_table()
 
     float* keys(std::int64_t layer, std::int64_t page, std::int64_t head) const {
       return memory.as<float>() + (page * shape.layers + layer) * 2 * shape.page_elements() +
@@ -74,7 +74,7 @@ class Cpu : public HostMemory {
       return keys(layer, page, head) + shape.page_elements();
     }
     const float* rotation(std::int64_t position) const {
-      return rotations.as<float>() + position * shape.head_dim;
+      return rotations.data() + position * shape.head_dim;
     }
   };
 

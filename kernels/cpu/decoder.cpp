@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/cpu/cpu.hpp"
+#include "kernels/support/rotation_table.hpp"
 
 namespace fvlm {
 
@@ -72,23 +73,9 @@ void Cpu::attention_input(Context& context, View<const float> x, const Norm& nor
 }
 
 Cpu::Cache Cpu::make_cache(const CacheShape& shape, const AttentionShape& attention) const {
-  const std::int64_t positions = shape.pages * kPageTokens;
-  Cache cache{
-      .shape = shape,
-      .memory = Buffer(static_cast<std::size_t>(shape.elements()) * sizeof(float)),
-      .rotations = Buffer(static_cast<std::size_t>(positions * shape.head_dim) * sizeof(float))};
-  const std::int64_t half = shape.head_dim / 2;
-  for (std::int64_t i = 0; i < half; ++i) {
-    const double step =
-        std::pow(attention.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
-    auto* to = cache.rotations.as<float>() + i;
-    for (std::int64_t p = 0; p < positions; ++p, to += shape.head_dim) {
-      const double angle = static_cast<double>(p) * step;
-      to[0] = static_cast<float>(std::cos(angle));
-      to[half] = static_cast<float>(std::sin(angle));
-    }
-  }
-  return cache;
+  return {.shape = shape,
+          .memory = Buffer(static_cast<std::size_t>(shape.elements()) * sizeof(float)),
+          .rotations = rotation_table(shape.tokens(), shape.head_dim, attention.rope_theta)};
 }
 
 // The query heads of one token that share a kv head see the same keys: one block of queries.

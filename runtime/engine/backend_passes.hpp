@@ -21,6 +21,10 @@ namespace fvlm {
 struct ContextSizes {
   ContextSize encoder{};
   ContextSize decoder{};
+
+  std::int64_t scratch_bytes() const {
+    return static_cast<std::int64_t>(encoder.scratch_bytes + decoder.scratch_bytes);
+  }
 };
 
 template <Backend B>

@@ -32,8 +32,7 @@ class BackendRunner final : public ModelRunner {
               .limits = limits,
               .device = backend_.description(),
               .weight_bytes = backend_.weight_bytes(),
-              .scratch_bytes = static_cast<std::int64_t>(sizes.encoder.scratch_bytes +
-                                                         sizes.decoder.scratch_bytes),
+              .scratch_bytes = sizes.scratch_bytes(),
               .cache_pages = cache_pages};
     passes_.emplace(backend_, model_, facts_.config, limits, sizes, cache_pages);
   }

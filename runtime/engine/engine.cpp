@@ -11,17 +11,6 @@
 namespace fvlm {
 namespace {
 
-constexpr std::int64_t kCachedContexts = 4;
-
-// Of the KV cache, in whole pages.
-std::int64_t cache_tokens(const EngineOptions& options, const Qwen2Config& text) {
-  const auto paged = [](std::int64_t tokens) {
-    return (tokens + kPageTokens - 1) / kPageTokens * kPageTokens;
-  };
-  if (options.cache_tokens > 0) return paged(options.cache_tokens);
-  return kCachedContexts * paged(std::min(options.context_tokens, text.max_positions));
-}
-
 std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoint& checkpoint) {
   const auto start = std::chrono::steady_clock::now();
   const LoadProgress progress = [&](std::int64_t done, std::int64_t total) {
@@ -31,13 +20,8 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   auto tokenizer = std::async(std::launch::async,
                               [&] { return Tokenizer::load(checkpoint.tokenizer_folder()); });
   const FastVlmConfig& config = checkpoint.config();
-  auto runner = load_runner(checkpoint,
-                            {.device = options.device,
-                             .precision = options.precision,
-                             .threads = options.threads,
-                             .cache_tokens = cache_tokens(options, config.text),
-                             .warn = options.on_warning},
-                            progress);
+  const BackendChoice choice = backend_choice(options, config);
+  auto runner = load_runner(checkpoint, choice, progress);
   EngineInfo info;
   info.model = config.name;
   info.device = runner->facts().device;
@@ -46,7 +30,7 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   info.image_size = config.vision.image_size;
   info.image_tokens = config.vision.tokens();
   info.context_tokens = std::min(options.context_tokens, config.text.max_positions);
-  info.cache_tokens = cache_tokens(options, config.text);
+  info.cache_tokens = choice.cache_tokens;
   info.scratch_bytes = runner->facts().scratch_bytes;
   info.weight_bytes = runner->facts().weight_bytes;
   Tokenizer ready = tokenizer.get();

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -34,6 +35,54 @@ int thread_count(int asked) {
   return asked > 0 ? asked : omp_get_max_threads();
 }
 
+BackendChoice backend_choice(const EngineOptions& options, const FastVlmConfig& config) {
+  constexpr std::int64_t kCachedContexts = 4;
+  const auto paged = [](std::int64_t tokens) {
+    return (tokens + kPageTokens - 1) / kPageTokens * kPageTokens;
+  };
+  const std::int64_t context = std::min(options.context_tokens, config.text.max_positions);
+  return {.device = options.device,
+          .precision = options.precision,
+          .threads = options.threads,
+          .cache_tokens = options.cache_tokens > 0 ? paged(options.cache_tokens)
+                                                   : kCachedContexts * paged(context),
+          .warn = options.on_warning};
+}
+
+namespace {
+
+template <class B>
+PassLimits limits_for(const FastVlmConfig& config) {
+  PassLimits limits = pass_limits(config, B::kScratchBudget);
+  limits.exact_rows = B::kExactRows;
+  return limits;
+}
+
+template <EngineBackend B>
+ModelMemory memory_on(const B& backend, const Checkpoint& checkpoint, const BackendChoice& choice) {
+  const FastVlmConfig& config = checkpoint.config();
+  PlanOf<B> plan(format_choice(choice.precision), {.backend = &backend});
+  FastVlm<PlanOf<B>> model(config);
+  ShapeLoader<PlanOf<B>> shapes(plan, &checkpoint);
+  model.visit(shapes);
+  const std::int64_t element = sizeof(typename B::Element);
+  return {.weights = plan.weight_bytes(),
+          .scratch = plan_contexts(plan, model, config, limits_for<B>(config),
+                                   choice.cache_tokens / kPageTokens)
+                         .scratch_bytes(),
+          .cache = 2 * element * config.text.layers * config.text.kv_size() * choice.cache_tokens};
+}
+
+// Calls work(backend) with the backend chosen.
+template <Target target, class Work>
+auto with_cuda(const BackendChoice& choice, const Work& work) {
+  const FormatChoice formats = format_choice(choice.precision);
+  if (choice.precision == Precision::kF32) return work(CudaBackend<target, float>(formats));
+  return work(CudaBackend<target, BFloat16>(formats));
+}
+
+}  // namespace
+
 #ifdef FVLM_HAS_CUDA
 bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
   if (choice.device != Device::kCuda && choice.device != Device::kAuto) return false;
@@ -42,30 +91,17 @@ bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
     if (by_name) throw Error("--device cuda: there is no CUDA device, or no driver for it");
     return false;
   }
-  const FastVlmConfig& config = checkpoint.config();
-  const FormatChoice formats = format_choice(choice.precision);
-  Plan plan(formats);
-  FastVlm<Plan> model(config);
-  ShapeLoader<Plan> shapes(plan, &checkpoint);
-  model.visit(shapes);
-  const auto weights = static_cast<double>(plan.weight_bytes());
-  const double element = choice.precision == Precision::kF32 ? 4 : 2;
-  // Twice: the encoder has some of its own, to run beside the decoder.
-  const double scratch =
-      static_cast<double>(scratch_bytes(
-          config, pass_limits(config, CudaBackend<Target::kDevice, BFloat16>::kScratchBudget))) *
-      2 * element / 4;
-  const double cache =
-      2 * element *
-      static_cast<double>(config.text.layers * config.text.kv_size() * choice.cache_tokens);
-  const double needed = weights + scratch + cache;
+  const auto [weights, scratch, cache] = with_cuda<Target::kDevice>(
+      choice, [&](const auto& backend) { return memory_on(backend, checkpoint, choice); });
+  const auto needed = static_cast<double>(weights + scratch + cache);
   const DeviceProperties device = device_properties<Target::kDevice>();
   if (needed < 0.95 * static_cast<double>(device.free_bytes)) return true;
+  const auto megabytes = [](auto bytes) { return static_cast<double>(bytes) / 1e6; };
   const std::string message = fmt::format(
       "{} needs {:.0f} MB on the GPU ({:.0f} of weights, {:.0f} of scratch memory, {:.0f} of KV "
       "cache); {} has {:.0f} MB free of {:.0f}",
-      config.name, needed / 1e6, weights / 1e6, scratch / 1e6, cache / 1e6, device.name,
-      static_cast<double>(device.free_bytes) / 1e6, static_cast<double>(device.total_bytes) / 1e6);
+      checkpoint.config().name, megabytes(needed), megabytes(weights), megabytes(scratch),
+      megabytes(cache), device.name, megabytes(device.free_bytes), megabytes(device.total_bytes));
   if (by_name) throw make_error("--device cuda: {}", message);
   if (choice.warn) choice.warn(message + "; the CPU is used");
   return false;
@@ -83,13 +119,6 @@ bool takes_cuda(const Checkpoint&, const BackendChoice& choice) {
 
 namespace {
 
-// Calls work(backend) with the backend chosen.
-template <Target target, class Work>
-auto with_cuda(const BackendChoice& choice, const Work& work) {
-  const FormatChoice formats = format_choice(choice.precision);
-  if (choice.precision == Precision::kF32) return work(CudaBackend<target, float>(formats));
-  return work(CudaBackend<target, BFloat16>(formats));
-}
 template <class Work>
 auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, const Work& work) {
   const FormatChoice formats = format_choice(choice.precision);
@@ -111,14 +140,17 @@ auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, con
 
 }  // namespace
 
+ModelMemory plan_memory(const Checkpoint& checkpoint, const BackendChoice& choice) {
+  return with_backend(checkpoint, choice,
+                      [&](const auto& backend) { return memory_on(backend, checkpoint, choice); });
+}
+
 std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const BackendChoice& choice,
                                          const LoadProgress& progress) {
   const FastVlmConfig& config = checkpoint.config();
   return with_backend(checkpoint, choice, [&]<class B>(B backend) -> std::unique_ptr<ModelRunner> {
-    PassLimits limits = pass_limits(config, B::kScratchBudget);
-    limits.exact_rows = B::kExactRows;
     return std::make_unique<BackendRunner<B>>(
-        config, std::move(backend), limits, choice.cache_tokens / kPageTokens,
+        config, std::move(backend), limits_for<B>(config), choice.cache_tokens / kPageTokens,
         [&](B& to, FastVlm<B>& model) {
           load_weights(checkpoint, to, model, progress, choice.warn);
         });

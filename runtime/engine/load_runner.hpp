@@ -20,6 +20,9 @@ struct BackendChoice {
   WarningSink warn{};             // hears if a GPU is there that is not taken, and of odd weights
 };
 
+// What an engine with these options loads.
+BackendChoice backend_choice(const EngineOptions& options, const FastVlmConfig& config);
+
 // By default bf16, the format of the released weights, or the format a checkpoint is quantised to.
 FormatChoice format_choice(Precision precision);
 
@@ -28,6 +31,15 @@ int thread_count(int asked);
 
 // Whether to use a CUDA device. Throws Error if one was asked for by name and cannot be used.
 bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice);
+
+// Bytes of what is loaded, before it is: weights in the least space, scratch memory of the
+// contexts, the KV cache.
+struct ModelMemory {
+  std::int64_t weights = 0;
+  std::int64_t scratch = 0;
+  std::int64_t cache = 0;
+};
+ModelMemory plan_memory(const Checkpoint& checkpoint, const BackendChoice& choice);
 
 // Loads all weights; see load_weights. Throws Error for wrong files, and for devices that are not
 // there or whose memory is too small.

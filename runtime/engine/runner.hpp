@@ -37,12 +37,8 @@ inline std::int64_t max_prefill_rows(const FastVlmConfig& config) {
   return std::max<std::int64_t>(512, config.vision.tokens());
 }
 
-// Bytes of scratch memory for any pass on one context, of backends that need no more than the
-// models ask for, in float32.
-std::size_t scratch_bytes(const FastVlmConfig& config, const PassLimits& limits);
-
-// Several images are encoded in one pass where that costs little memory: there one image alone does
-// not fill the machine.
+// Several images are encoded in one pass where that takes no more scratch memory: there one image
+// alone does not fill the machine.
 PassLimits pass_limits(const FastVlmConfig& config, std::size_t scratch_budget);
 
 // Consecutive rows of a prompt: tokens, or the positions of one image.

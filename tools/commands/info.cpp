@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/cpu.hpp"
 #include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
 #include "tools/commands/command.hpp"
@@ -184,11 +183,11 @@ void print_work(const Checkpoint& checkpoint) {
       costs.encoder);
   print(fmt::format("prefill of {} tokens", rows), costs.prefill);
   print(fmt::format("decode step at {}", rows), costs.decode);
-  const CacheShape page{config.text.layers, 1, config.text.kv_heads, config.text.head_dim()};
-  fmt::print(
-      "\nMemory: {:.1f} MB of scratch, {:.1f} KB of KV cache a token (f32)\n",
-      static_cast<double>(scratch_bytes(config, pass_limits(config, Cpu::kScratchBudget))) / 1e6,
-      static_cast<double>(page.elements()) * 4 / kPageTokens / 1e3);
+  const BackendChoice choice = backend_choice({.model_path = {}, .device = Device::kCpu}, config);
+  const ModelMemory memory = plan_memory(checkpoint, choice);
+  fmt::print("\nMemory: {:.1f} MB of scratch, {:.1f} KB of KV cache a token (f32)\n",
+             static_cast<double>(memory.scratch) / 1e6,
+             static_cast<double>(memory.cache) / static_cast<double>(choice.cache_tokens) / 1e3);
 }
 
 std::string description(const PictureFit& picture) {

@@ -44,7 +44,4 @@ class BatchLayout {
   std::vector<std::int32_t> before_{};
 };
 
-// The cosines, then the sines, of a position's angles: [positions, head_dim].
-std::vector<float> rotation_table(std::int64_t positions, std::int64_t head_dim, double theta);
-
 }  // namespace fvlm

@@ -10,6 +10,7 @@
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/cuda/host/decoder_batch.hpp"
 #include "kernels/support/make_error.hpp"
+#include "kernels/support/rotation_table.hpp"
 
 namespace fvlm {
 

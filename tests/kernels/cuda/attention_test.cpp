@@ -7,6 +7,7 @@
 #include "kernels/cuda/gemm/token_products.hpp"
 #include "kernels/cuda/host/decoder_batch.hpp"
 #include "kernels/cuda/rowwise/rowwise.hpp"
+#include "kernels/support/rotation_table.hpp"
 #include "tests/kernels/cuda/decoder_fixture.hpp"
 
 namespace fvlm {

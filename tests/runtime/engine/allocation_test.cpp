@@ -85,9 +85,10 @@ TEST_P(AllocationTest, PassesTakeNoMemory) {
   const auto [device, precision] = GetParam();
   const Checkpoint checkpoint =
       Checkpoint::open(std::filesystem::path(FVLM_TEST_DATA) / "golden" / "tiny" / "checkpoint");
-  const auto runner = load_runner(
-      checkpoint,
-      {.device = device, .precision = precision, .threads = 2, .cache_tokens = 8 * kPageTokens});
+  const BackendChoice choice{
+      .device = device, .precision = precision, .threads = 2, .cache_tokens = 8 * kPageTokens};
+  const auto runner = load_runner(checkpoint, choice);
+  EXPECT_EQ(plan_memory(checkpoint, choice).scratch, runner->facts().scratch_bytes);
   const FastVlmConfig& config = runner->config();
   const std::int64_t side = config.vision.image_size;
   std::vector<Pixels> pictures;
