@@ -13,42 +13,6 @@
 #include <jpeglib.h>
 
 namespace fvlm::capture {
-namespace {
-
-// The result grows in a vector that is then handed on.
-struct Destination {
-  jpeg_destination_mgr manager{};
-  std::vector<std::uint8_t> bytes{};
-  std::size_t expected = std::size_t{64} << 10;
-
-  static Destination& of(j_compress_ptr info) {
-    return *static_cast<Destination*>(static_cast<void*>(info->dest));
-  }
-  static void begin(j_compress_ptr info) {
-    Destination& self = of(info);
-    self.bytes.resize(self.expected);
-    self.point(0);
-  }
-  static boolean grow(j_compress_ptr info) {
-    Destination& self = of(info);
-    const std::size_t used = self.bytes.size();
-    self.bytes.resize(2 * used);
-    self.point(used);
-    return TRUE;
-  }
-  static void end(j_compress_ptr info) {
-    Destination& self = of(info);
-    self.bytes.resize(self.bytes.size() - self.manager.free_in_buffer);
-    self.expected = std::max(self.expected, self.bytes.size() * 5 / 4);
-  }
-  void point(std::size_t used) {
-    manager.next_output_byte = bytes.data() + used;
-    manager.free_in_buffer = bytes.size() - used;
-  }
-};
-
-}  // namespace
-
 class JpegCodec::Impl {
  public:
   Impl() {
@@ -118,6 +82,38 @@ class JpegCodec::Impl {
   }
 
  private:
+  // The result grows in a vector that is then handed on.
+  struct Destination {
+    jpeg_destination_mgr manager{};
+    std::vector<std::uint8_t> bytes{};
+    std::size_t expected = std::size_t{64} << 10;
+
+    static Destination& of(j_compress_ptr info) {
+      return *static_cast<Destination*>(static_cast<void*>(info->dest));
+    }
+    static void begin(j_compress_ptr info) {
+      Destination& self = of(info);
+      self.bytes.resize(self.expected);
+      self.point(0);
+    }
+    static boolean grow(j_compress_ptr info) {
+      Destination& self = of(info);
+      const std::size_t used = self.bytes.size();
+      self.bytes.resize(2 * used);
+      self.point(used);
+      return TRUE;
+    }
+    static void end(j_compress_ptr info) {
+      Destination& self = of(info);
+      self.bytes.resize(self.bytes.size() - self.manager.free_in_buffer);
+      self.expected = std::max(self.expected, self.bytes.size() * 5 / 4);
+    }
+    void point(std::size_t used) {
+      manager.next_output_byte = bytes.data() + used;
+      manager.free_in_buffer = bytes.size() - used;
+    }
+  };
+
   static constexpr int kMaxRows = 2 * DCTSIZE;
   using RowPointers = std::array<JSAMPROW, kMaxRows>;
 

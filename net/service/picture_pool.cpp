@@ -33,7 +33,7 @@ PicturePool::PicturePool(Engine& engine, const PicturePoolOptions& options)
       large_(1, kNiceness) {}
 
 void PicturePool::prepare(std::vector<std::string> files, std::function<void(Prepared)> done) {
-  workers_.put([this, job = std::make_shared<Job>(std::move(files), std::move(done))] {
+  workers_.put([this, job = std::make_shared<Job>(Job{std::move(files), std::move(done)})] {
     try {
       open(job);
     } catch (...) {

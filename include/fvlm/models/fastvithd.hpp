@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "fvlm/models/config.hpp"
@@ -31,13 +30,13 @@ struct ConvFfn {
   Linear<B> fc1;
   Linear<B> fc2;
 
-  ConvFfn(std::int64_t channels, std::int64_t ratio, std::string layer_scale)
+  ConvFfn(std::int64_t channels, std::int64_t ratio, const std::string& layer_scale)
       : conv({.in = channels, .kernel = 7, .convolution = "conv", .batch_norm = "bn"}),
         fc1({.in = channels, .parts = {{"", channels * ratio}}, .convolution = true}),
         fc2({.in = channels * ratio,
              .parts = {{"", channels}},
              .convolution = true,
-             .layer_scale = "../../" + std::move(layer_scale)}) {}
+             .layer_scale = "../../" + layer_scale}) {}
 
   template <class V>
   void visit(V& visitor) {
