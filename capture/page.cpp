@@ -109,7 +109,8 @@ std::optional<net::HttpResponse> Page::refusal_for_key(const net::HttpRequest& r
   }
   if (kind == Kind::kWrong) {
     counters_.wrong_keys.add();
-    controls_.warn(fmt::format("⚠️ viewer {} gave a wrong key", request.peer));
+    controls_.log(net::LogLevel::kWarning,
+                  fmt::format("⚠️ viewer {} gave a wrong key", request.peer));
   }
   net::HttpResponse response = text_response(401, "the key is needed");
   response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm-camera\"");
@@ -168,13 +169,13 @@ net::HttpResponse Page::health() const {
 
 void Page::on_open(ViewerId id, const net::HttpRequest& request) {
   viewers_.insert(id);
-  controls_.log(fmt::format("🔌 viewer {} connected", request.peer));
+  controls_.log(net::LogLevel::kInfo, fmt::format("🔌 viewer {} connected", request.peer));
 }
 
 void Page::on_close(ViewerId id) {
   viewers_.erase(id);
   ours_.erase(id);
-  controls_.log("🔌 viewer disconnected");
+  controls_.log(net::LogLevel::kInfo, "🔌 viewer disconnected");
 }
 
 void Page::on_text(ViewerId id, const std::string& text) {

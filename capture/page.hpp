@@ -22,6 +22,7 @@
 #include "capture/source/picture.hpp"
 #include "net/http/key_guard.hpp"
 #include "net/http/web_page.hpp"
+#include "net/process/log.hpp"
 #include "net/protocol/viewer_messages.hpp"
 
 namespace fvlm::capture {
@@ -40,8 +41,7 @@ class Page final : private PageEvents {
     std::function<void(const std::string& prompt)> prompt{};
     std::function<void(double seconds)> interval{};
     std::function<void()> moved{};  // ask wants_picture() and next_time() again
-    std::function<void(const std::string& line)> log{};
-    std::function<void(const std::string& line)> warn{};
+    net::Log log{};
   };
 
   // Begins to listen. Throws std::runtime_error if it cannot, or if the options would allow

@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstddef>
 #include <cstdlib>
@@ -29,6 +30,20 @@ class LevelName : public spdlog::custom_flag_formatter {
     return std::make_unique<LevelName>();
   }
 };
+
+spdlog::level::level_enum level_of(net::LogLevel level) {
+  switch (level) {
+    case net::LogLevel::kDebug:
+      return spdlog::level::debug;
+    case net::LogLevel::kInfo:
+      return spdlog::level::info;
+    case net::LogLevel::kWarning:
+      return spdlog::level::warn;
+    case net::LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
 
 }  // namespace
 
@@ -66,6 +81,14 @@ std::shared_ptr<spdlog::logger> open_log(const std::filesystem::path& folder,
     logger->warn("⚠️ no log file: {}", problem);
   }
   return logger;
+}
+
+net::Log log_to(std::shared_ptr<spdlog::logger> logger) {
+  return [logger = std::move(logger)](net::LogLevel level, std::string line) {
+    std::replace_if(
+        line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+    logger->log(level_of(level), "{}", line);
+  };
 }
 
 }  // namespace fvlm

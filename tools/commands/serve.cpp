@@ -1,13 +1,11 @@
 // fastvlm serve: the server of the real-time system, for cameras, pages and programs.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -15,7 +13,7 @@
 
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
-#include "kernels/support/make_error.hpp"
+#include "net/http/key_guard.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 #include "net/service/server.hpp"
@@ -28,27 +26,6 @@
 namespace fvlm {
 namespace {
 
-spdlog::level::level_enum level_of(net::LogLevel level) {
-  switch (level) {
-    case net::LogLevel::kInfo:
-      return spdlog::level::info;
-    case net::LogLevel::kWarning:
-      return spdlog::level::warn;
-    case net::LogLevel::kError:
-      return spdlog::level::err;
-  }
-  return spdlog::level::info;
-}
-
-// For the server's own lines, which hold what others said: each stays one line.
-net::Log server_log(std::shared_ptr<spdlog::logger> logger) {
-  return [logger = std::move(logger)](net::LogLevel level, std::string line) {
-    std::replace_if(
-        line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
-    logger->log(level_of(level), "{}", line);
-  };
-}
-
 struct ServeOptions {
   EngineOptions engine;
   net::ServerOptions server;
@@ -59,15 +36,6 @@ struct ServeOptions {
   double drain_s = 10;
 };
 
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  if (!std::getline(file, line) || line.empty()) {
-    throw make_error("{}: expected the API key in its first line", path);
-  }
-  return line;
-}
-
 // What follows from the flags once all are known.
 void complete(ServeOptions& options, CLI::App& parser) {
   if (!options.config_file.empty()) apply_config_file(parser, options.config_file);
@@ -75,7 +43,7 @@ void complete(ServeOptions& options, CLI::App& parser) {
     throw Error("--model-path is required; run fastvlm serve --help");
   }
   net::ServerOptions& server = options.server;
-  if (!options.api_key_file.empty()) server.api_key = first_line(options.api_key_file);
+  if (!options.api_key_file.empty()) server.api_key = net::read_key(options.api_key_file);
   if (server.api_key.empty()) {
     if (const char* key = std::getenv("FASTVLM_API_KEY")) server.api_key = key;
   }
@@ -100,7 +68,7 @@ int serve(ServeOptions& options, CLI::App& parser) {
   complete(options, parser);
   const auto log = open_log(options.log_folder, "server");
   net::ServerOptions& settings = options.server;
-  settings.log = server_log(log);
+  settings.log = log_to(log);
   if (settings.open_to_all && settings.api_key.empty()) {
     log->warn("⚠️ no authentication: every client that reaches {} may use this server",
               settings.transport.host);
