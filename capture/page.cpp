@@ -10,6 +10,7 @@
 
 #include "capture/metrics.hpp"
 #include "net/http/access.hpp"
+#include "net/process/prometheus.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -143,7 +144,7 @@ PageAnswer Page::answer_to(const net::HttpRequest& request) {
   if (auto file = files_.response(request.path)) return {*std::move(file)};
   if (request.path == "/metrics") {
     const Gauges gauges{state_.camera_live, state_.server == "ready", transport_->viewers()};
-    return {{200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(counters_, gauges), {}}};
+    return {{200, prometheus::kContentType, metrics_text(counters_, gauges), {}}};
   }
   PageAnswer answer;
   answer.response.headers = {{"Cache-Control", "no-store"},

@@ -11,6 +11,7 @@
 #include "fvlm/error.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
+#include "net/process/prometheus.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -191,7 +192,7 @@ HttpResponse Server::answer_get(const HttpRequest& request) const {
     return drain_until_ ? text_response(503, "stopping") : text_response(200, "ok");
   }
   if (request.path == "/metrics") {
-    return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(), {}};
+    return {200, prometheus::kContentType, metrics_text(), {}};
   }
   if (auto file = page_.response(request.path)) return *std::move(file);
   if (request.path == kEndpoint) return text_response(426, "this is where WebSockets connect");
