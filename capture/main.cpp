@@ -106,8 +106,9 @@ void add_page_flags(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--page-key-file", options.page_key_file,
                  "File whose first line is the password of the page");
-  app.add_flag("--open-to-all", page.open_to_all, "Serve the page to other machines without a key");
-  app.add_option("--allow-origin", page.allowed_origins,
+  app.add_flag("--open-to-all", page.access.open_to_all,
+               "Serve the page to other machines without a key");
+  app.add_option("--allow-origin", page.access.allowed_origins,
                  "Web site whose pages may show the pictures; repeatable");
   app.add_option("--page-fps", page.rate, "Frame rate of the page, at most")
       ->check(CLI::Range(0.1, 1000.0))
@@ -131,7 +132,7 @@ int run(Options& options) {
     client_options.server.api_key = key;
   }
   if (!options.page_key_file.empty())
-    client_options.page.key = net::read_key(options.page_key_file);
+    client_options.page.access.key = net::read_key(options.page_key_file);
 
   const auto logger = open_log(
       options.log_folder.empty() ? default_log_folder() : std::filesystem::path(options.log_folder),

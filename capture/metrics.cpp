@@ -58,10 +58,10 @@ std::string metrics_text(const Counters& c, const Gauges& gauges) {
   text += counters("fastvlm_camera_connections_total", "Connections to the server.", "event",
                    {{"opened", c.connected.value()}, {"lost", c.disconnected.value()}});
   text += counter("fastvlm_camera_wrong_keys_total", "Requests for the page with a wrong key.",
-                  c.wrong_keys.value()) +
+                  gauges.wrong_keys) +
           counter("fastvlm_camera_keys_refused_total",
                   "Requests refused without a look at their key, because of wrong ones before.",
-                  c.refused_keys.value());
+                  gauges.refused_keys);
   text += gauge("process_open_fds", "Open file descriptors.", prometheus::open_descriptors()) +
           gauge("process_resident_memory_bytes", "Memory in use.", prometheus::resident_bytes()) +
           counter("process_cpu_seconds_total", "Processor time.", busy_seconds());

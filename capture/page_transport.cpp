@@ -45,7 +45,7 @@ using Server = websocketpp::server<Config>;
 using Handle = websocketpp::connection_hdl;
 using ConnectionPtr = Server::connection_ptr;
 using Shared = std::shared_ptr<const std::string>;
-using Headers = decltype(net::HttpResponse::headers);
+using Headers = net::HttpHeaders;
 
 void append(const Picture& picture, std::string& to) {
   to.reserve(picture.size());
@@ -151,7 +151,7 @@ class WebPageTransport final : public PageTransport {
 
   void disappoint(const std::string& why) override {
     for (const Waiting& each : std::exchange(waiting_, {})) {
-      respond(each.connection, {503, "text/plain; charset=utf-8", why + "\n", each.headers});
+      respond(each.connection, net::text_response(503, why, each.headers));
     }
   }
 
@@ -208,10 +208,8 @@ class WebPageTransport final : public PageTransport {
   bool validate(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
     connection->place.keep();
-    net::HttpResponse response{426,
-                               "text/plain; charset=utf-8",
-                               "WebSocket version 13 is wanted\n",
-                               {{"Sec-WebSocket-Version", "13"}}};
+    net::HttpResponse response = net::text_response(426, "WebSocket version 13 is wanted",
+                                                    {{"Sec-WebSocket-Version", "13"}});
     if (connection->get_request_header("Sec-WebSocket-Version") == "13") {
       response = events_.on_upgrade(net::request_of(*connection));
     }

@@ -40,9 +40,6 @@ struct Counters {
   Counter skipped{};
   Counter failed{};
   Counter unanswered{};  // the connection was lost first
-  // The page.
-  Counter wrong_keys{};
-  Counter refused_keys{};  // rate-limited for wrong keys
 };
 
 }  // namespace fvlm::capture

@@ -81,10 +81,6 @@ inline bool is_websocket_key(const std::string& key) {
                      [](unsigned char c) { return std::isalnum(c) != 0 || c == '+' || c == '/'; });
 }
 
-inline HttpResponse plain_response(int status, const std::string& text) {
-  return {status, "text/plain; charset=utf-8", text + "\n", {}};
-}
-
 template <class Connection>
 void put(const HttpResponse& response, Connection& connection) {
   connection.set_status(static_cast<websocketpp::http::status_code::value>(response.status));

@@ -83,9 +83,9 @@ std::string Metrics::text(const Now& now) const {
       counter("fastvlm_connections_refused_total",
               "Connections closed or refused at a limit, of a client or in all.",
               now.refused_connections) +
-      counter("fastvlm_wrong_keys_total", "Requests with a wrong key.", wrong_keys_) +
+      counter("fastvlm_wrong_keys_total", "Requests with a wrong key.", now.wrong_keys) +
       counter("fastvlm_keys_refused_total", "Requests refused by the rate limit on wrong keys.",
-              refused_keys_) +
+              now.refused_keys) +
       counter("fastvlm_frames_received_total", "Frames that clients have sent.", frames_received_) +
       counter("fastvlm_damaged_pictures_total",
               "Images that were described although their files are damaged.", damaged_pictures_) +

@@ -272,7 +272,7 @@ TEST_F(ServerTest, PagesOfOthersAndOtherNamesAreRefused) {
 }
 
 TEST_F(ServerTest, EveryRouteWantsTheKeyIfThereIsOne) {
-  start({.api_key = "secret"});
+  start({.access = {.key = "secret"}});
   for (const char* path : {"/", "/livez", "/readyz", "/metrics", "/static/app.js", "/nothing"}) {
     EXPECT_EQ(status_of(http_get(port(), path)), 401) << path;
     EXPECT_EQ(status_of(http_get(port(), path, "Authorization: Bearer secre\r\n")), 401) << path;

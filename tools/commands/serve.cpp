@@ -43,9 +43,9 @@ void complete(ServeOptions& options, CLI::App& parser) {
     throw Error("--model-path is required; run fastvlm serve --help");
   }
   net::ServerOptions& server = options.server;
-  if (!options.api_key_file.empty()) server.api_key = net::read_key(options.api_key_file);
-  if (server.api_key.empty()) {
-    if (const char* key = std::getenv("FASTVLM_API_KEY")) server.api_key = key;
+  if (!options.api_key_file.empty()) server.access.key = net::read_key(options.api_key_file);
+  if (server.access.key.empty()) {
+    if (const char* key = std::getenv("FASTVLM_API_KEY")) server.access.key = key;
   }
   server.live.max_new_tokens = options.max_new_tokens;
   server.chat.max_new_tokens = options.max_new_tokens;
@@ -69,7 +69,7 @@ int serve(ServeOptions& options, CLI::App& parser) {
   const auto log = open_log(options.log_folder, "server");
   net::ServerOptions& settings = options.server;
   settings.log = log_to(log);
-  if (settings.open_to_all && settings.api_key.empty()) {
+  if (settings.access.open_to_all && settings.access.key.empty()) {
     log->warn("⚠️ no authentication: every client that reaches {} may use this server",
               settings.transport.host);
   }
@@ -146,13 +146,13 @@ void add_access_flags(CLI::App& parser, ServeOptions& options) {
       ->check(CLI::Range(0, 65535))
       ->option_text("PORT");
   parser
-      .add_option("--api-key", server.api_key,
+      .add_option("--api-key", server.access.key,
                   "Key that clients must give; see also --api-key-file and $FASTVLM_API_KEY")
       ->option_text("KEY");
   parser.add_option("--api-key-file", options.api_key_file, "File whose first line is the key")
       ->option_text("FILE");
   parser
-      .add_option("--free-wrong-keys", server.free_wrong_keys,
+      .add_option("--free-wrong-keys", server.access.free_wrong_keys,
                   "Wrong keys after which an address is rate-limited; 0: no limit [5]")
       ->check(CLI::Range(0, 1 << 30))
       ->option_text("N");
@@ -164,12 +164,12 @@ void add_access_flags(CLI::App& parser, ServeOptions& options) {
       .add_option("--tls-key", server.transport.key_file, "Private key of the certificate, in PEM")
       ->option_text("FILE");
   parser
-      .add_option("--allow-origin", server.allowed_origins,
+      .add_option("--allow-origin", server.access.allowed_origins,
                   "Web site whose pages may connect, e.g. https://example.org; repeatable")
       ->take_all()
       ->allow_extra_args(false)
       ->option_text("ORIGIN");
-  parser.add_flag("--open-to-all", server.open_to_all,
+  parser.add_flag("--open-to-all", server.access.open_to_all,
                   "Accept clients from other machines without a key");
 }
 
