@@ -110,7 +110,9 @@ TEST_F(ClientTest, OtherProgramsGetPicturesOverHttp) {
 TEST_F(ClientTest, HttpErrorsSayWhatIsWrong) {
   const auto camera = start(kNowhere, {"--source", "images:/nowhere"});
   const std::uint16_t port = camera->port();
-  EXPECT_EQ(status_of(http_get(port, "/")), 200);
+  for (const char* path : {"/", "/static/camera_texts.js", "/static/words.js"}) {
+    EXPECT_EQ(status_of(http_get(port, path)), 200) << path;
+  }
   EXPECT_EQ(status_of(http_get(port, "/nothing")), 404);
   EXPECT_EQ(status_of(http(port, "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 405);
   EXPECT_TRUE(CameraProgram::wait_for(
