@@ -192,15 +192,8 @@ class WebPageTransport final : public PageTransport {
     Headers headers;
   };
 
-  static void put(const net::HttpResponse& response, const ConnectionPtr& connection) {
-    connection->set_status(static_cast<websocketpp::http::status_code::value>(response.status));
-    connection->append_header("Content-Type", response.content_type);
-    for (const auto& [name, value] : response.headers) connection->append_header(name, value);
-    connection->set_body(response.body);
-  }
-
   static void respond(const ConnectionPtr& connection, const net::HttpResponse& response) {
-    put(response, connection);
+    net::put(response, *connection);
     std::error_code ignored;  // it went away meanwhile
     connection->send_http_response(ignored);
   }
@@ -208,13 +201,10 @@ class WebPageTransport final : public PageTransport {
   bool validate(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
     connection->place.keep();
-    net::HttpResponse response = net::text_response(426, "WebSocket version 13 is wanted",
-                                                    {{"Sec-WebSocket-Version", "13"}});
-    if (connection->get_request_header("Sec-WebSocket-Version") == "13") {
-      response = events_.on_upgrade(net::request_of(*connection));
-    }
-    if (response.status == 101) return true;
-    put(response, connection);
+    auto response = net::refuse_handshake(*connection);
+    if (!response) response = events_.on_upgrade(net::request_of(*connection));
+    if (response->status == 101) return true;
+    net::put(*response, *connection);
     return false;
   }
 
@@ -223,7 +213,7 @@ class WebPageTransport final : public PageTransport {
     connection->place.keep();
     const PageAnswer answer = events_.on_request(net::request_of(*connection));
     if (answer.follow == PageAnswer::Follow::kNothing) {
-      put(answer.response, connection);
+      net::put(answer.response, *connection);
       return;
     }
     connection->defer_http_response();

@@ -185,17 +185,12 @@ class WebSocketTransport final : public Transport {
   bool validate(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
     connection->place.keep();
-    HttpResponse response;
-    if (connection->get_request_header("Sec-WebSocket-Version") != "13") {
-      response =
-          text_response(426, "WebSocket version 13 is wanted", {{"Sec-WebSocket-Version", "13"}});
-    } else if (!is_websocket_key(connection->get_request_header("Sec-WebSocket-Key"))) {
-      response = text_response(400, "Sec-WebSocket-Key must be 16 bytes in Base64");
-    } else if (!survives([&] { response = events_.on_upgrade(request_of(*connection)); })) {
+    auto response = refuse_handshake(*connection);
+    if (!response && !survives([&] { response = events_.on_upgrade(request_of(*connection)); })) {
       response = text_response(500, "internal error");
     }
-    if (response.status == 101) return true;
-    put(response, *connection);
+    if (response->status == 101) return true;
+    put(*response, *connection);
     return false;
   }
 

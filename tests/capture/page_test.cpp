@@ -130,6 +130,10 @@ TEST_F(ClientTest, StrangersAreKeptOut) {
   EXPECT_EQ(status_of(http(open->port(), "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")), 403);
   EXPECT_EQ(status_of(http_get(open->port(), "/metrics", "Origin: http://evil.example\r\n")), 403);
   EXPECT_THROW(RawWebSocket(open->port(), "Origin: http://evil.example\r\n"), std::runtime_error);
+  const std::string upgrade =
+      "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n\r\n";
+  EXPECT_EQ(status_of(http(open->port(), upgrade)), 400);
   const auto locked =
       start(kNowhere, {"--source", "test-pattern", "--open-to-all", "--host", "0.0.0.0"});
   EXPECT_EQ(status_of(http(locked->port(), "GET / HTTP/1.1\r\nHost: pi.local\r\n\r\n")), 200);
