@@ -34,29 +34,24 @@ std::string metrics_text(const Counters& c, const Gauges& gauges) {
               c.lost.value()) +
       counter("fastvlm_camera_captured_total", "Good frames of the source.", c.captured.value());
   text += counters("fastvlm_camera_unused_total", "Frames that were not used, by reason.", "reason",
-                   {{"damaged", c.damaged.value()},
-                    {"dropped", c.dropped.value()},
-                    {"replaced", c.replaced.value()}});
+                   {{"damaged", c.damaged}, {"dropped", c.dropped}, {"replaced", c.replaced}});
   text += counters("fastvlm_camera_pictures_total", "Pictures made, by what was done.", "how",
-                   {{"passed", c.passed.value()},
-                    {"compressed", c.compressed.value()},
-                    {"rescaled", c.rescaled.value()}});
+                   {{"passed", c.passed}, {"compressed", c.compressed}, {"rescaled", c.rescaled}});
   text += counter("fastvlm_camera_encode_seconds_total", "Processor time of that.",
                   static_cast<double>(c.encode_micros.value()) * 1e-6);
-  text += counters("fastvlm_camera_copied_bytes_total",
-                   "Bytes moved from one place in memory to another, by reason.", "reason",
-                   {{"rows", c.copied_rows.value()},
-                    {"masked", c.copied_masked.value()},
-                    {"viewers", c.copied_viewers.value()}});
+  text += counters(
+      "fastvlm_camera_copied_bytes_total",
+      "Bytes moved from one place in memory to another, by reason.", "reason",
+      {{"rows", c.copied_rows}, {"masked", c.copied_masked}, {"viewers", c.copied_viewers}});
   text += counter("fastvlm_camera_sent_total", "Pictures sent to the server.", c.sent.value()) +
           counter("fastvlm_camera_sent_bytes_total", "Bytes of them.", c.sent_bytes.value());
   text += counters("fastvlm_camera_answers_total", "What became of them.", "outcome",
-                   {{"described", c.described.value()},
-                    {"skipped", c.skipped.value()},
-                    {"failed", c.failed.value()},
-                    {"unanswered", c.unanswered.value()}});
+                   {{"described", c.described},
+                    {"skipped", c.skipped},
+                    {"failed", c.failed},
+                    {"unanswered", c.unanswered}});
   text += counters("fastvlm_camera_connections_total", "Connections to the server.", "event",
-                   {{"opened", c.connected.value()}, {"lost", c.disconnected.value()}});
+                   {{"opened", c.connected}, {"lost", c.disconnected}});
   text += counter("fastvlm_camera_wrong_keys_total", "Requests for the page with a wrong key.",
                   gauges.wrong_keys) +
           counter("fastvlm_camera_keys_refused_total",

@@ -15,15 +15,13 @@
 namespace fvlm::capture {
 namespace {
 
-using net::text_response;
-
 constexpr std::size_t kHistory = 50;
 constexpr double kShortestInterval = 0.02;
 constexpr double kLongestInterval = 3600;
 constexpr std::size_t kLongestPrompt = 8000;
 
 net::HttpResponse reply(const net::Refusal& refusal) {
-  return text_response(refusal.status, refusal.text, refusal.headers);
+  return net::text_response(refusal.status, refusal.text, refusal.headers);
 }
 
 }  // namespace
@@ -88,7 +86,7 @@ void Page::set_state(const protocol::State& state) {
 net::HttpResponse Page::on_upgrade(const net::HttpRequest& request) {
   if (const auto no = gate_.refuse_caller(request)) return reply(*no);
   if (const auto no = gate_.refuse_key(request)) return reply(*no);
-  if (request.path != "/ws") return text_response(404, "WebSockets are at /ws");
+  if (request.path != "/ws") return net::text_response(404, "WebSockets are at /ws");
   return {101, "", "", {}};
 }
 
@@ -105,7 +103,7 @@ PageAnswer Page::on_request(const net::HttpRequest& request) {
 
 PageAnswer Page::answer_to(const net::HttpRequest& request) {
   if (const auto no = gate_.refuse_caller(request)) return {reply(*no)};
-  if (request.method != "GET") return {text_response(405, "only GET is understood")};
+  if (request.method != "GET") return {net::text_response(405, "only GET is understood")};
   if (request.path == "/healthz") return {health()};
   if (const auto no = gate_.refuse_key(request)) return {reply(*no)};
   if (auto file = files_.response(request.path)) return {*std::move(file)};
@@ -118,7 +116,7 @@ PageAnswer Page::answer_to(const net::HttpRequest& request) {
   answer.response.headers = {{"Cache-Control", "no-store"},
                              {"Vary", "Origin, Referer, Sec-Fetch-Site"}};
   if (request.path == "/snapshot.jpg") {
-    if (!state_.camera_live) return {text_response(503, state_.camera)};
+    if (!state_.camera_live) return {net::text_response(503, state_.camera)};
     answer.follow = PageAnswer::Follow::kPicture;
     return answer;
   }
@@ -126,12 +124,12 @@ PageAnswer Page::answer_to(const net::HttpRequest& request) {
     answer.follow = PageAnswer::Follow::kPictures;
     return answer;
   }
-  return {text_response(404, "there is no such page")};
+  return {net::text_response(404, "there is no such page")};
 }
 
 net::HttpResponse Page::health() const {
   const bool well = state_.camera_live && state_.server == "ready";
-  return text_response(
+  return net::text_response(
       well ? 200 : 503,
       fmt::format("camera: {}\nserver: {}", state_.camera_live ? "live" : "lost", state_.server));
 }

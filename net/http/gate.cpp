@@ -2,13 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "net/http/access.hpp"
-
 namespace fvlm::net {
-
-bool AccessOptions::exposes(std::string_view host) const {
-  return key.empty() && !open_to_all && !is_loopback(host);
-}
 
 Gate::Gate(const AccessOptions& options, const Names& names, const WebPage& page,
            std::function<void(const std::string& line)> warn)
@@ -37,23 +31,19 @@ std::optional<Refusal> Gate::refuse_key(const HttpRequest& request) {
   if (!guard_.asks()) return {};
   const auto [kind, wait] = guard_.check(request.client, request.authorization);
   const std::string seconds = std::to_string(wait.count());
-  switch (kind) {
-    case Kind::kRight:
-      return {};
-    case Kind::kWait:
-      ++refused_keys_;
-      return Refusal{429,
-                     fmt::format("too many wrong keys came from {}; try again in {} s",
-                                 request.client, seconds),
-                     "too_many_wrong_keys",
-                     {{"Retry-After", seconds}}};
-    case Kind::kWrong:
-      ++wrong_keys_;
-      warn_("⚠️ " + request.peer + " gave a wrong key" +
-            (wait.count() > 0 ? ", and waits for " + seconds + " s" : ""));
-      break;
-    case Kind::kMissing:
-      break;
+  if (kind == Kind::kRight) return {};
+  if (kind == Kind::kWait) {
+    ++refused_keys_;
+    return Refusal{
+        429,
+        fmt::format("too many wrong keys came from {}; try again in {} s", request.client, seconds),
+        "too_many_wrong_keys",
+        {{"Retry-After", seconds}}};
+  }
+  if (kind == Kind::kWrong) {
+    ++wrong_keys_;
+    warn_("⚠️ " + request.peer + " gave a wrong key" +
+          (wait.count() > 0 ? ", and waits for " + seconds + " s" : ""));
   }
   return Refusal{401,
                  fmt::format("this {} wants its {}", names_.server, names_.key),

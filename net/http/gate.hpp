@@ -1,8 +1,6 @@
 // Who may use a server, by the head of a request. Refused are requests that name another host than
 // this machine, where there is no key (DNS rebinding); that another site's page sends; and that
-// lack the key. Wrong keys are logged, counted, and rate-limited.
-//
-// For one thread.
+// lack the key. Wrong keys are logged, counted, and rate-limited. For one thread.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "net/http/http.hpp"
+#include "net/http/access.hpp"
 #include "net/http/key_guard.hpp"
 #include "net/http/web_page.hpp"
 
@@ -27,7 +25,9 @@ struct AccessOptions {
   bool open_to_all = false;                    // listen beyond loopback without a key
 
   // Whether everybody could use a server that listens on `host`, and nobody has said so.
-  bool exposes(std::string_view host) const;
+  bool exposes(std::string_view host) const {
+    return key.empty() && !open_to_all && !is_loopback(host);
+  }
 };
 
 struct Refusal {

@@ -31,19 +31,9 @@ class LevelName : public spdlog::custom_flag_formatter {
   }
 };
 
-spdlog::level::level_enum level_of(net::LogLevel level) {
-  switch (level) {
-    case net::LogLevel::kDebug:
-      return spdlog::level::debug;
-    case net::LogLevel::kInfo:
-      return spdlog::level::info;
-    case net::LogLevel::kWarning:
-      return spdlog::level::warn;
-    case net::LogLevel::kError:
-      return spdlog::level::err;
-  }
-  return spdlog::level::info;
-}
+// In the order of LogLevel.
+constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                 spdlog::level::warn, spdlog::level::err};
 
 }  // namespace
 
@@ -87,7 +77,7 @@ net::Log log_to(std::shared_ptr<spdlog::logger> logger) {
   return [logger = std::move(logger)](net::LogLevel level, std::string line) {
     std::replace_if(
         line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
-    logger->log(level_of(level), "{}", line);
+    logger->log(kLevels[static_cast<std::size_t>(level)], "{}", line);
   };
 }
 

@@ -5,11 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
-#include <utility>
 
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
