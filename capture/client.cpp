@@ -11,6 +11,7 @@ namespace fvlm::capture {
 namespace {
 
 using Milliseconds = std::chrono::milliseconds;
+using net::LogLevel;
 
 constexpr Milliseconds kOriginalPace{1000};
 constexpr Milliseconds kBeat{2000};
@@ -37,7 +38,7 @@ CameraOptions camera_options(const SourceOptions& source) {
 
 }  // namespace
 
-Client::Client(const ClientOptions& options, Log log)
+Client::Client(const ClientOptions& options, net::Log log)
     : options_(options),
       log_(std::move(log)),
       mailbox_(counters_),
@@ -54,7 +55,7 @@ Client::Client(const ClientOptions& options, Log log)
 
 Page::Controls Client::page_controls() {
   return {[this](const std::string& prompt) {
-            log_(Level::kInfo, "prompt: " + prompt);
+            log_(LogLevel::kInfo, "prompt: " + prompt);
             link_.set_prompt(prompt);
             change_state([&](protocol::State& state) { state.prompt = prompt; });
           },
@@ -62,8 +63,7 @@ Page::Controls Client::page_controls() {
             link_.set_interval(Milliseconds(static_cast<std::int64_t>(seconds * 1000)));
             change_state([&](protocol::State& state) { state.interval = seconds; });
           },
-          [this] { plan(); }, [this](const std::string& line) { log_(Level::kInfo, line); },
-          [this](const std::string& line) { log_(Level::kWarning, line); }};
+          [this] { plan(); }, log_};
 }
 
 Link::Events Client::link_events() {
@@ -72,7 +72,7 @@ Link::Events Client::link_events() {
             on_answer(message, text);
           },
           [this](const std::string& why) {
-            log_(Level::kWarning, "⚠️ a picture stays unanswered: " + why);
+            log_(LogLevel::kWarning, "⚠️ a picture stays unanswered: " + why);
           },
           [this] { plan(); }};
 }
@@ -97,7 +97,7 @@ void Client::run(std::function<void()> alive) {
       Camera::Events{
           [this](const CameraState& state) { loop_.post([this, state] { on_camera(state); }); },
           [this](const std::string& note) {
-            loop_.post([this, note] { log_(Level::kWarning, "⚠️ " + note); });
+            loop_.post([this, note] { log_(LogLevel::kWarning, "⚠️ " + note); });
           }});
   beat(alive);
   plan();
@@ -130,7 +130,7 @@ void Client::deliver(const Picture& picture) {
     link_.show(picture);
     // Like the original's log, at its rate; at a higher one the log would hold nothing else.
     const bool slow = link_.options().interval >= kOriginalPace;
-    log_(slow ? Level::kInfo : Level::kDebug,
+    log_(slow ? LogLevel::kInfo : LogLevel::kDebug,
          fmt::format("📤 sent picture {}, 📊 {}x{}, {:.1f} KB", picture.number, picture.width,
                      picture.height, static_cast<double>(picture.size()) / 1024));
   }
@@ -140,9 +140,9 @@ void Client::deliver(const Picture& picture) {
 
 void Client::on_camera(const CameraState& camera) {
   if (camera.live) {
-    log_(Level::kInfo, "✅ camera: " + camera.text);
+    log_(LogLevel::kInfo, "✅ camera: " + camera.text);
   } else {
-    log_(Level::kWarning, "⚠️ camera: " + camera.text);
+    log_(LogLevel::kWarning, "⚠️ camera: " + camera.text);
   }
   change_state([&](protocol::State& state) {
     state.camera_live = camera.live;
@@ -154,9 +154,9 @@ void Client::on_link(Link::State link, const std::string& why) {
   if (link == Link::State::kConnecting) return;  // that a lost one is tried again is no news
   const bool ready = link == Link::State::kReady;
   if (ready) {
-    log_(Level::kInfo, "🔌 connected to " + options_.server.url);
+    log_(LogLevel::kInfo, "🔌 connected to " + options_.server.url);
   } else if (page_.state().server != "lost" || page_.state().server_text != why) {
-    log_(Level::kWarning, fmt::format("⚠️ server {}: {}", options_.server.url, why));
+    log_(LogLevel::kWarning, fmt::format("⚠️ server {}: {}", options_.server.url, why));
   }
   change_state([&](protocol::State& state) {
     state.server = ready ? "ready" : "lost";
@@ -166,9 +166,9 @@ void Client::on_link(Link::State link, const std::string& why) {
 
 void Client::on_answer(const protocol::ServerMessage& message, const std::string& text) {
   if (const auto* description = std::get_if<protocol::Description>(&message)) {
-    log_(Level::kInfo, "✨ " + description->content);
+    log_(LogLevel::kInfo, "✨ " + description->content);
   } else if (const auto* error = std::get_if<protocol::Error>(&message)) {
-    log_(Level::kWarning, "❌ " + error->message);
+    log_(LogLevel::kWarning, "❌ " + error->message);
   }
   page_.pass_on(message, text);
 }

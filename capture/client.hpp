@@ -17,6 +17,7 @@
 #include "capture/page.hpp"
 #include "capture/source/counters.hpp"
 #include "capture/source/source.hpp"
+#include "net/process/log.hpp"
 
 namespace fvlm::capture {
 
@@ -30,11 +31,8 @@ struct ClientOptions {
 
 class Client {
  public:
-  enum class Level { kDebug, kInfo, kWarning };
-  using Log = std::function<void(Level level, const std::string& line)>;
-
   // Begins to listen for viewers. Throws if it cannot.
-  Client(const ClientOptions& options, Log log);
+  Client(const ClientOptions& options, net::Log log);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -62,7 +60,7 @@ class Client {
   void beat(const std::function<void()>& alive);
 
   ClientOptions options_;
-  Log log_;
+  net::Log log_;
   Counters counters_{};
   EventLoop loop_{};
   Mailbox mailbox_;

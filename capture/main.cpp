@@ -1,21 +1,18 @@
 // fastvlm-camera: command line, configuration file, log, signals.
-#include <fmt/format.h>
 #include <version.hpp>  // generated: FVLM_VERSION
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <iostream>
-#include <stdexcept>
 #include <string>
 
 #include "capture/client.hpp"
 #include "capture/source/v4l2_source.hpp"
+#include "net/http/key_guard.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 
@@ -50,15 +47,6 @@ std::chrono::milliseconds duration_of(const std::string& text) {
         "--interval", text + ": expected a time such as 1s, 0.5s or 250ms, at most an hour");
   }
   return std::chrono::milliseconds(std::llround(milliseconds));
-}
-
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  if (!std::getline(file, line) || line.empty()) {
-    throw std::runtime_error(path + ": expected a key in its first line");
-  }
-  return line;
 }
 
 void add_camera_flags(CLI::App& app, Options& options) {
@@ -118,29 +106,13 @@ void add_page_flags(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--page-key-file", options.page_key_file,
                  "File whose first line is the password of the page");
-  app.add_flag("--open-to-all", page.open_to_all, "Serve the page to other machines without a key");
-  app.add_option("--allow-origin", page.allowed_origins,
+  app.add_flag("--open-to-all", page.access.open_to_all,
+               "Serve the page to other machines without a key");
+  app.add_option("--allow-origin", page.access.allowed_origins,
                  "Web site whose pages may show the pictures; repeatable");
   app.add_option("--page-fps", page.rate, "Frame rate of the page, at most")
       ->check(CLI::Range(0.1, 1000.0))
       ->capture_default_str();
-}
-
-// What servers and commands say is part of lines: none makes two of one, or moves the cursor.
-void log_line(spdlog::logger& logger, Client::Level level, std::string line) {
-  const auto moves = [](unsigned char c) { return c < 0x20 || c == 0x7F; };
-  std::replace_if(line.begin(), line.end(), moves, ' ');
-  switch (level) {
-    case Client::Level::kDebug:
-      logger.debug("{}", line);
-      break;
-    case Client::Level::kInfo:
-      logger.info("{}", line);
-      break;
-    case Client::Level::kWarning:
-      logger.warn("{}", line);
-      break;
-  }
 }
 
 int run(Options& options) {
@@ -155,19 +127,18 @@ int run(Options& options) {
   check_address(client_options.server);
   check_source(client_options.source.source);
   if (!options.api_key_file.empty()) {
-    client_options.server.api_key = first_line(options.api_key_file);
+    client_options.server.api_key = net::read_key(options.api_key_file);
   } else if (const char* key = std::getenv("FASTVLM_API_KEY")) {
     client_options.server.api_key = key;
   }
-  if (!options.page_key_file.empty()) client_options.page.key = first_line(options.page_key_file);
+  if (!options.page_key_file.empty())
+    client_options.page.access.key = net::read_key(options.page_key_file);
 
   const auto logger = open_log(
       options.log_folder.empty() ? default_log_folder() : std::filesystem::path(options.log_folder),
       "client");
   if (options.verbose) logger->set_level(spdlog::level::debug);
-  Client client(client_options, [&logger](Client::Level level, const std::string& line) {
-    log_line(*logger, level, line);
-  });
+  Client client(client_options, log_to(logger));
   client.loop().on_signal([&](int) {
     logger->info("stopping");
     systemd::notify("STOPPING=1");

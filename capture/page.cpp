@@ -10,6 +10,7 @@
 
 #include "capture/metrics.hpp"
 #include "net/http/access.hpp"
+#include "net/process/prometheus.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -18,28 +19,28 @@ constexpr std::size_t kHistory = 50;
 constexpr double kShortestInterval = 0.02;
 constexpr double kLongestInterval = 3600;
 constexpr std::size_t kLongestPrompt = 8000;
-constexpr std::size_t kFreeWrongKeys = 5;
 
-net::HttpResponse text_response(int status, const std::string& text) {
-  return {status, "text/plain; charset=utf-8", text + "\n", {}};
+net::HttpResponse reply(const net::Refusal& refusal) {
+  return net::text_response(refusal.status, refusal.text, refusal.headers);
 }
 
 }  // namespace
 
 Page::Page(EventLoop& loop, PageOptions options, Counters& counters, Controls controls)
     : options_(std::move(options)),
-      key_(options_.key, kFreeWrongKeys),
       files_(net::kWebFiles, "img-src 'self' blob:"),
+      gate_(options_.access, {"camera", "key", "fastvlm-camera"}, files_,
+            [this](const std::string& line) { controls_.log(net::LogLevel::kWarning, line); }),
       counters_(counters),
       controls_(std::move(controls)) {
   const PageAddress& address = options_.address;
-  if (!net::is_loopback(address.host) && options_.key.empty() && !options_.open_to_all) {
+  if (options_.access.exposes(address.host)) {
     throw std::runtime_error(
         fmt::format("{} can be reached by others, who would see the camera: give --page-key-file "
                     "FILE, or --open-to-all if they may",
                     address.host));
   }
-  if (const auto wrong = net::wrong_origin(options_.allowed_origins)) {
+  if (const auto wrong = net::wrong_origin(options_.access.allowed_origins)) {
     throw std::runtime_error(*wrong);
   }
   transport_ = PageTransport::listen(loop, address, *this);
@@ -82,44 +83,10 @@ void Page::set_state(const protocol::State& state) {
   for (const ViewerId id : ours_) transport_->send(id, text);
 }
 
-std::optional<net::HttpResponse> Page::refusal(const net::HttpRequest& request) const {
-  if (!key_.asks() && !options_.open_to_all && !net::names_loopback(request.host)) {
-    return text_response(403, "this page is for this machine only");
-  }
-  // The page's files say nothing to anybody who embeds them, and links lead to them.
-  const bool harmless = request.origin.empty() && files_.has(request.path);
-  if (!harmless && caller_of(request, options_.allowed_origins) == net::Caller::kForeign) {
-    return text_response(
-        403, "pages of other sites may not use this camera; --allow-origin would let them");
-  }
-  return std::nullopt;
-}
-
-std::optional<net::HttpResponse> Page::refusal_for_key(const net::HttpRequest& request) {
-  using Kind = net::KeyGuard::Verdict::Kind;
-  if (!key_.asks()) return std::nullopt;
-  const auto [kind, wait] = key_.check(request.client, request.authorization);
-  if (kind == Kind::kRight) return std::nullopt;
-  if (kind == Kind::kWait) {
-    counters_.refused_keys.add();
-    net::HttpResponse response =
-        text_response(429, fmt::format("too many wrong keys; try again in {} s", wait.count()));
-    response.headers.emplace_back("Retry-After", std::to_string(wait.count()));
-    return response;
-  }
-  if (kind == Kind::kWrong) {
-    counters_.wrong_keys.add();
-    controls_.warn(fmt::format("⚠️ viewer {} gave a wrong key", request.peer));
-  }
-  net::HttpResponse response = text_response(401, "the key is needed");
-  response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm-camera\"");
-  return response;
-}
-
 net::HttpResponse Page::on_upgrade(const net::HttpRequest& request) {
-  if (auto no = refusal(request)) return *std::move(no);
-  if (auto no = refusal_for_key(request)) return *std::move(no);
-  if (request.path != "/ws") return text_response(404, "WebSockets are at /ws");
+  if (const auto no = gate_.refuse_caller(request)) return reply(*no);
+  if (const auto no = gate_.refuse_key(request)) return reply(*no);
+  if (request.path != "/ws") return net::text_response(404, "WebSockets are at /ws");
   return {101, "", "", {}};
 }
 
@@ -127,7 +94,7 @@ PageAnswer Page::on_request(const net::HttpRequest& request) {
   PageAnswer answer = answer_to(request);
   // Only allowed origins may embed a picture: not other sites, and not other ports of this host,
   // where untrusted programs may listen.
-  const auto caller = caller_of(request, options_.allowed_origins);
+  const auto caller = caller_of(request, options_.access.allowed_origins);
   answer.response.headers.emplace_back(
       "Cross-Origin-Resource-Policy",
       caller == net::Caller::kAllowed ? "cross-origin" : "same-origin");
@@ -135,20 +102,21 @@ PageAnswer Page::on_request(const net::HttpRequest& request) {
 }
 
 PageAnswer Page::answer_to(const net::HttpRequest& request) {
-  if (auto no = refusal(request)) return {*std::move(no)};
-  if (request.method != "GET") return {text_response(405, "only GET is understood")};
+  if (const auto no = gate_.refuse_caller(request)) return {reply(*no)};
+  if (request.method != "GET") return {net::text_response(405, "only GET is understood")};
   if (request.path == "/healthz") return {health()};
-  if (auto no = refusal_for_key(request)) return {*std::move(no)};
+  if (const auto no = gate_.refuse_key(request)) return {reply(*no)};
   if (auto file = files_.response(request.path)) return {*std::move(file)};
   if (request.path == "/metrics") {
-    const Gauges gauges{state_.camera_live, state_.server == "ready", transport_->viewers()};
-    return {{200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(counters_, gauges), {}}};
+    const Gauges gauges{state_.camera_live, state_.server == "ready", transport_->viewers(),
+                        gate_.wrong_keys(), gate_.refused_keys()};
+    return {{200, prometheus::kContentType, metrics_text(counters_, gauges), {}}};
   }
   PageAnswer answer;
   answer.response.headers = {{"Cache-Control", "no-store"},
                              {"Vary", "Origin, Referer, Sec-Fetch-Site"}};
   if (request.path == "/snapshot.jpg") {
-    if (!state_.camera_live) return {text_response(503, state_.camera)};
+    if (!state_.camera_live) return {net::text_response(503, state_.camera)};
     answer.follow = PageAnswer::Follow::kPicture;
     return answer;
   }
@@ -156,25 +124,25 @@ PageAnswer Page::answer_to(const net::HttpRequest& request) {
     answer.follow = PageAnswer::Follow::kPictures;
     return answer;
   }
-  return {text_response(404, "there is no such page")};
+  return {net::text_response(404, "there is no such page")};
 }
 
 net::HttpResponse Page::health() const {
   const bool well = state_.camera_live && state_.server == "ready";
-  return text_response(
+  return net::text_response(
       well ? 200 : 503,
       fmt::format("camera: {}\nserver: {}", state_.camera_live ? "live" : "lost", state_.server));
 }
 
 void Page::on_open(ViewerId id, const net::HttpRequest& request) {
   viewers_.insert(id);
-  controls_.log(fmt::format("🔌 viewer {} connected", request.peer));
+  controls_.log(net::LogLevel::kInfo, fmt::format("🔌 viewer {} connected", request.peer));
 }
 
 void Page::on_close(ViewerId id) {
   viewers_.erase(id);
   ours_.erase(id);
-  controls_.log("🔌 viewer disconnected");
+  controls_.log(net::LogLevel::kInfo, "🔌 viewer disconnected");
 }
 
 void Page::on_text(ViewerId id, const std::string& text) {

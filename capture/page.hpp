@@ -11,27 +11,24 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "capture/link/event_loop.hpp"
 #include "capture/page_transport.hpp"
 #include "capture/source/counters.hpp"
 #include "capture/source/picture.hpp"
-#include "net/http/key_guard.hpp"
+#include "net/http/gate.hpp"
 #include "net/http/web_page.hpp"
+#include "net/process/log.hpp"
 #include "net/protocol/viewer_messages.hpp"
 
 namespace fvlm::capture {
 
 struct PageOptions {
   PageAddress address{};
-  std::string key{};                           // empty: no authentication
-  std::vector<std::string> allowed_origins{};  // of pages, besides our own
-  bool open_to_all = false;                    // listen beyond loopback without a key
-  double rate = 15;                            // pictures a second, at most
+  net::AccessOptions access{};
+  double rate = 15;  // pictures a second, at most
 };
 
 class Page final : private PageEvents {
@@ -40,8 +37,7 @@ class Page final : private PageEvents {
     std::function<void(const std::string& prompt)> prompt{};
     std::function<void(double seconds)> interval{};
     std::function<void()> moved{};  // ask wants_picture() and next_time() again
-    std::function<void(const std::string& line)> log{};
-    std::function<void(const std::string& line)> warn{};
+    net::Log log{};
   };
 
   // Begins to listen. Throws std::runtime_error if it cannot, or if the options would allow
@@ -67,15 +63,12 @@ class Page final : private PageEvents {
   void on_text(ViewerId id, const std::string& text) override;
   void on_close(ViewerId id) override;
 
-  // The refusal of a request from elsewhere.
-  std::optional<net::HttpResponse> refusal(const net::HttpRequest& request) const;
-  std::optional<net::HttpResponse> refusal_for_key(const net::HttpRequest& request);
   PageAnswer answer_to(const net::HttpRequest& request);
   net::HttpResponse health() const;
 
   PageOptions options_;
-  net::KeyGuard key_;
   net::WebPage files_;
+  net::Gate gate_;
   Counters& counters_;
   Controls controls_;
   protocol::State state_{};

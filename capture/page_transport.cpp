@@ -45,7 +45,7 @@ using Server = websocketpp::server<Config>;
 using Handle = websocketpp::connection_hdl;
 using ConnectionPtr = Server::connection_ptr;
 using Shared = std::shared_ptr<const std::string>;
-using Headers = decltype(net::HttpResponse::headers);
+using Headers = net::HttpHeaders;
 
 void append(const Picture& picture, std::string& to) {
   to.reserve(picture.size());
@@ -151,7 +151,7 @@ class WebPageTransport final : public PageTransport {
 
   void disappoint(const std::string& why) override {
     for (const Waiting& each : std::exchange(waiting_, {})) {
-      respond(each.connection, {503, "text/plain; charset=utf-8", why + "\n", each.headers});
+      respond(each.connection, net::text_response(503, why, each.headers));
     }
   }
 
@@ -192,15 +192,8 @@ class WebPageTransport final : public PageTransport {
     Headers headers;
   };
 
-  static void put(const net::HttpResponse& response, const ConnectionPtr& connection) {
-    connection->set_status(static_cast<websocketpp::http::status_code::value>(response.status));
-    connection->append_header("Content-Type", response.content_type);
-    for (const auto& [name, value] : response.headers) connection->append_header(name, value);
-    connection->set_body(response.body);
-  }
-
   static void respond(const ConnectionPtr& connection, const net::HttpResponse& response) {
-    put(response, connection);
+    net::put(response, *connection);
     std::error_code ignored;  // it went away meanwhile
     connection->send_http_response(ignored);
   }
@@ -208,15 +201,10 @@ class WebPageTransport final : public PageTransport {
   bool validate(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
     connection->place.keep();
-    net::HttpResponse response{426,
-                               "text/plain; charset=utf-8",
-                               "WebSocket version 13 is wanted\n",
-                               {{"Sec-WebSocket-Version", "13"}}};
-    if (connection->get_request_header("Sec-WebSocket-Version") == "13") {
-      response = events_.on_upgrade(net::request_of(*connection));
-    }
-    if (response.status == 101) return true;
-    put(response, connection);
+    auto response = net::refuse_handshake(*connection);
+    if (!response) response = events_.on_upgrade(net::request_of(*connection));
+    if (response->status == 101) return true;
+    net::put(*response, *connection);
     return false;
   }
 
@@ -225,7 +213,7 @@ class WebPageTransport final : public PageTransport {
     connection->place.keep();
     const PageAnswer answer = events_.on_request(net::request_of(*connection));
     if (answer.follow == PageAnswer::Follow::kNothing) {
-      put(answer.response, connection);
+      net::put(answer.response, *connection);
       return;
     }
     connection->defer_http_response();

@@ -1,13 +1,12 @@
 // The camera's page: live pictures and the server's answers come over one WebSocket; the prompt and
 // the interval go back. The texts are in camera_texts.js.
-import { texts, presets } from "/static/camera_texts.js";
+import { texts } from "/static/camera_texts.js";
+import { byId, language, showWords, switchLanguage } from "/static/words.js";
 
-const byId = (id) => document.getElementById(id);
 const live = byId("live"), caption = byId("caption");
 const kHistory = 50;
 const kIntervals = [0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60];   // seconds
 
-let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let socket, retry = 250;
 let state = null;            // the camera's last "state" message; null while we have no connection
 let streamed = "", shownAt = [];
@@ -16,25 +15,13 @@ let streamed = "", shownAt = [];
 const text = (key) => texts[language][key];
 
 function showLanguage() {
-  document.documentElement.lang = language;
+  showWords(texts, ask);
   document.title = text("title");
-  for (const e of document.querySelectorAll("[data-text]")) e.textContent = text(e.dataset.text);
-  for (const e of document.querySelectorAll("[data-label]")) e.setAttribute("aria-label", text(e.dataset.label));
-  byId("language").textContent = language === "en" ? "中文" : "English";
-  byId("language").lang = language === "en" ? "zh" : "en";
-  byId("presets").replaceChildren(...presets[language].map((prompt) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = prompt;
-    button.onclick = () => { byId("prompt").value = prompt; ask(); };
-    return button;
-  }));
   showState();
 }
 
 byId("language").onclick = () => {
-  language = language === "en" ? "zh" : "en";
-  localStorage.setItem("language", language);
+  switchLanguage();
   showLanguage();
 };
 

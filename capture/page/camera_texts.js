@@ -1,4 +1,4 @@
-// The page's words in its languages, and the prompts it offers.
+// The page's words in its languages.
 export const texts = {
   en: {
     title: "fastvlm camera", picture: "Live picture", caption: "What is seen", history: "Earlier captions",
@@ -18,9 +18,4 @@ export const texts = {
     serverReady: "服务器", serverConnecting: "服务器：正在连接…", serverLost: "服务器已断开，正在重试…",
     serverUnknown: "服务器：未知", pageLost: "与摄像头的连接已断开，正在重试…",
   },
-};
-
-export const presets = {
-  en: ["Describe the image.", "What is the main object?", "What does the text say?", "How many things are there?"],
-  zh: ["用简短的语言描述图片内容", "图片里最主要的东西是什么？", "图中写着什么？", "图中有几个物体？"],
 };

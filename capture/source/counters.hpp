@@ -10,6 +10,7 @@ class Counter {
  public:
   void add(std::uint64_t amount = 1) { value_.fetch_add(amount, std::memory_order_relaxed); }
   std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+  operator std::uint64_t() const { return value(); }
 
  private:
   std::atomic<std::uint64_t> value_{0};
@@ -40,9 +41,6 @@ struct Counters {
   Counter skipped{};
   Counter failed{};
   Counter unanswered{};  // the connection was lost first
-  // The page.
-  Counter wrong_keys{};
-  Counter refused_keys{};  // rate-limited for wrong keys
 };
 
 }  // namespace fvlm::capture

@@ -25,11 +25,18 @@ struct HttpRequest {
   std::string body{};
 };
 
+using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+
 struct HttpResponse {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body{};
-  std::vector<std::pair<std::string, std::string>> headers{};
+  HttpHeaders headers{};
 };
+
+// One line of text.
+inline HttpResponse text_response(int status, std::string text, HttpHeaders headers = {}) {
+  return {status, "text/plain; charset=utf-8", std::move(text) + "\n", std::move(headers)};
+}
 
 }  // namespace fvlm::net

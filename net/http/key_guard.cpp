@@ -1,7 +1,9 @@
 #include "net/http/key_guard.hpp"
 
 #include <algorithm>
+#include <fstream>
 #include <functional>
+#include <stdexcept>
 
 #include "net/protocol/base64.hpp"
 
@@ -40,6 +42,15 @@ bool carries_key(std::string_view authorization, std::string_view key) {
 }
 
 }  // namespace
+
+std::string read_key(const std::string& file) {
+  std::ifstream lines(file);
+  std::string key;
+  if (!std::getline(lines, key) || key.empty()) {
+    throw std::runtime_error(file + ": expected a key in its first line");
+  }
+  return key;
+}
 
 KeyGuard::Verdict KeyGuard::check(const std::string& client, std::string_view authorization,
                                   Clock::time_point now) {

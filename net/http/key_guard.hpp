@@ -15,6 +15,9 @@
 
 namespace fvlm::net {
 
+// The key in a file's first line. Throws std::runtime_error, naming the file, if there is none.
+std::string read_key(const std::string& file);
+
 class KeyGuard {
  public:
   using Clock = std::chrono::steady_clock;

@@ -1,5 +1,5 @@
-// What the transport keeps of each connection, how it sets websocketpp up, requests and answers as
-// values, and a few checks. C++17, like everything that includes websocketpp.
+// What the transport keeps of each connection, how it sets websocketpp up, and a few checks. C++17,
+// like everything that includes websocketpp.
 #pragma once
 
 #include <sys/resource.h>
@@ -72,30 +72,6 @@ inline std::size_t connections_allowed(std::size_t wanted) {
 inline bool is_number(const std::string& text) {
   return !text.empty() && std::all_of(text.begin(), text.end(),
                                       [](unsigned char c) { return std::isdigit(c) != 0; });
-}
-
-// Whether a Sec-WebSocket-Key is 16 bytes in Base64, as RFC 6455 (4.2.1) demands.
-inline bool is_websocket_key(const std::string& key) {
-  return key.size() == 24 && key.compare(22, 2, "==") == 0 &&
-         std::all_of(key.begin(), key.end() - 2,
-                     [](unsigned char c) { return std::isalnum(c) != 0 || c == '+' || c == '/'; });
-}
-
-inline HttpResponse plain_response(int status, const std::string& text) {
-  return {status, "text/plain; charset=utf-8", text + "\n", {}};
-}
-
-template <class Connection>
-void put(const HttpResponse& response, Connection& connection) {
-  connection.set_status(static_cast<websocketpp::http::status_code::value>(response.status));
-  connection.append_header("Content-Type", response.content_type);
-  connection.append_header("Connection", "close");
-  for (const auto& [name, value] : response.headers) connection.append_header(name, value);
-  if (connection.get_request().get_method() == "HEAD") {
-    connection.append_header("Content-Length", std::to_string(response.body.size()));
-  } else {
-    connection.set_body(response.body);
-  }
 }
 
 }  // namespace fvlm::net

@@ -185,17 +185,12 @@ class WebSocketTransport final : public Transport {
   bool validate(Handle handle) {
     const ConnectionPtr connection = server_.get_con_from_hdl(handle);
     connection->place.keep();
-    HttpResponse response;
-    if (connection->get_request_header("Sec-WebSocket-Version") != "13") {
-      response = plain_response(426, "WebSocket version 13 is wanted");
-      response.headers.emplace_back("Sec-WebSocket-Version", "13");
-    } else if (!is_websocket_key(connection->get_request_header("Sec-WebSocket-Key"))) {
-      response = plain_response(400, "Sec-WebSocket-Key must be 16 bytes in Base64");
-    } else if (!survives([&] { response = events_.on_upgrade(request_of(*connection)); })) {
-      response = plain_response(500, "internal error");
+    auto response = refuse_handshake(*connection);
+    if (!response && !survives([&] { response = events_.on_upgrade(request_of(*connection)); })) {
+      response = text_response(500, "internal error");
     }
-    if (response.status == 101) return true;
-    put(response, *connection);
+    if (response->status == 101) return true;
+    put(*response, *connection);
     return false;
   }
 
@@ -204,11 +199,11 @@ class WebSocketTransport final : public Transport {
     connection->place.keep();
     const std::string& length = connection->get_request_header("Content-Length");
     if (!connection->get_request_header("Transfer-Encoding").empty()) {
-      put(plain_response(411, "a Content-Length is needed"), *connection);
+      put(text_response(411, "a Content-Length is needed"), *connection);
       return;
     }
     if (!length.empty() && !is_number(length)) {
-      put(plain_response(400, "Content-Length is not a number"), *connection);
+      put(text_response(400, "Content-Length is not a number"), *connection);
       return;
     }
     const ExchangeId id = next_id_++;
@@ -216,7 +211,7 @@ class WebSocketTransport final : public Transport {
     request.body = connection->get_request_body();
     std::optional<HttpResponse> response;
     if (!survives([&] { response = events_.on_http(id, std::move(request)); })) {
-      response = plain_response(500, "internal error");
+      response = text_response(500, "internal error");
     }
     if (response) {
       put(*response, *connection);

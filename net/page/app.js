@@ -1,15 +1,14 @@
 // The page: images from a webcam, a file, drag and drop or the clipboard go to the server over one
 // WebSocket, which streams its answers. The page's texts are in texts.js.
-import { texts, presets } from "/static/texts.js";
+import { texts } from "/static/texts.js";
+import { byId, language, presets, showWords, switchLanguage } from "/static/words.js";
 
-const byId = (id) => document.getElementById(id);
 const camera = byId("camera"), still = byId("still"), answer = byId("answer");
 const kLongestSide = 1024;   // pixels of a frame that is sent: the model sees no more
 const kQuality = 0.85;
 const kHistory = 50;
 const kThumbnail = 96;       // pixels of a picture in the history
 
-let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let socket, retry = 250, linkState = "connecting";
 let picture = null;          // the still picture, as a Blob
 let live = false, busy = false;
@@ -20,20 +19,9 @@ let frames = 0, streamed = "", finished = [];
 const text = (key) => texts[language][key];
 
 function showLanguage() {
-  document.documentElement.lang = language;
-  for (const e of document.querySelectorAll("[data-text]")) e.textContent = text(e.dataset.text);
-  for (const e of document.querySelectorAll("[data-label]")) e.setAttribute("aria-label", text(e.dataset.label));
-  byId("language").textContent = language === "en" ? "中文" : "English";
-  byId("language").lang = language === "en" ? "zh" : "en";
+  showWords(texts, ask);
   byId("live").textContent = text(live ? "stop" : "live");
   still.alt = text("picture");
-  byId("presets").replaceChildren(...presets[language].map((prompt) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = prompt;
-    button.onclick = () => { byId("prompt").value = prompt; ask(); };
-    return button;
-  }));
   showLink(linkState);
 }
 
@@ -46,8 +34,7 @@ function showLink(state) {
 byId("language").onclick = () => {
   const untouched = presets[language].includes(byId("prompt").value);
   const chosen = presets[language].indexOf(byId("prompt").value);
-  language = language === "en" ? "zh" : "en";
-  localStorage.setItem("language", language);
+  switchLanguage();
   if (untouched) byId("prompt").value = presets[language][chosen];
   showLanguage();
 };

@@ -1,4 +1,4 @@
-// The page's words in its languages, and the prompts it offers.
+// The page's words in its languages.
 export const texts = {
   en: {
     picture: "Picture", empty: "Start the camera, or drop, paste or choose a picture.",
@@ -20,9 +20,4 @@ export const texts = {
     insecure: "浏览器只允许通过 https 或在本机打开的页面使用摄像头。",
     unreadable: "无法显示这个文件。",
   },
-};
-
-export const presets = {
-  en: ["Describe the image.", "What is the main object?", "What does the text say?", "How many things are there?"],
-  zh: ["用简短的语言描述图片内容", "图片里最主要的东西是什么？", "图中写着什么？", "图中有几个物体？"],
 };

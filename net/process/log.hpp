@@ -7,7 +7,7 @@
 
 namespace fvlm::net {
 
-enum class LogLevel : std::uint8_t { kInfo, kWarning, kError };
+enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarning, kError };
 using Log = std::function<void(LogLevel level, const std::string& line)>;
 
 }  // namespace fvlm::net

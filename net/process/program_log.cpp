@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstddef>
 #include <cstdlib>
@@ -29,6 +30,10 @@ class LevelName : public spdlog::custom_flag_formatter {
     return std::make_unique<LevelName>();
   }
 };
+
+// In the order of LogLevel.
+constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                 spdlog::level::warn, spdlog::level::err};
 
 }  // namespace
 
@@ -66,6 +71,14 @@ std::shared_ptr<spdlog::logger> open_log(const std::filesystem::path& folder,
     logger->warn("⚠️ no log file: {}", problem);
   }
   return logger;
+}
+
+net::Log log_to(std::shared_ptr<spdlog::logger> logger) {
+  return [logger = std::move(logger)](net::LogLevel level, std::string line) {
+    std::replace_if(
+        line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+    logger->log(kLevels[static_cast<std::size_t>(level)], "{}", line);
+  };
 }
 
 }  // namespace fvlm

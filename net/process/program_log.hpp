@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "net/process/log.hpp"
+
 namespace fvlm {
 
 // ~/ml-fastvlm-logs
@@ -16,5 +18,9 @@ std::filesystem::path default_log_folder();
 // warning, if it cannot be written.
 std::shared_ptr<spdlog::logger> open_log(const std::filesystem::path& folder,
                                          const std::string& name);
+
+// Lines for `logger`. What others said is part of them: control characters become spaces, so that
+// none makes two lines of one, or moves the cursor.
+net::Log log_to(std::shared_ptr<spdlog::logger> logger);
 
 }  // namespace fvlm

@@ -1,52 +1,19 @@
 #include "net/service/metrics.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cstddef>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <system_error>
 #include <utility>
 #include <vector>
+
+#include "net/process/prometheus.hpp"
 
 namespace fvlm::net {
 namespace {
 
-std::string head(const std::string& name, const std::string& type, const std::string& help) {
-  return fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n", name, type, help);
-}
-
-std::string gauge(const std::string& name, const std::string& help, std::int64_t value) {
-  return head(name, "gauge", help) + fmt::format("{} {}\n", name, value);
-}
-
-std::string counter(const std::string& name, const std::string& help, std::int64_t value) {
-  return head(name, "counter", help) + fmt::format("{} {}\n", name, value);
-}
-
-std::string by_outcome(const std::string& name, const std::string& help,
-                       const std::map<std::string, std::int64_t>& counts) {
-  std::string out = head(name, "counter", help);
-  for (const auto& [outcome, count] : counts) {
-    out += fmt::format("{}{{outcome=\"{}\"}} {}\n", name, outcome, count);
-  }
-  return out;
-}
-
-std::int64_t resident_bytes() {
-  std::int64_t total = 0;
-  std::int64_t resident = 0;  // in pages
-  std::ifstream("/proc/self/statm") >> total >> resident;
-  return resident * ::sysconf(_SC_PAGESIZE);
-}
-
-std::int64_t open_descriptors() {
-  std::error_code error;
-  const std::filesystem::directory_iterator open("/proc/self/fd", error);
-  return error ? 0 : std::distance(begin(open), end(open)) - 1;  // without the folder's own
-}
+using prometheus::counter;
+using prometheus::counters;
+using prometheus::gauge;
 
 // Lines of a histogram, without its head. `label`: as `stage="decode"`, or nothing.
 std::string series(const Histogram& histogram, const std::string& name, const std::string& label) {
@@ -63,7 +30,7 @@ std::string series(const Histogram& histogram, const std::string& name, const st
 }
 
 std::string batches(const std::string& name, const std::string& help, const Histogram& histogram) {
-  return head(name, "histogram", help) + series(histogram, name, "");
+  return prometheus::head(name, "histogram", help) + series(histogram, name, "");
 }
 
 std::string engine_text(const EngineCounters& c) {
@@ -112,18 +79,18 @@ std::string Metrics::text(const Now& now) const {
       gauge("fastvlm_chats_running", "Running chat completions.", now.chats_running) +
       gauge("fastvlm_queue", "Queued frames and requests, here and in the engine.",
             now.frames_waiting + now.engine.waiting) +
-      gauge("fastvlm_draining", "1 while the server drains.", now.draining) +
+      gauge("fastvlm_draining", "1 while the server drains.", now.draining ? 1 : 0) +
       counter("fastvlm_connections_refused_total",
               "Connections closed or refused at a limit, of a client or in all.",
               now.refused_connections) +
-      counter("fastvlm_wrong_keys_total", "Requests with a wrong key.", wrong_keys_) +
+      counter("fastvlm_wrong_keys_total", "Requests with a wrong key.", now.wrong_keys) +
       counter("fastvlm_keys_refused_total", "Requests refused by the rate limit on wrong keys.",
-              refused_keys_) +
+              now.refused_keys) +
       counter("fastvlm_frames_received_total", "Frames that clients have sent.", frames_received_) +
       counter("fastvlm_damaged_pictures_total",
               "Images that were described although their files are damaged.", damaged_pictures_) +
-      by_outcome("fastvlm_frames_total", "Frames by outcome.", frames_) +
-      by_outcome("fastvlm_chats_total", "Chat completions by outcome.", chats_) +
+      counters("fastvlm_frames_total", "Frames by outcome.", "outcome", frames_) +
+      counters("fastvlm_chats_total", "Chat completions by outcome.", "outcome", chats_) +
       counter("fastvlm_prompt_tokens_total", "Prompt tokens, those of images included.",
               prompt_tokens_) +
       counter("fastvlm_cached_tokens_total", "Prompt tokens found in the prefix cache.",
@@ -135,14 +102,15 @@ std::string Metrics::text(const Now& now) const {
               "Of these, accepted by the model; their share is the acceptance rate.",
               accepted_tokens_) +
       engine_text(now.engine);
-  out += head("fastvlm_stage_seconds", "histogram", "Time of the stages of an answer.");
+  out += prometheus::head("fastvlm_stage_seconds", "histogram", "Time of the stages of an answer.");
   for (const auto& [stage, histogram] : stages_) {
     out += series(histogram, "fastvlm_stage_seconds", fmt::format("stage=\"{}\"", stage));
   }
   return out + gauge("fastvlm_weight_bytes", "Memory of the weights.", now.weight_bytes) +
          gauge("fastvlm_scratch_bytes", "Memory of activations.", now.scratch_bytes) +
-         gauge("process_resident_memory_bytes", "Resident memory size.", resident_bytes()) +
-         gauge("process_open_fds", "Open file descriptors.", open_descriptors());
+         gauge("process_resident_memory_bytes", "Resident memory size.",
+               prometheus::resident_bytes()) +
+         gauge("process_open_fds", "Open file descriptors.", prometheus::open_descriptors());
 }
 
 }  // namespace fvlm::net

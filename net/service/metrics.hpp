@@ -18,7 +18,9 @@ class Metrics {
     std::int64_t frames_waiting = 0;  // queued in the server; more are queued in the engine
     std::int64_t frames_running = 0;
     std::int64_t chats_running = 0;
-    std::int64_t refused_connections = 0;  // so far
+    std::int64_t refused_connections = 0;  // so far, like the next two
+    std::int64_t wrong_keys = 0;
+    std::int64_t refused_keys = 0;
     bool draining = false;
     EngineCounters engine{};
     std::int64_t weight_bytes = 0;
@@ -27,9 +29,6 @@ class Metrics {
 
   Metrics();
 
-  void receive_wrong_key() { ++wrong_keys_; }
-  // Of a client that is rate-limited for wrong keys.
-  void refuse_key() { ++refused_keys_; }
   void receive_frame() { ++frames_received_; }
   // `outcome`: described, unchanged, skipped, abandoned, or the code of an error.
   void end_frame(const std::string& outcome, std::int64_t count = 1) { frames_[outcome] += count; }
@@ -46,8 +45,6 @@ class Metrics {
   std::map<std::string, std::int64_t> frames_;
   std::map<std::string, std::int64_t> chats_;
   std::map<std::string, Histogram> stages_;
-  std::int64_t wrong_keys_ = 0;
-  std::int64_t refused_keys_ = 0;
   std::int64_t frames_received_ = 0;
   std::int64_t damaged_pictures_ = 0;
   std::int64_t prompt_tokens_ = 0;

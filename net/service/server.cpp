@@ -11,6 +11,7 @@
 #include "fvlm/error.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
+#include "net/process/prometheus.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -18,31 +19,22 @@ namespace {
 constexpr std::string_view kEndpoint = "/ws";
 constexpr std::string_view kApi = "/v1/";
 
-HttpResponse text_response(int status, std::string text) {
-  return {status, "text/plain; charset=utf-8", std::move(text) + "\n", {}};
-}
-
-// In the format that the clients of a path expect.
-HttpResponse refuse(const HttpRequest& request, int status, std::string text, std::string code) {
-  if (!request.path.starts_with(kApi)) return text_response(status, std::move(text));
-  return error_response({.status = status, .message = std::move(text), .code = std::move(code)});
-}
-
 }  // namespace
 
 Server::Server(Engine& engine, ServerOptions options)
     : engine_(engine),
       options_(std::move(options)),
-      key_(options_.api_key, options_.free_wrong_keys),
       page_(kWebFiles, "img-src 'self' blob: data:; media-src 'self' blob:"),
+      gate_(options_.access, {"server", "API key", "fastvlm"}, page_,
+            [this](const std::string& line) { options_.log(LogLevel::kWarning, line); }),
       pictures_(engine, options_.pictures) {
-  if (options_.api_key.empty() && !options_.open_to_all && !is_loopback(options_.transport.host)) {
+  if (options_.access.exposes(options_.transport.host)) {
     throw Error(fmt::format(
         "listening on {} without an API key lets anybody who reaches this machine use it: give "
         "--api-key, or --open-to-all if that is wanted",
         options_.transport.host));
   }
-  if (const auto wrong = wrong_origin(options_.allowed_origins)) throw Error(*wrong);
+  if (const auto wrong = wrong_origin(options_.access.allowed_origins)) throw Error(*wrong);
   if (options_.transport.certificate_file.empty() != options_.transport.key_file.empty()) {
     throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
   }
@@ -100,52 +92,15 @@ void Server::finish_if_drained() {
 // HTTP -------------------------------------------------------------------------------------------
 
 std::optional<HttpResponse> Server::refusal(const HttpRequest& request) {
-  if (!key_.asks() && !options_.open_to_all && !names_loopback(request.host)) {
-    return refuse(request, 403, "this server answers to localhost only", "wrong_host");
-  }
-  // The page's files say nothing to anybody who embeds them, and links lead to them.
-  const bool harmless = request.origin.empty() && page_.has(request.path);
-  if (!harmless && caller_of(request, options_.allowed_origins) == Caller::kForeign) {
-    const std::string page = request.origin.empty() ? "other sites" : request.origin;
-    return refuse(request, 403,
-                  "pages of " + page + " may not use this server; --allow-origin would let them",
-                  "wrong_origin");
-  }
+  auto refusal = gate_.refuse_caller(request);
   // CORS preflights carry no key.
-  if (!key_.asks() || request.method == "OPTIONS") return std::nullopt;
-  return refusal_for_key(request);
-}
-
-std::optional<HttpResponse> Server::refusal_for_key(const HttpRequest& request) {
-  using Kind = KeyGuard::Verdict::Kind;
-  const auto [kind, wait] = key_.check(request.client, request.authorization);
-  const std::string seconds = std::to_string(wait.count());
-  switch (kind) {
-    case Kind::kRight:
-      return std::nullopt;
-    case Kind::kWait: {
-      metrics_.refuse_key();
-      HttpResponse response = refuse(
-          request, 429,
-          "too many wrong keys came from " + request.client + "; try again in " + seconds + " s",
-          "too_many_wrong_keys");
-      response.headers.emplace_back("Retry-After", seconds);
-      return response;
-    }
-    case Kind::kWrong:
-      metrics_.receive_wrong_key();
-      options_.log(LogLevel::kWarning,
-                   "⚠️ " + request.peer + " gave a wrong key" +
-                       (wait.count() > 0 ? ", and waits for " + seconds + " s" : ""));
-      break;
-    case Kind::kMissing:
-      break;
-  }
-  HttpResponse response = refuse(request, 401, "this server wants its API key", "invalid_api_key");
-  // Browsers then ask their user for a password; programs know what to do.
-  if (!request.path.starts_with(kApi)) {
-    response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"fastvlm\"");
-  }
+  if (!refusal && request.method != "OPTIONS") refusal = gate_.refuse_key(request);
+  if (!refusal) return std::nullopt;
+  auto& [status, text, code, headers] = *refusal;
+  if (!request.path.starts_with(kApi)) return text_response(status, text, headers);
+  HttpResponse response = error_response({.status = status, .message = text, .code = code});
+  // At "Basic" a browser asks its user for a password; programs know what to do.
+  if (status != 401) response.headers = headers;
   return response;
 }
 
@@ -168,9 +123,7 @@ std::optional<HttpResponse> Server::answer(ExchangeId id, HttpRequest request) {
   if (request.method == "OPTIONS") return preflight_response();
   if (request.path.starts_with(kApi)) return chat_->answer(id, std::move(request));
   if (request.method != "GET" && request.method != "HEAD") {
-    HttpResponse response = text_response(405, "only GET is understood here");
-    response.headers.emplace_back("Allow", "GET, HEAD");
-    return response;
+    return text_response(405, "only GET is understood here", {{"Allow", "GET, HEAD"}});
   }
   return answer_get(request);
 }
@@ -191,7 +144,7 @@ HttpResponse Server::answer_get(const HttpRequest& request) const {
     return drain_until_ ? text_response(503, "stopping") : text_response(200, "ok");
   }
   if (request.path == "/metrics") {
-    return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(), {}};
+    return {200, prometheus::kContentType, metrics_text(), {}};
   }
   if (auto file = page_.response(request.path)) return *std::move(file);
   if (request.path == kEndpoint) return text_response(426, "this is where WebSockets connect");
@@ -205,6 +158,8 @@ std::string Server::metrics_text() const {
        .frames_running = live_->running(),
        .chats_running = chat_->running(),
        .refused_connections = static_cast<std::int64_t>(transport_->refused_connections()),
+       .wrong_keys = gate_.wrong_keys(),
+       .refused_keys = gate_.refused_keys(),
        .draining = drain_until_.has_value(),
        .engine = engine_.counters(),
        .weight_bytes = engine_.info().weight_bytes,

@@ -4,16 +4,14 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "fvlm/engine.hpp"
-#include "net/http/key_guard.hpp"
+#include "net/http/gate.hpp"
 #include "net/http/transport.hpp"
 #include "net/http/web_page.hpp"
 #include "net/process/log.hpp"
@@ -29,10 +27,7 @@ struct ServerOptions {
   TransportOptions transport{};
   LiveOptions live{};
   ChatOptions chat{};
-  std::string api_key{};                       // empty: no authentication
-  std::size_t free_wrong_keys = 5;             // then a client is rate-limited; 0: never
-  std::vector<std::string> allowed_origins{};  // of pages, besides this server's own
-  bool open_to_all = false;                    // listen beyond loopback without a key
+  AccessOptions access{};
   // Timeout of an engine step, after which the engine counts as hanging.
   std::chrono::milliseconds longest_turn{300'000};
   PicturePoolOptions pictures{};
@@ -70,7 +65,6 @@ class Server final : private TransportEvents {
 
   // The refusal of a cross-origin request or one without the key, if it is one.
   std::optional<HttpResponse> refusal(const HttpRequest& request);
-  std::optional<HttpResponse> refusal_for_key(const HttpRequest& request);
   // The response, or nothing if it comes later.
   std::optional<HttpResponse> answer(ExchangeId id, HttpRequest request);
   HttpResponse answer_get(const HttpRequest& request) const;
@@ -79,8 +73,8 @@ class Server final : private TransportEvents {
 
   Engine& engine_;
   ServerOptions options_;
-  KeyGuard key_;
   WebPage page_;
+  Gate gate_;
   Metrics metrics_;
   std::unique_ptr<Transport> transport_;
   std::shared_ptr<Inbox> inbox_;

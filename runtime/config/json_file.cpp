@@ -17,9 +17,8 @@ using nlohmann::json;
 namespace {
 
 constexpr std::size_t kMaxJsonBytes = 100'000'000;
-// Files of ours nest three levels and hold some ten thousand values. The bounds keep "[[[[..." and
-// "[0,0,0,..." from costing twenty times their own size in memory.
-constexpr std::size_t kMaxDepth = 32;
+// Files of ours hold some ten thousand values. This and the depth keep "[0,0,0,..." and "[[[[..."
+// from costing twenty times their own size in memory.
 constexpr std::size_t kMaxValues = 2'000'000;
 
 // Throws Error at a repeated key, deep nesting, or too many values. It is a pass of its own: as the
@@ -62,8 +61,8 @@ class StructureCheck final : public nlohmann::json_sax<json> {
     return true;
   }
   bool open() {
-    if (keys_.size() == kMaxDepth) {
-      throw make_error("{}: JSON nested deeper than {} levels", source_, kMaxDepth);
+    if (keys_.size() == kMaxJsonDepth) {
+      throw make_error("{}: JSON nested deeper than {} levels", source_, kMaxJsonDepth);
     }
     keys_.emplace_back();
     return count();

@@ -3,12 +3,15 @@
 // differently is refused.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
 namespace fvlm {
+
+inline constexpr std::size_t kMaxJsonDepth = 32;  // of objects and arrays; files of ours have three
 
 // The JSON object in `text`. Errors begin with `source`, e.g. "DIR/config.json".
 nlohmann::json parse_json_object(std::string_view text, const std::string& source);

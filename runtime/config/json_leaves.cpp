@@ -7,13 +7,12 @@
 #include <vector>
 
 #include "kernels/support/make_error.hpp"
+#include "runtime/config/json_file.hpp"
 
 namespace fvlm {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t kMaxDepth = 32;
 
 class LeafReader final : public nlohmann::json_sax<json> {
  public:
@@ -56,8 +55,8 @@ class LeafReader final : public nlohmann::json_sax<json> {
   }
 
   bool open(std::optional<std::size_t> first_index) {
-    if (containers_.size() == kMaxDepth) {
-      throw make_error("{}: JSON nested deeper than {} levels", file_, kMaxDepth);
+    if (containers_.size() == kMaxJsonDepth) {
+      throw make_error("{}: JSON nested deeper than {} levels", file_, kMaxJsonDepth);
     }
     count_element();
     const std::size_t outer_path_length = path_.size();

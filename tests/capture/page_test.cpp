@@ -110,7 +110,9 @@ TEST_F(ClientTest, OtherProgramsGetPicturesOverHttp) {
 TEST_F(ClientTest, HttpErrorsSayWhatIsWrong) {
   const auto camera = start(kNowhere, {"--source", "images:/nowhere"});
   const std::uint16_t port = camera->port();
-  EXPECT_EQ(status_of(http_get(port, "/")), 200);
+  for (const char* path : {"/", "/static/camera_texts.js", "/static/words.js"}) {
+    EXPECT_EQ(status_of(http_get(port, path)), 200) << path;
+  }
   EXPECT_EQ(status_of(http_get(port, "/nothing")), 404);
   EXPECT_EQ(status_of(http(port, "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 405);
   EXPECT_TRUE(CameraProgram::wait_for(
@@ -128,6 +130,10 @@ TEST_F(ClientTest, StrangersAreKeptOut) {
   EXPECT_EQ(status_of(http(open->port(), "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")), 403);
   EXPECT_EQ(status_of(http_get(open->port(), "/metrics", "Origin: http://evil.example\r\n")), 403);
   EXPECT_THROW(RawWebSocket(open->port(), "Origin: http://evil.example\r\n"), std::runtime_error);
+  const std::string upgrade =
+      "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n\r\n";
+  EXPECT_EQ(status_of(http(open->port(), upgrade)), 400);
   const auto locked =
       start(kNowhere, {"--source", "test-pattern", "--open-to-all", "--host", "0.0.0.0"});
   EXPECT_EQ(status_of(http(locked->port(), "GET / HTTP/1.1\r\nHost: pi.local\r\n\r\n")), 200);

@@ -287,7 +287,7 @@ TEST_F(RefusingServerTest, MoreThanItTakesAtATime) {
 }
 
 TEST_F(RefusingServerTest, ProgramsWithoutTheKey) {
-  start({.api_key = "secret"});
+  start({.access = {.key = "secret"}});
   const std::string response = http_get(port(), "/v1/models");
   EXPECT_EQ(status_of(response), 401);
   EXPECT_EQ(json::parse(body_of(response))["error"]["code"], "invalid_api_key");
@@ -295,7 +295,8 @@ TEST_F(RefusingServerTest, ProgramsWithoutTheKey) {
 }
 
 TEST_F(RefusingServerTest, PagesThatAreNotOnTheList) {
-  start({.chat = {.model = "tiny"}, .api_key = "secret", .allowed_origins = {"https://a.example"}});
+  start({.chat = {.model = "tiny"},
+         .access = {.key = "secret", .allowed_origins = {"https://a.example"}}});
   const std::string key = "Authorization: Bearer secret\r\n";
   const std::string allowed = "\r\nAccess-Control-Allow-Origin: https://a.example\r\n";
   const std::string origin = "Origin: https://a.example\r\n";

@@ -7,14 +7,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <filesystem>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "net/process/prometheus.hpp"
 #include "tests/net/server_fixture.hpp"
 
 namespace fvlm {
@@ -33,11 +32,6 @@ double in_ms(Clock::duration time) {
 double p99(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values.at(values.size() * 99 / 100);
-}
-
-std::ptrdiff_t open_descriptors() {
-  const std::filesystem::directory_iterator open("/proc/self/fd");
-  return std::distance(begin(open), end(open));
 }
 
 void run_each(int count, const std::function<void(int)>& work) {
@@ -184,7 +178,7 @@ TEST_F(ServerPromises, SlowClientsKeepNobodyAwayAndAreClosed) {
 TEST_F(ServerPromises, ResetsEndTheirWorkAndLeaveNoDescriptors) {
   start_slow({.live = {.max_new_tokens = 1900}, .chat = {.max_new_tokens = 1900}});
   http_get(port(), "/livez");
-  const std::ptrdiff_t before = open_descriptors();
+  const std::int64_t before = prometheus::open_descriptors();
   for (int i = 0; i < (kLongRun ? 3000 : 150); ++i) {
     RawWebSocket camera(port());
     camera.socket().send(client_frame(RawWebSocket::kBinary, jpeg()).substr(0, 700));
@@ -212,10 +206,10 @@ TEST_F(ServerPromises, ResetsEndTheirWorkAndLeaveNoDescriptors) {
   await_metric("fastvlm_connections 0\n");
   // The last check's own connection ends a moment after its answer.
   const auto deadline = Clock::now() + seconds(5);
-  while (open_descriptors() > before && Clock::now() < deadline) {
+  while (prometheus::open_descriptors() > before && Clock::now() < deadline) {
     std::this_thread::sleep_for(milliseconds(10));
   }
-  EXPECT_LE(open_descriptors(), before);
+  EXPECT_LE(prometheus::open_descriptors(), before);
 }
 
 TEST_F(ServerPromises, MoreConnectionsThanAllowedAreCutAndTheirPlacesComeBack) {

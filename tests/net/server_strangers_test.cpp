@@ -52,7 +52,7 @@ TEST_F(Strangers, NamesThatOnlyLookLikeThisMachineAreRefused) {
 }
 
 TEST_F(Strangers, OriginsThatOnlyLookLikeOursAreRefused) {
-  start({.allowed_origins = {"https://Friend.example"}});
+  start({.access = {.allowed_origins = {"https://Friend.example"}}});
   const std::string port_text = std::to_string(port());
   for (const std::string& origin :
        {"http://127.evil.example:" + port_text, "http://localhost:" + port_text,
@@ -70,7 +70,7 @@ TEST_F(Strangers, OriginsThatOnlyLookLikeOursAreRefused) {
     EXPECT_NO_THROW(RawWebSocket(port(), header)) << origin;
   }
   stop();
-  const net::ServerOptions path{.allowed_origins = {"https://friend.example/page"}};
+  const net::ServerOptions path{.access = {.allowed_origins = {"https://friend.example/page"}}};
   EXPECT_NE(error_of([&] { net::Server(*engine_, path); }).find("/page"), std::string::npos);
 }
 
@@ -192,8 +192,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_F(Strangers, WrongKeysAreCountedLoggedAndSlowedDown) {
   std::atomic<int> logged = 0;
-  start({.api_key = "secret",
-         .free_wrong_keys = 3,
+  start({.access = {.key = "secret", .free_wrong_keys = 3},
          .log = [&](net::LogLevel level, const std::string& line) {
            logged += level == net::LogLevel::kWarning && contains(line, "127.0.0.1") &&
                              contains(line, "wrong key")
@@ -214,6 +213,7 @@ TEST_F(Strangers, WrongKeysAreCountedLoggedAndSlowedDown) {
   EXPECT_TRUE(contains(refused, "127.0.0.1; try again in 1 s")) << refused;
   const std::string chat = http_get(port(), "/v1/models", "Authorization: Bearer secret\r\n");
   EXPECT_TRUE(contains(chat, "\"too_many_wrong_keys\"")) << chat;
+  EXPECT_TRUE(contains(chat, "Retry-After: 1\r\n")) << chat;
   EXPECT_THROW(RawWebSocket(port(), "Authorization: Bearer secret\r\n"), std::runtime_error);
   const std::string metrics = answer("secret", kOther);
   EXPECT_EQ(status_of(metrics), 200) << "others do not wait";
@@ -227,7 +227,7 @@ TEST_F(Strangers, WrongKeysAreCountedLoggedAndSlowedDown) {
 }
 
 TEST_F(Strangers, PagesOfOthersCannotSpendAVisitorsTries) {
-  start({.api_key = "secret", .free_wrong_keys = 1});
+  start({.access = {.key = "secret", .free_wrong_keys = 1}});
   for (const char* key : {"a", "b", "c"}) {
     EXPECT_EQ(status_of(http_get(port(), "/livez",
                                  std::string("Origin: http://evil.example\r\n") +

@@ -200,6 +200,7 @@ TEST_F(ServerTest, AnswersOverHttp) {
   EXPECT_NE(page.find("Content-Type: text/html"), std::string::npos);
   EXPECT_NE(body_of(page).find("<title>fastvlm</title>"), std::string::npos);
   EXPECT_EQ(status_of(http_get(port(), "/static/app.js")), 200);
+  EXPECT_EQ(status_of(http_get(port(), "/static/words.js")), 200);
   EXPECT_EQ(status_of(http_get(port(), "/static/../server.cpp")), 404);
   const std::string metrics = http_get(port(), "/metrics");
   EXPECT_NE(metrics.find("fastvlm_frames_total{outcome=\"described\"} 1\n"), std::string::npos);
@@ -272,7 +273,7 @@ TEST_F(ServerTest, PagesOfOthersAndOtherNamesAreRefused) {
 }
 
 TEST_F(ServerTest, EveryRouteWantsTheKeyIfThereIsOne) {
-  start({.api_key = "secret"});
+  start({.access = {.key = "secret"}});
   for (const char* path : {"/", "/livez", "/readyz", "/metrics", "/static/app.js", "/nothing"}) {
     EXPECT_EQ(status_of(http_get(port(), path)), 401) << path;
     EXPECT_EQ(status_of(http_get(port(), path, "Authorization: Bearer secre\r\n")), 401) << path;

@@ -1,21 +1,17 @@
 // fastvlm serve: the server of the real-time system, for cameras, pages and programs.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
-#include <utility>
 
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
-#include "kernels/support/make_error.hpp"
+#include "net/http/key_guard.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 #include "net/service/server.hpp"
@@ -28,27 +24,6 @@
 namespace fvlm {
 namespace {
 
-spdlog::level::level_enum level_of(net::LogLevel level) {
-  switch (level) {
-    case net::LogLevel::kInfo:
-      return spdlog::level::info;
-    case net::LogLevel::kWarning:
-      return spdlog::level::warn;
-    case net::LogLevel::kError:
-      return spdlog::level::err;
-  }
-  return spdlog::level::info;
-}
-
-// For the server's own lines, which hold what others said: each stays one line.
-net::Log server_log(std::shared_ptr<spdlog::logger> logger) {
-  return [logger = std::move(logger)](net::LogLevel level, std::string line) {
-    std::replace_if(
-        line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
-    logger->log(level_of(level), "{}", line);
-  };
-}
-
 struct ServeOptions {
   EngineOptions engine;
   net::ServerOptions server;
@@ -59,15 +34,6 @@ struct ServeOptions {
   double drain_s = 10;
 };
 
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  if (!std::getline(file, line) || line.empty()) {
-    throw make_error("{}: expected the API key in its first line", path);
-  }
-  return line;
-}
-
 // What follows from the flags once all are known.
 void complete(ServeOptions& options, CLI::App& parser) {
   if (!options.config_file.empty()) apply_config_file(parser, options.config_file);
@@ -75,9 +41,9 @@ void complete(ServeOptions& options, CLI::App& parser) {
     throw Error("--model-path is required; run fastvlm serve --help");
   }
   net::ServerOptions& server = options.server;
-  if (!options.api_key_file.empty()) server.api_key = first_line(options.api_key_file);
-  if (server.api_key.empty()) {
-    if (const char* key = std::getenv("FASTVLM_API_KEY")) server.api_key = key;
+  if (!options.api_key_file.empty()) server.access.key = net::read_key(options.api_key_file);
+  if (server.access.key.empty()) {
+    if (const char* key = std::getenv("FASTVLM_API_KEY")) server.access.key = key;
   }
   server.live.max_new_tokens = options.max_new_tokens;
   server.chat.max_new_tokens = options.max_new_tokens;
@@ -100,8 +66,8 @@ int serve(ServeOptions& options, CLI::App& parser) {
   complete(options, parser);
   const auto log = open_log(options.log_folder, "server");
   net::ServerOptions& settings = options.server;
-  settings.log = server_log(log);
-  if (settings.open_to_all && settings.api_key.empty()) {
+  settings.log = log_to(log);
+  if (settings.access.open_to_all && settings.access.key.empty()) {
     log->warn("⚠️ no authentication: every client that reaches {} may use this server",
               settings.transport.host);
   }
@@ -178,13 +144,13 @@ void add_access_flags(CLI::App& parser, ServeOptions& options) {
       ->check(CLI::Range(0, 65535))
       ->option_text("PORT");
   parser
-      .add_option("--api-key", server.api_key,
+      .add_option("--api-key", server.access.key,
                   "Key that clients must give; see also --api-key-file and $FASTVLM_API_KEY")
       ->option_text("KEY");
   parser.add_option("--api-key-file", options.api_key_file, "File whose first line is the key")
       ->option_text("FILE");
   parser
-      .add_option("--free-wrong-keys", server.free_wrong_keys,
+      .add_option("--free-wrong-keys", server.access.free_wrong_keys,
                   "Wrong keys after which an address is rate-limited; 0: no limit [5]")
       ->check(CLI::Range(0, 1 << 30))
       ->option_text("N");
@@ -196,12 +162,12 @@ void add_access_flags(CLI::App& parser, ServeOptions& options) {
       .add_option("--tls-key", server.transport.key_file, "Private key of the certificate, in PEM")
       ->option_text("FILE");
   parser
-      .add_option("--allow-origin", server.allowed_origins,
+      .add_option("--allow-origin", server.access.allowed_origins,
                   "Web site whose pages may connect, e.g. https://example.org; repeatable")
       ->take_all()
       ->allow_extra_args(false)
       ->option_text("ORIGIN");
-  parser.add_flag("--open-to-all", server.open_to_all,
+  parser.add_flag("--open-to-all", server.access.open_to_all,
                   "Accept clients from other machines without a key");
 }
 
