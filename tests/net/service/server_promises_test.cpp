@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "net/process/prometheus.hpp"
-#include "tests/net/server_fixture.hpp"
+#include "tests/net/service/server_fixture.hpp"
 
 namespace fvlm {
 namespace {

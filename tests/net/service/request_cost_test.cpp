@@ -18,8 +18,8 @@
 #include "net/protocol/messages.hpp"
 #include "net/service/openai.hpp"
 #include "net/service/stop_filter.hpp"
-#include "tests/net/server_fixture.hpp"
-#include "tests/net/websocket_fixture.hpp"
+#include "tests/net/http/websocket_fixture.hpp"
+#include "tests/net/service/server_fixture.hpp"
 #include "tests/support/cost.hpp"
 
 namespace fvlm {

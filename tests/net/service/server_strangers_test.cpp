@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/net/server_fixture.hpp"
+#include "tests/net/service/server_fixture.hpp"
 
 namespace fvlm {
 namespace {

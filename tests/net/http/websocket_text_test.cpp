@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/net/websocket_fixture.hpp"
+#include "tests/net/http/websocket_fixture.hpp"
 
 namespace fvlm {
 namespace {

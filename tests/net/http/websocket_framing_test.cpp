@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "tests/net/websocket_fixture.hpp"
+#include "tests/net/http/websocket_fixture.hpp"
 
 namespace fvlm {
 namespace {

@@ -1,5 +1,5 @@
 // Cameras, pages and HTTP: what they send to the server and what comes back.
-#include "tests/net/server_fixture.hpp"
+#include "tests/net/service/server_fixture.hpp"
 
 #include <string>
 #include <vector>

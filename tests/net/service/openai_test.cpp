@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "net/service/stop_filter.hpp"
-#include "tests/net/server_fixture.hpp"
+#include "tests/net/service/server_fixture.hpp"
 
 namespace fvlm {
 namespace {

@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-#include "tests/net/server_fixture.hpp"
+#include "tests/net/service/server_fixture.hpp"
 
 namespace fvlm {
 namespace {
