@@ -45,11 +45,11 @@ void Camera::stream() {
   counters_.opened.add();
   for (const std::string& note : source->notes()) events_.note(note);
   Clock::time_point heard = Clock::now();
-  std::chrono::milliseconds patience = options_.longest_start;
+  std::chrono::milliseconds patience = options_.start_timeout;
   while (!stopping()) {
     if (auto frame = source->next(kTurn)) {
       heard = Clock::now();
-      patience = options_.longest_silence;
+      patience = options_.frame_timeout;
       counters_.captured.add();
       mailbox_.put(*std::move(frame));
       if (!told_.live) tell(true, source->description());

@@ -24,8 +24,8 @@ struct CameraState {
 
 struct CameraOptions {
   // Timeout of the first good frame: commands and sensors take time to start.
-  std::chrono::milliseconds longest_start{10'000};
-  std::chrono::milliseconds longest_silence{1500};  // timeout of each frame after it
+  std::chrono::milliseconds start_timeout{10'000};
+  std::chrono::milliseconds frame_timeout{1500};  // timeout of each frame after it
   std::chrono::milliseconds retry{1000};
 };
 

@@ -31,7 +31,7 @@ CameraOptions camera_options(const SourceOptions& source) {
   CameraOptions options;
   if (source.rate > 0) {
     const auto expected = Milliseconds(static_cast<std::int64_t>(2500 / source.rate));
-    options.longest_silence = std::max(options.longest_silence, expected);
+    options.frame_timeout = std::max(options.frame_timeout, expected);
   }
   return options;
 }

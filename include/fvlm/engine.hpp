@@ -146,7 +146,7 @@ struct EngineCounters {
   std::int64_t running = 0;                 // running requests
   std::int64_t cache_pages = 0;             // of the KV cache, in all
   std::int64_t free_pages = 0;              // neither used by requests nor by the prefix cache
-  double turn_s = 0;                        // time since the current step began; 0: idle
+  double step_s = 0;                        // time since the current step began; 0: idle
   Histogram encoder_batches{kBatchBounds};  // images per encoder pass
   Histogram prefill_batches{kBatchBounds};  // prompts per prefill pass
   Histogram decode_batches{kBatchBounds};   // tokens per decode step

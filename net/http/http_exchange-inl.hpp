@@ -28,13 +28,13 @@ class HttpExchange : public std::enable_shared_from_this<HttpExchange<Connection
                std::function<void(bool whole)> on_end)
       : connection_(std::move(connection)),
         max_unsent_bytes_(options.max_unsent_bytes),
-        longest_answer_(options.longest_answer),
-        longest_farewell_(options.longest_silence),
+        response_timeout_(options.response_timeout),
+        close_timeout_(options.idle_timeout),
         on_end_(std::move(on_end)),
         deadline_(connection_->get_raw_socket().get_executor()) {}
 
   void start() {
-    set_deadline(longest_answer_);
+    set_deadline(response_timeout_);
     watch();
   }
 
@@ -62,7 +62,7 @@ class HttpExchange : public std::enable_shared_from_this<HttpExchange<Connection
 
   void finish() {
     finished_ = true;
-    set_deadline(longest_farewell_);
+    set_deadline(close_timeout_);
     write();
   }
 
@@ -120,8 +120,8 @@ class HttpExchange : public std::enable_shared_from_this<HttpExchange<Connection
 
   ConnectionPtr connection_;
   std::size_t max_unsent_bytes_;
-  std::chrono::milliseconds longest_answer_;
-  std::chrono::milliseconds longest_farewell_;
+  std::chrono::milliseconds response_timeout_;
+  std::chrono::milliseconds close_timeout_;
   std::function<void(bool)> on_end_;  // empty once called
   asio::steady_timer deadline_;
   std::array<char, 512> received_{};

@@ -58,9 +58,9 @@ struct TransportOptions {
   // Send buffer of a client: bytes it has not received yet, beyond which it is closed.
   std::size_t max_unsent_bytes = std::size_t{4} << 20;
   std::chrono::milliseconds ping_interval{10'000};
-  std::chrono::milliseconds longest_silence{25'000};  // idle timeout of a WebSocket
-  std::chrono::milliseconds longest_request{20'000};  // from connecting to a whole HTTP request
-  std::chrono::milliseconds longest_answer{600'000};  // from there to the whole HTTP response
+  std::chrono::milliseconds idle_timeout{25'000};       // of a WebSocket
+  std::chrono::milliseconds request_timeout{20'000};    // from connecting to a whole HTTP request
+  std::chrono::milliseconds response_timeout{600'000};  // from there to the whole HTTP response
 };
 
 class Transport {

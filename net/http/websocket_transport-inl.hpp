@@ -51,7 +51,7 @@ class WebSocketTransport final : public Transport {
     server_.set_user_agent("fastvlm");
     server_.set_max_message_size(options.max_message_bytes);
     server_.set_max_http_body_size(options.max_body_bytes);
-    server_.set_open_handshake_timeout(options.longest_request.count());
+    server_.set_open_handshake_timeout(options.request_timeout.count());
     server_.set_close_handshake_timeout(kLongestFarewell.count());
     server_.set_tcp_pre_init_handler([this](Handle handle) { admit(server_, handle, *limits_); });
     server_.set_validate_handler([this](Handle handle) { return validate(handle); });
@@ -299,8 +299,8 @@ class WebSocketTransport final : public Transport {
 
   void schedule_idle_checks() {
     constexpr int kChecks = 10;  // checks in one idle timeout
-    after(options_.longest_silence / kChecks, [this] {
-      const auto heard_since = Clock::now() - options_.longest_silence;
+    after(options_.idle_timeout / kChecks, [this] {
+      const auto heard_since = Clock::now() - options_.idle_timeout;
       std::vector<ConnectionPtr> idle;
       for (const auto& [id, peer] : peers_) {
         if (peer->heard < heard_since) idle.push_back(peer);

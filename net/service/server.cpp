@@ -65,7 +65,7 @@ void Server::run() {
 }
 
 bool Server::alive() const {
-  return std::chrono::duration<double>(engine_.counters().turn_s) <= options_.longest_turn;
+  return std::chrono::duration<double>(engine_.counters().step_s) <= options_.step_timeout;
 }
 
 void Server::drain(std::chrono::milliseconds patience) {

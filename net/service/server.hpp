@@ -29,7 +29,7 @@ struct ServerOptions {
   ChatOptions chat{};
   AccessOptions access{};
   // Timeout of an engine step, after which the engine counts as hanging.
-  std::chrono::milliseconds longest_turn{300'000};
+  std::chrono::milliseconds step_timeout{300'000};
   PicturePoolOptions pictures{};
   Log log{};  // connections, frames, answers
 };

@@ -48,13 +48,13 @@ EngineCounters Scheduler::counters() const {
   EngineCounters now = counters_;
   now.waiting = std::ssize(waiting_);
   now.running = std::ssize(stops_) - now.waiting;
-  if (turn_) now.turn_s = std::chrono::duration<double>(Clock::now() - *turn_).count();
+  if (step_start_) now.step_s = std::chrono::duration<double>(Clock::now() - *step_start_).count();
   return now;
 }
 
 bool Scheduler::wait(const LiveViews& views) {
   std::unique_lock lock(mutex_);
-  turn_.reset();
+  step_start_.reset();
   wake_.wait(lock, [&] { return closing_ || !waiting_.empty() || !running_.empty(); });
   if (running_.empty() && !waiting_.empty() && views.count() > 1) {
     wake_.wait_until(lock, waiting_.front()->submitted() + kGather,
@@ -62,7 +62,7 @@ bool Scheduler::wait(const LiveViews& views) {
   }
   admit();
   if (running_.empty()) return false;
-  turn_ = Clock::now();
+  step_start_ = Clock::now();
   return true;
 }
 

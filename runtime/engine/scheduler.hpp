@@ -41,7 +41,7 @@ class Scheduler {
 
   // From the engine's -----------------------------------------------------------------------------
 
-  // Begins a turn: waits until there is something to do and lets in what has room. When nothing
+  // Begins a step: waits until there is something to do and lets in what has room. When nothing
   // runs and several views are live, a request waits a few milliseconds for others, to be encoded
   // with them.
   bool wait(const LiveViews& views);
@@ -69,7 +69,7 @@ class Scheduler {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   EngineCounters counters_;
-  std::optional<Clock::time_point> turn_;  // since when the engine's thread is at work
+  std::optional<Clock::time_point> step_start_;  // since when the engine's thread is at work
   std::deque<GenerationPtr> waiting_;
   std::vector<std::pair<RequestId, std::stop_source>> stops_;  // of all that have not ended
   bool closing_ = false;

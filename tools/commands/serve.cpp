@@ -231,13 +231,13 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
   add_seconds(parser, "--ping-interval", transport.ping_interval,
               "Time between pings of a WebSocket");
   // Each flag's second name is that of earlier versions.
-  add_seconds(parser, "--idle-timeout,--longest-silence", transport.longest_silence,
+  add_seconds(parser, "--idle-timeout,--longest-silence", transport.idle_timeout,
               "Close a WebSocket on which nothing arrives for so long, not even a pong");
-  add_seconds(parser, "--request-timeout,--longest-request", transport.longest_request,
+  add_seconds(parser, "--request-timeout,--longest-request", transport.request_timeout,
               "Close a connection whose HTTP request has not arrived by then");
-  add_seconds(parser, "--response-timeout,--longest-answer", transport.longest_answer,
+  add_seconds(parser, "--response-timeout,--longest-answer", transport.response_timeout,
               "Cancel a chat completion that takes longer");
-  add_seconds(parser, "--step-timeout,--longest-turn", server.longest_turn,
+  add_seconds(parser, "--step-timeout,--longest-turn", server.step_timeout,
               "Step of the engine after which it counts as hanging: /livez fails, and systemd "
               "restarts the server");
   add_count(parser, "--image-threads,--decoders", server.pictures.threads,

@@ -321,7 +321,7 @@ TEST_F(RefusingServerTest, PagesThatAreNotOnTheList) {
 
 TEST_F(RefusingServerTest, AnswersThatTakeTooLong) {
   HangingEngine engine;
-  start(engine, {.transport = {.longest_answer = std::chrono::milliseconds(30)},
+  start(engine, {.transport = {.response_timeout = std::chrono::milliseconds(30)},
                  .chat = {.model = "tiny"}});
   const std::string body = question(8).dump();
   http(port(), "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +

@@ -56,7 +56,7 @@ class HangingEngine final : public IdleEngine {
  public:
   EngineCounters counters() const override {
     EngineCounters counters;
-    counters.turn_s = 10;
+    counters.step_s = 10;
     return counters;
   }
 };

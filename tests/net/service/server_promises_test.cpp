@@ -138,7 +138,7 @@ TEST_F(ServerPromises, SlowClientsKeepNobodyAwayAndAreClosed) {
     promise /= kFaster;
     net::TransportOptions& transport = options.transport;
     for (milliseconds* time :
-         {&transport.ping_interval, &transport.longest_silence, &transport.longest_request}) {
+         {&transport.ping_interval, &transport.idle_timeout, &transport.request_timeout}) {
       *time /= kFaster;
     }
   }

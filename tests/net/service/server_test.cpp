@@ -210,13 +210,13 @@ TEST_F(ServerTest, AnswersOverHttp) {
 
 TEST_F(ServerTest, IsNotAliveWhenItsEngineHangs) {
   HangingEngine engine;
-  start(engine, {.longest_turn = std::chrono::milliseconds(9'900)});
+  start(engine, {.step_timeout = std::chrono::milliseconds(9'900)});
   EXPECT_FALSE(server_->alive());
   const std::string answer = http_get(port(), "/livez");
   EXPECT_EQ(status_of(answer), 503);
   EXPECT_EQ(body_of(answer), "the engine hangs\n");
   stop();
-  start(engine, {.longest_turn = std::chrono::milliseconds(10'100)});
+  start(engine, {.step_timeout = std::chrono::milliseconds(10'100)});
   EXPECT_TRUE(server_->alive());
   EXPECT_EQ(status_of(http_get(port(), "/livez")), 200);
   stop();  // before the engine goes
@@ -353,7 +353,7 @@ TEST_F(ServerTest, ClientsThatVanishLeaveNothingBehind) {
 
 TEST_F(ServerTest, StalledPeersAreClosed) {
   start({.transport = {.ping_interval = std::chrono::milliseconds(200),
-                       .longest_silence = std::chrono::milliseconds(1000)}});
+                       .idle_timeout = std::chrono::milliseconds(1000)}});
   RawWebSocket stalled(port());
   stalled.socket().send(client_frame(RawWebSocket::kBinary, jpeg()).substr(0, 500));
   RawWebSocket healthy(port());
