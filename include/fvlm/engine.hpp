@@ -96,7 +96,7 @@ struct Statistics {                // times in seconds
   std::int64_t accepted_tokens = 0;  // of these, accepted by the model
 
   double tokens_per_second() const {
-    return decode_s > 0 ? static_cast<double>(new_tokens - 1) / decode_s : 0;
+    return new_tokens > 1 && decode_s > 0 ? static_cast<double>(new_tokens - 1) / decode_s : 0;
   }
 };
 

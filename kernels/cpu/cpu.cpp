@@ -37,6 +37,9 @@ Cpu::Cpu(const CpuOptions& options)
       bf16_products_(options.bf16_products.value_or(has_native_bf16())),
       threads_(options.threads) {
   assert(threads_ > 0);
+  if (formats_.format == WeightFormat::kF16) {
+    throw Error("the CPU backend keeps weights in f32, bf16, int8 or int4, not in f16");
+  }
   follow_onednn();
 }
 
@@ -77,6 +80,7 @@ void Cpu::unpack_rows(const Linear& weights, std::int64_t first, std::int64_t co
   if (weights.shape.format.is_quantised()) {
     simd::dequantise(weights.quantised(), weights.stride, first, count, to);
   } else if constexpr (std::is_same_v<T, float>) {
+    assert(weights.shape.format == WeightFormat::kBF16);
     simd::to_float(weights.weight.as<BFloat16>() + first * weights.stride, to,
                    count * weights.stride);
   }

@@ -1,7 +1,7 @@
 // A loaded model that runs forward passes: images through the encoder, rows of prefill and decode
 // batches through the decoder, over a KV cache whose pages the caller assigns. It shows no tensors:
-// ids, pixels and pages go in, tokens or logits come out. passes.hpp decides what goes into a pass;
-// a BackendRunner over one of the backends runs it (backend_runner.hpp).
+// ids, pixels and pages go in, tokens or logits come out. batching.hpp decides what goes into a
+// pass; a BackendRunner over one of the backends runs it (backend_runner.hpp).
 #pragma once
 
 #include <algorithm>

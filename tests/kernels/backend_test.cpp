@@ -280,6 +280,28 @@ TEST_P(BackendTest, AttentionOverThePagedCache) {
   }
 }
 
+class FormatTest : public testing::Test, protected RandomParameters {};
+
+TEST_F(FormatTest, RefRoundsMatricesToEachFloatingPointFormat) {
+  const LinearSpec spec{.in = 40, .parts = {{"", 3}}, .rows = Rows::kTokens};
+  const HostLinear host = host_linear(spec);
+  std::vector<float> exact(40);
+  host.row(2, exact);
+  const auto row = [&](const WeightFormat& format) {
+    const auto all = Ref(format).pack(spec, host).weight;
+    return std::vector<float>(all.end() - 40, all.end());
+  };
+  EXPECT_EQ(row(WeightFormat::kF32), exact);
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    EXPECT_EQ(row(WeightFormat::kF16)[i], static_cast<float>(Float16(exact[i])));
+    EXPECT_EQ(row(WeightFormat::kBF16)[i], static_cast<float>(BFloat16(exact[i])));
+  }
+}
+
+TEST_F(FormatTest, CpuRefusesWhatItCannotKeep) {
+  EXPECT_THROW(Cpu({.formats = WeightFormat::kF16}), Error);
+}
+
 INSTANTIATE_TEST_SUITE_P(Formats, BackendTest,
                          testing::Values(Mode{"f32", WeightFormat::kF32, false, 1e-5},
                                          Mode{"bf16_widened", WeightFormat::kBF16, false, 1e-5},

@@ -134,8 +134,8 @@ struct TokenInput {
   DeviceMatrix weights{};
 };
 
-// For up to kMatVecRows rows. Defined in token_matvec_launch.hpp; CMake instantiates it for each
-// weight format from token_matvec.cu.in.
+// For up to kMatVecRows rows. Defined in token_matvec_launch.hpp; kernels.cmake generates a source
+// that instantiates it for each weight format.
 template <class E, WeightType kType>
 struct MatVecKernels {
   static void multiply(Stream<kTarget>& stream, const TokenInput<E>& input,
