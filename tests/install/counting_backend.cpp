@@ -1,5 +1,5 @@
-// A backend of one's own: what fvlm/ops/backend.hpp asks for, and nothing else. It computes nothing
-// and counts how often the model calls each operation.
+// The smallest class that satisfies fvlm::Backend (fvlm/ops/backend.hpp): a backend that computes
+// nothing and counts how often the model calls each operation.
 #include <cstddef>
 #include <cstdint>
 #include <iostream>

@@ -1,6 +1,7 @@
 // FastViTHD alone, of a tiny size and with random weights, over two backends: the plain one and the
 // fast one must agree.
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <iostream>
 #include <vector>

@@ -32,6 +32,8 @@ struct WeightFormat {
   // Words of a block, and consecutive inputs that one bit position of its words lines up with.
   static constexpr std::int64_t kSlice = 32;
   static constexpr int kDefaultGroup = 64;
+  static constexpr int kGroups[] = {32, 64, 128};
+  static constexpr Type kQuantised[] = {Type::kInt8, Type::kInt4};
 
   static const WeightFormat kF32;
   static const WeightFormat kF16;
@@ -40,7 +42,7 @@ struct WeightFormat {
   static constexpr WeightFormat int4(int group = kDefaultGroup);
 
   Type type = Type::kBF16;
-  int group = 0;  // inputs that share a scale: 32, 64 or 128; 0 for floating point
+  int group = 0;  // inputs that share a scale, one of kGroups; 0 for floating point
 
   bool operator==(const WeightFormat&) const = default;
 

@@ -52,8 +52,8 @@ class CudaContext {
   std::span<T> fetch(const T* from, std::int64_t count);
   // The same, as float32.
   std::span<float> fetch_wide(const BFloat16* from, std::int64_t count);
-  // Where to put how tokens are chosen, for Staging::send(): see choice_bytes().
-  Staging<target>& choices() { return *choices_; }
+  // Where to put how tokens are sampled, for Staging::send(): see sampling_bytes().
+  Staging<target>& sampling() { return *sampling_; }
 
   // The batch on the device; uploaded if it is another than before. Attention has scratch memory
   // for `single_rows`.
@@ -70,7 +70,7 @@ class CudaContext {
   std::int64_t graph_launches() const { return graphs_->launches(); }
 
   // Bytes of a SamplingRow for each row and, behind them, a bit for each of its logits.
-  static std::size_t choice_bytes(std::int64_t rows, std::int64_t vocabulary) {
+  static std::size_t sampling_bytes(std::int64_t rows, std::int64_t vocabulary) {
     return static_cast<std::size_t>(rows) *
            (sizeof(SamplingRow) +
             static_cast<std::size_t>(seen_words(vocabulary)) * sizeof(std::uint32_t));
@@ -97,7 +97,7 @@ class CudaContext {
 
   std::unique_ptr<Uploading> uploading_ = std::make_unique<Uploading>();
   std::unique_ptr<Staging<target>> words_ = std::make_unique<Staging<target>>();
-  std::unique_ptr<Staging<target>> choices_ = std::make_unique<Staging<target>>();
+  std::unique_ptr<Staging<target>> sampling_ = std::make_unique<Staging<target>>();
   PinnedBuffer<target> fetched_;
   Buffer widened_{};
 
@@ -117,7 +117,7 @@ CudaContext<target>::CudaContext(const ContextSize& size)
                     sizeof(std::int32_t)) {
   uploading_->pictures.reserve(static_cast<std::size_t>(size.images));
   words_->reserve(batch_memory_.bytes());  // the ids of the batch's rows are fewer
-  choices_->reserve(choice_bytes(size.outputs, size.vocabulary));
+  sampling_->reserve(sampling_bytes(size.outputs, size.vocabulary));
   batch_.reserve(batch_memory_.bytes() / sizeof(std::int32_t));
 }
 
