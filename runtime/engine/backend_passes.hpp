@@ -62,7 +62,9 @@ class BackendPasses {
     embed(pass.input, x);
     decoder_.synchronize();  // so that the time before is the encoder's
     const auto embedded = std::chrono::steady_clock::now();
-    model_.decoder.forward(backend_, decoder_, pass.batch, cache_, x, stop);
+    DecoderBatch batch = pass.batch;
+    batch.is_prefill = true;
+    model_.decoder.forward(backend_, decoder_, batch, cache_, x, stop);
     if (pass.last_rows.empty()) return {.embedded = embedded};
     const auto last = matrix(std::ssize(pass.last_rows));
     for (std::int64_t i = 0; i < last.rows; ++i) {

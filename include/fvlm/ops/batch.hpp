@@ -21,6 +21,9 @@ struct Segment {
 };
 
 struct DecoderBatch {
+  // Of prompts, or of a decode step. A backend may compute the two differently, but gives a row the
+  // same bits whatever others are in a batch of its kind.
+  bool is_prefill = false;
   std::vector<Segment> segments;
 
   std::int64_t rows() const {

@@ -19,6 +19,16 @@
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
+// a b + c, fused on a device in every instantiation of a kernel, so that results do not depend on
+// which of them runs.
+__device__ inline float multiply_add(float a, float b, float c) {
+#ifdef __CUDACC__
+  return __fmaf_rn(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
 enum class TokenOutputKind : std::uint8_t { kLinear, kSwiglu, kAttentionInput };
 
 // Outputs of pair p; the second may be at `out`, and is none then.
@@ -134,10 +144,18 @@ struct TokenInput {
   DeviceMatrix weights{};
 };
 
-// For up to kMatVecRows rows. Defined in token_matvec_launch.hpp; kernels.cmake generates a source
-// that instantiates it for each weight format.
+// Whether tensor cores multiply a decode step's tokens with weights of this format
+// (skinny_gemm.hpp); else it is plain_gemv.hpp, which wants the norm done before.
+template <class E>
+constexpr bool is_skinny(WeightType type) {
+  using enum WeightFormat::Type;
+  return sizeof(E) == 2 && (type == kBF16 || type == kInt8 || type == kInt4);
+}
+
+// The GEMM of a decode step. Defined in token_gemv.hpp; kernels.cmake generates a source that
+// instantiates it for each weight format.
 template <class E, WeightType kType>
-struct MatVecKernels {
+struct TokenGemv {
   static void multiply(Stream<kTarget>& stream, const TokenInput<E>& input,
                        const TokenOutput<E>& output);
 };

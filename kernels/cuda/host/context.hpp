@@ -15,6 +15,7 @@
 #include "fvlm/core/buffer.hpp"
 #include "fvlm/ops/backend.hpp"
 #include "fvlm/ops/pixels.hpp"
+#include "kernels/cuda/gemm/token_products.hpp"
 #include "kernels/cuda/host/decoder_batch.hpp"
 #include "kernels/cuda/host/graph_cache.hpp"
 #include "kernels/cuda/host/staging.hpp"
@@ -66,6 +67,8 @@ class CudaContext {
   // A pass over a batch that is on the device: on_device() gives it until the end of work().
   template <class Work>
   void run_pass(const PassKey& key, const DeviceBatch& batch, const Work& work);
+  // Of the batch that on_device() had last; an encoder's is like a prompt's.
+  TokenPass token_pass() const { return token_pass_; }
   // How many passes were launched as graphs.
   std::int64_t graph_launches() const { return graphs_->launches(); }
 
@@ -104,6 +107,7 @@ class CudaContext {
   BatchLayout batch_{};                // as it is in batch_memory_
   DeviceBuffer<target> batch_memory_;  // on the device
   std::optional<DeviceBatch> pass_batch_{};
+  TokenPass token_pass_ = TokenPass::kPrefill;
   std::unique_ptr<GraphCache<target>> graphs_ = std::make_unique<GraphCache<target>>();
 };
 
@@ -154,6 +158,7 @@ std::span<float> CudaContext<target>::fetch_wide(const BFloat16* from, std::int6
 template <Target target>
 DeviceBatch CudaContext<target>::on_device(const DecoderBatch& batch, std::int64_t single_rows) {
   if (pass_batch_) return *pass_batch_;
+  token_pass_ = batch.is_prefill ? TokenPass::kPrefill : TokenPass::kDecode;
   const bool is_new = batch_.lay_out(batch, single_rows);
   const std::size_t bytes = batch_.words().size() * sizeof(std::int32_t);
   if (bytes > batch_memory_.bytes()) {

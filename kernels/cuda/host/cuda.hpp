@@ -34,7 +34,7 @@ class CudaBackend {
  public:
   using Context = CudaContext<target>;
   using Element = E;
-  static constexpr std::int64_t kBatchInvariantRows = TokenKernels<target, E>::kMatVecRows;
+  static constexpr std::int64_t kBatchInvariantRows = TokenKernels<target, E>::kDecodeRows;
   static constexpr std::size_t kScratchBudget = std::size_t{4} << 30;
 
   struct Linear {
@@ -206,7 +206,7 @@ void CudaBackend<target, E>::run_pass(Context& context, const DecoderBatch& batc
       {word(context.arena().used()), word(rows.data), word(rows.rows), word(rows.stride),
        word(cache.memory.template as<std::byte>()), word(cache.tables.template as<std::byte>()),
        word(cache.shape.pages), word(there.rows), word(there.single_count), word(there.range_count),
-       word(there.most_tokens)},
+       word(there.most_tokens), word(batch.is_prefill)},
       there, work);
 }
 

@@ -62,7 +62,7 @@ template <Target target, class E>
 void CudaBackend<target, E>::linear(Context& context, View<const E> in, const Linear& weights,
                                     Epilogue epilogue, View<E> out) {
   if (weights.shape.rows == Rows::kTokens) {
-    TokenKernels<target, E>::linear(context.stream(), in, weights.matrix,
+    TokenKernels<target, E>::linear(context.stream(), context.token_pass(), in, weights.matrix,
                                     epilogue.activation == Activation::kGelu, epilogue.accumulate,
                                     out);
   } else {
@@ -176,9 +176,10 @@ void CudaBackend<target, E>::attention_input(Context& context, View<const E> x, 
                                              Cache& cache, View<E> query) {
   const Arena::Scope scope(context.arena());
   const auto normed = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
-  TokenKernels<target, E>::attention_input(context.stream(), x, norm.norm, qkv.matrix,
-                                           cache.attention, context.on_device(batch, kSingleRows),
-                                           cache.layer(layer), normed, query);
+  const DeviceBatch there = context.on_device(batch, kSingleRows);
+  TokenKernels<target, E>::attention_input(context.stream(), context.token_pass(), x, norm.norm,
+                                           qkv.matrix, cache.attention, there, cache.layer(layer),
+                                           normed, query);
 }
 
 template <Target target, class E>
@@ -199,7 +200,8 @@ void CudaBackend<target, E>::swiglu(Context& context, View<const E> x, const Nor
                                     const Linear& gate_up, View<E> out) {
   const Arena::Scope scope(context.arena());
   const auto normed = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
-  TokenKernels<target, E>::swiglu(context.stream(), x, norm.norm, gate_up.matrix, normed, out);
+  TokenKernels<target, E>::swiglu(context.stream(), context.token_pass(), x, norm.norm,
+                                  gate_up.matrix, normed, out);
 }
 
 template <Target target, class E>

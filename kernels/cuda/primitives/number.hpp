@@ -96,4 +96,19 @@ __device__ inline Pair unpack(std::uint32_t bits) {
   return {to_float(first), to_float(second)};
 }
 
+// a b + c of two bfloat16's each, rounded once.
+__device__ inline std::uint32_t multiply_add_pair(std::uint32_t a, std::uint32_t b,
+                                                  std::uint32_t c) {
+#ifdef __CUDACC__
+  std::uint32_t result;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+  return result;
+#else
+  const Pair x = unpack<BFloat16>(a);
+  const Pair y = unpack<BFloat16>(b);
+  const Pair z = unpack<BFloat16>(c);
+  return pack<BFloat16>(x.first * y.first + z.first, x.second * y.second + z.second);
+#endif
+}
+
 }  // namespace fvlm::FVLM_CUDA_TARGET

@@ -1,0 +1,342 @@
+// Skinny GEMM: the tokens of a decode step, up to 64, times a weight matrix, bandwidth-bound: each
+// weight is read once, from global memory into the registers from which tensor cores multiply it.
+//
+// mma.m16n8k16 multiplies 16 tokens (A) with 8 outputs (B). In a step a lane loads 16 bytes of a
+// row of W: for bfloat16 eight consecutive inputs, for integers the same of each slice of a block
+// (weight_format.hpp). It takes the same inputs of its tokens, and hands both to two mma's of 16
+// inputs each: which inputs these are is a permutation, and the same one for both operands. So no
+// weight passes through shared memory. Integers are exact in bfloat16 and the sums of each group of
+// inputs are scaled in float32.
+//
+// The rows of W are divided into segments, each by one warp of a block; their sums are added in
+// order. The segments follow from the matrix alone, so that a result has the same bits however many
+// tokens there are. A norm costs nothing but its weight: x / rms times W is x times W, over rms,
+// and the sum of squares comes along.
+//
+// The first weights are requested before the kernel waits for the previous one.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/cuda/gemm/fragment.hpp"
+#include "kernels/cuda/gemv/token_product.hpp"
+#include "kernels/cuda/primitives/block.hpp"
+#include "kernels/cuda/primitives/launch.hpp"
+#include "kernels/cuda/primitives/portable.hpp"
+#include "kernels/cuda/primitives/row_access.hpp"
+
+namespace fvlm::FVLM_CUDA_TARGET {
+
+// How a GEMM is divided among warps and blocks.
+struct SkinnyPlan {
+  int segments = 1;      // of the depth, each a warp's
+  int groups = 1;        // of `segments` warps in a block; each has tiles of outputs of its own
+  bool aligned = false;  // 16-byte loads of x
+};
+
+// kRows: 8, 16, 32 or 64 tokens. kTiles: of eight outputs, of one warp.
+template <WeightType kType, int kRows, int kTiles>
+struct SkinnyShape {
+  static constexpr int kOutputs = 8;  // of a tile
+  static constexpr int kMostWarps = 8;
+  static constexpr int kTokenTiles = kRows <= 16 ? 1 : kRows / 16;
+  // Steps whose weights are on their way: 8 vectors of 16 bytes a lane.
+  static constexpr int kAhead = 8 / kTiles;
+  // Bytes of a row of W that a warp takes in a step: those of four lanes.
+  static constexpr int kStepBytes = 64;
+  // With few sums in registers the next kernel's blocks fit on an SM beside this one's.
+  static constexpr int kBlocks = kRows <= 16 ? 2 : 1;
+
+  static constexpr int sum_floats(const SkinnyPlan& plan) {
+    return plan.segments * plan.groups * kTiles * kRows * kOutputs;
+  }
+  static constexpr std::size_t shared_bytes(const SkinnyPlan& plan) {
+    return static_cast<std::size_t>(sum_floats(plan) + plan.segments * kRows) * sizeof(float);
+  }
+};
+
+template <WeightType kType, int kRows, int kTiles, bool kNorm>
+class SkinnyGemm {
+  using W = Weights<kType>;
+  using Shape = SkinnyShape<kType, kRows, kTiles>;
+  static constexpr int kSlice = WeightFormat::kSlice;
+  static constexpr int kTokenTiles = Shape::kTokenTiles;
+  // A tile of 16 tokens of which the second eight do not exist is half a tile.
+  static constexpr int kHalves = kRows == 8 ? 1 : 2;
+
+ public:
+  __device__ SkinnyGemm(const TokenInput<BFloat16>& in, const TokenOutput<BFloat16>& out,
+                        const SkinnyPlan& plan, float* shared)
+      : in_(in),
+        out_(out),
+        plan_(plan),
+        sums_(shared),
+        squares_(shared + Shape::sum_floats(plan)),
+        segment_(static_cast<int>(warp_id()) % plan.segments),
+        group_(static_cast<int>(warp_id()) / plan.segments),
+        column_(static_cast<int>(lane_id()) / 4),
+        vector_(static_cast<int>(lane_id()) % 4),
+        first_pair_((static_cast<int>(blockIdx.x) * plan.groups + group_) * kTiles * kTilePairs) {
+    const int steps = (in.weights.row_bytes + Shape::kStepBytes - 1) / Shape::kStepBytes;
+    step_ = segment_ * steps / plan.segments;
+    end_ = (segment_ + 1) * steps / plan.segments;
+  }
+
+  __device__ void run() {
+    WeightWords ahead[Shape::kAhead][kTiles];
+#pragma unroll
+    for (int i = 0; i < Shape::kAhead; ++i) fetch(step_ + i, ahead[i]);
+    wait_for_previous_kernel();
+    allow_next_kernel();
+    while (step_ < end_) {
+#pragma unroll
+      for (int i = 0; i < Shape::kAhead; ++i) {
+        if (step_ + i < end_) multiply(step_ + i, ahead[i]);
+        fetch(step_ + i + Shape::kAhead, ahead[i]);
+      }
+      step_ += Shape::kAhead;
+    }
+    hand_over();
+    __syncthreads();
+    finish();
+  }
+
+ private:
+  static constexpr int kTilePairs = Shape::kOutputs / 2;
+  static constexpr int kPairs = kTiles * kTilePairs;  // of a group
+
+  // The lane's output of tile j; negative if there is none.
+  __device__ int output_of(int j, int column) const {
+    const int p = first_pair_ + j * kTilePairs + column / 2;
+    if (p >= out_.pairs()) return -1;
+    const OutputPair pair = out_.pair(p);
+    const int output = column % 2 == 0 ? pair.first : pair.second;
+    return output < out_.outputs ? output : -1;
+  }
+
+  __device__ void fetch(int step, WeightWords (&words)[kTiles]) const {
+    const int at = step * Shape::kStepBytes + vector_ * 16;
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) {
+      words[j] = {};
+      const int output = output_of(j, column_);
+      if (output < 0 || step >= end_ || at >= in_.weights.row_bytes) continue;
+      words[j] = load16_once(reinterpret_cast<const std::uint32_t*>(
+          in_.weights.weight + std::int64_t{output} * in_.weights.row_bytes + at));
+    }
+  }
+
+  // Adds a step's products.
+  __device__ void multiply(int step, const WeightWords (&words)[kTiles]) {
+#pragma unroll
+    for (int n = 0; n < W::kRuns; ++n) {
+      const int first = (step * W::kRuns + n) * kSlice;  // input of the slice
+      const int input = first + vector_ * 8;
+      FragmentA<BFloat16> x[kTokenTiles][2];
+      load_tokens(input, x);
+#pragma unroll
+      for (int j = 0; j < kTiles; ++j) {
+        FragmentB<BFloat16> w[2];
+        load_weights(words[j], n, w);
+        if constexpr (W::kQuantised) {
+          const float scales[2] = {scale_of(j, 0, first), scale_of(j, 1, first)};
+#pragma unroll
+          for (int m = 0; m < kTokenTiles; ++m) {
+            FragmentC products = {};
+            mma(products, x[m][0], w[0]);
+            mma(products, x[m][1], w[1]);
+#pragma unroll
+            for (int i = 0; i < 2 * kHalves; ++i) {
+              float& sum = totals_[j][m].reg[i];
+              sum = multiply_add(products.reg[i], scales[i % 2], sum);
+            }
+          }
+        } else {
+#pragma unroll
+          for (int m = 0; m < kTokenTiles; ++m) {
+            mma(totals_[j][m], x[m][0], w[0]);
+            mma(totals_[j][m], x[m][1], w[1]);
+          }
+        }
+      }
+    }
+  }
+
+  // The lane's eight inputs of each of its tokens, as two fragments, times the norm's weight.
+  __device__ void load_tokens(int input, FragmentA<BFloat16> (&x)[kTokenTiles][2]) {
+    const int count = in_.weights.in - input;
+    float norm[8];
+    if constexpr (kNorm) load8(in_.norm.weight + input, true, count, norm);
+#pragma unroll
+    for (int m = 0; m < kTokenTiles; ++m) {
+      x[m][0] = x[m][1] = {};
+#pragma unroll
+      for (int half = 0; half < kHalves; ++half) {
+        const int row = m * 16 + half * 8 + column_;
+        WeightWords words = {};
+        if (row < in_.rows && count > 0) words = load_inputs(row, input, count);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          if constexpr (kNorm) {
+            const Pair pair = unpack<BFloat16>(words[i]);
+            float& square = token_squares_[m][half];
+            square = multiply_add(pair.first, pair.first, square);
+            square = multiply_add(pair.second, pair.second, square);
+            words[i] = pack<BFloat16>(pair.first * norm[2 * i], pair.second * norm[2 * i + 1]);
+          }
+          x[m][i / 2].reg[i % 2 * 2 + half] = words[i];
+        }
+      }
+    }
+  }
+
+  __device__ WeightWords load_inputs(int row, int input, int count) const {
+    const BFloat16* const from = in_.x + row * in_.stride + input;
+    if (plan_.aligned && count >= 8) return load16(reinterpret_cast<const std::uint32_t*>(from));
+    WeightWords words;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const std::uint32_t low = 2 * i < count ? from[2 * i].bits : 0;
+      const std::uint32_t high = 2 * i + 1 < count ? from[2 * i + 1].bits : 0;
+      words[i] = low | high << 16;
+    }
+    return words;
+  }
+
+  __device__ static void load_weights(const WeightWords& words, int n,
+                                      FragmentB<BFloat16> (&w)[2]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (W::kQuantised) {
+        w[i / 2].reg[i % 2] = W::integer_pair(words[i], n);
+      } else {
+        w[i / 2].reg[i % 2] = words[i];
+      }
+    }
+  }
+
+  // The scale of the lane's column `c` of the sums, for the slice that begins at `input`.
+  __device__ float scale_of(int j, int c, int input) const {
+    const int output = output_of(j, FragmentC::col(c));
+    if (output < 0) return 0;
+    const WeightFormat& format = in_.weights.format;
+    const int row_scales =
+        in_.weights.row_bytes / Shape::kStepBytes * W::kRuns * kSlice / format.group;
+    return to_float(in_.weights.scales[std::int64_t{output} * row_scales + input / format.group]);
+  }
+
+  // Puts the warp's sums into shared memory.
+  __device__ void hand_over() {
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) {
+#pragma unroll
+      for (int m = 0; m < kTokenTiles; ++m) {
+#pragma unroll
+        for (int half = 0; half < kHalves; ++half) {
+          const float* const two = totals_[j][m].reg + 2 * half;
+          store(sums_of(segment_, group_, j, m * 16 + half * 8 + column_) + FragmentC::col(0),
+                Vec<float, 2>{{two[0], two[1]}});
+        }
+      }
+    }
+    if constexpr (kNorm) {
+#pragma unroll
+      for (int m = 0; m < kTokenTiles; ++m) {
+#pragma unroll
+        for (int half = 0; half < kHalves; ++half) {
+          const float sum = warp_sum<4>(token_squares_[m][half]);
+          if (vector_ == 0 && group_ == 0) {
+            squares_[segment_ * kRows + m * 16 + half * 8 + column_] = sum;
+          }
+        }
+      }
+    }
+  }
+  // Eight sums of a token.
+  __device__ float* sums_of(int segment, int group, int j, int row) const {
+    const int warp = group * plan_.segments + segment;
+    return sums_ + ((warp * kTiles + j) * kRows + row) * Shape::kOutputs;
+  }
+
+  // Adds up the segments of each pair of outputs, and writes them.
+  __device__ void finish() const {
+    const int threads = plan_.segments * plan_.groups * 32;
+    for (int i = static_cast<int>(threadIdx.x); i < plan_.groups * kPairs * in_.rows;
+         i += threads) {
+      const int pair = i % kPairs;
+      const int group = i / kPairs % plan_.groups;
+      const int row = i / kPairs / plan_.groups;
+      const int p = (static_cast<int>(blockIdx.x) * plan_.groups + group) * kPairs + pair;
+      if (p >= out_.pairs()) continue;
+      float first = 0;
+      float second = 0;
+      for (int s = 0; s < plan_.segments; ++s) {
+        const auto two = load<2>(sums_of(s, group, pair / kTilePairs, row) + pair % kTilePairs * 2);
+        first += two[0];
+        second += two[1];
+      }
+      if constexpr (kNorm) {
+        float square = 0;
+        for (int s = 0; s < plan_.segments; ++s) square += squares_[s * kRows + row];
+        const float scale = rsqrtf(square / static_cast<float>(in_.weights.in) + in_.norm.eps);
+        first *= scale;
+        second *= scale;
+      }
+      out_.write(row, p, first, second);
+    }
+  }
+
+  const TokenInput<BFloat16>& in_;
+  const TokenOutput<BFloat16>& out_;
+  const SkinnyPlan& plan_;
+  float* const sums_;
+  float* const squares_;
+  const int segment_;
+  const int group_;
+  const int column_;  // of a tile: which of its outputs, and of its tokens' halves, the lane loads
+  const int vector_;  // of a step
+  const int first_pair_;
+  int step_;
+  int end_;
+  FragmentC totals_[kTiles][kTokenTiles] = {};
+  float token_squares_[kTokenTiles][2] = {};
+};
+
+template <WeightType kType, int kRows, int kTiles, bool kNorm>
+__global__ void __launch_bounds__(32 * SkinnyShape<kType, kRows, kTiles>::kMostWarps,
+                                  SkinnyShape<kType, kRows, kTiles>::kBlocks)
+    skinny_gemm(TokenInput<BFloat16> input, TokenOutput<BFloat16> output, SkinnyPlan plan) {
+  check_launch_bounds<32 * SkinnyShape<kType, kRows, kTiles>::kMostWarps>();
+  SkinnyGemm<kType, kRows, kTiles, kNorm>(input, output, plan, dynamic_shared<float>()).run();
+}
+
+// The segments, of the matrix alone: as many warps as a large device runs at once, if there are
+// steps for them.
+inline int skinny_segments(const DeviceMatrix& weights) {
+  constexpr int kEnoughWarps = 2048;
+  constexpr int kMostWarps = SkinnyShape<WeightType::kBF16, 8, 1>::kMostWarps;
+  constexpr int kStepBytes = SkinnyShape<WeightType::kBF16, 8, 1>::kStepBytes;
+  const int tiles = (weights.out + 7) / 8;
+  const int steps = (weights.row_bytes + kStepBytes - 1) / kStepBytes;
+  return std::clamp((kEnoughWarps + tiles - 1) / tiles, 1, std::min(kMostWarps, steps));
+}
+
+template <WeightType kType, int kRows, int kTiles, bool kNorm>
+void launch_skinny(Stream<kTarget>& stream, const TokenInput<BFloat16>& input,
+                   const TokenOutput<BFloat16>& output) {
+  using Shape = SkinnyShape<kType, kRows, kTiles>;
+  SkinnyPlan plan{.segments = skinny_segments(input.weights)};
+  plan.groups = Shape::kMostWarps / plan.segments;
+  plan.aligned = is_aligned(input.x, input.stride);
+  const std::int64_t outputs = std::int64_t{plan.groups} * kTiles * Shape::kOutputs;
+  launch<skinny_gemm<kType, kRows, kTiles, kNorm>>(
+      Launch{.grid = (2 * output.pairs() + outputs - 1) / outputs,
+             .block = 32 * plan.segments * plan.groups,
+             .shared_bytes = Shape::shared_bytes(plan),
+             .stream = stream,
+             .overlap_previous = true},
+      input, output, plan);
+}
+
+}  // namespace fvlm::FVLM_CUDA_TARGET
