@@ -31,10 +31,10 @@ struct EngineOptions {
                                        // (LoRA) or a projector
   Device device = Device::kAuto;
   Precision precision = Precision::kAuto;
-  int threads = 0;                     // of the CPU backend; 0: one for each core
+  int threads = 0;  // of the CPU backend; 0: OpenMP's default, one for each logical CPU
   std::int64_t context_tokens = 8192;  // prompt + answer, in tokens; at most the model's context
-  // Capacity of the KV cache in tokens, for running requests and the prefix cache; it limits how
-  // many requests run at a time. 0: four times the context.
+  // Capacity of the KV cache in tokens, in whole pages of 64, for running requests and the prefix
+  // cache; it limits how many requests run at a time. 0: four times the context.
   std::int64_t cache_tokens = 0;
   std::int64_t max_waiting = 1024;  // length of the request queue; more are refused
   std::function<void(double fraction)> on_progress{};            // while loading, in 0..1
@@ -72,13 +72,13 @@ struct Sampling {
 // request of the same view.
 struct LiveView {
   std::uint64_t id = 0;  // chosen by the caller; requests of one view run one after the other
-  // Speculative decoding: the last answer is the draft of the next one, and several of its tokens
-  // are verified in one decode step. Used for greedy decoding only (temperature 0, one beam), where
-  // it changes no token of the answer.
+  // Speculative decoding: the view's last answer to the same prompt is the draft of the next one,
+  // and several of its tokens are verified in one decode step. A draft token is accepted if it is
+  // the token that would be sampled, so the answer is the same. Not used for beam search.
   bool draft = true;
-  // An image whose thumbnail differs by less than this (mean absolute difference, in 0..255) from
-  // the last described one is not encoded: the last answer to the same prompt is repeated. 0:
-  // never.
+  // If the view's last answer was to the same prompt with one image, whose thumbnail differs from
+  // the new one's by less than this (mean absolute difference, in 0..255), that answer is repeated
+  // and nothing is computed. 0: never.
   double unchanged_below = 0;
 };
 
@@ -153,7 +153,7 @@ struct EngineCounters {
   double step_s = 0;                        // age of the current step of the engine; 0: idle
   Histogram encoder_batches{kBatchBounds};  // images per encoder pass
   Histogram prefill_batches{kBatchBounds};  // prompts per prefill pass
-  Histogram decode_batches{kBatchBounds};   // tokens per decode step
+  Histogram decode_batches{kBatchBounds};   // rows per decode pass, draft tokens included
 
   static constexpr std::initializer_list<double> kBatchBounds = {1, 2, 4, 8, 16, 32, 64};
 };
@@ -177,11 +177,13 @@ class Engine {
   // Decodes and preprocesses an image on the caller's thread. Throws Error as the reader does.
   virtual PreparedImage prepare(ImageReader& reader) = 0;
 
-  // Queues a request. Throws Error if it cannot be served: settings out of range, no user turn, an
-  // image that prepare() did not make, a prompt longer than the context; Busy if the queue is full.
+  // Queues a request. Throws Error if it cannot be served: settings out of range, a last turn that
+  // is not the user's, images in another's turn or other than their marks, an image that no engine
+  // with this image size has prepared, a prompt longer than the context or the cache; Busy if the
+  // queue is full.
   virtual RequestId submit(Request request) = 0;
-  // Ends a request with kCancelled, at the latest after the current forward pass. Does nothing if
-  // it has ended.
+  // Ends a request with kCancelled: no forward pass after the current one computes for it, and
+  // on_done follows within the next step. Does nothing if it has ended.
   virtual void cancel(RequestId id) = 0;
   // Forgets a live view: its last answer, as draft and as the answer to unchanged images.
   virtual void end_live(std::uint64_t view) = 0;

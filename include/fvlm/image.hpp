@@ -5,8 +5,9 @@
 //     const auto reader = fvlm::open_image(bytes, "photo.jpg");
 //     const fvlm::PreparedImage image = engine->prepare(*reader);
 //
-// Baseline JPEG and PNG are decoded row by row, however large they are. What decoding an image
-// costs is known from its header, before any of it is spent.
+// Single-scan JPEG and PNG without interlacing are decoded row by row, so that memory does not grow
+// with their height. What decoding an image costs is known from its header, before any of it is
+// spent.
 //
 // Pixels are 8-bit RGB and equal those of Pillow's `Image.open(file).convert("RGB")`, except that
 //   - transparent pixels are blended with the background colour;
@@ -31,7 +32,7 @@ namespace fvlm {
 
 // How an image is read, and what it may cost.
 struct ImageOptions {
-  bool apply_orientation = true;  // turn it upright by its EXIF orientation
+  bool apply_orientation = true;  // report the EXIF orientation, by which prepare() turns it
   std::array<std::uint8_t, 3> background = {255, 255, 255};  // RGB, behind transparent pixels
 
   std::int64_t max_pixels = std::int64_t{256} << 20;    // width * height
@@ -93,7 +94,7 @@ Image read_whole(ImageReader& reader);
 std::vector<std::byte> read_image_file(const std::filesystem::path& file,
                                        std::int64_t max_bytes = ImageOptions{}.max_file_bytes);
 
-// An image as 32 x 32 grey fields, to detect whether a camera's view has changed.
+// An image downsampled to 32 x 32 grey values, to detect whether a camera's view has changed.
 struct Thumbnail {
   static constexpr std::int64_t kSide = 32;
   std::array<float, kSide * kSide> fields{};  // mean brightness in 0..255
@@ -103,7 +104,7 @@ struct Thumbnail {
 };
 
 // An image as the encoder sees it: made once, by Engine::prepare, and only read afterwards. Copies
-// share the pixels.
+// share the pixels, which may outlive the engine.
 struct PreparedImage {
   Pixels pixels{};  // [side, side, 3]
   std::int64_t side = 0;

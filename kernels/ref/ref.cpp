@@ -77,8 +77,18 @@ Ref::Linear Ref::pack(const LinearSpec& spec, const HostLinear& host) {
       dequantise_row(words.data(), std::as_bytes(std::span(scales)).data(), format, row);
     } else {
       host.row(r, row);
-      if (format == WeightFormat::kBF16) round_to<BFloat16>(row);
-      if (format == WeightFormat::kF16) round_to<Float16>(row);
+      switch (format.type) {
+        case WeightFormat::Type::kBF16:
+          round_to<BFloat16>(row);
+          break;
+        case WeightFormat::Type::kF16:
+          round_to<Float16>(row);
+          break;
+        case WeightFormat::Type::kF32:
+        case WeightFormat::Type::kInt8:
+        case WeightFormat::Type::kInt4:
+          break;
+      }
     }
   }
   weight_bytes_ += static_cast<std::int64_t>(linear.weight.size() * sizeof(float));

@@ -24,8 +24,10 @@ void add_input(const PrefillChunk& chunk, std::int64_t image, std::vector<Prompt
 }
 
 bool can_sample(const ModelRunner& runner, const Sampling& how) {
-  return how.num_beams <= 1 &&
-         runner.can_sample({.temperature = how.temperature, .top_k = how.top_k});
+  return how.num_beams <= 1 && runner.can_sample({.temperature = how.temperature,
+                                                  .top_k = how.top_k,
+                                                  .top_p = how.top_p,
+                                                  .repetition_penalty = how.repetition_penalty});
 }
 
 }  // namespace

@@ -83,13 +83,12 @@ concept BackendMemory = ExecutionContext<typename B::Context> &&
   { backend.pixel_memory(std::size_t{}) } -> std::same_as<Pixels>;
   // Images [side, side, 3] from the host -> [images, side, side, 3] in the backend's memory, valid
   // until the end of the caller's Arena::Scope. The images must not change before the pass is done.
-  // Null pointers are allowed where the arena only measures.
   { backend.upload(context, pictures, side) } -> std::same_as<FeatureMap<const std::uint8_t>>;
   // Rows [rows, cols] as float32 on the host, of the same shape. Waits for the work that computes
   // them; valid until the next call that uses the context.
   { backend.download(context, rows) } -> std::same_as<View<float>>;
   { backend.download(context, logits) } -> std::same_as<View<float>>;
-  // Copies rows; both views have the same shape, with any strides.
+  // Copies rows; both views have the same shape and are contiguous (stride == cols).
   backend.copy(context, rows, rows);  // (context, from, to)
   // Runs work(): the operations of an encoder pass from `pixels` to `rows`. A backend may capture
   // them (CUDA graphs) and, for as many images at the same addresses, replay the capture instead of
@@ -116,9 +115,11 @@ concept EncodesImages = requires(B& backend, typename B::Context& context,
                                  const typename B::Depthwise& depthwise,
                                  const typename B::Stem& stem, const typename B::Norm& norm,
                                  std::int64_t n) {
-  // GELU(depthwise(GELU(conv3x3 stride 2(pixels)))): pixels [b, S, S, 3] -> out [b, S/4, S/4, c].
+  // GELU(depthwise(GELU(conv(pixels)))), both 3x3, stride 2, zero padding 1: pixels [b, S, S, 3] ->
+  // out [b, S/4, S/4, c].
   backend.stem(context, pixels, stem, depthwise, map);
-  // k x k filters, zero padding k/2, then the activation; out has in / stride positions a side.
+  // Output channel o is a k x k filter over input channel o / multiplier, with zero padding k/2,
+  // plus bias, then the activation; out has in / stride positions a side.
   backend.depthwise(context, map, depthwise, Activation::kGelu, map);  // (context, in, ..., out)
   // out = epilogue(in W^T + b): in [rows, in], out [rows, out].
   backend.linear(context, rows, linear, Epilogue{}, rows);
@@ -144,8 +145,10 @@ concept DecodesTokens = requires(B& backend, typename B::Context& context,
   backend.embed(context, ids, linear, rows);
   // out = epilogue(in W^T + b): in [rows, in], out [rows, out].
   backend.linear(context, rows, linear, Epilogue{}, rows);
-  // q, k, v = qkv(rms_norm(x)); rotates q and k by their positions (shapes.hpp); writes k and v of
-  // `layer` to the cache at the batch's positions; x [rows, hidden] -> q [rows, heads * head_dim].
+  // q, k, v = qkv(rms_norm(x)), the rows of qkv being those of the q heads, the k heads and the v
+  // heads, and rms_norm(x) = x / sqrt(mean(x^2) + eps) * weight; rotates q and k by their positions
+  // (shapes.hpp); writes k and v of `layer` to the cache at the batch's positions; x [rows, hidden]
+  // -> q [rows, heads * head_dim].
   backend.attention_input(context, rows, norm, linear, shape, batch, layer, cache, rows);
   // softmax(q k^T / sqrt(head_dim)) v over the positions of a row's sequence up to its own: query
   // head h uses kv head h / (heads / kv_heads); q, out [rows, heads * head_dim].
@@ -181,7 +184,7 @@ concept Backend = EncoderBackend<B> && DecoderBackend<B>;
 // Arena::Scope, and a plan (kernels/plan/plan.hpp) calls it over an arena that only measures, so
 // that the memory of a whole pass is known and reserved before the first one. What upload()
 // allocates lives until the caller's scope ends. HostMemory supplies a scratch() that allocates
-// nothing.
+// nothing. Depthwise and layer_norm have none; attention may keep its own in the Cache.
 template <class B>
 concept ReportsScratch = requires(const B& backend, Arena& arena) {
   backend.scratch(arena, UploadShape{});
@@ -198,6 +201,7 @@ concept ReportsScratch = requires(const B& backend, Arena& arena) {
   backend.scratch(arena, SampleShape{});
 };
 
+// What the engine runs on. Its backends are those of this project: load_runner.cpp lists them.
 template <class B>
 concept EngineBackend = Backend<B> && ReportsScratch<B> &&
     requires(const B& constant, const typename B::Linear& linear) {

@@ -1,7 +1,8 @@
 // How the next token of a row is sampled from its logits: an optional part of a backend's contract,
-// for those that sample where the logits are.
-// The steps and their order are those of runtime/engine/sampler.hpp, which samples on the host;
-// both give the same tokens for the same draw.
+// for those that sample where the logits are. In this order: repetition penalty, temperature,
+// top-k, top-p, and the first token at which the cumulative probability exceeds `draw`, from the
+// largest logit down (of equal ones the lower id first) if tokens were left out, else by id. So the
+// host's sampler gives the same token.
 #pragma once
 
 #include <concepts>
@@ -18,7 +19,7 @@ struct SamplingParams {
   double top_p = 1;
   double repetition_penalty = 1;
   double draw = 0;                          // uniform in [0, 1)
-  std::span<const std::int32_t> history{};  // tokens that the penalty lowers
+  std::span<const std::int32_t> history{};  // tokens that the repetition penalty applies to
 };
 
 template <class B>

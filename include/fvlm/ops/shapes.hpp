@@ -1,5 +1,5 @@
-// Shapes: of attention and its cache, and of each operation that may need scratch memory, which is
-// what a backend works out that memory from (ReportsScratch in backend.hpp).
+// Shapes: of attention and its cache, and of the operations that may need scratch memory: what that
+// memory is computed from (ReportsScratch in backend.hpp).
 #pragma once
 
 #include <cstdint>

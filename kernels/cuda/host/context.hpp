@@ -9,10 +9,12 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "fvlm/core/arena.hpp"
 #include "fvlm/core/buffer.hpp"
+#include "fvlm/error.hpp"
 #include "fvlm/ops/backend.hpp"
 #include "fvlm/ops/pixels.hpp"
 #include "kernels/cuda/gemm/token_products.hpp"
@@ -22,7 +24,6 @@
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 #include "kernels/cuda/sampling/sampling.hpp"
-#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 
@@ -162,8 +163,8 @@ DeviceBatch CudaContext<target>::on_device(const DecoderBatch& batch, std::int64
   const bool is_new = batch_.lay_out(batch, single_rows);
   const std::size_t bytes = batch_.words().size() * sizeof(std::int32_t);
   if (bytes > batch_memory_.bytes()) {
-    throw make_error("a batch takes {} bytes, the context has room for {}", bytes,
-                     batch_memory_.bytes());
+    throw Error("a batch takes " + std::to_string(bytes) + " bytes, the context has room for " +
+                std::to_string(batch_memory_.bytes()));
   }
   auto* const there = batch_memory_.template as<std::int32_t>();
   if (is_new) send(there, batch_.words().data(), bytes);
