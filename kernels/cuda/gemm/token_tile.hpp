@@ -1,6 +1,5 @@
-// GEMMs of many tokens (a prefill, or a batch larger than token_matvec takes) with a weight matrix,
-// on tensor cores: a block-tiled GEMM whose columns are the outputs pair by pair, as the epilogues
-// of token_product.hpp need them.
+// GEMMs of a prompt's tokens with a weight matrix, on tensor cores: a block-tiled GEMM whose
+// columns are the outputs pair by pair, as the epilogues of token_product.hpp need them.
 //
 // Quantised weights stay packed in shared memory and are dequantised to bfloat16 in registers: the
 // two words that a lane's pair of adjacent inputs shares are one register there.
@@ -111,18 +110,18 @@ struct QuantisedTokenWeights {
     const auto& stage = *static_cast<const Stage<kRows>*>(memory);
     const int lane = static_cast<int>(lane_id());
     const int input = stage.first + at;
-    const int shift = input / kSlice % W::kRuns * W::kBits;
+    const int run = input / kSlice % W::kRuns;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int of = row + i * 8 + lane / 4;
-      const float scale =
-          to_float(weights.matrix.scales[stage.scales[of] + input / weights.matrix.format.group]);
+      const std::uint32_t scale =
+          weights.matrix.scales[stage.scales[of] + input / weights.matrix.format.group].bits;
+      const std::uint32_t scales = scale | scale << 16;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const auto* const piece = reinterpret_cast<const std::uint32_t*>(
             place<kRows>(stage, of, input % kSlice / 8 + half));
-        const std::uint32_t words = piece[lane % 4] >> shift;
-        b[i].reg[half] = pack<BFloat16>(W::integer(words) * scale, W::integer(words >> 16) * scale);
+        b[i].reg[half] = multiply_pair(W::integer_pair(piece[lane % 4], run), scales);
       }
     }
   }
@@ -145,21 +144,22 @@ auto operand(const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& out
   }
 }
 
-// The tile: at least as many tiles as a large device has SMs, where possible.
+// A stage holds 64 inputs, so that a block of quantised weights is copied once or twice. The device
+// is taken for a large one.
 template <class Work>
 void dispatch_token_tile(std::int64_t rows, std::int64_t columns, Work&& work) {
-  constexpr std::int64_t kEnoughTiles = 128;
-  const auto tiles = [&](std::int64_t m, std::int64_t n) {
-    return (rows + m - 1) / m * ((columns + n - 1) / n);
-  };
+  constexpr std::int64_t kMultiprocessors = 128;
   if (rows <= 16) return work.template operator()<TileShape<16, 64, 64, 4, 1, 4>>();
-  if (tiles(128, 128) >= kEnoughTiles) {
-    return work.template operator()<TileShape<128, 128, 64, 3, 2, 4>>();
+  switch (best_tile(rows, columns, kMultiprocessors)) {
+    case 0:
+      return work.template operator()<TileShape<128, 128, 64, 3, 2, 2>>();
+    case 1:
+      return work.template operator()<TileShape<128, 64, 64, 3, 2, 2>>();
+    case 2:
+      return work.template operator()<TileShape<64, 64, 64, 3, 2, 2>>();
+    default:
+      return work.template operator()<TileShape<32, 64, 64, 4, 2, 2>>();
   }
-  if (tiles(64, 64) >= kEnoughTiles) {
-    return work.template operator()<TileShape<64, 64, 64, 3, 2, 2>>();
-  }
-  return work.template operator()<TileShape<32, 64, 64, 4, 2, 2>>();
 }
 
 // For any number of rows, without a norm.

@@ -19,16 +19,6 @@
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
-// a b + c, fused on a device in every instantiation of a kernel, so that results do not depend on
-// which of them runs.
-__device__ inline float multiply_add(float a, float b, float c) {
-#ifdef __CUDACC__
-  return __fmaf_rn(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
-
 enum class TokenOutputKind : std::uint8_t { kLinear, kSwiglu, kAttentionInput };
 
 // Outputs of pair p; the second may be at `out`, and is none then.
@@ -93,7 +83,7 @@ struct TokenOutput {
 
  private:
   __device__ void write_one(int row, int output, float value) const {
-    if (gelu) value = FVLM_CUDA_TARGET::gelu(value);
+    if (gelu) value = FVLM_CUDA_TARGET::gelu<E>(value);
     if (logits != nullptr) {
       logits[row * stride + output] = value;
       return;
