@@ -22,17 +22,16 @@ void run(Stream<kTarget>& stream, TokenPass pass, View<const E> in, const Device
   output.outputs = weights.out;
   output.bias = weights.bias;
   TokenInput<E> input{in.data, in.stride, static_cast<int>(in.rows), norm, weights};
-  const bool tensor_cores = target::is_skinny<E>(weights.format.type);
   const bool decodes =
       pass == TokenPass::kDecode && in.rows <= TokenKernels<kTarget, E>::kDecodeRows;
-  if (norm.weight != nullptr && !(tensor_cores && decodes)) {
+  if (norm.weight != nullptr && !(decodes && target::is_skinny(input))) {
     EmbedKernels<kTarget, E>::rms_norm(stream, in, norm, scratch);
     input.x = scratch.data;
     input.stride = scratch.stride;
     input.norm = {};
   }
   target::for_weight_type(weights.format.type, [&](auto type) {
-    if constexpr (target::is_skinny<E>(type())) {
+    if constexpr (target::has_tensor_cores<E>(type())) {
       if (!decodes) return target::launch_token_tile<type()>(stream, input, output);
     }
     target::TokenGemv<E, type()>::multiply(stream, input, output);

@@ -24,25 +24,25 @@
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
-#include "kernels/cuda/primitives/row_access.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
 // How a GEMM is divided among warps and blocks.
 struct SkinnyPlan {
-  int segments = 1;      // of the depth, each a warp's
-  int groups = 1;        // of `segments` warps in a block; each has tiles of outputs of its own
-  bool aligned = false;  // 16-byte loads of x
+  int segments = 1;  // of the depth, each a warp's
+  int groups = 1;    // of `segments` warps in a block; each has tiles of outputs of its own
 };
 
-// kRows: 8, 16, 32 or 64 tokens. kTiles: of eight outputs, of one warp.
-template <WeightType kType, int kRows, int kTiles>
+// kGroup: WeightFormat::group. kRows: 8, 16, 32 or 64 tokens. kTiles: of eight outputs, of one
+// warp.
+template <WeightType kType, int kGroup, int kRows, int kTiles>
 struct SkinnyShape {
   static constexpr int kOutputs = 8;  // of a tile
   static constexpr int kMostWarps = 8;
   static constexpr int kTokenTiles = kRows <= 16 ? 1 : kRows / 16;
-  // Steps whose weights are on their way: 8 vectors of 16 bytes a lane.
-  static constexpr int kAhead = 8 / kTiles;
+  // Steps whose weights are on their way: 8 vectors of 16 bytes a lane; 4 of quantised weights,
+  // with scales beside them, as registers allow.
+  static constexpr int kAhead = (Weights<kType>::kQuantised ? 4 : 8) / kTiles;
   // Bytes of a row of W that a warp takes in a step: those of four lanes.
   static constexpr int kStepBytes = 64;
   // With few sums in registers the next kernel's blocks fit on an SM beside this one's.
@@ -56,10 +56,10 @@ struct SkinnyShape {
   }
 };
 
-template <WeightType kType, int kRows, int kTiles, bool kNorm>
+template <WeightType kType, int kGroup, int kRows, int kTiles, bool kNorm>
 class SkinnyGemm {
   using W = Weights<kType>;
-  using Shape = SkinnyShape<kType, kRows, kTiles>;
+  using Shape = SkinnyShape<kType, kGroup, kRows, kTiles>;
   static constexpr int kSlice = WeightFormat::kSlice;
   static constexpr int kTokenTiles = Shape::kTokenTiles;
   // A tile of 16 tokens of which the second eight do not exist is half a tile.
@@ -77,14 +77,25 @@ class SkinnyGemm {
         group_(static_cast<int>(warp_id()) / plan.segments),
         column_(static_cast<int>(lane_id()) / 4),
         vector_(static_cast<int>(lane_id()) % 4),
-        first_pair_((static_cast<int>(blockIdx.x) * plan.groups + group_) * kTiles * kTilePairs) {
+        first_pair_((static_cast<int>(blockIdx.x) * plan.groups + group_) * kPairs) {
     const int steps = (in.weights.row_bytes + Shape::kStepBytes - 1) / Shape::kStepBytes;
     step_ = segment_ * steps / plan.segments;
     end_ = (segment_ + 1) * steps / plan.segments;
+    end_vector_ = min(end_ * kStepVectors, in.weights.row_bytes / 16);
+    end_input_ = min(end_ * kStepInputs, in.weights.in);
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) {
+      const std::int64_t output = output_of(j);
+      rows_[j] = reinterpret_cast<const std::uint32_t*>(
+          in.weights.weight + output * in.weights.row_bytes + vector_ * 16);
+      if constexpr (W::kQuantised) {
+        scales_[j] = in.weights.scales + output * (steps * kStepInputs / kGroup);
+      }
+    }
   }
 
   __device__ void run() {
-    WeightWords ahead[Shape::kAhead][kTiles];
+    Step ahead[Shape::kAhead];
 #pragma unroll
     for (int i = 0; i < Shape::kAhead; ++i) fetch(step_ + i, ahead[i]);
     wait_for_previous_kernel();
@@ -103,71 +114,96 @@ class SkinnyGemm {
   }
 
  private:
+  static constexpr int kStepVectors = Shape::kStepBytes / 16;
+  static constexpr int kStepInputs = W::kRuns * kSlice;
   static constexpr int kTilePairs = Shape::kOutputs / 2;
   static constexpr int kPairs = kTiles * kTilePairs;  // of a group
+  // Slices that share a scale, of a step; and a step's scales.
+  static constexpr int kScaleSlices = kGroup / kSlice < W::kRuns ? kGroup / kSlice : W::kRuns;
+  static constexpr int kScales = W::kQuantised ? W::kRuns / kScaleSlices : 1;
 
-  // The lane's output of tile j; negative if there is none.
-  __device__ int output_of(int j, int column) const {
-    const int p = first_pair_ + j * kTilePairs + column / 2;
-    if (p >= out_.pairs()) return -1;
-    const OutputPair pair = out_.pair(p);
-    const int output = column % 2 == 0 ? pair.first : pair.second;
-    return output < out_.outputs ? output : -1;
+  // Of the lane's output in each tile.
+  struct Step {
+    WeightWords words[kTiles];
+    BFloat16 scales[kTiles][kScales];
+  };
+
+  // The output of the lane's column of tile j; any where there is none, whose sum nobody takes.
+  __device__ int output_of(int j) const {
+    const int p = first_pair_ + j * kTilePairs + column_ / 2;
+    const OutputPair pair = out_.pair(min(p, out_.pairs() - 1));
+    return min(column_ % 2 == 0 ? pair.first : pair.second, out_.outputs - 1);
   }
 
-  __device__ void fetch(int step, WeightWords (&words)[kTiles]) const {
-    const int at = step * Shape::kStepBytes + vector_ * 16;
+  __device__ void fetch(int step, Step& to) const {
+    const bool inside = step * kStepVectors + vector_ < end_vector_;
 #pragma unroll
     for (int j = 0; j < kTiles; ++j) {
-      words[j] = {};
-      const int output = output_of(j, column_);
-      if (output < 0 || step >= end_ || at >= in_.weights.row_bytes) continue;
-      words[j] = load16_once(reinterpret_cast<const std::uint32_t*>(
-          in_.weights.weight + std::int64_t{output} * in_.weights.row_bytes + at));
+      to.words[j] = {};
+      if (inside) to.words[j] = load16_once(rows_[j] + step * (Shape::kStepBytes / 4));
+      if constexpr (W::kQuantised) {
+#pragma unroll
+        for (int i = 0; i < kScales; ++i) {
+          if (inside) to.scales[j][i] = scales_[j][step * kStepInputs / kGroup + i];
+        }
+      }
     }
   }
 
   // Adds a step's products.
-  __device__ void multiply(int step, const WeightWords (&words)[kTiles]) {
+  __device__ void multiply(int step, const Step& weights) {
+    FragmentC products[kTiles][kTokenTiles];  // of a group of quantised weights
 #pragma unroll
     for (int n = 0; n < W::kRuns; ++n) {
-      const int first = (step * W::kRuns + n) * kSlice;  // input of the slice
-      const int input = first + vector_ * 8;
       FragmentA<BFloat16> x[kTokenTiles][2];
-      load_tokens(input, x);
+      load_tokens((step * W::kRuns + n) * kSlice + vector_ * 8, x);
 #pragma unroll
       for (int j = 0; j < kTiles; ++j) {
         FragmentB<BFloat16> w[2];
-        load_weights(words[j], n, w);
-        if constexpr (W::kQuantised) {
-          const float scales[2] = {scale_of(j, 0, first), scale_of(j, 1, first)};
+        load_weights(weights.words[j], n, w);
 #pragma unroll
-          for (int m = 0; m < kTokenTiles; ++m) {
-            FragmentC products = {};
-            mma(products, x[m][0], w[0]);
-            mma(products, x[m][1], w[1]);
-#pragma unroll
-            for (int i = 0; i < 2 * kHalves; ++i) {
-              float& sum = totals_[j][m].reg[i];
-              sum = multiply_add(products.reg[i], scales[i % 2], sum);
-            }
+        for (int m = 0; m < kTokenTiles; ++m) {
+          FragmentC& sum = W::kQuantised ? products[j][m] : totals_[j][m];
+          if (W::kQuantised && n % kScaleSlices == 0) {
+            first_mma(sum, x[m][0], w[0]);
+          } else {
+            mma(sum, x[m][0], w[0]);
           }
-        } else {
-#pragma unroll
-          for (int m = 0; m < kTokenTiles; ++m) {
-            mma(totals_[j][m], x[m][0], w[0]);
-            mma(totals_[j][m], x[m][1], w[1]);
-          }
+          mma(sum, x[m][1], w[1]);
         }
+        if (W::kQuantised && (n + 1) % kScaleSlices == 0) {
+          add_scaled(weights.scales[j][n / kScaleSlices], products[j], totals_[j]);
+        }
+      }
+    }
+  }
+
+  // Adds the products of a group times its scale, which the lane has of its own output, to the
+  // sums.
+  __device__ static void add_scaled(BFloat16 scale, const FragmentC (&products)[kTokenTiles],
+                                    FragmentC (&totals)[kTokenTiles]) {
+    const float own = to_float(scale);
+    const float scales[2] = {__shfl_sync(kAllLanes, own, FragmentC::col(0) * 4),
+                             __shfl_sync(kAllLanes, own, FragmentC::col(1) * 4)};
+#pragma unroll
+    for (int m = 0; m < kTokenTiles; ++m) {
+#pragma unroll
+      for (int i = 0; i < 2 * kHalves; ++i) {
+        totals[m].reg[i] = multiply_add(products[m].reg[i], scales[i % 2], totals[m].reg[i]);
       }
     }
   }
 
   // The lane's eight inputs of each of its tokens, as two fragments, times the norm's weight.
   __device__ void load_tokens(int input, FragmentA<BFloat16> (&x)[kTokenTiles][2]) {
-    const int count = in_.weights.in - input;
-    float norm[8];
-    if constexpr (kNorm) load8(in_.norm.weight + input, true, count, norm);
+    const bool inside = input < end_input_;
+    Vec<float, 4> norm[2] = {};
+    if constexpr (kNorm) {
+      if (inside) {
+        norm[0] = load<4>(in_.norm.weight + input);
+        norm[1] = load<4>(in_.norm.weight + input + 4);
+      }
+    }
 #pragma unroll
     for (int m = 0; m < kTokenTiles; ++m) {
       x[m][0] = x[m][1] = {};
@@ -175,7 +211,9 @@ class SkinnyGemm {
       for (int half = 0; half < kHalves; ++half) {
         const int row = m * 16 + half * 8 + column_;
         WeightWords words = {};
-        if (row < in_.rows && count > 0) words = load_inputs(row, input, count);
+        if (inside && row < in_.rows) {
+          words = load16(reinterpret_cast<const std::uint32_t*>(in_.x + row * in_.stride + input));
+        }
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           if constexpr (kNorm) {
@@ -183,25 +221,13 @@ class SkinnyGemm {
             float& square = token_squares_[m][half];
             square = multiply_add(pair.first, pair.first, square);
             square = multiply_add(pair.second, pair.second, square);
-            words[i] = pack<BFloat16>(pair.first * norm[2 * i], pair.second * norm[2 * i + 1]);
+            words[i] = pack<BFloat16>(pair.first * norm[i / 2][i % 2 * 2],
+                                      pair.second * norm[i / 2][i % 2 * 2 + 1]);
           }
           x[m][i / 2].reg[i % 2 * 2 + half] = words[i];
         }
       }
     }
-  }
-
-  __device__ WeightWords load_inputs(int row, int input, int count) const {
-    const BFloat16* const from = in_.x + row * in_.stride + input;
-    if (plan_.aligned && count >= 8) return load16(reinterpret_cast<const std::uint32_t*>(from));
-    WeightWords words;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const std::uint32_t low = 2 * i < count ? from[2 * i].bits : 0;
-      const std::uint32_t high = 2 * i + 1 < count ? from[2 * i + 1].bits : 0;
-      words[i] = low | high << 16;
-    }
-    return words;
   }
 
   __device__ static void load_weights(const WeightWords& words, int n,
@@ -214,16 +240,6 @@ class SkinnyGemm {
         w[i / 2].reg[i % 2] = words[i];
       }
     }
-  }
-
-  // The scale of the lane's column `c` of the sums, for the slice that begins at `input`.
-  __device__ float scale_of(int j, int c, int input) const {
-    const int output = output_of(j, FragmentC::col(c));
-    if (output < 0) return 0;
-    const WeightFormat& format = in_.weights.format;
-    const int row_scales =
-        in_.weights.row_bytes / Shape::kStepBytes * W::kRuns * kSlice / format.group;
-    return to_float(in_.weights.scales[std::int64_t{output} * row_scales + input / format.group]);
   }
 
   // Puts the warp's sums into shared memory.
@@ -299,38 +315,42 @@ class SkinnyGemm {
   const int first_pair_;
   int step_;
   int end_;
+  int end_vector_;
+  int end_input_;
+  const std::uint32_t* rows_[kTiles];  // of the lane's outputs, at its vector
+  const BFloat16* scales_[kTiles];
   FragmentC totals_[kTiles][kTokenTiles] = {};
   float token_squares_[kTokenTiles][2] = {};
 };
 
-template <WeightType kType, int kRows, int kTiles, bool kNorm>
-__global__ void __launch_bounds__(32 * SkinnyShape<kType, kRows, kTiles>::kMostWarps,
-                                  SkinnyShape<kType, kRows, kTiles>::kBlocks)
+template <WeightType kType, int kGroup, int kRows, int kTiles, bool kNorm>
+__global__ void __launch_bounds__(32 * SkinnyShape<kType, kGroup, kRows, kTiles>::kMostWarps,
+                                  SkinnyShape<kType, kGroup, kRows, kTiles>::kBlocks)
     skinny_gemm(TokenInput<BFloat16> input, TokenOutput<BFloat16> output, SkinnyPlan plan) {
-  check_launch_bounds<32 * SkinnyShape<kType, kRows, kTiles>::kMostWarps>();
-  SkinnyGemm<kType, kRows, kTiles, kNorm>(input, output, plan, dynamic_shared<float>()).run();
+  check_launch_bounds<32 * SkinnyShape<kType, kGroup, kRows, kTiles>::kMostWarps>();
+  SkinnyGemm<kType, kGroup, kRows, kTiles, kNorm>(input, output, plan, dynamic_shared<float>())
+      .run();
 }
 
 // The segments, of the matrix alone: as many warps as a large device runs at once, if there are
 // steps for them.
 inline int skinny_segments(const DeviceMatrix& weights) {
   constexpr int kEnoughWarps = 2048;
-  constexpr int kMostWarps = SkinnyShape<WeightType::kBF16, 8, 1>::kMostWarps;
-  constexpr int kStepBytes = SkinnyShape<WeightType::kBF16, 8, 1>::kStepBytes;
+  constexpr int kMostWarps = SkinnyShape<WeightType::kBF16, 0, 8, 1>::kMostWarps;
+  constexpr int kStepBytes = SkinnyShape<WeightType::kBF16, 0, 8, 1>::kStepBytes;
   const int tiles = (weights.out + 7) / 8;
   const int steps = (weights.row_bytes + kStepBytes - 1) / kStepBytes;
   return std::clamp((kEnoughWarps + tiles - 1) / tiles, 1, std::min(kMostWarps, steps));
 }
 
-template <WeightType kType, int kRows, int kTiles, bool kNorm>
+template <WeightType kType, int kGroup, int kRows, int kTiles, bool kNorm>
 void launch_skinny(Stream<kTarget>& stream, const TokenInput<BFloat16>& input,
                    const TokenOutput<BFloat16>& output) {
-  using Shape = SkinnyShape<kType, kRows, kTiles>;
+  using Shape = SkinnyShape<kType, kGroup, kRows, kTiles>;
   SkinnyPlan plan{.segments = skinny_segments(input.weights)};
   plan.groups = Shape::kMostWarps / plan.segments;
-  plan.aligned = is_aligned(input.x, input.stride);
   const std::int64_t outputs = std::int64_t{plan.groups} * kTiles * Shape::kOutputs;
-  launch<skinny_gemm<kType, kRows, kTiles, kNorm>>(
+  launch<skinny_gemm<kType, kGroup, kRows, kTiles, kNorm>>(
       Launch{.grid = (2 * output.pairs() + outputs - 1) / outputs,
              .block = 32 * plan.segments * plan.groups,
              .shared_bytes = Shape::shared_bytes(plan),

@@ -12,37 +12,60 @@ namespace fvlm::FVLM_CUDA_TARGET {
 
 // Calls work.template operator()<kRows, kTiles>(): the kernel for so many tokens and outputs. Many
 // outputs leave enough warps if each has several tiles, which then share the tokens they load.
-template <class Work>
+template <WeightType kType, class Work>
 void dispatch_skinny(int rows, int outputs, Work&& work) {
+  constexpr bool kQuantised = Weights<kType>::kQuantised;
   const bool many = outputs >= 16384;
-  const bool very_many = outputs >= 65536;
   if (rows <= 8) {
-    if (very_many) return work.template operator()<8, 4>();
-    if (many) return work.template operator()<8, 2>();
+    if (many) return work.template operator() < 8, kQuantised ? 2 : 4 > ();
     return work.template operator()<8, 1>();
   }
   if (rows <= 16) {
     if (many) return work.template operator()<16, 2>();
     return work.template operator()<16, 1>();
   }
-  if (rows <= 32) return work.template operator()<32, 2>();
-  return work.template operator()<64, 2>();
+  if (rows <= 32) return work.template operator() < 32, kQuantised ? 1 : 2 > ();
+  return work.template operator() < 64, kQuantised ? 1 : 2 > ();
+}
+
+template <WeightType kType, int kGroup>
+void multiply_skinny(Stream<kTarget>& stream, const TokenInput<BFloat16>& input,
+                     const TokenOutput<BFloat16>& output) {
+  dispatch_skinny<kType>(input.rows, output.outputs, [&]<int kRows, int kTiles>() {
+    if (input.norm.weight != nullptr) {
+      launch_skinny<kType, kGroup, kRows, kTiles, true>(stream, input, output);
+    } else {
+      launch_skinny<kType, kGroup, kRows, kTiles, false>(stream, input, output);
+    }
+  });
 }
 
 template <class E, WeightType kType>
 void TokenGemv<E, kType>::multiply(Stream<kTarget>& stream, const TokenInput<E>& input,
                                    const TokenOutput<E>& output) {
-  if constexpr (is_skinny<E>(kType)) {
-    dispatch_skinny(input.rows, output.outputs, [&]<int kRows, int kTiles>() {
-      if (input.norm.weight != nullptr) {
-        launch_skinny<kType, kRows, kTiles, true>(stream, input, output);
-      } else {
-        launch_skinny<kType, kRows, kTiles, false>(stream, input, output);
+  if constexpr (has_tensor_cores<E>(kType)) {
+    if (is_skinny(input)) {
+      switch (input.weights.format.group) {
+        case 0:
+          if constexpr (!Weights<kType>::kQuantised)
+            multiply_skinny<kType, 0>(stream, input, output);
+          return;
+        case 32:
+          if constexpr (Weights<kType>::kQuantised)
+            multiply_skinny<kType, 32>(stream, input, output);
+          return;
+        case 64:
+          if constexpr (Weights<kType>::kQuantised)
+            multiply_skinny<kType, 64>(stream, input, output);
+          return;
+        default:
+          if constexpr (Weights<kType>::kQuantised)
+            multiply_skinny<kType, 128>(stream, input, output);
+          return;
       }
-    });
-  } else {
-    launch_plain<E, kType>(stream, input, output);
+    }
   }
+  launch_plain<E, kType>(stream, input, output);
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

@@ -15,6 +15,7 @@
 #include "kernels/cuda/primitives/number.hpp"
 #include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
+#include "kernels/cuda/primitives/row_access.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
@@ -134,12 +135,20 @@ struct TokenInput {
   DeviceMatrix weights{};
 };
 
-// Whether tensor cores multiply a decode step's tokens with weights of this format
-// (skinny_gemm.hpp); else it is plain_gemv.hpp, which wants the norm done before.
+// Whether tensor cores multiply tokens with weights of this format: skinny_gemm.hpp in decode
+// steps,
+// ../gemm/token_tile.hpp in prefill; else it is plain_gemv.hpp.
 template <class E>
-constexpr bool is_skinny(WeightType type) {
+constexpr bool has_tensor_cores(WeightType type) {
   using enum WeightFormat::Type;
   return sizeof(E) == 2 && (type == kBF16 || type == kInt8 || type == kInt4);
+}
+// Whether skinny_gemm.hpp can load the rows of x, as those of any real model: if so it also
+// computes the norm, which must be done before otherwise.
+template <class E>
+bool is_skinny(const TokenInput<E>& input) {
+  return has_tensor_cores<E>(input.weights.format.type) && input.weights.in % 8 == 0 &&
+         is_aligned(input.x, input.stride);
 }
 
 // The GEMM of a decode step. Defined in token_gemv.hpp; kernels.cmake generates a source that

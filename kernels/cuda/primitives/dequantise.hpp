@@ -68,11 +68,11 @@ struct Weights {
       constexpr std::uint32_t kMask = 0x000f000fU;
       constexpr std::uint32_t kSigns = 0x00080008U;
       constexpr std::uint32_t kOffset = 0xc308c308U;  // -(128 + 8)
-      return multiply_add_pair((words & kMask) ^ (kExponents | kSigns), kOnes, kOffset);
+      return multiply_add_pair(and_xor(words, kMask, kExponents | kSigns), kOnes, kOffset);
     } else {  // the low seven bits, less 128 if the sign bit is set: that bit doubles the 128
       static_assert(kBits == 8);
-      const std::uint32_t low = (words & 0x007f007fU) | kExponents;
-      const std::uint32_t sign = (words & 0x00800080U) | kExponents;
+      const std::uint32_t low = and_xor(words, 0x007f007fU, kExponents);
+      const std::uint32_t sign = and_xor(words, 0x00800080U, kExponents);
       return multiply_add_pair(sign, kMinusOnes, low);
     }
   }

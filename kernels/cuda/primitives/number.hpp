@@ -106,6 +106,17 @@ __device__ inline Pair unpack(std::uint32_t bits) {
   return {to_float(first), to_float(second)};
 }
 
+// (a & b) ^ c in one instruction.
+__device__ inline std::uint32_t and_xor(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+#ifdef __CUDACC__
+  std::uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0x6a;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+  return result;
+#else
+  return (a & b) ^ c;
+#endif
+}
+
 // a b + c of two bfloat16's each, rounded once; a b alone.
 __device__ inline std::uint32_t multiply_add_pair(std::uint32_t a, std::uint32_t b,
                                                   std::uint32_t c) {
