@@ -24,7 +24,7 @@ void run(Stream<kTarget>& stream, TokenPass pass, View<const E> in, const Device
   TokenInput<E> input{in.data, in.stride, static_cast<int>(in.rows), norm, weights};
   const bool decodes =
       pass == TokenPass::kDecode && in.rows <= TokenKernels<kTarget, E>::kDecodeRows;
-  if (norm.weight != nullptr && !(decodes && target::is_skinny(input))) {
+  if (norm.weight != nullptr && !(decodes && target::fuses_norm(input))) {
     EmbedKernels<kTarget, E>::rms_norm(stream, in, norm, scratch);
     input.x = scratch.data;
     input.stride = scratch.stride;

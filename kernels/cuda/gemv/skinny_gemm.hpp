@@ -10,10 +10,11 @@
 //
 // The rows of W are divided into segments, each by one warp of a block; their sums are added in
 // order. The segments follow from the matrix alone, so that a result has the same bits however many
-// tokens there are. A norm costs nothing but its weight: x / rms times W is x times W, over rms,
-// and the sum of squares comes along.
+// tokens there are.
 //
-// The first weights are requested before the kernel waits for the previous one.
+// The first weights are requested before the kernel waits for the previous one. With a norm, a
+// block then normalises its tokens, up to eight, into shared memory; more are normalised by a
+// kernel of their own, to the same bits.
 #pragma once
 
 #include <algorithm>
@@ -24,6 +25,7 @@
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
+#include "kernels/cuda/primitives/rms_norm.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
@@ -51,8 +53,18 @@ struct SkinnyShape {
   static constexpr int sum_floats(const SkinnyPlan& plan) {
     return plan.segments * plan.groups * kTiles * kRows * kOutputs;
   }
-  static constexpr std::size_t shared_bytes(const SkinnyPlan& plan) {
-    return static_cast<std::size_t>(sum_floats(plan) + plan.segments * kRows) * sizeof(float);
+};
+
+// Tokens that a block normalises.
+struct NormedTokens {
+  static constexpr int kRows = 8;
+  static constexpr int kPadding = 32;  // elements between rows, against bank conflicts
+
+  static constexpr int stride(int channels) { return channels + kPadding; }
+  // Of the parts of the norms and the rows behind them.
+  static constexpr int bytes(int channels) {
+    return kRows * (kNormParts * static_cast<int>(sizeof(float)) +
+                    stride(channels) * static_cast<int>(sizeof(BFloat16)));
   }
 };
 
@@ -72,7 +84,7 @@ class SkinnyGemm {
         out_(out),
         plan_(plan),
         sums_(shared),
-        squares_(shared + Shape::sum_floats(plan)),
+        parts_(shared + Shape::sum_floats(plan)),
         segment_(static_cast<int>(warp_id()) % plan.segments),
         group_(static_cast<int>(warp_id()) / plan.segments),
         column_(static_cast<int>(lane_id()) / 4),
@@ -100,6 +112,7 @@ class SkinnyGemm {
     for (int i = 0; i < Shape::kAhead; ++i) fetch(step_ + i, ahead[i]);
     wait_for_previous_kernel();
     allow_next_kernel();
+    if constexpr (kNorm) normalise();
     while (step_ < end_) {
 #pragma unroll
       for (int i = 0; i < Shape::kAhead; ++i) {
@@ -194,16 +207,39 @@ class SkinnyGemm {
     }
   }
 
-  // The lane's eight inputs of each of its tokens, as two fragments, times the norm's weight.
-  __device__ void load_tokens(int input, FragmentA<BFloat16> (&x)[kTokenTiles][2]) {
-    const bool inside = input < end_input_;
-    Vec<float, 4> norm[2] = {};
-    if constexpr (kNorm) {
-      if (inside) {
-        norm[0] = load<4>(in_.norm.weight + input);
-        norm[1] = load<4>(in_.norm.weight + input + 4);
+  // Puts the normalised tokens into shared memory.
+  __device__ void normalise() {
+    static_assert(!kNorm || kRows == NormedTokens::kRows);
+    const int channels = in_.weights.in;
+    const int warps = plan_.segments * plan_.groups;
+    for (int i = static_cast<int>(warp_id()); i < in_.rows * kNormParts; i += warps) {
+      const float part = norm_part(in_.x + i / kNormParts * in_.stride, channels, i % kNormParts);
+      if (lane_id() == 0) parts_[i] = part;
+    }
+    __syncthreads();
+    for (int row = 0; row < in_.rows; ++row) {
+      const float scale = norm_scale(parts_ + row * kNormParts, channels, in_.norm.eps);
+      const BFloat16* const from = in_.x + row * in_.stride;
+      BFloat16* const to = normed() + row * NormedTokens::stride(channels);
+      for (int c = 2 * static_cast<int>(threadIdx.x); c < channels; c += 64 * warps) {
+        const Pair x =
+            unpack<BFloat16>(load<1>(reinterpret_cast<const std::uint32_t*>(from + c))[0]);
+        store(reinterpret_cast<std::uint32_t*>(to + c),
+              Vec<std::uint32_t, 1>{
+                  {pack<BFloat16>(normalised(x.first, scale, in_.norm.weight[c]),
+                                  normalised(x.second, scale, in_.norm.weight[c + 1]))}});
       }
     }
+    __syncthreads();
+  }
+  __device__ BFloat16* normed() const {
+    return reinterpret_cast<BFloat16*>(parts_ + NormedTokens::kRows * kNormParts);
+  }
+
+  // The lane's eight inputs of each of its tokens, as two fragments.
+  __device__ void load_tokens(int input, FragmentA<BFloat16> (&x)[kTokenTiles][2]) const {
+    const BFloat16* const tokens = kNorm ? normed() : in_.x;
+    const std::int64_t stride = kNorm ? NormedTokens::stride(in_.weights.in) : in_.stride;
 #pragma unroll
     for (int m = 0; m < kTokenTiles; ++m) {
       x[m][0] = x[m][1] = {};
@@ -211,21 +247,11 @@ class SkinnyGemm {
       for (int half = 0; half < kHalves; ++half) {
         const int row = m * 16 + half * 8 + column_;
         WeightWords words = {};
-        if (inside && row < in_.rows) {
-          words = load16(reinterpret_cast<const std::uint32_t*>(in_.x + row * in_.stride + input));
+        if (input < end_input_ && row < in_.rows) {
+          words = load16(reinterpret_cast<const std::uint32_t*>(tokens + row * stride + input));
         }
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          if constexpr (kNorm) {
-            const Pair pair = unpack<BFloat16>(words[i]);
-            float& square = token_squares_[m][half];
-            square = multiply_add(pair.first, pair.first, square);
-            square = multiply_add(pair.second, pair.second, square);
-            words[i] = pack<BFloat16>(pair.first * norm[i / 2][i % 2 * 2],
-                                      pair.second * norm[i / 2][i % 2 * 2 + 1]);
-          }
-          x[m][i / 2].reg[i % 2 * 2 + half] = words[i];
-        }
+        for (int i = 0; i < 4; ++i) x[m][i / 2].reg[i % 2 * 2 + half] = words[i];
       }
     }
   }
@@ -256,18 +282,6 @@ class SkinnyGemm {
         }
       }
     }
-    if constexpr (kNorm) {
-#pragma unroll
-      for (int m = 0; m < kTokenTiles; ++m) {
-#pragma unroll
-        for (int half = 0; half < kHalves; ++half) {
-          const float sum = warp_sum<4>(token_squares_[m][half]);
-          if (vector_ == 0 && group_ == 0) {
-            squares_[segment_ * kRows + m * 16 + half * 8 + column_] = sum;
-          }
-        }
-      }
-    }
   }
   // Eight sums of a token.
   __device__ float* sums_of(int segment, int group, int j, int row) const {
@@ -292,13 +306,6 @@ class SkinnyGemm {
         first += two[0];
         second += two[1];
       }
-      if constexpr (kNorm) {
-        float square = 0;
-        for (int s = 0; s < plan_.segments; ++s) square += squares_[s * kRows + row];
-        const float scale = rsqrtf(square / static_cast<float>(in_.weights.in) + in_.norm.eps);
-        first *= scale;
-        second *= scale;
-      }
       out_.write(row, p, first, second);
     }
   }
@@ -307,7 +314,7 @@ class SkinnyGemm {
   const TokenOutput<BFloat16>& out_;
   const SkinnyPlan& plan_;
   float* const sums_;
-  float* const squares_;
+  float* const parts_;  // of the norms
   const int segment_;
   const int group_;
   const int column_;  // of a tile: which of its outputs, and of its tokens' halves, the lane loads
@@ -320,7 +327,6 @@ class SkinnyGemm {
   const std::uint32_t* rows_[kTiles];  // of the lane's outputs, at its vector
   const BFloat16* scales_[kTiles];
   FragmentC totals_[kTiles][kTokenTiles] = {};
-  float token_squares_[kTokenTiles][2] = {};
 };
 
 template <WeightType kType, int kGroup, int kRows, int kTiles, bool kNorm>
@@ -353,7 +359,9 @@ void launch_skinny(Stream<kTarget>& stream, const TokenInput<BFloat16>& input,
   launch<skinny_gemm<kType, kGroup, kRows, kTiles, kNorm>>(
       Launch{.grid = (2 * output.pairs() + outputs - 1) / outputs,
              .block = 32 * plan.segments * plan.groups,
-             .shared_bytes = Shape::shared_bytes(plan),
+             .shared_bytes = static_cast<std::size_t>(
+                 Shape::sum_floats(plan) * static_cast<int>(sizeof(float)) +
+                 (kNorm ? NormedTokens::bytes(input.weights.in) : 0)),
              .stream = stream,
              .overlap_previous = true},
       input, output, plan);

@@ -32,11 +32,12 @@ template <WeightType kType, int kGroup>
 void multiply_skinny(Stream<kTarget>& stream, const TokenInput<BFloat16>& input,
                      const TokenOutput<BFloat16>& output) {
   dispatch_skinny<kType>(input.rows, output.outputs, [&]<int kRows, int kTiles>() {
-    if (input.norm.weight != nullptr) {
-      launch_skinny<kType, kGroup, kRows, kTiles, true>(stream, input, output);
-    } else {
-      launch_skinny<kType, kGroup, kRows, kTiles, false>(stream, input, output);
+    if constexpr (kRows == NormedTokens::kRows) {
+      if (input.norm.weight != nullptr) {
+        return launch_skinny<kType, kGroup, kRows, kTiles, true>(stream, input, output);
+      }
     }
+    launch_skinny<kType, kGroup, kRows, kTiles, false>(stream, input, output);
   });
 }
 

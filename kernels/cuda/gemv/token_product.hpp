@@ -143,12 +143,18 @@ constexpr bool has_tensor_cores(WeightType type) {
   using enum WeightFormat::Type;
   return sizeof(E) == 2 && (type == kBF16 || type == kInt8 || type == kInt4);
 }
-// Whether skinny_gemm.hpp can load the rows of x, as those of any real model: if so it also
-// computes the norm, which must be done before otherwise.
+// Whether skinny_gemm.hpp can load the rows of x, as those of any real model.
 template <class E>
 bool is_skinny(const TokenInput<E>& input) {
   return has_tensor_cores<E>(input.weights.format.type) && input.weights.in % 8 == 0 &&
          is_aligned(input.x, input.stride);
+}
+// Whether it computes their norm, too; else that must be done before.
+template <class E>
+bool fuses_norm(const TokenInput<E>& input) {
+  constexpr int kMostRows = 8;
+  constexpr int kMostChannels = 4096;  // as shared memory allows
+  return is_skinny(input) && input.rows <= kMostRows && input.weights.in <= kMostChannels;
 }
 
 // The GEMM of a decode step. Defined in token_gemv.hpp; kernels.cmake generates a source that
