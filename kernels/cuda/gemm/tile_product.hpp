@@ -102,13 +102,11 @@ class TileProduct {
     const int steps = (depth + Shape::kDepth - 1) / Shape::kDepth;
     Accumulator sums = {};
     const auto stage_of = [&](int step) { return shared + step % Shape::kStages * kStageBytes; };
-    const auto fetch_a = [&](int step) {
-      a.template fetch<Shape::kM, Shape::kDepth, Shape::kThreads>(stage_of(step), row0,
-                                                                  step * Shape::kDepth);
-    };
+    const typename A::template Cursor<Shape::kM, Shape::kDepth, Shape::kThreads> rows(a, row0);
+    const typename B::template Cursor<Shape::kN, Shape::kDepth, Shape::kThreads> cols(b, col0);
+    const auto fetch_a = [&](int step) { rows.fetch(a, stage_of(step), step * Shape::kDepth); };
     const auto fetch_b = [&](int step) {
-      b.template fetch<Shape::kN, Shape::kDepth, Shape::kThreads>(stage_of(step) + kBytesA, col0,
-                                                                  step * Shape::kDepth);
+      cols.fetch(b, stage_of(step) + kBytesA, step * Shape::kDepth);
     };
     const auto fetch_ahead = [&](int step) {
       if (step + Shape::kStages - 1 < steps) {
@@ -271,6 +269,11 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   allow_next_kernel();
 }
 
+// For operands whose rows cannot be copied 16 bytes at a time, as those of no real model.
+template <class E>
+using RaggedTile = std::conditional_t<sizeof(E) == 4, TileShape<64, 64, 16, 2, 4, 2>,
+                                      TileShape<32, 64, 64, 4, 2, 2>>;
+
 // Calls work.template operator()<Shape>() with the tile shape for an [m, n] GEMM.
 template <class E, class Work>
 void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, Work&& work) {
@@ -293,20 +296,17 @@ void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, Work&& w
   }
 }
 
-// C = A B^T over the whole device. E is the element type of the operands.
-template <class A, class B, class Epilogue>
-void launch_tile_product(Stream<kTarget>& stream, int multiprocessors, const A& a, const B& b,
-                         const Epilogue& epilogue, std::int64_t m, std::int64_t n,
-                         std::int64_t depth) {
-  dispatch_tile<typename A::Element>(m, n, multiprocessors, [&]<class Shape>() {
-    launch<tile_product<Shape, A, B, Epilogue>>(
-        Launch{.grid = {(n + Shape::kN - 1) / Shape::kN, (m + Shape::kM - 1) / Shape::kM},
-               .block = Shape::kThreads,
-               .shared_bytes = TileProduct<Shape, A, B>::kSharedBytes,
-               .stream = stream,
-               .overlap_previous = true},
-        a, b, epilogue, static_cast<int>(m), static_cast<int>(depth));
-  });
+// C = A B^T over the whole device, with a given tile shape.
+template <class Shape, class A, class B, class Epilogue>
+void launch_tile_product(Stream<kTarget>& stream, const A& a, const B& b, const Epilogue& epilogue,
+                         std::int64_t m, std::int64_t n, std::int64_t depth) {
+  launch<tile_product<Shape, A, B, Epilogue>>(
+      Launch{.grid = {(n + Shape::kN - 1) / Shape::kN, (m + Shape::kM - 1) / Shape::kM},
+             .block = Shape::kThreads,
+             .shared_bytes = TileProduct<Shape, A, B>::kSharedBytes,
+             .stream = stream,
+             .overlap_previous = true},
+      a, b, epilogue, static_cast<int>(m), static_cast<int>(depth));
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET
