@@ -15,8 +15,8 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/gemm/fragment.hpp"
 #include "kernels/cuda/primitives/async_copy.hpp"
+#include "kernels/cuda/primitives/fragment.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/vec.hpp"
 

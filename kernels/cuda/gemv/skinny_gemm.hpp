@@ -20,9 +20,9 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cuda/gemm/fragment.hpp"
 #include "kernels/cuda/gemv/token_product.hpp"
 #include "kernels/cuda/primitives/block.hpp"
+#include "kernels/cuda/primitives/fragment.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/rms_norm.hpp"
