@@ -132,8 +132,9 @@ class SkinnyGemm {
   static constexpr int kTilePairs = Shape::kOutputs / 2;
   static constexpr int kPairs = kTiles * kTilePairs;  // of a group
   // Slices that share a scale, of a step; and a step's scales.
-  static constexpr int kScaleSlices = kGroup / kSlice < W::kRuns ? kGroup / kSlice : W::kRuns;
-  static constexpr int kScales = W::kQuantised ? W::kRuns / kScaleSlices : 1;
+  static constexpr int kScaleSlices =
+      W::kQuantised ? std::min(kGroup / kSlice, W::kRuns) : W::kRuns;
+  static constexpr int kScales = W::kRuns / kScaleSlices;
 
   // Of the lane's output in each tile.
   struct Step {
