@@ -17,7 +17,7 @@ USAGE
 compilers=(g++ cmake ninja-build pkg-config dpkg-dev file)
 camera=(
   libfmt-dev nlohmann-json3-dev libcli11-dev libjpeg-dev
-  libwebsocketpp-dev libasio-dev libssl-dev libspdlog-dev libgtest-dev
+  libboost-dev libwebsocketpp-dev libasio-dev libssl-dev libspdlog-dev libgtest-dev
 )
 engine=(
   libdnnl-dev libhwy-dev libboost-context-dev

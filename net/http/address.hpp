@@ -1,5 +1,5 @@
 // Parsing of addresses, hosts and origins. Access checks compare parsed values, never the prefix of
-// a text: "127.evil.example" is a name that anyone may register. C++17, for the transports.
+// a text: "127.evil.example" is a name that anyone may register.
 #pragma once
 
 #include <array>

@@ -1,6 +1,7 @@
 // An HTTP request and its response as values, for those who transport or answer them.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,12 @@ struct HttpRequest {
   bool secure = false;   // over TLS
   std::string body{};
 };
+
+// Bytes that several connections may be sending at a time.
+using SharedBytes = std::shared_ptr<const std::string>;
+inline SharedBytes share(std::string bytes) {
+  return std::make_shared<const std::string>(std::move(bytes));
+}
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 

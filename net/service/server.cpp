@@ -91,7 +91,7 @@ void Server::finish_if_drained() {
 
 // HTTP -------------------------------------------------------------------------------------------
 
-std::optional<HttpResponse> Server::refusal(const HttpRequest& request) {
+std::optional<HttpResponse> Server::refuse(const HttpRequest& request) {
   auto refusal = gate_.refuse_caller(request);
   // CORS preflights carry no key.
   if (!refusal && request.method != "OPTIONS") refusal = gate_.refuse_key(request);
@@ -104,15 +104,20 @@ std::optional<HttpResponse> Server::refusal(const HttpRequest& request) {
   return response;
 }
 
+std::optional<HttpResponse> Server::on_head(const HttpRequest& request) {
+  auto response = refuse(request);
+  if (response) response = readable_by("", *std::move(response));
+  return response;
+}
+
 HttpResponse Server::on_upgrade(const HttpRequest& request) {
-  if (auto response = refusal(request)) return *response;
+  if (auto response = refuse(request)) return *response;
   if (request.path != kEndpoint) return text_response(404, "WebSocket connections go to /ws");
   if (drain_until_) return text_response(503, "the server is stopping");
   return text_response(101, "");
 }
 
 std::optional<HttpResponse> Server::on_http(ExchangeId id, HttpRequest request) {
-  if (auto response = refusal(request)) return readable_by("", *std::move(response));
   const std::string origin = request.origin;
   auto response = answer(id, std::move(request));
   if (response) response = readable_by(origin, *std::move(response));
@@ -130,6 +135,13 @@ std::optional<HttpResponse> Server::answer(ExchangeId id, HttpRequest request) {
 
 void Server::on_http_gone(ExchangeId id) {
   chat_->abandon(id);
+}
+
+HttpResponse Server::refusal(int status, const std::string& why) {
+  const bool ours = status == 500 || status == 503;
+  return error_response({.status = status,
+                         .message = status == 413 ? why + "; see --max-body-size" : why,
+                         .type = ours ? "server_error" : "invalid_request_error"});
 }
 
 void Server::on_error(const std::string& what) {

@@ -37,7 +37,9 @@ class RawSocket {
   std::string buffer_;
 };
 
-// The whole answer, head and body, to one request.
+// The next response, head and body, without the framing of chunks and without "100 Continue".
+std::string read_response(RawSocket& socket, bool head_only = false);
+// The whole response to one request.
 std::string http(std::uint16_t port, std::string_view request, const char* from = kSelf);
 // The same for a GET, with more header lines (each ending in "\r\n").
 std::string http_get(std::uint16_t port, std::string_view path, std::string_view headers = "",

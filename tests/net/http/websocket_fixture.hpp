@@ -44,6 +44,7 @@ class Echo final : private net::TransportEvents {
   static net::TransportOptions options() {
     return {.port = 0, .max_message_bytes = kLimit, .max_unsent_bytes = 8 * kLimit};
   }
+  std::optional<net::HttpResponse> on_head(const net::HttpRequest&) override { return {}; }
   net::HttpResponse on_upgrade(const net::HttpRequest&) override { return {.status = 101}; }
   void on_open(net::ConnectionId, const net::HttpRequest&) override {}
   void on_message(net::ConnectionId id, std::string payload, bool binary) override {
@@ -56,6 +57,9 @@ class Echo final : private net::TransportEvents {
     return net::HttpResponse{};
   }
   void on_http_gone(net::ExchangeId) override {}
+  net::HttpResponse refusal(int status, const std::string& why) override {
+    return net::text_response(status, why);
+  }
   void on_error(const std::string& what) override { EXPECT_EQ(what, "as asked"); }
 
   std::unique_ptr<net::Transport> transport_;
