@@ -164,9 +164,7 @@ HttpParser::Progress HttpParser::check_fields() {
   if (!may_be_authority(view(fields[field::host]))) return fail(400, "Host is not a host");
   if (fields.count(field::transfer_encoding) > 0) {
     if (!head_.http_1_1) return fail(400, "HTTP/1.0 has no Transfer-Encoding");
-    if (!same(view(fields[field::transfer_encoding]), "chunked")) {
-      return fail(501, "chunked is the only Transfer-Encoding understood here");
-    }
+    if (const Progress wrong = check_coding(); wrong != Progress::kMore) return wrong;
   }
   if (head_.http_1_1 && fields.count(field::expect) > 0) {
     if (!same(view(fields[field::expect]), "100-continue")) {
@@ -181,6 +179,18 @@ HttpParser::Progress HttpParser::check_fields() {
     head_.websocket_key = view(fields[field::sec_websocket_key]);
   }
   return read_request();
+}
+
+// Only a body whose last coding is chunked has an end (RFC 9112, 6.3).
+HttpParser::Progress HttpParser::check_coding() {
+  const std::string_view codings = view(message_->get()[field::transfer_encoding]);
+  constexpr std::string_view kChunked = "chunked";
+  if (same(codings, kChunked)) return Progress::kMore;
+  const std::size_t last = codings.find_last_of(", \t") + 1;
+  if (!same(codings.substr(last), kChunked) || has_token(codings.substr(0, last), kChunked)) {
+    return fail(400, "Transfer-Encoding must end in chunked, once");
+  }
+  return fail(501, "chunked is the only Transfer-Encoding understood here");
 }
 
 HttpParser::Progress HttpParser::read_request() {

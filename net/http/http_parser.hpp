@@ -58,6 +58,7 @@ class HttpParser {
   Progress find_end(std::string& bytes);
   Progress check_request_line(std::string& head);
   Progress check_fields();
+  Progress check_coding();
   Progress read_target();
   Progress read_request();
 

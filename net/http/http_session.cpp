@@ -183,7 +183,7 @@ void HttpSession::end_exchange() {
 
 void HttpSession::on_farewell() {
   farewell_ = true;
-  if (state_ == State::kReading) stream_.leave();
+  if (state_ == State::kReading) stream_.resume();  // whole requests are still answered
   if (state_ == State::kAnswering || state_ == State::kStreaming) stream_.cut();
 }
 

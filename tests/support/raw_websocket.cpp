@@ -86,6 +86,10 @@ std::string RawSocket::read_all() {
   return std::exchange(buffer_, {});
 }
 
+void RawSocket::say_farewell() {
+  ::shutdown(descriptor_, SHUT_WR);
+}
+
 void RawSocket::reset() {
   const linger now{1, 0};
   ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -94,12 +98,16 @@ void RawSocket::reset() {
 
 std::string read_response(RawSocket& socket, bool head_only) {
   const auto field = [](const std::string& head, std::string_view name) {
-    const std::size_t at = head.find("\r\n" + std::string(name) + ": ");
-    return at == head.npos ? "" : head.substr(at + name.size() + 4, head.find("\r\n", at + 2) - at);
+    const std::string line = "\r\n" + std::string(name) + ": ";
+    const std::size_t at = head.find(line);
+    if (at == head.npos) return std::string();
+    const std::size_t from = at + line.size();
+    return head.substr(from, head.find("\r\n", from) - from);
   };
   std::string head = socket.read_until("\r\n\r\n");
   while (status_of(head) == 100) head = socket.read_until("\r\n\r\n");
-  if (head_only || status_of(head) == 101 || status_of(head) == 204) return head;
+  const bool bodiless = head_only || field(head, "Method") == "HEAD";
+  if (bodiless || status_of(head) == 101 || status_of(head) == 204) return head;
   if (const std::string length = field(head, "Content-Length"); !length.empty()) {
     return head + socket.read_bytes(std::stoul(length));
   }

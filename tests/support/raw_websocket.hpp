@@ -27,6 +27,8 @@ class RawSocket {
   std::string read_bytes(std::size_t size);
   // All that comes until the other side closes.
   std::string read_all();
+  // Sends nothing more.
+  void say_farewell();
   // Closes with a reset instead of a farewell.
   void reset();
 
