@@ -20,6 +20,9 @@ struct HttpRequest {
   std::string fetch_dest{};
   std::string fetch_user{};
   std::string authorization{};
+  // Of a CORS preflight: what the page is going to ask (Access-Control-Request-...).
+  std::string asked_headers{};
+  bool asks_private_network = false;
   std::string peer{};    // address and port
   std::string client{};  // client_of() that address
   bool secure = false;   // over TLS

@@ -10,6 +10,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <charconv>
 #include <ctime>
+#include <limits>
 #include <utility>
 
 namespace fvlm::net {
@@ -92,6 +93,7 @@ HttpParser::Progress HttpParser::find_end(std::string& bytes) {
     if (bytes.empty() || bytes == "\r") return Progress::kMore;
     begun_ = true;
     scanned_ = 0;
+    request_ = {};
     if (bytes[0] <= ' ' || bytes[0] > '~') return fail(400, "this is not HTTP");
   }
   for (; scanned_ < bytes.size(); ++scanned_) {
@@ -132,18 +134,19 @@ HttpParser::Progress HttpParser::parse_head(std::string& bytes) {
   if (const Progress line = check_request_line(bytes); line != Progress::kMore) return line;
   message_ = std::make_unique<Message>();
   message_->header_limit(static_cast<std::uint32_t>(2 * kLongestHead));
-  message_->body_limit(max_body_bytes_);
+  message_->body_limit(std::numeric_limits<std::uint64_t>::max());  // until the head is known
   error_code error;
   std::size_t taken = 0;
   while (!error && !message_->is_header_done()) {
     taken += message_->put(asio::buffer(bytes.data() + taken, head_end_ - taken), error);
   }
   bytes.erase(0, head_end_);
-  if (error == http::error::body_limit) {
-    return fail(413, kTooLong);
-  }
   if (error) return fail(400, "this request cannot be read: " + error.message());
   if (const Progress fields = check_fields(); fields != Progress::kHead) return fields;
+  if (message_->content_length_remaining().value_or(0) > max_body_bytes_) {
+    return fail(413, kTooLong);
+  }
+  message_->body_limit(max_body_bytes_);
   in_body_ = true;
   return Progress::kHead;
 }
@@ -206,6 +209,8 @@ HttpParser::Progress HttpParser::read_request() {
   request_.fetch_dest = text("Sec-Fetch-Dest");
   request_.fetch_user = text("Sec-Fetch-User");
   request_.authorization = text(field::authorization);
+  request_.asked_headers = text(field::access_control_request_headers);
+  request_.asks_private_network = text("Access-Control-Request-Private-Network") == "true";
   return read_target();
 }
 

@@ -66,7 +66,7 @@ void HttpSession::on_head(bool body_begun) {
       return;
     }
   } else if (!core_.survives([&] { refusal_ = core_.events.on_head(request); })) {
-    refusal_ = core_.events.refusal(500, "internal error");
+    refusal_ = refusal(500, "internal error");
   }
   if (!head.has_body) return;
   stream_.set_deadline(std::max(std::chrono::milliseconds(0),
@@ -80,12 +80,21 @@ void HttpSession::on_head(bool body_begun) {
 }
 
 HttpResponse HttpSession::answer_handshake(const HttpRequest& request) {
-  const HttpParser::Head& head = parser_.head();
-  if (head.has_body) return core_.events.refusal(400, "a WebSocket begins without a body");
-  if (auto refused = refuse_handshake(request, head)) return *std::move(refused);
+  if (const auto wrong = wrong_handshake(request, parser_.head())) {
+    HttpResponse response = refusal(wrong->status, wrong->message);
+    if (wrong->status == 426) {
+      response.headers.insert(response.headers.end(),
+                              {{"Upgrade", "websocket"}, {"Sec-WebSocket-Version", "13"}});
+    }
+    return response;
+  }
   HttpResponse response;
   const bool well = core_.survives([&] { response = core_.events.on_upgrade(request); });
-  return well ? response : core_.events.refusal(500, "internal error");
+  return well ? response : refusal(500, "internal error");
+}
+
+HttpResponse HttpSession::refusal(int status, const std::string& why) {
+  return core_.events.refusal(parser_.request(), status, why);
 }
 
 void HttpSession::on_request() {
@@ -103,7 +112,7 @@ void HttpSession::on_request() {
   std::optional<HttpResponse> response;
   if (!core_.survives(
           [&] { response = core_.events.on_http(exchange_, std::move(parser_.request())); })) {
-    response = core_.events.refusal(500, "internal error");
+    response = refusal(500, "internal error");
   }
   if (response) respond(*std::move(response));
 }
@@ -157,7 +166,7 @@ void HttpSession::finish_response() {
 
 void HttpSession::refuse(int status, const std::string& why) {
   framing_.keep_alive = false;
-  send(core_.events.refusal(status, why), ResponseFraming::Body::kLength);
+  send(refusal(status, why), ResponseFraming::Body::kLength);
 }
 
 void HttpSession::on_flushed() {

@@ -43,7 +43,8 @@ class HttpSession final : public Stream::Session {
   void on_head(bool body_begun);
   void on_request();
   HttpResponse answer_handshake(const HttpRequest& request);
-  // A failure that the transport itself answers. The connection ends with it.
+  HttpResponse refusal(int status, const std::string& why);
+  // A failure after which the connection ends.
   void refuse(int status, const std::string& why);
   void send(HttpResponse response, ResponseFraming::Body body);
   void begin_request();

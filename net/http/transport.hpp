@@ -58,8 +58,9 @@ class TransportEvents {
   // A response that is pending or being streamed is no longer wanted: the client has disconnected,
   // does not read, or timed out.
   virtual void on_http_gone(ExchangeId id) = 0;
-  // The response to a request that the transport itself refuses, such as one that cannot be read.
-  virtual HttpResponse refusal(int status, const std::string& why) = 0;
+  // The response to a request that the transport itself refuses, such as one that cannot be read:
+  // `request` has what could be, or nothing.
+  virtual HttpResponse refusal(const HttpRequest& request, int status, const std::string& why) = 0;
   // A handler or posted work has thrown. Its connection or exchange is closed; all others continue.
   virtual void on_error(const std::string& what) = 0;
 };

@@ -48,16 +48,16 @@ void append_big_endian(std::uint64_t value, int bytes, std::string& to) {
 
 }  // namespace
 
-std::optional<HttpResponse> refuse_handshake(const HttpRequest& request,
-                                             const HttpParser::Head& head) {
+std::optional<HttpParser::Fault> wrong_handshake(const HttpRequest& request,
+                                                 const HttpParser::Head& head) {
+  using Fault = HttpParser::Fault;
   if (request.method != "GET" || !head.http_1_1) {
-    return text_response(400, "a WebSocket begins with a GET of HTTP/1.1");
+    return Fault{400, "a WebSocket begins with a GET of HTTP/1.1"};
   }
-  if (head.websocket_version != "13") {
-    return text_response(426, "WebSocket version 13 is wanted", {{"Sec-WebSocket-Version", "13"}});
-  }
+  if (head.has_body) return Fault{400, "a WebSocket begins without a body"};
+  if (head.websocket_version != "13") return Fault{426, "WebSocket version 13 is wanted"};
   if (is_websocket_key(head.websocket_key)) return std::nullopt;
-  return text_response(400, "Sec-WebSocket-Key must be 16 bytes in Base64");
+  return Fault{400, "Sec-WebSocket-Key must be 16 bytes in Base64"};
 }
 
 std::string accept_key(std::string_view key) {

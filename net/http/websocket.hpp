@@ -13,9 +13,9 @@
 
 namespace fvlm::net {
 
-// The refusal of a request for a WebSocket, by its handshake alone (RFC 6455, 4.2.1).
-std::optional<HttpResponse> refuse_handshake(const HttpRequest& request,
-                                             const HttpParser::Head& head);
+// What is wrong with the handshake of a request for a WebSocket (RFC 6455, 4.2.1).
+std::optional<HttpParser::Fault> wrong_handshake(const HttpRequest& request,
+                                                 const HttpParser::Head& head);
 // Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455, 4.2.2).
 std::string accept_key(std::string_view key);
 // A Sec-WebSocket-Key for a client.

@@ -62,7 +62,7 @@ class Server final : private TransportEvents {
   void on_close(ConnectionId id) override;
   std::optional<HttpResponse> on_http(ExchangeId id, HttpRequest request) override;
   void on_http_gone(ExchangeId id) override;
-  HttpResponse refusal(int status, const std::string& why) override;
+  HttpResponse refusal(const HttpRequest& request, int status, const std::string& why) override;
   void on_error(const std::string& what) override;
 
   // The refusal of a cross-origin request or one without the key, if it is one.

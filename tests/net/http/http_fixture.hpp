@@ -70,7 +70,7 @@ class EchoServer final : private net::TransportEvents {
     return response;
   }
   void on_http_gone(net::ExchangeId id) override { gone_.push_back(id); }
-  net::HttpResponse refusal(int status, const std::string& why) override {
+  net::HttpResponse refusal(const net::HttpRequest&, int status, const std::string& why) override {
     return net::text_response(status, why);
   }
   void on_error(const std::string&) override {}

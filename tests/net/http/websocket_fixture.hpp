@@ -57,7 +57,7 @@ class Echo final : private net::TransportEvents {
     return net::HttpResponse{};
   }
   void on_http_gone(net::ExchangeId) override {}
-  net::HttpResponse refusal(int status, const std::string& why) override {
+  net::HttpResponse refusal(const net::HttpRequest&, int status, const std::string& why) override {
     return net::text_response(status, why);
   }
   void on_error(const std::string& what) override { EXPECT_EQ(what, "as asked"); }
