@@ -100,9 +100,9 @@ void add_server_flags(CLI::App& app, Options& options) {
 
 void add_page_flags(CLI::App& app, Options& options) {
   PageOptions& page = options.client.page;
-  app.add_option("--host", page.address.host, "Address to serve the page on")
+  app.add_option("--host", page.transport.host, "Address to serve the page on")
       ->capture_default_str();
-  app.add_option("--port", page.address.port, "Port of the page; 0: any that is free")
+  app.add_option("--port", page.transport.port, "Port of the page; 0: any that is free")
       ->capture_default_str();
   app.add_option("--page-key-file", options.page_key_file,
                  "File whose first line is the password of the page");
@@ -145,7 +145,7 @@ int run(Options& options) {
     client.stop();
   });
   logger->info("🚀 {} -> {}", public_name(client_options.source.source), client_options.server.url);
-  logger->info("✅ ready: http://{}:{}/", client_options.page.address.host, client.port());
+  logger->info("✅ ready: http://{}:{}/", client_options.page.transport.host, client.port());
   systemd::notify("READY=1");
   client.run([] { systemd::notify("WATCHDOG=1"); });
   logger->info("stopped");

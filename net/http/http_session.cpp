@@ -174,7 +174,8 @@ void HttpSession::on_flushed() {
     core_.survives([&] { core_.events.on_http_flushed(exchange_); });
   }
   if (state_ != State::kSending) return;
-  end_exchange();
+  const bool unwanted = head_only_ && framing_.body != ResponseFraming::Body::kLength;
+  end_exchange(unwanted);
   place_.rest();
   if (!framing_.keep_alive) {
     state_ = State::kLeft;
@@ -186,8 +187,10 @@ void HttpSession::on_flushed() {
   stream_.resume();
 }
 
-void HttpSession::end_exchange() {
-  core_.exchanges.erase(std::exchange(exchange_, 0));
+void HttpSession::end_exchange(bool unwanted) {
+  const ExchangeId id = std::exchange(exchange_, 0);
+  core_.exchanges.erase(id);
+  if (unwanted && id != 0) core_.survives([&] { core_.events.on_http_gone(id); });
 }
 
 void HttpSession::on_farewell() {
@@ -200,9 +203,7 @@ void HttpSession::on_deadline() {
   if (state_ == State::kReading && parser_.begun()) {
     refuse(408, "the request did not come in time");
   } else if (state_ == State::kAnswering) {
-    const ExchangeId gone = exchange_;
-    end_exchange();
-    core_.survives([&] { core_.events.on_http_gone(gone); });
+    end_exchange(true);
     refuse(503, "the response took too long");
   } else {
     stream_.cut();
@@ -211,9 +212,7 @@ void HttpSession::on_deadline() {
 
 void HttpSession::on_end() {
   state_ = State::kLeft;
-  const ExchangeId gone = exchange_;
-  end_exchange();
-  if (gone != 0) core_.survives([&] { core_.events.on_http_gone(gone); });
+  end_exchange(true);
 }
 
 }  // namespace fvlm::net

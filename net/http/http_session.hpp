@@ -48,7 +48,8 @@ class HttpSession final : public Stream::Session {
   void refuse(int status, const std::string& why);
   void send(HttpResponse response, ResponseFraming::Body body);
   void begin_request();
-  void end_exchange();
+  // `unwanted`: the rest of its response, if any, is not sent.
+  void end_exchange(bool unwanted);
 
   Stream& stream_;
   TransportCore& core_;

@@ -24,11 +24,10 @@ Stream::Stream(std::unique_ptr<Socket> socket, std::chrono::milliseconds stall_t
 void Stream::start(std::shared_ptr<Session> session) {
   session_ = std::move(session);
   socket_->shake_hands([self = shared_from_this()](const error_code& error, std::size_t) {
-    if (error) {
-      self->cut();
-    } else {
-      self->read();
-    }
+    if (error) return self->cut();
+    if (self->ended_) return;
+    self->session_->on_connected();
+    self->read();
   });
 }
 

@@ -24,6 +24,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   class Session {
    public:
     virtual ~Session() = default;
+    // Hands are shaken: what is written goes out.
+    virtual void on_connected() {}
     // Takes what it can from the front of `unread`. What it leaves comes again with more, or with
     // resume(); beyond kMostUnread nothing is read.
     virtual void on_bytes(std::string& unread) = 0;

@@ -73,6 +73,12 @@ std::string random_key() {
   return base64(bytes);
 }
 
+std::uint32_t random_mask() {
+  std::array<unsigned char, sizeof(std::uint32_t)> bytes{};
+  ::RAND_bytes(bytes.data(), static_cast<int>(bytes.size()));
+  return std::bit_cast<std::uint32_t>(bytes);
+}
+
 std::string frame_head(Opcode opcode, std::size_t size, std::optional<std::uint32_t> mask) {
   std::string head(1, static_cast<char>(0x80 | static_cast<int>(opcode)));
   const int masked = mask ? 0x80 : 0;

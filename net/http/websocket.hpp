@@ -18,8 +18,9 @@ std::optional<HttpParser::Fault> wrong_handshake(const HttpRequest& request,
                                                  const HttpParser::Head& head);
 // Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455, 4.2.2).
 std::string accept_key(std::string_view key);
-// A Sec-WebSocket-Key for a client.
+// A Sec-WebSocket-Key and a frame's mask for a client.
 std::string random_key();
+std::uint32_t random_mask();
 
 enum class Opcode : std::uint8_t {
   kContinuation = 0,

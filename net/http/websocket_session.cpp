@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <random>
+#include <optional>
 #include <utility>
 
 namespace fvlm::net {
@@ -18,26 +18,42 @@ WebSocketSession::WebSocketSession(Stream& stream, const Options& options,
 void WebSocketSession::send(Opcode opcode, const SharedBytes& payload) {
   if (closing_) return;
   send_frame(opcode, payload);
-  if (count_sent(payload->size()) && unacknowledged() > options_.max_unsent_bytes / 4 &&
-      !probing_) {
-    probe();
-  }
+  count_message(payload->size());
+}
+
+void WebSocketSession::send(Opcode opcode, std::span<const std::string_view> pieces) {
+  if (closing_) return;
+  std::string frame = assemble(opcode, pieces);
+  const std::size_t size = frame.size();
+  stream_.write(share(std::move(frame)));
+  count_message(size);
 }
 
 // A client's payload is masked in a copy: others may be sending it, too.
 void WebSocketSession::send_frame(Opcode opcode, const SharedBytes& payload) {
-  if (options_.side == Side::kServer) {
-    stream_.write(share(frame_head(opcode, payload->size())));
-    stream_.write(payload);
-    return;
+  if (options_.side == Side::kClient) {
+    const std::string_view piece = *payload;
+    return stream_.write(share(assemble(opcode, {&piece, 1})));
   }
-  static std::random_device random;
-  const std::uint32_t mask = random();
-  std::string frame = frame_head(opcode, payload->size(), mask);
+  stream_.write(share(frame_head(opcode, payload->size())));
+  stream_.write(payload);
+}
+
+std::string WebSocketSession::assemble(Opcode opcode, std::span<const std::string_view> pieces) {
+  std::size_t size = 0;
+  for (const std::string_view piece : pieces) size += piece.size();
+  std::optional<std::uint32_t> mask;
+  if (options_.side == Side::kClient) mask = random_mask();
+  std::string frame = frame_head(opcode, size, mask);
   const std::size_t head = frame.size();
-  frame += *payload;
-  apply_mask(mask, frame.data() + head, payload->size());
-  stream_.write(share(std::move(frame)));
+  frame.reserve(head + size);
+  for (const std::string_view piece : pieces) frame += piece;
+  if (mask) apply_mask(*mask, frame.data() + head, size);
+  return frame;
+}
+
+void WebSocketSession::count_message(std::size_t bytes) {
+  if (count_sent(bytes) && unacknowledged() > options_.max_unsent_bytes / 4 && !probing_) probe();
 }
 
 bool WebSocketSession::count_sent(std::size_t bytes) {

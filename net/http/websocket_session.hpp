@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "net/http/stream.hpp"
 #include "net/http/websocket.hpp"
@@ -33,6 +35,8 @@ class WebSocketSession final : public Stream::Session {
   WebSocketSession(Stream& stream, const Options& options, std::unique_ptr<Events> events);
 
   void send(Opcode opcode, const SharedBytes& payload);
+  // A message in pieces, copied once.
+  void send(Opcode opcode, std::span<const std::string_view> pieces);
   void ping(const std::string& payload) { send_ping(kOfUser, payload); }
   // Asks for an acknowledgement of all that was sent.
   void probe();
@@ -52,6 +56,8 @@ class WebSocketSession final : public Stream::Session {
   static constexpr char kProbe = 'p';
 
   void send_frame(Opcode opcode, const SharedBytes& payload);
+  std::string assemble(Opcode opcode, std::span<const std::string_view> pieces);
+  void count_message(std::size_t bytes);
   void send_ping(char kind, const std::string& payload);
   // Whether the connection goes on.
   bool count_sent(std::size_t bytes);

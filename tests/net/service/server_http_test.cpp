@@ -147,8 +147,8 @@ TEST_F(ServerHttp, PagesOfAllowedOriginsMaySendWhatTheyAskTo) {
                                               "Access-Control-Request-Headers: " + asked + "\r\n");
   EXPECT_EQ(status_of(answer), 204);
   for (const char* field : {"Access-Control-Allow-Origin: https://a.example",
-                                   "Access-Control-Allow-Methods: GET, HEAD, POST",
-                                   "Access-Control-Max-Age: 7200", "Vary: Origin"}) {
+                            "Access-Control-Allow-Methods: GET, HEAD, POST",
+                            "Access-Control-Max-Age: 7200", "Vary: Origin"}) {
     EXPECT_TRUE(contains(answer, fmt::format("\r\n{}\r\n", field))) << answer;
   }
   EXPECT_TRUE(contains(answer, "\r\nAccess-Control-Allow-Headers: " + asked + "\r\n")) << answer;
