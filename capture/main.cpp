@@ -110,6 +110,12 @@ void add_page_flags(CLI::App& app, Options& options) {
                "Serve the page to other machines without a key");
   app.add_option("--allow-origin", page.access.allowed_origins,
                  "Web site whose pages may show the pictures; repeatable");
+  app.add_option(
+      "--base-path", page.transport.base_path,
+      "Where the page's paths begin behind a reverse proxy that hands them on, e.g. /camera");
+  app.add_option("--trusted-proxy", page.transport.trusted_proxies,
+                 "Address or network of a reverse proxy, whose X-Forwarded-For or Forwarded tells "
+                 "the client's address; repeatable");
   app.add_option("--page-fps", page.rate, "Frame rate of the page, at most")
       ->check(CLI::Range(0.1, 1000.0))
       ->capture_default_str();

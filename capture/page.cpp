@@ -11,6 +11,7 @@
 
 #include "capture/metrics.hpp"
 #include "net/http/access.hpp"
+#include "net/http/proxy.hpp"
 #include "net/process/prometheus.hpp"
 
 namespace fvlm::capture {
@@ -43,6 +44,12 @@ Page::Page(net::EventLoop& loop, PageOptions options, Counters& counters, Contro
   }
   if (const auto wrong = net::wrong_origin(options_.access.allowed_origins)) {
     throw std::runtime_error(*wrong);
+  }
+  net::TransportOptions& transport = options_.transport;
+  transport.base_path = net::normal_base_path(transport.base_path);
+  for (const auto& wrong :
+       {net::wrong_base_path(transport.base_path), net::wrong_network(transport.trusted_proxies)}) {
+    if (wrong) throw std::runtime_error(*wrong);
   }
   transport_ = net::Transport::listen(loop, options_.transport, *this);
   viewers_.emplace(*transport_, [this] { controls_.moved(); });

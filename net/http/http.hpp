@@ -11,7 +11,7 @@ namespace fvlm::net {
 // Headers are as sent, empty if absent.
 struct HttpRequest {
   std::string method{};
-  std::string path{};  // without the query
+  std::string path{};  // without the query and the server's base path
   std::string host{};
   std::string origin{};
   std::string referer{};
@@ -23,7 +23,9 @@ struct HttpRequest {
   // Of a CORS preflight: what the page is going to ask (Access-Control-Request-...).
   std::string asked_headers{};
   bool asks_private_network = false;
-  std::string peer{};    // address and port
+  std::string forwarded_for{};  // X-Forwarded-For, of proxies, like the next
+  std::string forwarded{};
+  std::string peer{};    // address and port; of the client, if a trusted proxy tells it
   std::string client{};  // client_of() that address
   bool secure = false;   // over TLS
   std::string body{};

@@ -199,6 +199,16 @@ HttpParser::Progress HttpParser::check_coding() {
 HttpParser::Progress HttpParser::read_request() {
   const auto& fields = message_->get();
   const auto text = [&fields](const auto& name) { return std::string(view(fields[name])); };
+  // A list may have several lines.
+  const auto all = [&fields](boost::beast::string_view name) {
+    std::string list;
+    const auto [first, last] = fields.equal_range(name);
+    for (auto each = first; each != last; ++each) {
+      if (each != first) list += ", ";
+      list += view(each->value());
+    }
+    return list;
+  };
   request_ = {};
   request_.method = view(fields.method_string());
   request_.host = text(field::host);
@@ -209,6 +219,8 @@ HttpParser::Progress HttpParser::read_request() {
   request_.fetch_dest = text("Sec-Fetch-Dest");
   request_.fetch_user = text("Sec-Fetch-User");
   request_.authorization = text(field::authorization);
+  request_.forwarded_for = all("X-Forwarded-For");
+  request_.forwarded = all("Forwarded");
   request_.asked_headers = text(field::access_control_request_headers);
   request_.asks_private_network = text("Access-Control-Request-Private-Network") == "true";
   return read_target();

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "net/http/address.hpp"
 #include "net/http/websocket.hpp"
 
 namespace fvlm::net {
@@ -51,9 +52,15 @@ void HttpSession::on_head(bool body_begun) {
   request.peer = peer_.address;
   request.client = peer_.client;
   request.secure = peer_.secure;
+  if (const auto from = peer_.is_proxy ? core_.proxies.client_of(request) : std::nullopt) {
+    request.peer = *from + " by " + peer_.address;
+    request.client = client_of(*from);
+  }
   framing_ = {.http_1_1 = head.http_1_1, .keep_alive = head.keep_alive && !core_.stopping};
   head_only_ = request.method == "HEAD";
-  if (head.wants_websocket) {
+  if (auto elsewhere = leave_base_path(request)) {
+    refusal_ = std::move(elsewhere);
+  } else if (head.wants_websocket) {
     place_.keep();
     refusal_ = answer_handshake(request);
     if (refusal_->status == 101) {
@@ -77,6 +84,20 @@ void HttpSession::on_head(bool body_begun) {
   } else if (head.expects_continue && !body_begun) {
     stream_.write(share("HTTP/1.1 100 Continue\r\n\r\n"));
   }
+}
+
+// Relative URLs of the page count from a final slash.
+std::optional<HttpResponse> HttpSession::leave_base_path(HttpRequest& request) {
+  const std::string& base = core_.options.base_path;
+  if (base.empty() || request.path == "*") return std::nullopt;
+  if (request.path == base) {
+    return HttpResponse{308, {}, {}, {{"Location", base + "/"}}};
+  }
+  if (auto below = below_base_path(base, request.path)) {
+    request.path = *std::move(below);
+    return std::nullopt;
+  }
+  return refusal(404, "all paths begin with " + base + "/ here");
 }
 
 HttpResponse HttpSession::answer_handshake(const HttpRequest& request) {

@@ -42,6 +42,8 @@ class HttpSession final : public Stream::Session {
 
   void on_head(bool body_begun);
   void on_request();
+  // The response if the path lies outside of the base path.
+  std::optional<HttpResponse> leave_base_path(HttpRequest& request);
   HttpResponse answer_handshake(const HttpRequest& request);
   HttpResponse refusal(int status, const std::string& why);
   // A failure after which the connection ends.

@@ -176,10 +176,14 @@ class AsioTransport final : public Transport {
     const tcp::endpoint endpoint = socket.remote_endpoint(error);
     if (error) return;  // it is gone
     socket.set_option(tcp::no_delay(true), error);
-    Peer peer{text_of(endpoint), client_of(endpoint.address().to_string()), tls_ != nullptr};
+    const std::string address = endpoint.address().to_string();
+    Peer peer{text_of(endpoint), client_of(address), tls_ != nullptr};
+    if (const auto parsed = parse_address(address)) peer.is_proxy = core_.proxies.contains(*parsed);
     const auto stream = std::make_shared<Stream>(accepted_socket(std::move(socket), tls_),
                                                  core_.options.idle_timeout);
-    auto place = limits_->take(peer.client, [weak = std::weak_ptr(stream)] {
+    // A proxy's connections are those of many clients: each counts as another's.
+    const std::string& holder = peer.is_proxy ? peer.address : peer.client;
+    auto place = limits_->take(holder, [weak = std::weak_ptr(stream)] {
       if (const auto cut = weak.lock()) cut->cut();
     });
     if (!place) return;

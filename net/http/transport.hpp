@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "net/http/event_loop.hpp"
 #include "net/http/http.hpp"
@@ -70,6 +71,10 @@ struct TransportOptions {
   std::uint16_t port = 5000;       // 0: one that is free
   std::string certificate_file{};  // PEM, with the chain; empty: no TLS
   std::string key_file{};          // PEM
+  // Behind reverse proxies: where the paths of all requests begin, without a final slash; and the
+  // proxies that are believed whom a request comes from: addresses or networks. See proxy.hpp.
+  std::string base_path{};
+  std::vector<std::string> trusted_proxies{};
   std::size_t max_message_bytes = std::size_t{8} << 20;
   std::size_t max_body_bytes = std::size_t{12} << 20;
   std::size_t max_connections = 1024;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "net/http/connection_limits.hpp"
+#include "net/http/proxy.hpp"
 #include "net/http/transport.hpp"
 
 namespace fvlm::net {
@@ -21,11 +22,13 @@ struct Peer {
   std::string address{};  // and port
   std::string client{};   // client_of() it
   bool secure = false;    // over TLS
+  bool is_proxy = false;  // that is trusted
 };
 
 struct TransportCore {
   TransportOptions options{};
   TransportEvents& events;
+  TrustedProxies proxies{options.trusted_proxies};
   std::uint64_t last_id = 0;  // of exchanges and WebSockets
   std::map<ExchangeId, HttpSession*> exchanges{};
   std::map<ConnectionId, WebSocketSession*> peers{};

@@ -84,6 +84,11 @@ void WebSocketSession::leave(const Closing& closing) {
   close(closing);
   left_ = true;
   stream_.leave();
+  tell_closed();
+}
+
+void WebSocketSession::tell_closed() {
+  if (!std::exchange(told_, true)) events_->on_closed(why_);
 }
 
 void WebSocketSession::on_bytes(std::string& unread) {

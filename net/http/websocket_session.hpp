@@ -48,7 +48,7 @@ class WebSocketSession final : public Stream::Session {
   void on_farewell() override { stream_.cut(); }
   void on_flushed() override {}
   void on_deadline() override { stream_.cut(); }
-  void on_end() override { events_->on_closed(why_); }
+  void on_end() override { tell_closed(); }
 
  private:
   // A ping's first byte.
@@ -67,6 +67,7 @@ class WebSocketSession final : public Stream::Session {
   void take_close(const std::string& payload);
   // Says why and leaves, without waiting for the other side.
   void leave(const Closing& closing);
+  void tell_closed();
 
   Stream& stream_;
   Options options_;
@@ -77,6 +78,7 @@ class WebSocketSession final : public Stream::Session {
   bool probing_ = false;            // a probe is not answered yet
   bool closing_ = false;            // our close frame is sent
   bool left_ = false;
+  bool told_ = false;
   std::string why_ = "the connection ended";
 };
 

@@ -13,6 +13,7 @@
 #include "fvlm/error.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
+#include "net/http/proxy.hpp"
 #include "net/process/prometheus.hpp"
 
 namespace fvlm::net {
@@ -57,6 +58,9 @@ Server::Server(Engine& engine, ServerOptions options)
         options_.transport.host));
   }
   if (const auto wrong = wrong_origin(options_.access.allowed_origins)) throw Error(*wrong);
+  options_.transport.base_path = normal_base_path(options_.transport.base_path);
+  if (const auto wrong = wrong_base_path(options_.transport.base_path)) throw Error(*wrong);
+  if (const auto wrong = wrong_network(options_.transport.trusted_proxies)) throw Error(*wrong);
   if (options_.transport.certificate_file.empty() != options_.transport.key_file.empty()) {
     throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
   }

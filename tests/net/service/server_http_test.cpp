@@ -186,5 +186,54 @@ TEST_F(ServerHttp, PagesOfAllowedOriginsMayReadFailures) {
   }
 }
 
+TEST_F(ServerHttp, AllIsBelowItsBasePath) {
+  start({.transport = {.base_path = "vlm/"}, .live = {.max_new_tokens = 4}});
+  EXPECT_EQ(body_of(ask("GET /vlm/livez")), "ok\n");
+  EXPECT_EQ(status_of(ask("GET /vlm/v1/models")), 200);
+  EXPECT_EQ(status_of(ask("GET http://localhost/vlm/static/app.js")), 200);
+  EXPECT_EQ(status_of(ask("OPTIONS *")), 204);
+  const std::string page = ask("GET /vlm/");
+  EXPECT_EQ(status_of(page), 200);
+  EXPECT_FALSE(contains(page, "=\"/")) << "a URL that leads out of it";
+  const std::string moved = ask("GET /vlm?a");
+  EXPECT_EQ(status_of(moved), 308);
+  EXPECT_TRUE(contains(moved, "\r\nLocation: /vlm/\r\n")) << moved;
+  for (const char* path : {"/", "/livez", "/vlmx/livez", "/vlm/vlm/livez"}) {
+    EXPECT_EQ(status_of(ask("GET " + std::string(path))), 404) << path;
+  }
+  const std::string upgrade =
+      "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+  EXPECT_EQ(status_of(ask("GET /vlm/ws", upgrade)), 101);
+  EXPECT_EQ(status_of(ask("GET /ws", upgrade)), 404);
+  stop();
+  const net::ServerOptions wrong{.transport = {.port = 0, .base_path = "/a b"}};
+  EXPECT_TRUE(contains(error_of([&] { net::Server(*engine_, wrong); }), "--base-path /a b"));
+}
+
+TEST_F(ServerHttp, ATrustedProxysClientsCountSingly) {
+  start({.transport = {.trusted_proxies = {"127.0.0.2"}, .max_connections_per_address = 1},
+         .access = {.key = "secret", .free_wrong_keys = 1}});
+  const auto status = [&](const char* from, const std::string& client, const std::string& key) {
+    return status_of(
+        http_get(port(), "/livez",
+                 "X-Forwarded-For: " + client + "\r\nAuthorization: Bearer " + key + "\r\n", from));
+  };
+  for (const char* key : {"a", "b"}) EXPECT_EQ(status(kOther, "192.0.2.7", key), 401);
+  EXPECT_EQ(status(kOther, "192.0.2.7", "secret"), 429);
+  EXPECT_EQ(status(kOther, "192.0.2.8", "secret"), 200) << "another client of the proxy";
+  EXPECT_EQ(status(kOther, "192.0.2.8, 192.0.2.7", "secret"), 429) << "what the proxy appended";
+  // Who is no trusted proxy can neither hide behind another's address nor have it refused.
+  for (const char* key : {"c", "d"}) EXPECT_EQ(status(kSelf, "192.0.2.9", key), 401);
+  EXPECT_EQ(status(kSelf, "192.0.2.10", "secret"), 429);
+  EXPECT_EQ(status(kOther, "192.0.2.9", "secret"), 200);
+  // Its connections are not one client's.
+  const RawWebSocket first(port(), "Authorization: Bearer secret\r\n", kOther);
+  EXPECT_NO_THROW(RawWebSocket(port(), "Authorization: Bearer secret\r\n", kOther));
+  stop();
+  const net::ServerOptions wrong{.transport = {.port = 0, .trusted_proxies = {"proxy"}}};
+  EXPECT_TRUE(contains(error_of([&] { net::Server(*engine_, wrong); }), "--trusted-proxy proxy"));
+}
+
 }  // namespace
 }  // namespace fvlm
