@@ -167,7 +167,9 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
   void on_farewell() override { stream_->cut(); }
   void on_flushed() override {}
   void on_deadline() override { fail("the server does not answer"); }
-  void on_end() override { tell_closed(told_, "the connection ended"); }
+  void on_end(const std::string& why) override {
+    tell_closed(told_, why.empty() ? "the server closed the connection" : why);
+  }
 
  private:
   static constexpr std::size_t kLongestHead = std::size_t{16} << 10;

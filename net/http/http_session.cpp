@@ -231,7 +231,7 @@ void HttpSession::on_deadline() {
   }
 }
 
-void HttpSession::on_end() {
+void HttpSession::on_end(const std::string&) {
   state_ = State::kLeft;
   end_exchange(true);
 }

@@ -28,7 +28,7 @@ class HttpSession final : public Stream::Session {
   void on_farewell() override;
   void on_flushed() override;
   void on_deadline() override;
-  void on_end() override;
+  void on_end(const std::string& why) override;
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -24,7 +24,7 @@ Stream::Stream(std::unique_ptr<Socket> socket, std::chrono::milliseconds stall_t
 void Stream::start(std::shared_ptr<Session> session) {
   session_ = std::move(session);
   socket_->shake_hands([self = shared_from_this()](const error_code& error, std::size_t) {
-    if (error) return self->cut();
+    if (error) return self->cut(error.message());
     if (self->ended_) return;
     self->session_->on_connected();
     self->read();
@@ -47,7 +47,7 @@ void Stream::on_read(const error_code& error, std::size_t size) {
   if (error) {
     all_read_ = true;
     const bool farewell = error == asio::error::eof;
-    if (!farewell || leaving_) return cut();
+    if (!farewell || leaving_) return cut(error.message());
     return session_->on_farewell();
   }
   if (leaving_) return read();
@@ -97,7 +97,7 @@ void Stream::on_written(const error_code& error, std::size_t size) {
   writing_ = false;
   stalled_ = Clock::time_point::max();
   if (ended_) return;
-  if (error) return cut();
+  if (error) return cut(error.message());
   unsent_ -= size;
   first_sent_ += size;
   while (!queue_.empty() && first_sent_ >= queue_.front()->size()) {
@@ -126,13 +126,14 @@ void Stream::say_farewell() {
   socket_->say_farewell([self = shared_from_this()](const error_code&, std::size_t) {});
 }
 
-void Stream::cut() {
+void Stream::cut(const std::string& why) {
   if (std::exchange(ended_, true)) return;
   timer_.cancel();
   error_code ignored;  // it is closed
   socket_->tcp().close(ignored);
-  asio::post(timer_.get_executor(),
-             [self = shared_from_this()] { std::exchange(self->session_, nullptr)->on_end(); });
+  asio::post(timer_.get_executor(), [self = shared_from_this(), why] {
+    std::exchange(self->session_, nullptr)->on_end(why);
+  });
 }
 
 void Stream::set_deadline(std::chrono::milliseconds time) {
@@ -155,7 +156,7 @@ void Stream::on_timer() {
   armed_ = Clock::time_point::max();
   if (ended_) return;
   const Clock::time_point now = Clock::now();
-  if (stalled_ <= now) return cut();
+  if (stalled_ <= now) return cut("the other side takes nothing");
   if (deadline_ <= now) {
     if (leaving_) return cut();
     clear_deadline();

@@ -34,8 +34,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
     // All that was written is with the kernel.
     virtual void on_flushed() = 0;
     virtual void on_deadline() = 0;
-    // The connection has ended; the last call.
-    virtual void on_end() = 0;
+    // The connection has ended, by an error if `why` is not empty; the last call.
+    virtual void on_end(const std::string& why) = 0;
   };
   static constexpr std::size_t kMostUnread = std::size_t{64} << 10;
   // How long the other side is waited for once we have said farewell.
@@ -62,7 +62,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // answer on its way.
   void leave();
   // Ends at once.
-  void cut();
+  void cut(const std::string& why = {});
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -87,6 +87,11 @@ void WebSocketSession::leave(const Closing& closing) {
   tell_closed();
 }
 
+void WebSocketSession::on_end(const std::string& why) {
+  why_ = why;
+  tell_closed();
+}
+
 void WebSocketSession::tell_closed() {
   if (!std::exchange(told_, true)) events_->on_closed(why_);
 }

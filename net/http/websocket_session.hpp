@@ -48,7 +48,7 @@ class WebSocketSession final : public Stream::Session {
   void on_farewell() override { stream_.cut(); }
   void on_flushed() override {}
   void on_deadline() override { stream_.cut(); }
-  void on_end() override { tell_closed(); }
+  void on_end(const std::string& why) override;
 
  private:
   // A ping's first byte.
@@ -79,7 +79,7 @@ class WebSocketSession final : public Stream::Session {
   bool closing_ = false;            // our close frame is sent
   bool left_ = false;
   bool told_ = false;
-  std::string why_ = "the connection ended";
+  std::string why_{};  // it was closed
 };
 
 }  // namespace fvlm::net
