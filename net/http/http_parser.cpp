@@ -254,9 +254,11 @@ HttpParser::Progress HttpParser::read_target() {
 }
 
 HttpParser::Progress HttpParser::parse_body(std::string& bytes) {
+  // The shortest rest of a chunked body is "0", two line ends; of less Beast's assertions fail.
+  const std::size_t least = message_->chunked() ? 5 : 1;
   error_code error;
   std::size_t taken = 0;
-  while (!error && !message_->is_done() && taken < bytes.size()) {
+  while (!error && !message_->is_done() && bytes.size() - taken >= least) {
     taken += message_->put(asio::buffer(bytes.data() + taken, bytes.size() - taken), error);
   }
   bytes.erase(0, taken);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,11 @@ struct HttpCase {
 
 class HttpConformance : public testing::Test {
  protected:
+  static void SetUpTestSuite() {
+    server_ = std::make_unique<EchoServer>(net::TransportOptions{.max_body_bytes = 1000});
+  }
+  static void TearDownTestSuite() { server_.reset(); }
+
   static void check(const std::vector<HttpCase>& cases) {
     for (const HttpCase& c : cases) {
       for (const bool at_once : {true, false}) {
@@ -59,7 +65,7 @@ class HttpConformance : public testing::Test {
 
  private:
   static void check_one(const HttpCase& c, bool at_once) {
-    RawSocket client(server().port());
+    RawSocket client(server_->port());
     const std::string sent =
         c.sent + "GET /last HTTP/1.1\r\n" + kHost + "Connection: close\r\n\r\n";
     if (at_once) {
@@ -87,10 +93,7 @@ class HttpConformance : public testing::Test {
       EXPECT_EQ(body, c.echo);
     }
   }
-  static EchoServer& server() {
-    static EchoServer echo({.max_body_bytes = 1000});
-    return echo;
-  }
+  static inline std::unique_ptr<EchoServer> server_;
 };
 
 TEST_F(HttpConformance, RequestLines) {

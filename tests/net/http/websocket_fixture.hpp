@@ -131,10 +131,12 @@ class Conformance : public testing::Test {
       check({name, {frame(kText, text)}, {}, 1007});
     }
   }
-  static Echo& echo() {
-    static Echo server;
-    return server;
-  }
+  static void SetUpTestSuite() { echo_ = std::make_unique<Echo>(); }
+  static void TearDownTestSuite() { echo_.reset(); }
+  static Echo& echo() { return *echo_; }
+
+ private:
+  static inline std::unique_ptr<Echo> echo_;
 };
 
 }  // namespace fvlm

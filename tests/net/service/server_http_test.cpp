@@ -41,7 +41,7 @@ TEST_F(ServerHttp, EveryFailureIsAnErrorInTheShapeOfTheApi) {
            {"rubbish\r\n\r\n", 400},
            {"GET / HTTP/1.1\r\n\r\n", 400},
            {"GET / HTTP/1.1\r\n" + kLocal + "X : y\r\n\r\n", 400},
-           {"POST / HTTP/1.1\r\n" + kLocal + "Transfer-Encoding: chunked\r\n\r\nx\r\n", 400},
+           {"POST / HTTP/1.1\r\n" + kLocal + "Transfer-Encoding: chunked\r\n\r\nx\r\n\r\n", 400},
            {"GET /livez HTTP/1.1\r\n" + kLocal + evil + "\r\n", 403},
            {"GET /livez HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403},
            {"GET /nothing HTTP/1.1\r\n" + kLocal + "\r\n", 404},
