@@ -104,7 +104,8 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
     });
     resolver_.async_resolve(
         url_.authority.host, url_.port(),
-        [self = shared_from_this()](const error_code& error, tcp::resolver::results_type found) {
+        [self = shared_from_this()](const error_code& error,
+                                    const tcp::resolver::results_type& found) {
           if (error) return self->give_up_connecting(error.message());
           if (!*self->told_) return;
           asio::async_connect(

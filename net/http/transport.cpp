@@ -23,6 +23,7 @@ using Clock = std::chrono::steady_clock;
 
 // File descriptors reserved for files, the listening socket and the rest of the program.
 constexpr std::size_t kOtherDescriptors = 64;
+constexpr std::chrono::milliseconds kAcceptPause{100};  // after a failure: out of descriptors, say
 
 std::size_t connections_allowed(std::size_t wanted) {
   rlimit limit{};
@@ -161,10 +162,9 @@ class AsioTransport final : public Transport {
   }
 
   void accept() {
-    constexpr std::chrono::milliseconds kPause{100};  // out of descriptors, say
     acceptor_.async_accept([this](const error_code& error, tcp::socket socket) {
       if (!acceptor_.is_open()) return;
-      if (error) return loop_.after(kPause, [this] { accept(); });
+      if (error) return loop_.after(kAcceptPause, [this] { accept(); });
       admit(std::move(socket));
       accept();
     });

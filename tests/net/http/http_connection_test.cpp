@@ -217,6 +217,21 @@ TEST_F(HttpConnection, HeadersOfAResponse) {
   EXPECT_FALSE(contains(empty, "Content-Length")) << empty;
 }
 
+TEST_F(HttpConnection, OneThatRestsMakesWayForANewOne) {
+  net::TransportOptions options;
+  options.max_connections_per_address = 2;
+  EchoServer server(options);
+  RawSocket busy(server.port());
+  busy.send("GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  RawSocket resting(server.port());
+  resting.send(kGet);
+  EXPECT_EQ(status_of(read_response(resting)), 200);
+  RawSocket another(server.port());
+  another.send(kGet);
+  EXPECT_EQ(status_of(read_response(another)), 200);
+  EXPECT_EQ(resting.read_all(), "");
+}
+
 // However a request is cut in two, it is the same.
 TEST(HttpParser, PiecesMakeNoDifference) {
   using Progress = net::HttpParser::Progress;
