@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace fvlm {
@@ -29,17 +30,17 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"kernels/cuda/rowwise", {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives"}},
     {"kernels/cuda/gemv", {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives"}},
     {"kernels/cuda/gemm",
-     {"include/fvlm/core", "include/fvlm/ops", "kernels/emulator", "kernels/cuda/primitives",
-      "kernels/cuda/rowwise", "kernels/cuda/gemv"}},
+     {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives", "kernels/cuda/rowwise",
+      "kernels/cuda/gemv"}},
     {"kernels/cuda/attention",
      {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives", "kernels/cuda/gemm"}},
     {"kernels/cuda/convolution",
      {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives"}},
     {"kernels/cuda/sampling", {"include/fvlm/core", "include/fvlm/ops", "kernels/cuda/primitives"}},
     {"kernels/cuda/host",
-     {"include/fvlm/core", "include/fvlm/ops", "kernels/support", "kernels/cuda/primitives",
-      "kernels/cuda/rowwise", "kernels/cuda/gemv", "kernels/cuda/gemm", "kernels/cuda/attention",
-      "kernels/cuda/convolution", "kernels/cuda/sampling"}},
+     {"include/fvlm/error.hpp", "include/fvlm/core", "include/fvlm/ops", "kernels/support",
+      "kernels/cuda/primitives", "kernels/cuda/rowwise", "kernels/cuda/gemv", "kernels/cuda/gemm",
+      "kernels/cuda/attention", "kernels/cuda/convolution", "kernels/cuda/sampling"}},
     {"kernels/emulator",
      {"include/fvlm/error.hpp", "include/fvlm/core", "include/fvlm/ops", "kernels/support",
       "kernels/cuda/primitives"}},
@@ -128,6 +129,36 @@ TEST(Includes, PointOneWay) {
     }
   }
   EXPECT_GT(files, 50);
+}
+
+// The headers that tools/deploy/library.cmake installs, whatever backends this build has.
+std::set<std::string> installed_headers() {
+  const fs::path top = FVLM_SOURCE;
+  std::vector<std::string> left = {"kernels/plan/plan.hpp", "kernels/ref/ref.hpp",
+                                   "kernels/cpu/cpu.hpp", "kernels/cuda/host/cuda.hpp"};
+  for (const auto& entry : fs::recursive_directory_iterator(top / "include")) {
+    if (entry.is_regular_file()) left.push_back(fs::relative(entry.path(), top));
+  }
+  std::set<std::string> seen;
+  while (!left.empty()) {
+    const std::string header = left.back();
+    left.pop_back();
+    if (!seen.insert(header).second) continue;
+    for (std::string& included : includes_of(top / header)) left.push_back(std::move(included));
+  }
+  return seen;
+}
+
+TEST(Includes, InstalledHeadersNeedNoOtherLibrary) {
+  const std::set<std::string> headers = installed_headers();
+  EXPECT_TRUE(headers.contains("kernels/cuda/primitives/stream.hpp"));
+  for (const std::string& header : headers) {
+    std::ifstream file(fs::path(FVLM_SOURCE) / header);
+    for (std::string line; std::getline(file, line);) {
+      const bool foreign = line.starts_with("#include <") && line.find_first_of("./") < line.size();
+      EXPECT_TRUE(!foreign || line == "#include <sys/mman.h>") << header << ": " << line;
+    }
+  }
 }
 
 TEST(Includes, WrongArrowsAreSeen) {

@@ -114,13 +114,13 @@ class Measurement {
   }
   NextTokens most_likely(std::int64_t rows) const {
     return {.vocabulary = runner_.config().text.vocab_size,
-            .choices = std::span(choices_).first(static_cast<std::size_t>(rows))};
+            .sampling = std::span(sampling_).first(static_cast<std::size_t>(rows))};
   }
 
   GpuRunner<E>& runner_;
   std::vector<Pixels> pictures_;
   std::vector<std::int32_t> page_numbers_;
-  std::vector<TokenChoice> choices_ = std::vector<TokenChoice>(kMostSequences);
+  std::vector<SamplingParams> sampling_ = std::vector<SamplingParams>(kMostSequences);
 };
 
 void measure(const ModelSize& size, const WeightFormat& format, const GpuLimits& limits) {

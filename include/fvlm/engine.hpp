@@ -1,5 +1,5 @@
-// The engine: a model loaded once that serves concurrent requests. It is the only interface of the
-// runtime that servers and programs need, and shows no tensors. Times are in seconds.
+// The engine: a model that is loaded once and serves concurrent requests. Servers and programs need
+// no other header but image.hpp; no tensors are shown. Times are in seconds.
 #pragma once
 
 #include <cstdint>
@@ -27,13 +27,14 @@ enum class Precision : std::uint8_t { kAuto, kF32, kBF16, kInt8, kInt4 };
 // What to load, onto which device, with how much room.
 struct EngineOptions {
   std::filesystem::path model_path;    // a checkpoint folder
-  std::filesystem::path model_base{};  // base weights of an adapter or a projector alone
+  std::filesystem::path model_base{};  // the base checkpoint, if model_path holds only an adapter
+                                       // (LoRA) or a projector
   Device device = Device::kAuto;
   Precision precision = Precision::kAuto;
-  int threads = 0;                     // 0: one for each core
+  int threads = 0;  // of the CPU backend; 0: OpenMP's default, one for each logical CPU
   std::int64_t context_tokens = 8192;  // prompt + answer, in tokens; at most the model's context
-  // Capacity of the KV cache in tokens, for running requests and the prefix cache; it limits how
-  // many requests run at a time. 0: four times the context.
+  // Capacity of the KV cache in tokens, in whole pages of 64, for running requests and the prefix
+  // cache; it limits how many requests run at a time. 0: four times the context.
   std::int64_t cache_tokens = 0;
   std::int64_t max_waiting = 1024;  // length of the request queue; more are refused
   std::function<void(double fraction)> on_progress{};            // while loading, in 0..1
@@ -45,10 +46,10 @@ struct Turn {
   enum class Role : std::uint8_t { kSystem, kUser, kAssistant };
   Role role = Role::kUser;
   std::string text;
-  std::vector<Picture> images;  // before the text
-  // predict.py's placeholders: where the text says "<image>", as often as there are images, the
-  // images are inserted. For prompts of the program's own user only; elsewhere "<image>" is plain
-  // text.
+  std::vector<PreparedImage> images;  // before the text
+  // As predict.py does it: each "<image>" in the text is the place of the next image, and there are
+  // as many as images. For text that the program's own user writes; otherwise "<image>" is plain
+  // text, so that text from elsewhere cannot move images.
   bool image_marks = false;
 };
 
@@ -71,32 +72,34 @@ struct Sampling {
 // request of the same view.
 struct LiveView {
   std::uint64_t id = 0;  // chosen by the caller; requests of one view run one after the other
-  // Speculative decoding: the last answer is the draft of the next, and several of its tokens are
-  // verified in one step. The answer does not change; that holds, so it is used, at temperature 0
-  // without beam search only.
+  // Speculative decoding: the view's last answer to the same prompt is the draft of the next one,
+  // and several of its tokens are verified in one decode step. A draft token is accepted if it is
+  // the token that would be sampled, so the answer is the same. Not used for beam search.
   bool draft = true;
-  // An image whose thumbnail differs by less than this (mean absolute difference, in 0..255) from
-  // the last described one is not encoded: the last answer to the same prompt is repeated. 0:
-  // never.
+  // If the view's last answer was to the same prompt with one image, whose thumbnail differs from
+  // the new one's by less than this (mean absolute difference, in 0..255), that answer is repeated
+  // and nothing is computed. 0: never.
   double unchanged_below = 0;
 };
 
-// What an answer took.
-struct Statistics {                // times in seconds
-  double preprocess_s = 0;         // decoding and resizing of images, before submission
-  double encode_s = 0;             // image encoder and projector
-  double prefill_s = 0;            // decoder over the prompt: prefill
-  double ttft_s = 0;               // time to first token, from submission
-  double decode_s = 0;             // first token to last
-  double total_s = 0;              // submission to end
-  std::int64_t prompt_tokens = 0;  // image positions included
-  std::int64_t cached_tokens = 0;  // of these, from the prefix cache
-  std::int64_t new_tokens = 0;
-  std::int64_t drafted_tokens = 0;   // of speculative decoding
-  std::int64_t accepted_tokens = 0;  // of these, accepted by the model
+// What an answer took: wall-clock times in seconds. A forward pass that several requests share
+// counts in full for each of them.
+struct Statistics {
+  double preprocess_s = 0;           // decoding and resizing of images, before submission
+  double encode_s = 0;               // image encoder and projector
+  double prefill_s = 0;              // prefill: the decoder over the prompt
+  double ttft_s = 0;                 // time to first token, from submission
+  double decode_s = 0;               // from the first token to the end
+  double total_s = 0;                // from submission to the end
+  std::int64_t prompt_tokens = 0;    // image positions included
+  std::int64_t cached_tokens = 0;    // of these, from the prefix cache
+  std::int64_t new_tokens = 0;       // sampled, the end-of-sequence token included
+  std::int64_t drafted_tokens = 0;   // verified by speculative decoding
+  std::int64_t accepted_tokens = 0;  // of these, accepted
 
+  // Tokens per second of decoding, without the first one; 0 if there are no more.
   double tokens_per_second() const {
-    return decode_s > 0 ? static_cast<double>(new_tokens - 1) / decode_s : 0;
+    return new_tokens > 1 && decode_s > 0 ? static_cast<double>(new_tokens - 1) / decode_s : 0;
   }
 };
 
@@ -107,9 +110,9 @@ enum class Outcome : std::uint8_t { kStop, kLength, kCancelled, kFailed };
 struct Result {
   Outcome outcome = Outcome::kStop;
   std::string text;
-  std::string error;  // of kFailed
-  std::vector<std::int32_t> tokens{};
-  bool unchanged = false;  // the last answer of a live view, repeated
+  std::string error;                   // if kFailed
+  std::vector<std::int32_t> tokens{};  // of the text, without the end-of-sequence token
+  bool unchanged = false;              // the last answer of a live view, repeated
   Statistics statistics;
 };
 
@@ -118,7 +121,8 @@ struct Request {
   std::vector<Turn> conversation;
   Sampling sampling;
   std::optional<LiveView> live{};
-  // Called on the engine's thread; they must not throw and should return at once.
+  // Called on the engine's thread: they must not throw, and all requests wait until they return.
+  // They may submit() and cancel(), but neither run() nor destroy the engine, which would deadlock.
   std::function<void(std::string_view text)> on_text{};  // whole UTF-8 characters, streamed
   std::function<void(const Result& result)> on_done{};   // exactly once, last
 };
@@ -146,10 +150,10 @@ struct EngineCounters {
   std::int64_t running = 0;                 // running requests
   std::int64_t cache_pages = 0;             // of the KV cache, in all
   std::int64_t free_pages = 0;              // neither used by requests nor by the prefix cache
-  double step_s = 0;                        // time since the current step began; 0: idle
+  double step_s = 0;                        // age of the current step of the engine; 0: idle
   Histogram encoder_batches{kBatchBounds};  // images per encoder pass
   Histogram prefill_batches{kBatchBounds};  // prompts per prefill pass
-  Histogram decode_batches{kBatchBounds};   // tokens per decode step
+  Histogram decode_batches{kBatchBounds};   // rows per decode pass, draft tokens included
 
   static constexpr std::initializer_list<double> kBatchBounds = {1, 2, 4, 8, 16, 32, 64};
 };
@@ -160,33 +164,35 @@ class Busy : public Error {
   using Error::Error;
 };
 
-// A loaded model. All of it may be called from several threads.
+// A loaded model. Its functions may be called from any thread.
 class Engine {
  public:
-  // Loads a checkpoint, which takes seconds. Throws Error if files or settings are wrong.
+  // Loads a checkpoint, which takes seconds. Throws Error if files or settings are wrong, or the
+  // device is missing or has too little memory.
   static std::unique_ptr<Engine> load(const EngineOptions& options);
 
   // Cancels running requests and waits for their end.
   virtual ~Engine() = default;
 
-  // Decodes and preprocesses an image. Throws Error as the reader does. Safe from any thread; it
-  // runs on the caller's.
-  virtual Picture prepare(ImageReader& reader) = 0;
+  // Decodes and preprocesses an image on the caller's thread. Throws Error as the reader does.
+  virtual PreparedImage prepare(ImageReader& reader) = 0;
 
-  // Queues a request. Throws Error on this thread if it cannot be served: settings out of range, no
-  // user turn, a prompt longer than the context; Busy if the queue is full. Safe from any thread.
+  // Queues a request. Throws Error if it cannot be served: settings out of range, a last turn that
+  // is not the user's, images in another's turn or other than their marks, an image that no engine
+  // with this image size has prepared, a prompt longer than the context or the cache; Busy if the
+  // queue is full.
   virtual RequestId submit(Request request) = 0;
-  // Ends a request soon with kCancelled; does nothing if it has ended. Safe from any thread.
+  // Ends a request with kCancelled: no forward pass after the current one computes for it, and
+  // on_done follows within the next step. Does nothing if it has ended.
   virtual void cancel(RequestId id) = 0;
-  // Forgets a live view's last answer. Safe from any thread.
+  // Forgets a live view: its last answer, as draft and as the answer to unchanged images.
   virtual void end_live(std::uint64_t view) = 0;
-  // Of this moment. Safe from any thread.
   virtual EngineCounters counters() const = 0;
   // What was loaded, and where.
   virtual const EngineInfo& info() const = 0;
 
-  // Submits and waits for the end. Throws Error as submit() does; what goes wrong later is the
-  // result's.
+  // Submits and waits for the end; callbacks are called as well. Throws Error as submit() does;
+  // later failures are in the result.
   Result run(Request request);
 };
 

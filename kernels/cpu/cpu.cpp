@@ -37,6 +37,15 @@ Cpu::Cpu(const CpuOptions& options)
       bf16_products_(options.bf16_products.value_or(has_native_bf16())),
       threads_(options.threads) {
   assert(threads_ > 0);
+  switch (formats_.format.type) {
+    case WeightFormat::Type::kF16:
+      throw Error("the CPU backend keeps weights in f32, bf16, int8 or int4, not in f16");
+    case WeightFormat::Type::kF32:
+    case WeightFormat::Type::kBF16:
+    case WeightFormat::Type::kInt8:
+    case WeightFormat::Type::kInt4:
+      break;
+  }
   follow_onednn();
 }
 
@@ -77,6 +86,7 @@ void Cpu::unpack_rows(const Linear& weights, std::int64_t first, std::int64_t co
   if (weights.shape.format.is_quantised()) {
     simd::dequantise(weights.quantised(), weights.stride, first, count, to);
   } else if constexpr (std::is_same_v<T, float>) {
+    assert(weights.shape.format == WeightFormat::kBF16);
     simd::to_float(weights.weight.as<BFloat16>() + first * weights.stride, to,
                    count * weights.stride);
   }
@@ -262,6 +272,7 @@ void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumula
 
 void Cpu::linear(Context& context, View<const float> in, const Linear& weights, Epilogue epilogue,
                  View<float> out) {
+  assert(!epilogue.accumulate || epilogue.activation == Activation::kNone);
   const Arena::Scope scope(context.arena());
   const LinearScratch memory = scratch(context.arena(), LinearShape{in.rows, weights.shape});
   if (weights.shape.rows == Rows::kTokens) {

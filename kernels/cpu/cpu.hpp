@@ -37,7 +37,7 @@ struct CpuOptions {
 class Cpu : public HostMemory {
  public:
   using Element = float;
-  static constexpr std::int64_t kExactRows = 16;
+  static constexpr std::int64_t kBatchInvariantRows = 16;
   static constexpr std::size_t kScratchBudget = std::size_t{32} << 20;
 
   struct Linear {
@@ -123,7 +123,7 @@ class Cpu : public HostMemory {
  private:
   // Inputs up to which a matrix of rows is multiplied by our own kernel, which reads it once for
   // every simd::kMaxInputs of them; above, oneDNN's blocking wins.
-  static constexpr std::int64_t kMatVecRows = kExactRows;
+  static constexpr std::int64_t kMatVecRows = kBatchInvariantRows;
 
   static std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 

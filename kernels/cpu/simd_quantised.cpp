@@ -14,6 +14,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 
 #include "kernels/cpu/simd_math-inl.hpp"
@@ -179,15 +180,30 @@ void matvec_quantised_of(const QuantisedRows& weights, const MatVec& m, std::int
   go_on(Index<1>());
 }
 
+// f(Index<bits>()): the width of a format's integers as a template argument.
+template <class F>
+void for_integers(const WeightFormat& format, const F& f) {
+  switch (format.type) {
+    case WeightFormat::Type::kInt8:
+      return f(Index<8>());
+    case WeightFormat::Type::kInt4:
+      return f(Index<4>());
+    case WeightFormat::Type::kF32:
+    case WeightFormat::Type::kF16:
+    case WeightFormat::Type::kBF16:
+      break;
+  }
+  assert(false && "not a quantised format");
+}
+
 void matvec_quantised(const QuantisedRows& weights, const MatVec& m, std::int64_t first,
                       std::int64_t last) {
   const bool small = weights.format.group == kSlice;
   const int shift = weights.format.group == 4 * kSlice ? 1 : 0;
-  if (weights.format.bits() == 8) {
-    (small ? matvec_quantised_of<8, 1> : matvec_quantised_of<8, 2>)(weights, m, first, last, shift);
-  } else {
-    (small ? matvec_quantised_of<4, 1> : matvec_quantised_of<4, 2>)(weights, m, first, last, shift);
-  }
+  for_integers(weights.format, [&](auto bits) {
+    (small ? matvec_quantised_of<bits, 1> : matvec_quantised_of<bits, 2>)(weights, m, first, last,
+                                                                          shift);
+  });
 }
 
 // One row of `padded` weights.
@@ -223,11 +239,9 @@ void dequantise_of(const QuantisedRows& weights, std::int64_t padded, std::int64
   for (std::int64_t r = first; r < first + count; ++r, to += padded) {
     const std::int16_t* words = weights.words + r * (format.row_bytes(padded) / 2);
     const BFloat16* scales = weights.scales + r * format.scales(padded);
-    if (format.bits() == 8) {
-      dequantise_row_of<8>(words, scales, padded, format.group, to);
-    } else {
-      dequantise_row_of<4>(words, scales, padded, format.group, to);
-    }
+    for_integers(format, [&](auto bits) {
+      dequantise_row_of<bits>(words, scales, padded, format.group, to);
+    });
   }
 }
 

@@ -28,21 +28,15 @@ Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
 }
 
 Buffer Cpu::converted_rows(const HostLinear& host, WeightFormat format, std::int64_t stride) const {
-  const bool bf16 = format == WeightFormat::kBF16;
-  Buffer rows(static_cast<std::size_t>(host.out * stride) *
-              (bf16 ? sizeof(BFloat16) : sizeof(float)));
+  const std::int64_t row_bytes = stride * format.bits() / 8;
+  Buffer rows(static_cast<std::size_t>(host.out * row_bytes));
 #pragma omp parallel num_threads(threads_)
   {
     std::vector<float> row(static_cast<std::size_t>(stride));
 #pragma omp for
     for (std::int64_t r = 0; r < host.out; ++r) {
       host.row(r, std::span(row).first(static_cast<std::size_t>(host.in)));
-      if (bf16) {
-        std::transform(row.begin(), row.end(), rows.as<BFloat16>() + r * stride,
-                       [](float w) { return BFloat16(w); });
-      } else {
-        std::copy(row.begin(), row.end(), rows.as<float>() + r * stride);
-      }
+      convert_row(row, format.type, rows.as<std::byte>() + r * row_bytes);
     }
   }
   return rows;

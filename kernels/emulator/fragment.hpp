@@ -1,5 +1,5 @@
 // What mma and ldmatrix do once all lanes of a warp have met: the layouts of
-// ../cuda/gemm/fragment.hpp, spelt out element by element.
+// ../cuda/primitives/fragment.hpp, spelt out element by element.
 #pragma once
 
 #include <cstddef>

@@ -20,7 +20,7 @@
 #include "fvlm/core/element.hpp"
 #include "fvlm/ops/backend.hpp"
 #include "fvlm/ops/host_memory.hpp"
-#include "fvlm/ops/token_choice.hpp"
+#include "fvlm/ops/sampling.hpp"
 
 namespace fvlm {
 
@@ -40,7 +40,7 @@ struct IgnoreOperations {
   template <class Shape>
   static void scratch(Arena&, const Shape&) {}
 };
-template <TellsScratch B>
+template <ReportsScratch B>
 struct AskForScratch {
   using Element = typename B::Element;
   const B* backend = nullptr;
@@ -114,10 +114,10 @@ class WithoutData : public HostMemory {
   static View<float> download(Context&, View<BFloat16> rows) {
     return {nullptr, rows.rows, rows.cols, rows.stride};
   }
-  static bool can_choose(const TokenChoice&) { return true; }
-  std::span<const std::int32_t> choose(Context& context, View<float> logits,
-                                       std::span<const TokenChoice>) const {
-    need(context, ChoiceShape{logits.rows, logits.cols});
+  static bool can_sample(const SamplingParams&) { return true; }
+  std::span<const std::int32_t> sample(Context& context, View<float> logits,
+                                       std::span<const SamplingParams>) const {
+    need(context, SampleShape{logits.rows, logits.cols});
     return {};
   }
   static void copy(Context&, View<const Element>, View<Element>) {}
@@ -304,7 +304,7 @@ class WithoutData : public HostMemory {
 
 using Plan = WithoutData<IgnoreOperations>;
 using WorkCounter = WithoutData<ListOperations>;
-template <TellsScratch B>
+template <ReportsScratch B>
 using PlanOf = WithoutData<AskForScratch<B>>;
 
 static_assert(Backend<Plan> && Backend<WorkCounter>);

@@ -55,6 +55,11 @@ void rotate(float* head, std::int64_t head_dim, std::int64_t position, double th
   }
 }
 
+template <class T>
+void round_to(std::span<float> values) {
+  for (float& v : values) v = static_cast<float>(T(v));
+}
+
 }  // namespace
 
 Ref::Linear Ref::pack(const LinearSpec& spec, const HostLinear& host) {
@@ -72,8 +77,17 @@ Ref::Linear Ref::pack(const LinearSpec& spec, const HostLinear& host) {
       dequantise_row(words.data(), std::as_bytes(std::span(scales)).data(), format, row);
     } else {
       host.row(r, row);
-      if (format == WeightFormat::kBF16) {
-        for (float& w : row) w = static_cast<float>(BFloat16(w));
+      switch (format.type) {
+        case WeightFormat::Type::kBF16:
+          round_to<BFloat16>(row);
+          break;
+        case WeightFormat::Type::kF16:
+          round_to<Float16>(row);
+          break;
+        case WeightFormat::Type::kF32:
+        case WeightFormat::Type::kInt8:
+        case WeightFormat::Type::kInt4:
+          break;
       }
     }
   }

@@ -16,7 +16,7 @@ namespace fvlm {
 class Ref : public HostMemory {
  public:
   using Element = float;
-  static constexpr std::int64_t kExactRows = 64;
+  static constexpr std::int64_t kBatchInvariantRows = 64;
   static constexpr std::size_t kScratchBudget = std::size_t{32} << 20;
 
   struct Linear {

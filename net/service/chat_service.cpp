@@ -157,9 +157,9 @@ void ChatService::submit(ExchangeId id, const ChatRequest& chat, PicturePool::Pr
     if (const auto* error = std::get_if<std::exception_ptr>(&prepared)) {
       std::rethrow_exception(*error);
     }
-    auto& pictures = std::get<std::vector<Picture>>(prepared);
+    auto& pictures = std::get<std::vector<PreparedImage>>(prepared);
     const auto damaged = std::count_if(pictures.begin(), pictures.end(),
-                                       [](const Picture& p) { return p.warnings > 0; });
+                                       [](const PreparedImage& p) { return p.warnings > 0; });
     Request request = make_request(id, chat, std::move(pictures));
     inbox_->post(
         [this, id,
@@ -184,13 +184,13 @@ void ChatService::submit(ExchangeId id, const ChatRequest& chat, PicturePool::Pr
 
 // `pictures` are those of all turns, in their order.
 Request ChatService::make_request(ExchangeId id, const ChatRequest& chat,
-                                  std::vector<Picture> pictures) {
+                                  std::vector<PreparedImage> pictures) {
   Request request;
   auto next = std::make_move_iterator(pictures.begin());
   for (const ChatTurn& turn : chat.turns) {
     const auto end = next + std::ssize(turn.images);
     request.conversation.push_back(
-        {.role = turn.role, .text = turn.text, .images = std::vector<Picture>(next, end)});
+        {.role = turn.role, .text = turn.text, .images = std::vector<PreparedImage>(next, end)});
     next = end;
   }
   request.sampling = chat.sampling;

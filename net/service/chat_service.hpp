@@ -71,7 +71,7 @@ class ChatService {
   // On the parsing threads, one after the other, unless the client has disconnected.
   void read(ExchangeId id, const Body& body);
   void submit(ExchangeId id, const ChatRequest& chat, PicturePool::Prepared prepared);
-  Request make_request(ExchangeId id, const ChatRequest& chat, std::vector<Picture> pictures);
+  Request make_request(ExchangeId id, const ChatRequest& chat, std::vector<PreparedImage> pictures);
   void refuse(ExchangeId id, ApiError error);
 
   void accept(ExchangeId id, const ChatRequest& request);

@@ -198,7 +198,7 @@ void LiveService::begin_next(ConnectionId id, Client& client) {
 
 void LiveService::on_prepared(ConnectionId id, std::int64_t frame_id,
                               PicturePool::Prepared prepared) {
-  if (auto* pictures = std::get_if<std::vector<Picture>>(&prepared)) {
+  if (auto* pictures = std::get_if<std::vector<PreparedImage>>(&prepared)) {
     return describe(id, frame_id, std::move(*pictures));
   }
   clients_.at(id).current.reset();
@@ -211,7 +211,8 @@ void LiveService::on_prepared(ConnectionId id, std::int64_t frame_id,
   }
 }
 
-void LiveService::describe(ConnectionId id, std::int64_t frame_id, std::vector<Picture> pictures) {
+void LiveService::describe(ConnectionId id, std::int64_t frame_id,
+                           std::vector<PreparedImage> pictures) {
   Client& client = clients_.at(id);
   client.current->warnings = pictures.front().warnings;
   Request request;

@@ -71,7 +71,7 @@ class LiveService {
     Clock::time_point arrived{};
     std::optional<RequestId> request{};  // once its picture is decoded
     Clock::time_point submitted{};       // then
-    std::int64_t warnings = 0;           // Picture::warnings
+    std::int64_t warnings = 0;           // PreparedImage::warnings
   };
   struct Client {
     std::string peer{};
@@ -99,7 +99,7 @@ class LiveService {
   std::deque<Frame> take_waiting(Client& client);
   void begin_next(ConnectionId id, Client& client);
   void on_prepared(ConnectionId id, std::int64_t frame_id, PicturePool::Prepared prepared);
-  void describe(ConnectionId id, std::int64_t frame_id, std::vector<Picture> pictures);
+  void describe(ConnectionId id, std::int64_t frame_id, std::vector<PreparedImage> pictures);
   void on_text(ConnectionId id, std::int64_t frame_id, const std::string& text);
   void on_done(ConnectionId id, std::int64_t frame_id, const Result& result);
   void send_description(ConnectionId id, const Client& client, const Current& current,

@@ -72,11 +72,11 @@ void PicturePool::decode(Job& job) {
     return lease;
   };
   const auto side = static_cast<std::size_t>(engine_.info().image_size);
-  std::vector<Picture> pictures;
+  std::vector<PreparedImage> pictures;
   for (const auto& reader : job.readers) {
     MemoryBudget::Lease lease = take(side * side * 3);
     const MemoryBudget::Lease working = take(reader->info().memory);
-    Picture& picture = pictures.emplace_back(engine_.prepare(*reader));
+    PreparedImage& picture = pictures.emplace_back(engine_.prepare(*reader));
     picture.pixels = counted(std::move(picture.pixels), std::move(lease));
   }
   job.readers.clear();

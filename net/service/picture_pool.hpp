@@ -27,7 +27,7 @@ struct PicturePoolOptions {
 class PicturePool {
  public:
   // The images of the files in their order, or the Error (also Busy) of the first that fails.
-  using Prepared = std::variant<std::vector<Picture>, std::exception_ptr>;
+  using Prepared = std::variant<std::vector<PreparedImage>, std::exception_ptr>;
 
   PicturePool(Engine& engine, const PicturePoolOptions& options);
 

@@ -254,9 +254,9 @@ void SafetensorsFile::check_sum(const TensorView& tensor) const {
 std::optional<WeightFormat> SafetensorsFile::quantised(const TensorView& tensor) const {
   const auto found = metadata_.find(kQuantisedKey + tensor.name);
   if (found == metadata_.end()) return std::nullopt;
-  for (const int group : {32, 64, 128}) {
-    for (const WeightFormat& format : {WeightFormat::int8(group), WeightFormat::int4(group)}) {
-      if (quantised_text(format) == found->second) return format;
+  for (const WeightFormat::Type type : WeightFormat::kQuantised) {
+    for (const int group : WeightFormat::kGroups) {
+      if (quantised_text({type, group}) == found->second) return WeightFormat{type, group};
     }
   }
   throw make_error("{}: tensor {}: quantised as {}, which this version does not know", tensor.file,
@@ -264,7 +264,7 @@ std::optional<WeightFormat> SafetensorsFile::quantised(const TensorView& tensor)
 }
 
 std::string quantised_text(const WeightFormat& format) {
-  return fmt::format("int{} {}", format.bits(), format.group);
+  return fmt::format("{} {}", name_of(format.type), format.group);
 }
 
 }  // namespace fvlm

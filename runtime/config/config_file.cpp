@@ -11,7 +11,7 @@
 #include "kernels/support/make_error.hpp"
 #include "runtime/config/config_object.hpp"
 #include "runtime/config/json_file.hpp"
-#include "runtime/config/picture_config.hpp"
+#include "runtime/config/preprocessing_config.hpp"
 
 namespace fvlm {
 namespace {
@@ -150,24 +150,25 @@ FastViTHDConfig read_vision(const ConfigObject& config, TensorLayout layout,
 // How pictures are prepared; in the fast_vlm layout also at which size. A folder of that layout
 // without a processor's file has Apple's own, which every published one describes: the shorter side
 // is resized, and the centre cut out.
-void read_picture(const std::filesystem::path& folder, const ConfigObject& config,
-                  FastVlmConfig& result, const ConfigWarning& warn) {
+void read_preprocessing(const std::filesystem::path& folder, const ConfigObject& config,
+                        FastVlmConfig& result, const ConfigWarning& warn) {
   FastViTHDConfig& vision = result.vision;
   const auto given = config.object("vision_config");
   if (result.layout == TensorLayout::kLlava) {
-    result.picture = read_llava_picture(config, given, vision.image_size);
+    result.preprocessing = read_llava_preprocessing(config, given, vision.image_size);
     return;
   }
   const auto processed = read_processor(folder, patch_side(vision), warn);
   if (!processed) {
-    result.picture = {.shape = PictureFit::Shape::kCrop, .shorter_side = vision.image_size};
+    result.preprocessing = {.shape = Preprocessing::Shape::kCrop,
+                            .shorter_side = vision.image_size};
     return;
   }
   if (given && given->has("image_size") && processed->side != vision.image_size) {
     given->fail("image_size", fmt::format("{}, but the processor's pictures have {} pixels a side",
                                           vision.image_size, processed->side));
   }
-  result.picture = processed->fit;
+  result.preprocessing = processed->fit;
   vision.image_size = processed->side;
   check_image_size(vision, config, "vision_config");
 }
@@ -279,7 +280,7 @@ FastVlmConfig read_config(const std::filesystem::path& folder, const ConfigWarni
   if (nested) check_keys(*nested, text_config_keys(), warn);
   const ConfigObject& text = nested ? *nested : config;
   result.text = read_text(text, config, warn);
-  read_picture(folder, config, result, warn);
+  read_preprocessing(folder, config, result, warn);
   if (is_llava) {
     config.expect("mm_hidden_size", result.vision.output_channels());
     result.has_patch_token = config.boolean("mm_use_im_patch_token").value_or(true);
@@ -339,7 +340,7 @@ void write_config(const FastVlmConfig& config, const std::string& dtype,
                            {"head_dim", vision.head_dim},
                            {"cls_ratio", vision.cls_ratio},
                            {"se_ratio", vision.se_ratio}}}};
-  write_picture(config.picture, json);
+  write_preprocessing(config.preprocessing, json);
   const auto path = folder / "config.json";
   std::ofstream file(path, std::ios::binary);
   file << json.dump(2) << '\n';

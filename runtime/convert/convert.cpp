@@ -48,9 +48,11 @@ DType dtype_of(const WeightFormat& format) {
       return DType::kF16;
     case WeightFormat::Type::kBF16:
       return DType::kBF16;
-    default:
-      return DType::kI8;
+    case WeightFormat::Type::kInt8:
+    case WeightFormat::Type::kInt4:
+      break;
   }
+  return DType::kI8;  // whatever the width of the integers in it
 }
 
 // What the new file will hold.

@@ -42,11 +42,11 @@ void Answer::write_history() {
   history_.insert(history_.end(), proposed_.begin(), proposed_.end());
 }
 
-std::vector<TokenChoice> Answer::choices() {
+std::vector<SamplingParams> Answer::sampling_params() {
   write_history();
-  std::vector<TokenChoice> all;
+  std::vector<SamplingParams> all;
   for (std::size_t r = 0; r <= proposed_.size(); ++r) {
-    all.push_back(sampler_.choice(history_of(r), r));
+    all.push_back(sampler_.params(history_of(r), r));
   }
   return all;
 }
@@ -60,7 +60,7 @@ std::optional<Outcome> Answer::advance(std::span<const std::int32_t> chosen,
         return chosen[r];
       },
       eos);
-  sampler_.choices_made(used);
+  sampler_.advance(used);
   return outcome;
 }
 

@@ -13,7 +13,7 @@
 
 #include "fvlm/core/view.hpp"
 #include "fvlm/engine.hpp"
-#include "fvlm/ops/token_choice.hpp"
+#include "fvlm/ops/sampling.hpp"
 #include "runtime/engine/draft.hpp"
 #include "runtime/engine/page_pool.hpp"
 #include "runtime/engine/sampler.hpp"
@@ -59,9 +59,9 @@ class Answer {
   // if it did.
   std::optional<Outcome> advance(View<float> logits, std::span<const std::int32_t> eos,
                                  const Fork& fork);
-  // The same in two steps, without beams, for a backend that chooses: how the token of each row is
-  // chosen, and what is done with these tokens. Histories live until the second step.
-  std::vector<TokenChoice> choices();
+  // The same in two steps, without beams, for a backend that samples: how the token of each row is
+  // sampled, and what is done with these tokens. Histories live until the second step.
+  std::vector<SamplingParams> sampling_params();
   std::optional<Outcome> advance(std::span<const std::int32_t> chosen,
                                  std::span<const std::int32_t> eos);
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "fvlm/models/fastvlm.hpp"
-#include "fvlm/ops/token_choice.hpp"
+#include "fvlm/ops/sampling.hpp"
 #include "runtime/engine/runner.hpp"
 
 namespace fvlm {
@@ -62,14 +62,16 @@ class BackendPasses {
     embed(pass.input, x);
     decoder_.synchronize();  // so that the time before is the encoder's
     const auto embedded = std::chrono::steady_clock::now();
-    model_.decoder.forward(backend_, decoder_, pass.batch, cache_, x, stop);
+    DecoderBatch batch = pass.batch;
+    batch.is_prefill = true;
+    model_.decoder.forward(backend_, decoder_, batch, cache_, x, stop);
     if (pass.last_rows.empty()) return {.embedded = embedded};
     const auto last = matrix(std::ssize(pass.last_rows));
     for (std::int64_t i = 0; i < last.rows; ++i) {
       backend_.copy(decoder_, x.slice_rows(pass.last_rows[static_cast<std::size_t>(i)], 1),
                     last.slice_rows(i, 1));
     }
-    PassOutput output = choose(last, next);
+    PassOutput output = sample(last, next);
     output.embedded = embedded;
     return output;
   }
@@ -80,7 +82,7 @@ class BackendPasses {
     const auto x = matrix(batch.rows());
     model_.decoder.embed(backend_, decoder_, ids, x);
     model_.decoder.forward(backend_, decoder_, batch, cache_, x);
-    return choose(x, next);
+    return sample(x, next);
   }
 
   void copy_page(std::int32_t from, std::int32_t to) {
@@ -120,12 +122,13 @@ class BackendPasses {
   }
 
   // The tokens after rows, or their logits: x [rows, hidden] after the decoder's layers.
-  PassOutput choose(View<E> x, const NextTokens& next) {
+  PassOutput sample(View<E> x, const NextTokens& next) {
     const auto all = arena().template matrix<float>(x.rows, config_.text.vocab_size);
     model_.decoder.logits(backend_, decoder_, x, all);
     const View<float> logits = all.first_cols(next.vocabulary);
-    if constexpr (ChoosesTokens<B>) {
-      if (!next.choices.empty()) return {.tokens = backend_.choose(decoder_, logits, next.choices)};
+    if constexpr (SamplesTokens<B>) {
+      if (!next.sampling.empty())
+        return {.tokens = backend_.sample(decoder_, logits, next.sampling)};
     }
     return {.logits = backend_.download(decoder_, logits)};
   }

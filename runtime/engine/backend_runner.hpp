@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "fvlm/models/fastvlm.hpp"
-#include "fvlm/ops/token_choice.hpp"
+#include "fvlm/ops/sampling.hpp"
 #include "runtime/engine/backend_passes.hpp"
 #include "runtime/engine/context_plan.hpp"
 #include "runtime/engine/runner.hpp"
@@ -63,8 +63,8 @@ class BackendRunner final : public ModelRunner {
                     const NextTokens& next) override {
     return passes_->decode(ids, batch, next);
   }
-  bool can_choose(const TokenChoice& choice) const override {
-    if constexpr (ChoosesTokens<B>) return B::can_choose(choice);
+  bool can_sample(const SamplingParams& params) const override {
+    if constexpr (SamplesTokens<B>) return B::can_sample(params);
     return false;
   }
 

@@ -32,13 +32,13 @@ ContextSizes plan_contexts(P& plan, const FastVlm<P>& model, const FastVlmConfig
   prompts.last_rows.resize(static_cast<std::size_t>(std::min(rows, limits.decode_rows)));
   DecoderBatch answers;
   answers.add(limits.decode_rows, 0, {});
-  const std::vector<TokenChoice> choices(static_cast<std::size_t>(limits.decode_rows));
-  for (const bool chooses : {false, true}) {
+  const std::vector<SamplingParams> sampling(static_cast<std::size_t>(limits.decode_rows));
+  for (const bool on_device : {false, true}) {
     NextTokens next{.vocabulary = config.text.vocab_size};
-    if (chooses) next.choices = std::span(choices).first(prompts.last_rows.size());
+    if (on_device) next.sampling = std::span(sampling).first(prompts.last_rows.size());
     passes.prefill(prompts, next, {});
-    if (chooses) next.choices = choices;
-    passes.decode(std::span(ids).first(choices.size()), answers, next);
+    if (on_device) next.sampling = sampling;
+    passes.decode(std::span(ids).first(sampling.size()), answers, next);
   }
   return {
       .encoder = {.scratch_bytes = passes.encoder().arena().high_water(), .images = limits.images},

@@ -13,7 +13,7 @@
 #include "kernels/support/make_error.hpp"
 #include "runtime/engine/batching.hpp"
 #include "runtime/engine/prompt.hpp"
-#include "runtime/image/picture.hpp"
+#include "runtime/image/prepare.hpp"
 
 namespace fvlm {
 namespace {
@@ -53,9 +53,9 @@ EngineCore::~EngineCore() {
   thread_.join();
 }
 
-Picture EngineCore::prepare(ImageReader& reader) {
-  return make_picture(reader, runner_->config().picture, side(),
-                      runner_->pixel_memory(static_cast<std::size_t>(side() * side() * 3)));
+PreparedImage EngineCore::prepare(ImageReader& reader) {
+  return prepare_image(reader, runner_->config().preprocessing, side(),
+                       runner_->pixel_memory(static_cast<std::size_t>(side() * side() * 3)));
 }
 
 RequestId EngineCore::submit(Request request) {
@@ -75,7 +75,7 @@ RequestId EngineCore::submit(Request request) {
 PromptLayout EngineCore::layout(Request& request) const {
   PromptLayout prompt;
   for (const Turn& turn : request.conversation) {
-    for (const Picture& picture : turn.images) {
+    for (const PreparedImage& picture : turn.images) {
       if (picture.pixels && picture.side == side()) continue;
       throw make_error("a picture has {} pixels a side, this model sees {}: prepare() makes them",
                        picture.side, side());

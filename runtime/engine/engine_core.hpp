@@ -25,7 +25,7 @@ class EngineCore final : public Engine {
              std::int64_t max_waiting);
   ~EngineCore() override;
 
-  Picture prepare(ImageReader& reader) override;
+  PreparedImage prepare(ImageReader& reader) override;
   RequestId submit(Request request) override;
   void cancel(RequestId id) override { scheduler_.cancel(id); }
   void end_live(std::uint64_t view) override { views_.end(view); }

@@ -34,7 +34,7 @@ Generation::Generation(RequestId id, Request request, PromptLayout prompt, const
       budget_(budget),
       answer_(request_.sampling, budget.new_tokens, seed) {
   statistics_.prompt_tokens = prompt_.positions();
-  for (const Picture& picture : prompt_.images) statistics_.preprocess_s += picture.seconds;
+  for (const PreparedImage& picture : prompt_.images) statistics_.preprocess_s += picture.seconds;
 }
 
 void Generation::expect(bool allowed, std::string_view transition) const {

@@ -54,7 +54,7 @@ namespace {
 template <class B>
 PassLimits limits_for(const FastVlmConfig& config) {
   PassLimits limits = pass_limits(config, B::kScratchBudget);
-  limits.exact_rows = B::kExactRows;
+  limits.exact_rows = B::kBatchInvariantRows;
   return limits;
 }
 

@@ -23,9 +23,11 @@ void add_input(const PrefillChunk& chunk, std::int64_t image, std::vector<Prompt
   }
 }
 
-bool can_choose(const ModelRunner& runner, const Sampling& how) {
-  return how.num_beams <= 1 &&
-         runner.can_choose({.temperature = how.temperature, .top_k = how.top_k});
+bool can_sample(const ModelRunner& runner, const Sampling& how) {
+  return how.num_beams <= 1 && runner.can_sample({.temperature = how.temperature,
+                                                  .top_k = how.top_k,
+                                                  .top_p = how.top_p,
+                                                  .repetition_penalty = how.repetition_penalty});
 }
 
 }  // namespace
@@ -49,8 +51,8 @@ void ModelPasses::prefill(const PrefillBatch& batch, const std::stop_token& stop
     done.push_back(&g);
     pass.last_rows.push_back(pass.batch.rows() - 1);
   }
-  const auto choices = choices_of(done);
-  const PassOutput output = runner_.prefill(pass, next(choices), stop);
+  const auto sampling = sampling_of(done);
+  const PassOutput output = runner_.prefill(pass, next(sampling), stop);
   counters_.prefill_batches.add(static_cast<double>(batch.parts().size()));
   const double encode_s = batch.seconds(output.embedded);
   const double layers_s = since(output.embedded);
@@ -79,25 +81,25 @@ void ModelPasses::decode(const std::vector<Generation*>& group) {
       batch.add(rows, position, h.sequence.pages());
     }
   }
-  const auto choices = choices_of(group);
-  const PassOutput output = runner_.decode(ids, batch, next(choices));
+  const auto sampling = sampling_of(group);
+  const PassOutput output = runner_.decode(ids, batch, next(sampling));
   counters_.decode_batches.add(static_cast<double>(batch.rows()));
   advance(group, output);
 }
 
-// How the runner chooses the tokens of a group; none if it cannot for all of them.
-std::vector<TokenChoice> ModelPasses::choices_of(const std::vector<Generation*>& group) const {
-  std::vector<TokenChoice> choices;
+// How the runner samples the tokens of a group; empty if it cannot for all of them.
+std::vector<SamplingParams> ModelPasses::sampling_of(const std::vector<Generation*>& group) const {
+  std::vector<SamplingParams> sampling;
   if (!std::all_of(group.begin(), group.end(), [this](const Generation* g) {
-        return can_choose(runner_, g->request().sampling);
+        return can_sample(runner_, g->request().sampling);
       })) {
-    return choices;
+    return sampling;
   }
   for (Generation* g : group) {
-    const auto more = g->answer().choices();
-    choices.insert(choices.end(), more.begin(), more.end());
+    const auto more = g->answer().sampling_params();
+    sampling.insert(sampling.end(), more.begin(), more.end());
   }
-  return choices;
+  return sampling;
 }
 
 // Gives a group what came out of its pass.

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "fvlm/ops/token_choice.hpp"
+#include "fvlm/ops/sampling.hpp"
 #include "runtime/engine/generation.hpp"
 #include "runtime/engine/kv_cache.hpp"
 #include "runtime/engine/prefill_batch.hpp"
@@ -42,8 +42,8 @@ class ModelPasses {
   const EngineCounters& counters() const { return counters_; }
 
  private:
-  NextTokens next(std::span<const TokenChoice> choices) const { return {tokens_, choices}; }
-  std::vector<TokenChoice> choices_of(const std::vector<Generation*>& group) const;
+  NextTokens next(std::span<const SamplingParams> sampling) const { return {tokens_, sampling}; }
+  std::vector<SamplingParams> sampling_of(const std::vector<Generation*>& group) const;
   void advance(const std::vector<Generation*>& group, const PassOutput& output);
 
   ModelRunner& runner_;

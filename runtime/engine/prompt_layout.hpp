@@ -33,7 +33,7 @@ Hash128 image_key(const Hash128& image, std::int64_t place);
 struct PromptLayout {
   std::vector<std::int32_t> ids;  // kImageToken once for each image
   std::vector<PromptSpan> spans{};
-  std::vector<Picture> images{};
+  std::vector<PreparedImage> images{};
 
   std::int64_t positions() const { return spans.empty() ? 0 : spans.back().end(); }
   PositionKeys keys() const;  // one for each position

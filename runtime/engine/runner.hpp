@@ -1,7 +1,7 @@
 // A loaded model that runs forward passes: images through the encoder, rows of prefill and decode
 // batches through the decoder, over a KV cache whose pages the caller assigns. It shows no tensors:
-// ids, pixels and pages go in, tokens or logits come out. passes.hpp decides what goes into a pass;
-// a BackendRunner over one of the backends runs it (backend_runner.hpp).
+// ids, pixels and pages go in, tokens or logits come out. batching.hpp decides what goes into a
+// pass; a BackendRunner over one of the backends runs it (backend_runner.hpp).
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 #include "fvlm/models/config.hpp"
 #include "fvlm/ops/batch.hpp"
 #include "fvlm/ops/pixels.hpp"
-#include "fvlm/ops/token_choice.hpp"
+#include "fvlm/ops/sampling.hpp"
 
 namespace fvlm {
 
@@ -55,13 +55,13 @@ struct PrefillPass {
 
 // How the tokens after some rows are sampled.
 struct NextTokens {
-  std::int64_t vocabulary = 0;             // ids below this can be sampled
-  std::span<const TokenChoice> choices{};  // one for each row; empty: return the logits
+  std::int64_t vocabulary = 0;                 // ids below this can be sampled
+  std::span<const SamplingParams> sampling{};  // one for each row; empty: return the logits
 };
 
 // Lives until the next pass.
 struct PassOutput {
-  std::span<const std::int32_t> tokens{};  // [rows], if choices were given
+  std::span<const std::int32_t> tokens{};  // [rows], if sampling was given
   View<float> logits{};                    // [rows, vocabulary] if not; the caller may change them
   // When the rows of prompts had been embedded and the decoder's layers began.
   std::chrono::steady_clock::time_point embedded{};
@@ -105,8 +105,9 @@ class ModelRunner {
   // A decode pass: `ids` are those of all segments. Every row is an output row.
   virtual PassOutput decode(std::span<const std::int32_t> ids, const DecoderBatch& batch,
                             const NextTokens& next) = 0;
-  // Whether the device can sample with this choice; a pass samples all of its rows there or none.
-  virtual bool can_choose(const TokenChoice& choice) const = 0;
+  // Whether the device can sample with these parameters; a pass samples all of its rows there or
+  // none.
+  virtual bool can_sample(const SamplingParams& params) const = 0;
 
   // Copies a page of the KV cache (copy-on-write, when a sequence forks).
   virtual void copy_page(std::int32_t from, std::int32_t to) = 0;

@@ -122,7 +122,7 @@ std::int32_t Sampler::sample(std::span<float> logits, std::span<const std::int32
   }
   const auto [tokens, log_sum] = distribution(logits, history);
   double left = draw(0);
-  choices_made(1);
+  advance(1);
   for (const Candidate& c : tokens) {
     left -= std::exp(c.score - log_sum);
     if (left < 0) return c.token;
@@ -137,7 +137,7 @@ double Sampler::draw(std::size_t ahead) {
   return draws_[ahead];
 }
 
-TokenChoice Sampler::choice(std::span<const std::int32_t> history, std::size_t ahead) {
+SamplingParams Sampler::params(std::span<const std::int32_t> history, std::size_t ahead) {
   return {.temperature = sampling_.temperature,
           .top_k = sampling_.top_k,
           .top_p = sampling_.top_p,
@@ -146,7 +146,7 @@ TokenChoice Sampler::choice(std::span<const std::int32_t> history, std::size_t a
           .history = history};
 }
 
-void Sampler::choices_made(std::size_t count) {
+void Sampler::advance(std::size_t count) {
   count = std::min(count, draws_.size());
   draws_.erase(draws_.begin(), draws_.begin() + static_cast<std::ptrdiff_t>(count));
 }

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "fvlm/engine.hpp"
-#include "fvlm/ops/token_choice.hpp"
+#include "fvlm/ops/sampling.hpp"
 
 namespace fvlm {
 
@@ -23,11 +23,11 @@ class Sampler {
   // logits the repetition penalty lowers.
   std::int32_t sample(std::span<float> logits, std::span<const std::int32_t> history);
 
-  // The same choice, for a backend that samples on the device: the one that sample() would make
-  // after `ahead` others. choices_made() says how many of them were accepted; the draws of the rest
+  // The parameters of that, for a backend that samples on the device: the one that sample() would
+  // make after `ahead` others. advance() says how many of them were accepted; the draws of the rest
   // are used again.
-  TokenChoice choice(std::span<const std::int32_t> history, std::size_t ahead);
-  void choices_made(std::size_t count);
+  SamplingParams params(std::span<const std::int32_t> history, std::size_t ahead);
+  void advance(std::size_t count);
 
   // For beam search: scores, which are log probabilities after penalty and temperature (generate
   // does not make them probabilities again), of the `count` continuations to consider: the best, or

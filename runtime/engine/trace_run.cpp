@@ -25,7 +25,7 @@ std::vector<TracedTensor> trace_run(const TraceOptions& options, ImageReader& im
   const std::int64_t side = config.vision.image_size;
   const auto bytes = static_cast<std::size_t>(side * side * 3);
   const Pixels pixels = runner->pixel_memory(bytes);
-  fit_image(image, config.picture, side, {pixels.get(), bytes});
+  fit_image(image, config.preprocessing, side, {pixels.get(), bytes});
   return trace_model(*runner, pixels, options.prompt_ids, options.max_new_tokens);
 }
 

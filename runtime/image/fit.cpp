@@ -39,7 +39,7 @@ void reverse_pixels(std::uint8_t* row, std::int64_t width) {
 
 }  // namespace
 
-ImageFitter::ImageFitter(const ImageInfo& info, const PictureFit& fit, std::int64_t side,
+ImageFitter::ImageFitter(const ImageInfo& info, const Preprocessing& fit, std::int64_t side,
                          std::span<std::uint8_t> out)
     : lies_(lies_on_its_side(info.orientation)),
       rows_reversed_(rows_are_reversed(info.orientation)),
@@ -117,7 +117,7 @@ ShownPart ImageFitter::shown() const {
           down.shown_end - down.shown_begin};
 }
 
-ShownPart fit_image(ImageReader& reader, const PictureFit& fit, std::int64_t side,
+ShownPart fit_image(ImageReader& reader, const Preprocessing& fit, std::int64_t side,
                     std::span<std::uint8_t> out) {
   ImageFitter fitter(reader.info(), fit, side, out);
   for (std::int64_t y = 0; y < reader.info().height; ++y) {

@@ -29,7 +29,7 @@ struct ShownPart {
 class ImageFitter {
  public:
   // The square is [side, side, 3], written to `out`, which must outlive this.
-  ImageFitter(const ImageInfo& info, const PictureFit& fit, std::int64_t side,
+  ImageFitter(const ImageInfo& info, const Preprocessing& fit, std::int64_t side,
               std::span<std::uint8_t> out);
 
   // Where the next row, [info.width, 3], is to be written.
@@ -69,7 +69,7 @@ class ImageFitter {
 
 // Reads the whole picture into the square [side, side, 3] at `out`. Throws Error as the reader
 // does.
-ShownPart fit_image(ImageReader& reader, const PictureFit& fit, std::int64_t side,
+ShownPart fit_image(ImageReader& reader, const Preprocessing& fit, std::int64_t side,
                     std::span<std::uint8_t> out);
 
 }  // namespace fvlm

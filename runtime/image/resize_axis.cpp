@@ -23,8 +23,8 @@ double bilinear(double x) {
   return std::max(1.0 - std::abs(x), 0.0);
 }
 
-Kernel kernel_of(PictureFit::Filter filter) {
-  if (filter == PictureFit::Filter::kBilinear) return {1.0, &bilinear};
+Kernel kernel_of(Preprocessing::Filter filter) {
+  if (filter == Preprocessing::Filter::kBilinear) return {1.0, &bilinear};
   return {2.0, &bicubic};
 }
 
@@ -38,9 +38,9 @@ std::int64_t half(std::int64_t n) {
   return n >> 1;
 }
 
-AxisPlacement placement(std::int64_t length, std::int64_t other, const PictureFit& fit,
+AxisPlacement placement(std::int64_t length, std::int64_t other, const Preprocessing& fit,
                         std::int64_t side) {
-  if (fit.shape == PictureFit::Shape::kPad) {
+  if (fit.shape == Preprocessing::Shape::kPad) {
     const std::int64_t canvas = std::max(length, other);
     return {canvas, half(canvas - length), length, side, 0, side};
   }
@@ -56,7 +56,7 @@ std::int64_t place_of(std::int64_t sample, const AxisPlacement& p) {
 
 }  // namespace
 
-ResizeAxis make_axis(const AxisPlacement& p, PictureFit::Filter filter) {
+ResizeAxis make_axis(const AxisPlacement& p, Preprocessing::Filter filter) {
   const Kernel kernel = kernel_of(filter);
   const double scale = static_cast<double>(p.canvas) / static_cast<double>(p.resized);
   const double stretch = std::max(scale, 1.0);
@@ -97,7 +97,7 @@ ResizeAxis make_axis(const AxisPlacement& p, PictureFit::Filter filter) {
   return axis;
 }
 
-ResizePlan::ResizePlan(std::int64_t width, std::int64_t height, const PictureFit& fit,
+ResizePlan::ResizePlan(std::int64_t width, std::int64_t height, const Preprocessing& fit,
                        std::int64_t side)
     : across(make_axis(placement(width, height, fit, side), fit.filter)),
       down(make_axis(placement(height, width, fit, side), fit.filter)) {}

@@ -53,14 +53,14 @@ struct ResizeAxis {
   std::int64_t outputs() const { return end - begin; }
 };
 
-ResizeAxis make_axis(const AxisPlacement& placement, PictureFit::Filter filter);
+ResizeAxis make_axis(const AxisPlacement& placement, Preprocessing::Filter filter);
 
 // Both axes of an upright picture of width x height that becomes a square of `side`.
 struct ResizePlan {
   ResizeAxis across;
   ResizeAxis down;
 
-  ResizePlan(std::int64_t width, std::int64_t height, const PictureFit& fit, std::int64_t side);
+  ResizePlan(std::int64_t width, std::int64_t height, const Preprocessing& fit, std::int64_t side);
 };
 
 }  // namespace fvlm

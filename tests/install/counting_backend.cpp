@@ -1,5 +1,6 @@
-// A backend of one's own: what fvlm/ops/backend.hpp asks for, and nothing else. It computes nothing
-// and counts how often the model calls each operation.
+// The smallest class that satisfies fvlm::Backend (fvlm/ops/backend.hpp): a backend that computes
+// nothing and counts how often the model calls each operation. (Those of the engine also report
+// scratch memory, limits and a description: EngineBackend.)
 #include <cstddef>
 #include <cstdint>
 #include <iostream>

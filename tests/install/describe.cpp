@@ -1,14 +1,15 @@
-// Describes a picture: describe MODEL PICTURE [PROMPT]
+// Describes an image: describe MODEL IMAGE [PROMPT]
 #include <exception>
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "fvlm/engine.hpp"
 
 int main(int argc, char** argv) try {
   if (argc < 3) {
-    std::cerr << "usage: describe MODEL PICTURE [PROMPT]\n";
+    std::cerr << "usage: describe MODEL IMAGE [PROMPT]\n";
     return 2;
   }
   const std::string prompt = argc > 3 ? argv[3] : "Describe the image.";

@@ -1,6 +1,7 @@
 // FastViTHD alone, of a tiny size and with random weights, over two backends: the plain one and the
-// fast one must agree.
+// fast one must agree. Both compute in host memory; others would need upload() and download().
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <iostream>
 #include <vector>

@@ -40,6 +40,9 @@ build_project "$here" all -D CMAKE_PREFIX_PATH="$prefix"
 has "$("$scratch/build/describe" "$model" "$picture" 2> /dev/null)" "$text" "describe"
 "$scratch/build/encode" || fail "encode failed"
 "$scratch/build/counting_backend" || fail "counting_backend failed"
+if [[ -e $scratch/build/cuda_device ]]; then
+  "$scratch/build/cuda_device" | grep -qiE "cuda|gpu" || fail "cuda_device says nothing of a device"
+fi
 
 has "$("$prefix/bin/fastvlm" describe --model-path "$model" --image-file "$picture" --temperature 0)" "$text" "fastvlm describe"
 

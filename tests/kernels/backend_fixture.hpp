@@ -1,12 +1,17 @@
-// What the tests of backends share: random parameters, and views of vectors.
+// What the tests of backends share: random parameters, views of vectors, watched scratch memory.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <list>
 #include <random>
 #include <vector>
 
+#include "fvlm/core/arena.hpp"
 #include "fvlm/core/view.hpp"
 #include "fvlm/ops/host_weights.hpp"
 #include "fvlm/ops/spec.hpp"
@@ -44,6 +49,26 @@ class RandomParameters {
 
  private:
   std::list<std::vector<float>> kept_;
+};
+
+// Memory of an arena that shows whether anything was written beyond what was allocated.
+template <class Memory = std::vector<std::byte>>
+class WatchedMemory {
+ public:
+  explicit WatchedMemory(std::size_t bytes) : memory_(bytes, kPaint) {}
+
+  Arena arena() { return {memory_.data(), memory_.size()}; }
+  // Once all work on the arena is done.
+  void expect_untouched_beyond(const Arena& arena) const {
+    const auto unused = memory_.begin() + static_cast<std::ptrdiff_t>(arena.high_water());
+    EXPECT_EQ(std::find_if(unused, memory_.end(), [](std::byte b) { return b != kPaint; }),
+              memory_.end())
+        << "scratch memory was written that nobody had allocated";
+  }
+
+ private:
+  static constexpr std::byte kPaint{0xA5};
+  Memory memory_;
 };
 
 // |got - want| / |want|; NaN if there is one.

@@ -39,6 +39,12 @@ class BackendTest : public testing::TestWithParam<Mode>, protected RandomParamet
   void SetUp() override {
     if (GetParam().bf16_products && !multiplies_bf16())
       GTEST_SKIP() << "no products in bfloat16 on this processor";
+    context_.arena() = memory_.arena();
+    ref_context_.arena() = ref_memory_.arena();
+  }
+  void TearDown() override {
+    memory_.expect_untouched_beyond(context_.arena());
+    ref_memory_.expect_untouched_beyond(ref_context_.arena());
   }
 
   void expect_near(const std::vector<float>& got, const std::vector<float>& want) const {
@@ -63,7 +69,10 @@ class BackendTest : public testing::TestWithParam<Mode>, protected RandomParamet
   Cpu cpu_{{.formats = GetParam().format, .threads = 3, .bf16_products = GetParam().bf16_products}};
   Ref ref_{WeightFormat::kF32};
   Ref ref_rounded_{GetParam().format};
-  HostMemory::Context context_{std::size_t{16} << 20};
+  WatchedMemory<> memory_{std::size_t{16} << 20};
+  WatchedMemory<> ref_memory_{std::size_t{16} << 20};
+  HostMemory::Context context_;
+  HostMemory::Context ref_context_;
 };
 
 TEST_P(BackendTest, Linear) {
@@ -84,7 +93,7 @@ TEST_P(BackendTest, Linear) {
           std::vector<float> x = random(rows * in);
           std::vector<float> want = random(rows * out);
           std::vector<float> got = want;
-          ref_.linear(context_, view(x, rows), plain, epilogue, view(want, rows));
+          ref_.linear(ref_context_, view(x, rows), plain, epilogue, view(want, rows));
           cpu_.linear(context_, view(x, rows), fast, epilogue, view(got, rows));
           expect_near(got, want);
         }
@@ -116,7 +125,8 @@ TEST_P(BackendTest, Depthwise) {
       std::vector<float> want = filled(2 * 14 * 10 * spec.out() / spec.stride / spec.stride);
       std::vector<float> got = want;
       const std::int64_t s = spec.stride;
-      ref_.depthwise(context_, map(x, 2, 14, 10), plain, activation, map(want, 2, 14 / s, 10 / s));
+      ref_.depthwise(ref_context_, map(x, 2, 14, 10), plain, activation,
+                     map(want, 2, 14 / s, 10 / s));
       cpu_.depthwise(context_, map(x, 2, 14, 10), fast, activation, map(got, 2, 14 / s, 10 / s));
       expect_near(got, want);
     }
@@ -135,7 +145,7 @@ TEST_P(BackendTest, Stem) {
   for (auto& p : pixels) p = static_cast<std::uint8_t>(random_());
   std::vector<float> want = filled(2 * kSide * kSide / 16 * kChannels);
   std::vector<float> got = want;
-  ref_.stem(context_, {pixels.data(), 2, kSide, kSide, 3}, plain_conv, plain,
+  ref_.stem(ref_context_, {pixels.data(), 2, kSide, kSide, 3}, plain_conv, plain,
             map(want, 2, kSide / 4, kSide / 4));
   cpu_.stem(context_, {pixels.data(), 2, kSide, kSide, 3}, fast_conv, fast,
             map(got, 2, kSide / 4, kSide / 4));
@@ -152,7 +162,7 @@ TEST_P(BackendTest, ConvFfn) {
     std::vector<float> x = random(2 * side * width * channels);
     std::vector<float> want = filled(std::ssize(x));
     std::vector<float> got = want;
-    ref_.conv_ffn(context_, map(x, 2, side, width), plain_conv, plain1, plain2,
+    ref_.conv_ffn(ref_context_, map(x, 2, side, width), plain_conv, plain1, plain2,
                   map(want, 2, side, width));
     cpu_.conv_ffn(context_, map(x, 2, side, width), fast_conv, fast1, fast2,
                   map(got, 2, side, width));
@@ -167,7 +177,7 @@ TEST_P(BackendTest, LayerNorm) {
     std::vector<float> x = random(5 * channels, 3);
     std::vector<float> want = filled(std::ssize(x));
     std::vector<float> got = want;
-    ref_.layer_norm(context_, view(x, 5), plain, view(want, 5));
+    ref_.layer_norm(ref_context_, view(x, 5), plain, view(want, 5));
     cpu_.layer_norm(context_, view(x, 5), fast, view(got, 5));
     expect_near(got, want);
   }
@@ -179,7 +189,7 @@ TEST_P(BackendTest, ImageAttention) {
     std::vector<float> qkv = random(2 * tokens * 3 * heads * dim, 2);
     std::vector<float> want = filled(2 * tokens * heads * dim);
     std::vector<float> got = want;
-    ref_.image_attention(context_, view(qkv, 2 * tokens), 2, dim, view(want, 2 * tokens));
+    ref_.image_attention(ref_context_, view(qkv, 2 * tokens), 2, dim, view(want, 2 * tokens));
     cpu_.image_attention(context_, view(qkv, 2 * tokens), 2, dim, view(got, 2 * tokens));
     expect_near(got, want);
   }
@@ -191,7 +201,8 @@ TEST_P(BackendTest, SqueezeExcite) {
   std::vector<float> x = random(3 * 4 * 5 * 50);
   std::vector<float> want = filled(std::ssize(x));
   std::vector<float> got = want;
-  ref_.squeeze_excite(context_, map(x, 3, 4, 5), plain_reduce, plain_expand, map(want, 3, 4, 5));
+  ref_.squeeze_excite(ref_context_, map(x, 3, 4, 5), plain_reduce, plain_expand,
+                      map(want, 3, 4, 5));
   cpu_.squeeze_excite(context_, map(x, 3, 4, 5), fast_reduce, fast_expand, map(got, 3, 4, 5));
   expect_near(got, want);
 }
@@ -201,7 +212,7 @@ TEST_P(BackendTest, Embed) {
   const std::vector<std::int32_t> ids = {8, 0, 3, 3};
   std::vector<float> want = filled(4 * 70);
   std::vector<float> got = want;
-  ref_.embed(context_, ids, plain, view(want, 4));
+  ref_.embed(ref_context_, ids, plain, view(want, 4));
   cpu_.embed(context_, ids, fast, view(got, 4));
   EXPECT_EQ(got, want);
 }
@@ -214,11 +225,11 @@ TEST_P(BackendTest, SwigluAndLogits) {
     std::vector<float> x = random(rows * 100, 5);
     std::vector<float> want = filled(rows * 75);
     std::vector<float> got = want;
-    ref_.swiglu(context_, view(x, rows), plain_norm, plain, view(want, rows));
+    ref_.swiglu(ref_context_, view(x, rows), plain_norm, plain, view(want, rows));
     cpu_.swiglu(context_, view(x, rows), fast_norm, fast, view(got, rows));
     expect_near(got, want);
     want = got = filled(rows * 150);
-    ref_.logits(context_, view(x, rows), plain_norm, plain, view(want, rows));
+    ref_.logits(ref_context_, view(x, rows), plain_norm, plain, view(want, rows));
     cpu_.logits(context_, view(x, rows), fast_norm, fast, view(got, rows));
     expect_near(got, want);
   }
@@ -253,20 +264,20 @@ TEST_P(BackendTest, AttentionOverThePagedCache) {
         std::vector<float> got_query = want_query;
         std::vector<float> want = want_query;
         std::vector<float> got = want_query;
-        ref_.attention_input(context_, view(x, batch.rows()), plain_norm, plain, shape, batch,
+        ref_.attention_input(ref_context_, view(x, batch.rows()), plain_norm, plain, shape, batch,
                              layer, plain_cache, view(want_query, batch.rows()));
         cpu_.attention_input(context_, view(x, batch.rows()), fast_norm, fast, shape, batch, layer,
                              fast_cache, view(got_query, batch.rows()));
         expect_near(got_query, want_query);
-        ref_.attention(context_, view(want_query, batch.rows()), shape, batch, layer, plain_cache,
-                       view(want, batch.rows()));
+        ref_.attention(ref_context_, view(want_query, batch.rows()), shape, batch, layer,
+                       plain_cache, view(want, batch.rows()));
         cpu_.attention(context_, view(got_query, batch.rows()), shape, batch, layer, fast_cache,
                        view(got, batch.rows()));
         expect_near(got, want);
       }
     }
     // A copied page holds the same keys and values.
-    ref_.copy_page(context_, plain_cache, 5, 6);
+    ref_.copy_page(ref_context_, plain_cache, 5, 6);
     cpu_.copy_page(context_, fast_cache, 5, 6);
     const std::vector<std::int32_t> copy = {6};
     DecoderBatch batch;
@@ -274,10 +285,32 @@ TEST_P(BackendTest, AttentionOverThePagedCache) {
     std::vector<float> query = random(hidden);
     std::vector<float> want = filled(hidden);
     std::vector<float> got = want;
-    ref_.attention(context_, view(query, 1), shape, batch, 1, plain_cache, view(want, 1));
+    ref_.attention(ref_context_, view(query, 1), shape, batch, 1, plain_cache, view(want, 1));
     cpu_.attention(context_, view(query, 1), shape, batch, 1, fast_cache, view(got, 1));
     expect_near(got, want);
   }
+}
+
+class FormatTest : public testing::Test, protected RandomParameters {};
+
+TEST_F(FormatTest, RefRoundsMatricesToEachFloatingPointFormat) {
+  const LinearSpec spec{.in = 40, .parts = {{"", 3}}, .rows = Rows::kTokens};
+  const HostLinear host = host_linear(spec);
+  std::vector<float> exact(40);
+  host.row(2, exact);
+  const auto row = [&](const WeightFormat& format) {
+    const auto all = Ref(format).pack(spec, host).weight;
+    return std::vector<float>(all.end() - 40, all.end());
+  };
+  EXPECT_EQ(row(WeightFormat::kF32), exact);
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    EXPECT_EQ(row(WeightFormat::kF16)[i], static_cast<float>(Float16(exact[i])));
+    EXPECT_EQ(row(WeightFormat::kBF16)[i], static_cast<float>(BFloat16(exact[i])));
+  }
+}
+
+TEST_F(FormatTest, CpuRefusesWhatItCannotKeep) {
+  EXPECT_THROW(Cpu({.formats = WeightFormat::kF16}), Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, BackendTest,

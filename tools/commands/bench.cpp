@@ -148,7 +148,7 @@ Measured measure(const BenchOptions& options, const Checkpoint& checkpoint) {
   const NextTokens logits{.vocabulary = config.text.vocab_size};
 
   const auto preprocess = [&] {
-    fit_image(*open_pixels(image), config.picture, side, {pixels.get(), pixel_bytes});
+    fit_image(*open_pixels(image), config.preprocessing, side, {pixels.get(), pixel_bytes});
   };
   const auto encode = [&] {
     runner->encode(std::span(&pixels, 1), {});

@@ -19,8 +19,8 @@
 #include "kernels/support/make_error.hpp"
 #include "tools/commands/answer.hpp"
 #include "tools/commands/command.hpp"
+#include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
-#include "tools/commands/pictures.hpp"
 #include "tools/commands/report.hpp"
 #include "tools/commands/terminal.hpp"
 
@@ -43,7 +43,7 @@ struct ChatOptions {
 
 class Chat {
  public:
-  Chat(Engine& engine, const ChatOptions& options, std::vector<Picture> images)
+  Chat(Engine& engine, const ChatOptions& options, std::vector<PreparedImage> images)
       : engine_(engine),
         sampling_(options.sampling),
         picture_options_(options.pictures),
@@ -64,7 +64,7 @@ class Chat {
   Engine& engine_;
   Sampling sampling_;
   ImageOptions picture_options_;
-  std::vector<Picture> images_;  // for the next question
+  std::vector<PreparedImage> images_;  // for the next question
   std::vector<Turn> conversation_;
   std::optional<Statistics> last_;  // of the last answer
   bool interactive_ = isatty(STDIN_FILENO) != 0;

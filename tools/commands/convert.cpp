@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -32,7 +33,7 @@ struct ConvertArguments {
   bool verify = false;
 
   WeightFormat format(WeightFormat::Type of) const {
-    const bool quantised = of == WeightFormat::Type::kInt8 || of == WeightFormat::Type::kInt4;
+    const bool quantised = std::ranges::count(WeightFormat::kQuantised, of) > 0;
     return {of, quantised ? group : 0};
   }
 };
@@ -102,7 +103,8 @@ Command add_convert(CLI::App& program) {
   parser
       ->add_option("--group-size,--group", options->group,
                    "Weights that share a scale in int8 and int4: 32, 64 or 128 [64]")
-      ->check(CLI::IsMember({32, 64, 128}))
+      ->check(CLI::IsMember(
+          std::vector(std::begin(WeightFormat::kGroups), std::end(WeightFormat::kGroups))))
       ->option_text("N");
   parser->add_flag("--verify", options->verify,
                    "Load the result and compare what it computes with the source");

@@ -8,8 +8,8 @@
 #include "fvlm/engine.hpp"
 #include "tools/commands/answer.hpp"
 #include "tools/commands/command.hpp"
+#include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
-#include "tools/commands/pictures.hpp"
 #include "tools/commands/report.hpp"
 #include "tools/commands/terminal.hpp"
 

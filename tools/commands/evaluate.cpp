@@ -20,8 +20,8 @@
 #include "runtime/config/json_file.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
+#include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
-#include "tools/commands/pictures.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -132,7 +132,7 @@ std::map<std::string, Score> ask_all(Engine& engine, const std::vector<Case>& ca
   ProgressLine progress("fastvlm: asking");
   std::map<std::string, Score> scores;
   std::string image_name;
-  Picture picture;
+  PreparedImage picture;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     progress.update(static_cast<double>(i) / static_cast<double>(cases.size()));
     const Case& asked = cases[i];

@@ -190,10 +190,10 @@ void print_work(const Checkpoint& checkpoint) {
              static_cast<double>(memory.cache) / static_cast<double>(choice.cache_tokens) / 1e3);
 }
 
-std::string description(const PictureFit& picture) {
+std::string description(const Preprocessing& picture) {
   const char* const filter =
-      picture.filter == PictureFit::Filter::kBicubic ? "bicubic" : "bilinear";
-  if (picture.shape == PictureFit::Shape::kPad) {
+      picture.filter == Preprocessing::Filter::kBicubic ? "bicubic" : "bilinear";
+  if (picture.shape == Preprocessing::Shape::kPad) {
     return fmt::format("padded to a black square, {}", filter);
   }
   return fmt::format("shorter side resized to {}, {}, centre cut out", picture.shorter_side,
@@ -211,7 +211,7 @@ int info(const InfoOptions& options) {
       config.name, config.layout == TensorLayout::kLlava ? "LLaVA" : "Hugging Face",
       config.vision.image_size, config.text.hidden_size, config.text.layers, config.text.heads,
       config.text.kv_heads, config.text.vocab_size);
-  fmt::print("Pictures: {}\n\n", description(config.picture));
+  fmt::print("Pictures: {}\n\n", description(config.preprocessing));
   print_children(tree.root, options.depth, 0);
   print_line("total", "", tree.root.parameters, tree.root.bytes);
   print_formats(tree.formats);

@@ -105,7 +105,7 @@ void add_sampling_flags(CLI::App& parser, Sampling& sampling) {
 }
 
 CLI::Option* add_image_flag(CLI::App& parser, std::vector<std::string>& files) {
-  return parser.add_option("--image-file", files, "Picture; repeat for several")
+  return parser.add_option("--image-file", files, "Image; repeat for several")
       ->take_all()
       ->allow_extra_args(false);
 }

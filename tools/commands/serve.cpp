@@ -17,8 +17,8 @@
 #include "net/service/server.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/config_file.hpp"
+#include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
-#include "tools/commands/pictures.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {

@@ -11,8 +11,8 @@
 #include "runtime/engine/trace_run.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
+#include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
-#include "tools/commands/pictures.hpp"
 
 namespace fvlm {
 namespace {

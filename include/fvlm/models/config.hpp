@@ -50,7 +50,7 @@ struct Qwen2Config {
 };
 
 // Preprocessing: how an image becomes the square of pixels that the encoder gets.
-struct PictureFit {
+struct Preprocessing {
   enum class Shape : std::uint8_t {
     kPad,   // centred on a black square (padding), which is resized
     kCrop,  // shorter side resized to `shorter_side`, then a centre crop
@@ -68,7 +68,7 @@ enum class TensorLayout : std::uint8_t { kLlava, kHuggingFace };
 struct FastVlmConfig {
   FastViTHDConfig vision;
   Qwen2Config text;
-  PictureFit picture;
+  Preprocessing preprocessing;
   TensorLayout layout = TensorLayout::kLlava;
   std::int64_t max_prompt = 32768;  // positions
   bool has_patch_token = false;     // Apple's loader adds "<im_patch>" to the vocabulary

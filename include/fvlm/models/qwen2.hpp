@@ -97,7 +97,7 @@ class Qwen2 {
     }
   }
 
-  // Names as under "model." in the checkpoint; the head, if untied, is beside it.
+  // Names as in the checkpoint; the head, if untied, is beside "model".
   template <class V>
   void visit(V& visitor) {
     visitor("model.embed_tokens", embedding_);

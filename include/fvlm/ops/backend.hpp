@@ -1,23 +1,29 @@
-// The operations a backend supplies. They are fused as a fast backend wants them fused; what each
-// computes is written here once and the Ref backend is its plainest possible implementation.
+// The operations a backend supplies, fused as a fast backend wants them fused. What each computes
+// is written here once; the Ref backend is its plainest implementation.
 //
-// The contract has parts, so that a backend may be less than a whole one:
-//   BackendMemory      contexts, which are streams with scratch memory, and transfers
-//   PacksWeights       from the host's form of a parameter to the backend's
+// The contract has parts, so that a backend may implement some of them alone:
+//   BackendMemory      execution contexts (a stream with scratch memory) and transfers
+//   PacksWeights       conversion of parameters from their form on the host to the backend's
 //   EncodesImages      the operations of FastViTHD and the projector
 //   DecodesTokens      the operations of Qwen2
-//   KeepsKeys          the KV cache
-//   EncoderBackend, DecoderBackend, Backend   what FastViTHD, Qwen2 and FastVlm are written over
-//   TellsScratch       the scratch memory of each operation
-//   EngineBackend      a Backend with what the engine asks besides: scratch, limits, description
-//   ChoosesTokens      optional: the next token, where the logits are (token_choice.hpp)
-// Types a backend defines
-//   Context                        where work runs: see ExecutionContext
-//   Element                        type of an activation in memory
-//   Linear, Depthwise, Stem, Norm  its own form of the weights
-//   Cache                          storage of the KV cache: layers x pages
-// Shapes: View [rows, cols]; FeatureMap [batch, height, width, channels]. GELU is the erf form.
-// `out` never overlaps an input, except where "in place" is said.
+//   HasKvCache         the paged KV cache
+//   EncoderBackend, DecoderBackend, Backend   what FastViTHD, Qwen2 and FastVlm require
+//   ReportsScratch     the scratch memory of each operation, so that it can be planned
+//   EngineBackend      a Backend as the engine requires it: also its limits and its description
+//   SamplesTokens      optional: sampling where the logits are (sampling.hpp)
+//
+// Types that a backend defines
+//   Context                        an ExecutionContext
+//   Element                        the type of activations in memory: float, BFloat16
+//   Linear, Depthwise, Stem, Norm  packed parameters: default-constructible and movable, since
+//                                  models are built first and loaded afterwards
+//   Cache                          the KV cache: movable
+//
+// Conventions. Views and maps point into the backend's own memory, except for what upload() takes
+// and download() returns. Activations are passed as View<Element> and FeatureMap<Element>, inputs
+// also as views of const Element. View [rows, cols]; FeatureMap [batch, height, width, channels].
+// GELU is the erf form. `out` never overlaps an input. A call may return before its work is done;
+// arguments in host memory are read before it returns, except for the images that upload() takes.
 #pragma once
 
 #include <concepts>
@@ -37,30 +43,30 @@
 
 namespace fvlm {
 
-// What a context has room for.
+// The largest passes that a context must be able to run. make_context() reserves for them whatever
+// the backend needs beside the arena, such as pinned staging buffers.
 struct ContextSize {
-  std::size_t scratch_bytes = 0;  // of its arena
-  std::int64_t images = 0;        // the most of a pass of the encoder
-  std::int64_t rows = 0;          // the most of a pass of the decoder
-  std::int64_t outputs = 0;       // the most rows of such a pass whose logits are wanted, and the
-                                  // most segments
-  std::int64_t vocabulary = 0;    // the most logits of a row
-  std::int64_t cache_pages = 0;   // of the KV cache
+  std::size_t scratch_bytes = 0;  // capacity of its arena
+  std::int64_t images = 0;        // per encoder pass
+  std::int64_t rows = 0;          // per decoder pass
+  std::int64_t outputs = 0;       // rows per decoder pass with logits, and segments per batch
+  std::int64_t vocabulary = 0;    // logits per row
+  std::int64_t cache_pages = 0;   // of the KV cache that its passes use
 };
 
-// Where operations run: a stream, on which work is done in the order in which it is put there while
-// the host may go on, and scratch memory for that work. Work on two contexts may overlap, unless
-// one waits for the other; each belongs to one thread at a time.
+// Where operations run: a stream, whose work is done in the order of the calls while the host may
+// go on, and scratch memory for that work. Work on two contexts may overlap unless one waits for
+// the other. A context is used by one thread at a time.
 template <class C>
 concept ExecutionContext = std::movable<C> && requires(C& context) {
-  // Scratch memory: what models allocate there lives as long as their Arena::Scope. What is given
-  // back and allocated again is used in the stream's order.
+  // Scratch memory. What models and operations allocate lives until the end of their Arena::Scope;
+  // memory that is released and allocated again is reused in stream order.
   { context.arena() } -> std::same_as<Arena&>;
-  // What is put here from now on begins after all that is on the other context by now.
+  // Later work here starts after all work that is on the other context by now.
   context.wait_for(context);
-  // Whether all that was put here is done.
+  // Whether all work here is done.
   { context.done() } -> std::same_as<bool>;
-  // The host waits until it is.
+  // Blocks the host until it is.
   context.synchronize();
 };
 
@@ -69,27 +75,30 @@ concept BackendMemory = ExecutionContext<typename B::Context> &&
     requires(B& backend, typename B::Context& context, std::span<const Pixels> pictures,
              FeatureMap<const std::uint8_t> pixels, View<typename B::Element> rows,
              View<float> logits, std::int64_t side) {
+  // HostMemory (host_memory.hpp) implements this concept for backends that compute on the host.
   { backend.make_context(ContextSize{}) } -> std::same_as<typename B::Context>;
 
-  // Views are of the backend's own memory, but for what these two take and give; a backend may put
-  // work aside and return. HostMemory (host_memory.hpp) is all of it for backends on the host.
-  // Memory for the pixels of a picture, from which upload() takes them best. Safe from any thread.
+  // Host memory for the pixels of an image, of a kind that upload() reads fast (pinned, for CUDA).
+  // Safe from any thread.
   { backend.pixel_memory(std::size_t{}) } -> std::same_as<Pixels>;
-  // Pictures from the host, each [side, side, 3], where they may be read until the pass is done; in
-  // the arena they live as long as its scope. Whoever measures a pass gives empty ones.
+  // Images [side, side, 3] from the host -> [images, side, side, 3] in the backend's memory, valid
+  // until the end of the caller's Arena::Scope. The images must not change before the pass is done.
   { backend.upload(context, pictures, side) } -> std::same_as<FeatureMap<const std::uint8_t>>;
-  // Rows for the host, as float32, once what computes them is done; until the context's next call.
+  // Rows [rows, cols] as float32 on the host, of the same shape. Waits for the work that computes
+  // them; valid until the next call that uses the context.
   { backend.download(context, rows) } -> std::same_as<View<float>>;
   { backend.download(context, logits) } -> std::same_as<View<float>>;
-  // Rows from one place to another.
+  // Copies rows; both views have the same shape and are contiguous (stride == cols).
   backend.copy(context, rows, rows);  // (context, from, to)
-  // Runs work(): the operations of the encoder's pass over pixels to `rows`. A backend may keep a
-  // record and run that when such a pass comes again: for as many images in the same places only
-  // the content of memory may be another. So work() must bring nothing from the host or there.
+  // Runs work(): the operations of an encoder pass from `pixels` to `rows`. A backend may capture
+  // them (CUDA graphs) and, for as many images at the same addresses, replay the capture instead of
+  // calling work() again. So work() calls operations alone, no transfers and no waits, and what
+  // else it does on the host, such as checking a stop_token, happens only while it is called.
   backend.run_pass(context, pixels, rows, [] {});
 };
 
-// From the host's folded form to the backend's.
+// Converts parameters from the host's folded form (host_weights.hpp) to the backend's. The host's
+// form is valid during the call only.
 template <class B>
 concept PacksWeights = requires(B& backend) {
   { backend.pack(LinearSpec{}, HostLinear{}) } -> std::same_as<typename B::Linear>;
@@ -106,18 +115,20 @@ concept EncodesImages = requires(B& backend, typename B::Context& context,
                                  const typename B::Depthwise& depthwise,
                                  const typename B::Stem& stem, const typename B::Norm& norm,
                                  std::int64_t n) {
-  // GELU(depthwise(GELU(conv3x3 stride 2(pixels)))): pixels [b, S, S, 3] -> out [b, S/4, S/4, c].
+  // GELU(depthwise(GELU(conv(pixels)))), both 3x3, stride 2, zero padding 1: pixels [b, S, S, 3] ->
+  // out [b, S/4, S/4, c].
   backend.stem(context, pixels, stem, depthwise, map);
-  // k x k filters, zero padding k/2, then the activation; out has in / stride positions a side.
-  backend.depthwise(context, map, depthwise, Activation::kGelu, map);
+  // Output channel o is a k x k filter over input channel o / multiplier, with zero padding k/2,
+  // plus bias, then the activation; out has in / stride positions a side.
+  backend.depthwise(context, map, depthwise, Activation::kGelu, map);  // (context, in, ..., out)
   // out = epilogue(in W^T + b): in [rows, in], out [rows, out].
   backend.linear(context, rows, linear, Epilogue{}, rows);
   // out = in + fc2(GELU(fc1(depthwise(in)))): in, out [b, h, w, c].
   backend.conv_ffn(context, map, depthwise, linear, linear, map);
   // (x - mean) / sqrt(variance + eps) * weight + bias over each row.
-  backend.layer_norm(context, rows, norm, rows);
-  // softmax(q k^T / sqrt(head_dim)) v for each image and head. qkv [b * t, 3 c] holds q, k and v
-  // one after the other, heads side by side within each; n images; out [b * t, c].
+  backend.layer_norm(context, rows, norm, rows);  // (context, in, norm, out)
+  // softmax(q k^T / sqrt(head_dim)) v for each of b images and each head. qkv [b * t, 3 c]: a row
+  // is q, k, v, each with its heads side by side; out [b * t, c].
   backend.image_attention(context, rows, n, n, rows);  // (context, qkv, images, head_dim, out)
   // GELU(in * sigmoid(expand(ReLU(reduce(mean of in over positions))))).
   backend.squeeze_excite(context, map, linear, linear, map);  // (context, in, reduce, expand, out)
@@ -130,14 +141,17 @@ concept DecodesTokens = requires(B& backend, typename B::Context& context,
                                  typename B::Cache& cache, const DecoderBatch& batch,
                                  const AttentionShape& shape, std::span<const std::int32_t> ids,
                                  std::int64_t layer) {
-  // Rows of the embedding: out [ids, hidden].
+  // Row ids[i] of the embedding -> row i of out [ids, hidden].
   backend.embed(context, ids, linear, rows);
   // out = epilogue(in W^T + b): in [rows, in], out [rows, out].
   backend.linear(context, rows, linear, Epilogue{}, rows);
-  // n = rms_norm(x); q, k, v = qkv(n); rotate q and k; write k and v to the cache; q [rows, heads *
-  // head_dim].
+  // q, k, v = qkv(rms_norm(x)), the rows of qkv being those of the q heads, the k heads and the v
+  // heads, and rms_norm(x) = x / sqrt(mean(x^2) + eps) * weight; rotates q and k by their positions
+  // (shapes.hpp); writes k and v of `layer` to the cache at the batch's positions; x [rows, hidden]
+  // -> q [rows, heads * head_dim].
   backend.attention_input(context, rows, norm, linear, shape, batch, layer, cache, rows);
-  // Causal attention of q over the cache: query head h uses kv head h / (heads / kv_heads).
+  // softmax(q k^T / sqrt(head_dim)) v over the positions of a row's sequence up to its own: query
+  // head h uses kv head h / (heads / kv_heads); q, out [rows, heads * head_dim].
   backend.attention(context, rows, shape, batch, layer, cache, rows);
   // SiLU(gate(n)) * up(n) with n = rms_norm(x) and gate, up stacked in one matrix:
   // x [rows, hidden] -> out [rows, intermediate].
@@ -147,30 +161,32 @@ concept DecodesTokens = requires(B& backend, typename B::Context& context,
 };
 
 template <class B>
-concept KeepsKeys = requires(B& backend, typename B::Context& context, typename B::Cache& cache,
-                             View<typename B::Element> rows, const DecoderBatch& batch) {
-  // With what attention of this shape over it needs besides, such as tables of rotations.
+concept HasKvCache = requires(B& backend, typename B::Context& context, typename B::Cache& cache,
+                              View<typename B::Element> rows, const DecoderBatch& batch) {
+  // An uninitialised cache, with what attention of this shape needs besides (tables of rotations).
   { backend.make_cache(CacheShape{}, AttentionShape{}) } -> std::same_as<typename B::Cache>;
-  // Copies a page (all layers): the start of a sequence that goes on in two ways.
+  // Copies a page of all layers: how a sequence is forked.
   backend.copy_page(context, cache, std::int32_t{}, std::int32_t{});  // (context, cache, from, to)
-  // Runs work(), the operations of a decoder's pass over `batch` and the cache on `rows`, as
-  // run_pass does for the encoder: the batch's positions and pages may be others, too.
+  // Runs work(): the operations of a decoder pass over `batch` and the cache on `rows`, as the
+  // encoder's run_pass. A capture is replayed for other positions and pages, too.
   backend.run_pass(context, batch, cache, rows, [] {});
 };
 
 template <class B>
 concept EncoderBackend = BackendMemory<B> && PacksWeights<B> && EncodesImages<B>;
 template <class B>
-concept DecoderBackend = BackendMemory<B> && PacksWeights<B> && DecodesTokens<B> && KeepsKeys<B>;
+concept DecoderBackend = BackendMemory<B> && PacksWeights<B> && DecodesTokens<B> && HasKvCache<B>;
 template <class B>
 concept Backend = EncoderBackend<B> && DecoderBackend<B>;
 
-// What an operation needs beside its inputs and outputs follows from its shape alone. scratch()
-// takes it from the arena and returns it, in any form: the operation calls it when it runs, within
-// an Arena::Scope, and a plan (kernels/plan) over an arena that measures, so that it is reserved
-// once. What upload() takes lives on. HostMemory has one that takes nothing.
+// The scratch memory of an operation follows from its shape alone. scratch() allocates it from the
+// arena and returns it in whatever form the operation uses: the operation calls it in an
+// Arena::Scope, and a plan (kernels/plan/plan.hpp) calls it over an arena that only measures, so
+// that the memory of a whole pass is known and reserved before the first one. What upload()
+// allocates lives until the caller's scope ends. HostMemory supplies a scratch() that allocates
+// nothing. Depthwise and layer_norm have none; attention may keep its own in the Cache.
 template <class B>
-concept TellsScratch = requires(const B& backend, Arena& arena) {
+concept ReportsScratch = requires(const B& backend, Arena& arena) {
   backend.scratch(arena, UploadShape{});
   backend.scratch(arena, StemShape{});
   backend.scratch(arena, LinearShape{});
@@ -182,21 +198,22 @@ concept TellsScratch = requires(const B& backend, Arena& arena) {
   backend.scratch(arena, CachedAttentionShape{});
   backend.scratch(arena, SwigluShape{});
   backend.scratch(arena, LogitsShape{});
-  backend.scratch(arena, ChoiceShape{});
+  backend.scratch(arena, SampleShape{});
 };
 
+// What the engine runs on. Its backends are those of this project: load_runner.cpp lists them.
 template <class B>
-concept EngineBackend = Backend<B> && TellsScratch<B> &&
+concept EngineBackend = Backend<B> && ReportsScratch<B> &&
     requires(const B& constant, const typename B::Linear& linear) {
-  // How the matrix is kept.
+  // Packed matrices say their shape and format, from which scratch memory is planned.
   requires std::same_as<decltype(linear.shape), MatrixShape>;
-  // Rows of a decode pass up to which each comes out the same, to the bit, however many there are.
-  requires std::same_as<decltype(B::kExactRows), const std::int64_t>;
-  // Bytes of scratch memory that it may cost to encode several images in one pass.
+  // A decode pass of up to so many rows gives each row the same bits as a pass of that row alone.
+  requires std::same_as<decltype(B::kBatchInvariantRows), const std::int64_t>;
+  // Bytes of scratch memory up to which several images are encoded in one pass.
   requires std::same_as<decltype(B::kScratchBudget), const std::size_t>;
-  // The device and how it computes, in a few words: "cpu (AVX2, 8 threads)".
+  // The device, for users: "cpu (AVX2, 8 threads)".
   { constant.description() } -> std::same_as<std::string>;
-  // Bytes of all matrices packed so far.
+  // Bytes of all parameters packed so far.
   { constant.weight_bytes() } -> std::same_as<std::int64_t>;
 };
 

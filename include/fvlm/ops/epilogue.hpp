@@ -7,9 +7,10 @@ namespace fvlm {
 
 enum class Activation : std::uint8_t { kNone, kGelu };
 
+// out = activation(result), or, if out holds the residual, out += result; never both.
 struct Epilogue {
   Activation activation = Activation::kNone;
-  bool accumulate = false;  // out += result: out holds the residual
+  bool accumulate = false;
 };
 
 }  // namespace fvlm

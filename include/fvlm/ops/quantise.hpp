@@ -1,8 +1,11 @@
-// Quantising and dequantising rows: plain code that defines the formats of weight_format.hpp.
+// Rows of weights in the formats of weight_format.hpp: plain code that defines them. Results are
+// the same to the bit everywhere, unless the compiler contracts a product and a sum into one
+// operation: build what includes this with -ffp-contract=off, as we do, to get our integers.
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +27,29 @@ struct SlicePlace {
 constexpr SlicePlace slice_place(std::int64_t s, int bits) {
   const std::int64_t in_word = 16 / bits;
   return {s / in_word * WeightFormat::kSlice, static_cast<int>(s % in_word) * bits};
+}
+
+// The integers of a format, and the shares of the scale that maps a group's largest weight to
+// `low` among which the one of least error is chosen.
+struct Integers {
+  float low, high;
+  std::span<const float> shares;
+};
+inline Integers integers_of(WeightFormat::Type type) {
+  // With the few steps of int4, a smaller scale may lower the error of all other values.
+  static constexpr float kShares[] = {1.0F, 0.96F, 0.92F, 0.88F, 0.84F, 0.80F};
+  switch (type) {
+    case WeightFormat::Type::kInt8:
+      return {-127, 127, std::span(kShares, 1)};
+    case WeightFormat::Type::kInt4:
+      return {-8, 7, kShares};
+    case WeightFormat::Type::kF32:
+    case WeightFormat::Type::kF16:
+    case WeightFormat::Type::kBF16:
+      break;
+  }
+  assert(false && "not a quantised format");
+  return {};
 }
 
 // To the nearest integer, ties to even, of |x| < 2^22: as the processor rounds, in any vector.
@@ -61,10 +87,8 @@ inline float round_group(std::span<const float> w, float scale, float low, float
 inline void quantise_row(std::span<const float> row, const WeightFormat& format, std::byte* words,
                          BFloat16* scales) {
   using Group = std::array<float, 128>;
-  constexpr float kShares[] = {1.0F, 0.96F, 0.92F, 0.88F, 0.84F, 0.80F};
   const int bits = format.bits();
-  const float high = bits == 8 ? 127.0F : 7.0F;
-  const float low = bits == 8 ? -127.0F : -8.0F;
+  const auto [low, high, shares] = detail::integers_of(format.type);
   const auto in = static_cast<std::int64_t>(row.size());
   std::memset(words, 0, static_cast<std::size_t>(format.row_bytes(in)));
   auto* const to = reinterpret_cast<std::uint16_t*>(words);
@@ -81,11 +105,9 @@ inline void quantise_row(std::span<const float> row, const WeightFormat& format,
     }
     scales[g] = BFloat16(zero);
     if (std::isnan(zero)) continue;
-    // The extreme value maps to -127 or -8. With the few steps of int4, a smaller scale may lower
-    // the error of all other values.
     Group best{};
     float least = -1;
-    for (const float share : std::span(kShares, bits == 8 ? 1 : std::size(kShares))) {
+    for (const float share : shares) {
       Group q{};
       const BFloat16 scale(extreme / low * share);
       const float error = detail::round_group(w, static_cast<float>(scale), low, high, q.data());
@@ -106,6 +128,25 @@ inline void quantise_row(std::span<const float> row, const WeightFormat& format,
       }
     }
   }
+}
+
+// Writes the weights in a floating-point format, side by side.
+inline void convert_row(std::span<const float> row, WeightFormat::Type type, std::byte* to) {
+  const auto convert = [&]<class T>(T* weights) {
+    std::transform(row.begin(), row.end(), weights, [](float w) { return T(w); });
+  };
+  switch (type) {
+    case WeightFormat::Type::kF32:
+      return convert(reinterpret_cast<float*>(to));
+    case WeightFormat::Type::kF16:
+      return convert(reinterpret_cast<Float16*>(to));
+    case WeightFormat::Type::kBF16:
+      return convert(reinterpret_cast<BFloat16*>(to));
+    case WeightFormat::Type::kInt8:
+    case WeightFormat::Type::kInt4:
+      break;
+  }
+  assert(false && "a quantised format");
 }
 
 // `words` and `scales` as quantise_row wrote them, from any address.

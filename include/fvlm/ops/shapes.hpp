@@ -1,5 +1,5 @@
-// Shapes: of attention and its cache, and of each operation that may need scratch memory, which is
-// what a backend works out that memory from (TellsScratch in backend.hpp).
+// Shapes: of attention and its cache, and of the operations that may need scratch memory: what that
+// memory is computed from (ReportsScratch in backend.hpp).
 #pragma once
 
 #include <cstdint>
@@ -99,7 +99,7 @@ struct LogitsShape {
   std::int64_t rows = 0;
   MatrixShape head{};
 };
-struct ChoiceShape {
+struct SampleShape {
   std::int64_t rows = 0;
   std::int64_t vocabulary = 0;
 };

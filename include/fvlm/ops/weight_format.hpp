@@ -9,16 +9,17 @@
 //              its range is that of the weights
 //   group 64   8.25 and 4.25 bits a weight; 32 is a little more accurate (8.5, 4.5), 128 smaller
 //
-// A row is stored in blocks of kSlice 16-bit words. A word packs 16 / bits weights: word w of a
-// block has, at bits [n * bits, (n + 1) * bits), two's complement, weight n * kSlice + w of the
-// block. So a SIMD vector of words shifted by n * bits lines up with as many consecutive inputs,
-// however many lanes the vector has up to kSlice. Rows are padded with zeros to whole blocks and
-// groups.
+// A row is stored in blocks of kSlice 16-bit words. A word packs 16 / bits weights (bits divides
+// 16): word w of a block has, at bits [n * bits, (n + 1) * bits), two's complement, weight n *
+// kSlice + w of the block. So a SIMD vector of words shifted by n * bits lines up with as many
+// consecutive inputs, however many lanes the vector has up to kSlice. Rows are padded with zeros to
+// whole blocks and groups.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,8 @@ struct WeightFormat {
   // Words of a block, and consecutive inputs that one bit position of its words lines up with.
   static constexpr std::int64_t kSlice = 32;
   static constexpr int kDefaultGroup = 64;
+  static constexpr int kGroups[] = {32, 64, 128};
+  static constexpr Type kQuantised[] = {Type::kInt8, Type::kInt4};
 
   static const WeightFormat kF32;
   static const WeightFormat kF16;
@@ -40,7 +43,7 @@ struct WeightFormat {
   static constexpr WeightFormat int4(int group = kDefaultGroup);
 
   Type type = Type::kBF16;
-  int group = 0;  // inputs that share a scale: 32, 64 or 128; 0 for floating point
+  int group = 0;  // inputs that share a scale, one of kGroups; 0 for floating point
 
   bool operator==(const WeightFormat&) const = default;
 
@@ -88,6 +91,7 @@ constexpr WeightFormat WeightFormat::int4(int group) {
 // "bf16", "int4".
 constexpr std::string_view name_of(WeightFormat::Type type) {
   constexpr std::string_view kNames[] = {"f32", "f16", "bf16", "int8", "int4"};
+  static_assert(std::size(kNames) == static_cast<std::size_t>(WeightFormat::Type::kInt4) + 1);
   return kNames[static_cast<std::size_t>(type)];
 }
 // "bf16", "int4 in groups of 64".

@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kPlainThreads)
 }
 
 std::int64_t splits_of(std::int64_t tokens) {
-  return (tokens + DeviceBatch::kSplitTokens - 1) / DeviceBatch::kSplitTokens;
+  return (tokens + kPage - 1) / kPage;
 }
 
 // Bytes of the counters at the beginning of the scratch memory: for any grid of so many rows.

@@ -1,12 +1,13 @@
 // Attention of decode steps over the paged KV cache, for bfloat16: flash decoding, split along the
 // keys.
 //
-// A block takes the query heads of one kv head and kSplitPages pages; each of its warps a page.
-// Keys and values go from global memory straight into fragments, 16 bytes a lane: the order of a
-// product's depth, or of its columns, is free as long as both operands agree, so a lane's eight
-// consecutive dimensions stand for those that its place in the fragment holds. The last block to
-// finish of those that share a token and kv head combines their results, in the order of the pages
-// whichever block is last.
+// A block takes the query heads of one kv head and one page, each of its warps a part of the page:
+// so a single sequence of some hundred tokens already keeps dozens of SMs busy, with all its loads
+// under way at once. Keys and values go from global memory straight into fragments, 16 bytes a
+// lane: the order of a product's depth, or of its columns, is free as long as both operands agree,
+// so a lane's eight consecutive dimensions stand for those that its place in the fragment holds.
+// The last block to finish of those that share a token and kv head combines their results, in the
+// order of the pages whichever block is last.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,6 @@
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
-inline constexpr int kSplitPages = DeviceBatch::kSplitTokens / kPage;
 // Query heads of a kv head that a block takes.
 inline constexpr int kHeadRows = 16;
 
@@ -37,19 +37,20 @@ class DecodeAttention {
   static constexpr int kValueVec = kDim / 8 < 8 ? kDim / 8 : 8;
   static constexpr int kKeyChunks = kDim / (4 * kKeyVec);
   static constexpr int kValueChunks = kDim / (8 * kValueVec);
-  static constexpr int kTokens = kDim <= 64 ? 32 : 16;  // at once
+  static constexpr int kTokens = kDim <= 64 ? 32 : 16;  // of a warp
   static constexpr int kStepsOfVec = kKeyVec / 4;
 
  public:
-  static constexpr int kThreads = 32 * kSplitPages;
+  static constexpr int kWarps = kPage / kTokens;
+  static constexpr int kThreads = 32 * kWarps;
 
   using Part = float[2 + kDim];  // the maximum score, the sum of weights, the weighted values
   struct Shared {
-    Part parts[kSplitPages][kHeadRows];
+    Part parts[kWarps][kHeadRows];
     bool last;
   };
 
-  // Of one warp: pages from `split` on; q has `rows` query heads, dim apart.
+  // Of one warp: q has `rows` query heads, dim apart.
   __device__ DecodeAttention(const BFloat16* q, int rows) {
     const int g = static_cast<int>(lane_id()) / 4;
     const int t = static_cast<int>(lane_id()) % 4;
@@ -73,51 +74,58 @@ class DecodeAttention {
     }
   }
 
-  // Tokens [first, first + kPage), of which those before `tokens` exist, from a page's keys; its
-  // values are behind them.
-  __device__ void add_page(const BFloat16* keys, int first, int tokens) {
+  // The warp's part of a page that begins with token `first`, of which those before `tokens` exist,
+  // from the page's keys; its values are behind them.
+  __device__ void add(const BFloat16* keys, int first, int tokens) {
     const BFloat16* const values = keys + kPage * kDim;
     const int g = static_cast<int>(lane_id()) / 4;
     const int t = static_cast<int>(lane_id()) % 4;
     const int visible[2] = {tokens, tokens};
-    for (int at = 0; at < kPage && first + at < tokens; at += kTokens) {
-      FragmentC scores[kTokens / 8] = {};
+    const int at = static_cast<int>(warp_id()) * kTokens;
+    if (first + at >= tokens) return;
+    // The values are on their way while the scores are computed.
+    Vec<BFloat16, kValueVec> v[kTokens / 16][kValueChunks][4];
 #pragma unroll
-      for (int tile = 0; tile < kTokens / 8; ++tile) {
-        const BFloat16* const key = keys + (at + tile * 8 + g) * kDim;
+    for (int n = 0; n < kTokens / 16; ++n) {
 #pragma unroll
-        for (int chunk = 0; chunk < kKeyChunks; ++chunk) {
-          const auto vec = load<kKeyVec>(key + (chunk * 4 + t) * kKeyVec);
+      for (int chunk = 0; chunk < kValueChunks; ++chunk) {
 #pragma unroll
-          for (int step = 0; step < kStepsOfVec; ++step) {
-            mma(scores[tile], query_[chunk * kStepsOfVec + step],
-                FragmentB<BFloat16>{{pair(vec, 4 * step), pair(vec, 4 * step + 2)}});
+        for (int i = 0; i < 4; ++i) {  // tokens 2 t, 2 t + 1, 2 t + 8, 2 t + 9
+          const int of = at + 16 * n + 2 * t + i % 2 + i / 2 * 8;
+          v[n][chunk][i] = {};  // unwritten memory may be NaN
+          if (first + of < tokens) {
+            v[n][chunk][i] = load<kValueVec>(values + of * kDim + (chunk * 8 + g) * kValueVec);
           }
         }
       }
-      rows_.template add<kTokens>(
-          scores, first + at, visible, score_scale(kDim),
-          [&](const FragmentA<BFloat16>& weights, int n) {
-            const int token = at + 16 * n + 2 * t;
-#pragma unroll
-            for (int chunk = 0; chunk < kValueChunks; ++chunk) {
-              Vec<BFloat16, kValueVec> v[4];  // of tokens 2 t, 2 t + 1, 2 t + 8, 2 t + 9
-#pragma unroll
-              for (int i = 0; i < 4; ++i) {
-                const int of = token + i % 2 + i / 2 * 8;
-                v[i] = {};  // unwritten memory may be NaN
-                if (first + of < tokens) {
-                  v[i] = load<kValueVec>(values + of * kDim + (chunk * 8 + g) * kValueVec);
-                }
-              }
-#pragma unroll
-              for (int j = 0; j < kValueVec; ++j) {
-                mma(rows_.out[chunk * kValueVec + j], weights,
-                    FragmentB<BFloat16>{{join(v[0][j], v[1][j]), join(v[2][j], v[3][j])}});
-              }
-            }
-          });
     }
+    FragmentC scores[kTokens / 8] = {};
+#pragma unroll
+    for (int tile = 0; tile < kTokens / 8; ++tile) {
+      const BFloat16* const key = keys + (at + tile * 8 + g) * kDim;
+#pragma unroll
+      for (int chunk = 0; chunk < kKeyChunks; ++chunk) {
+        const auto vec = load<kKeyVec>(key + (chunk * 4 + t) * kKeyVec);
+#pragma unroll
+        for (int step = 0; step < kStepsOfVec; ++step) {
+          mma(scores[tile], query_[chunk * kStepsOfVec + step],
+              FragmentB<BFloat16>{{pair(vec, 4 * step), pair(vec, 4 * step + 2)}});
+        }
+      }
+    }
+    rows_.template add<kTokens>(scores, first + at, visible, score_scale(kDim),
+                                [&](const FragmentA<BFloat16>& weights, int n) {
+#pragma unroll
+                                  for (int chunk = 0; chunk < kValueChunks; ++chunk) {
+                                    const auto& four = v[n][chunk];
+#pragma unroll
+                                    for (int j = 0; j < kValueVec; ++j) {
+                                      mma(rows_.out[chunk * kValueVec + j], weights,
+                                          FragmentB<BFloat16>{{join(four[0][j], four[1][j]),
+                                                               join(four[2][j], four[3][j])}});
+                                    }
+                                  }
+                                });
   }
 
   __device__ void write(Part (&to)[kHeadRows]) const {
@@ -196,7 +204,7 @@ __global__ void __launch_bounds__(DecodeAttention<kDim>::kThreads, 1)
   const RowPlace place = batch.places[row];
   const int tokens = place.position + 1;
   const int split = static_cast<int>(blockIdx.x);
-  const int splits = (tokens + kSplitPages * kPage - 1) / (kSplitPages * kPage);
+  const int splits = (tokens + kPage - 1) / kPage;
   if (split >= splits) return;
 
   const int group = attention.heads / attention.kv_heads;
@@ -207,12 +215,8 @@ __global__ void __launch_bounds__(DecodeAttention<kDim>::kThreads, 1)
   const int warp = static_cast<int>(warp_id());
 
   Attention one(query + row * query_stride + head * kDim, rows);
-  const int page = split * kSplitPages + warp;
-  if (page * kPage < tokens) {
-    const std::int64_t at = batch.pages[place.first_page + page];
-    one.add_page(cache.data + (at * cache.kv_heads + kv_head) * 2 * kPage * kDim, page * kPage,
-                 tokens);
-  }
+  const std::int64_t page = batch.pages[place.first_page + split];
+  one.add(cache.data + (page * cache.kv_heads + kv_head) * 2 * kPage * kDim, split * kPage, tokens);
   one.write(shared.parts[warp]);
   __syncthreads();
 
@@ -226,7 +230,7 @@ __global__ void __launch_bounds__(DecodeAttention<kDim>::kThreads, 1)
   for (int i = static_cast<int>(threadIdx.x); i < rows * kDim; i += kThreads) {
     const int r = i / kDim;
     const int dim = i % kDim;
-    const Combined all = combine(kSplitPages, dim, [&](int w) { return shared.parts[w][r]; });
+    const Combined all = combine(Attention::kWarps, dim, [&](int w) { return shared.parts[w][r]; });
     if (splits == 1) {
       to[i] = from_float<BFloat16>(all.value / all.sum);
     } else {

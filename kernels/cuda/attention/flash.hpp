@@ -10,7 +10,7 @@
 #include <cstdint>
 
 #include "fvlm/ops/batch.hpp"
-#include "kernels/cuda/gemm/fragment.hpp"
+#include "kernels/cuda/primitives/fragment.hpp"
 #include "kernels/cuda/primitives/number.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/reduce.hpp"

@@ -152,7 +152,7 @@ __global__ void __launch_bounds__(256)
       Vec<E, 4 / static_cast<int>(sizeof(E))> result;
 #pragma unroll
       for (int j = 0; j < kPerLane; ++j) {
-        result[j] = from_float<E>(activate<kActivation>(sums[i][j]));
+        result[j] = from_float<E>(activate<kActivation, E>(sums[i][j]));
       }
       if (both) {
         store(to + std::int64_t{i} * out_size.channels, result);

@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kThreads)
   const float gate = shared.gate[lane];
   for (int p = warp; p < positions; p += kWarps) {
     const std::int64_t at = (image * positions + p) * channels + c;
-    out[at] = from_float<E>(gelu(to_float(in[at]) * gate));
+    out[at] = from_float<E>(gelu<E>(to_float(in[at]) * gate));
   }
   allow_next_kernel();
 }

@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
         for (int j = 0; j < Tile::kPerLane; ++j) {
           tile.mid[(row * Tile::kMidCols + col + i) * Tile::kChannels + lane + 32 * j] =
-              from_float<E>(inside ? gelu(sums[i][j]) : 0.0F);
+              from_float<E>(inside ? gelu<E>(sums[i][j]) : 0.0F);
         }
       }
     }
@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(256)
                          lane + 32 * j]);
       }
       out[((image * out_side + y0 + row) * out_side + x0 + col) * channels + c] =
-          from_float<E>(gelu(sum));
+          from_float<E>(gelu<E>(sum));
     }
   }
   allow_next_kernel();

@@ -47,7 +47,7 @@ struct StoreRows {
       for (int i = 0; i < 8; ++i) values[i] += more[i];
     }
 #pragma unroll
-    for (int i = 0; i < 8; ++i) values[i] = activate<kActivation>(values[i]);
+    for (int i = 0; i < 8; ++i) values[i] = activate<kActivation, Out>(values[i]);
     if (residual != nullptr) {
       load8(residual + row * residual_stride + col, aligned, count, more);
 #pragma unroll

@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(FeedForward<E, kC>::kThreads, FeedForward<E, k
         for (int r = 0; r < 4; r += 2) {
           const int row = warp_row + 16 * i + FragmentC::row(r);
           const Vec<std::uint32_t, 1> two{
-              {pack<E>(gelu(c.reg[r] + bias[0]), gelu(c.reg[r + 1] + bias[1]))}};
+              {pack<E>(gelu<E>(c.reg[r] + bias[0]), gelu<E>(c.reg[r + 1] + bias[1]))}};
           store(reinterpret_cast<std::uint32_t*>(tiles.hidden + HiddenTile::at(row, col / 8) +
                                                  col % 8),
                 two);

@@ -13,12 +13,21 @@ namespace {
 template <Activation kActivation, class E>
 void multiply_with(Stream<kTarget>& stream, int multiprocessors,
                    const typename LinearKernels<kTarget, E>::Product& p) {
-  target::launch_tile_product(
-      stream, multiprocessors, target::RowOperand<E>(p.in.data, p.in.stride, p.in.rows, p.in.cols),
-      target::RowOperand<E>(p.weight.data, p.weight.stride, p.weight.rows, p.weight.cols),
-      target::StoreRows<E, kActivation>(p.out.data, p.out.stride, p.out.cols, p.bias,
-                                        p.residual.data, p.residual.stride),
-      p.out.rows, p.out.cols, p.in.cols);
+  const auto operand = [](View<const E> m) {
+    return target::RowOperand<E>(m.data, m.stride, m.rows, m.cols);
+  };
+  const target::StoreRows<E, kActivation> epilogue(p.out.data, p.out.stride, p.out.cols, p.bias,
+                                                   p.residual.data, p.residual.stride);
+  const auto a = operand(p.in);
+  const auto b = operand(p.weight);
+  if (!a.is_whole() || !b.is_whole()) {
+    return target::launch_tile_product<target::RaggedTile<E>>(stream, a, b, epilogue, p.out.rows,
+                                                              p.out.cols, p.in.cols);
+  }
+  target::dispatch_tile<E>(p.out.rows, p.out.cols, multiprocessors, [&]<class Shape>() {
+    target::launch_tile_product<Shape>(stream, a.whole(), b.whole(), epilogue, p.out.rows,
+                                       p.out.cols, p.in.cols);
+  });
 }
 
 }  // namespace

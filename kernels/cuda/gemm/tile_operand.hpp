@@ -4,8 +4,9 @@
 // An operand is a small struct that a kernel gets by value, with
 //   Element                  what is multiplied: BFloat16, Float16 or float
 //   stage_bytes<n, k>()      shared memory that a step of [n, k] takes, a multiple of 16
-//   fetch<n, k, threads>(stage, row, at)   begins to copy rows [row, row + n), depth [at, at + k);
-//                            zeros (or, for rows, anything finite) stand in for what is beyond
+//   Cursor<n, k, threads>(operand, row)    a thread's part in copying rows [row, row + n)
+//     .fetch(operand, stage, at)           begins to copy of these depth [at, at + k); zeros (or,
+//                            for rows, anything finite) stand in for what is beyond
 //   load_b<n, k>(b, stage, row, at)        two neighbouring fragments: rows [row, row + 16) of the
 //                            step, depth [at, at + 16)
 // so that one whose elements are packed integers may keep those in shared memory and unpack them in
@@ -14,8 +15,8 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/gemm/fragment.hpp"
 #include "kernels/cuda/primitives/async_copy.hpp"
+#include "kernels/cuda/primitives/fragment.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/vec.hpp"
 
@@ -61,32 +62,59 @@ struct RowOperand {
         aligned(row_stride * static_cast<std::int64_t>(sizeof(E)) % 16 == 0 &&
                 reinterpret_cast<std::uintptr_t>(elements) % 16 == 0) {}
 
+  // Whether kRagged is not needed; and the operand without it.
+  bool is_whole() const { return aligned && depth % (16 / static_cast<int>(sizeof(E))) == 0; }
+  RowOperand<E, false> whole() const { return {data, stride, rows, depth}; }
+
   template <int kRows, int kDepth>
   static constexpr int stage_bytes() {
     return kRows * kDepth * static_cast<int>(sizeof(E));
   }
 
+  // A thread copies the same chunk of every kStep-th row of each step.
   template <int kRows, int kDepth, int kThreads>
-  __device__ void fetch(void* stage, int first_row, int first) const {
+  class Cursor {
     using Tile = SwizzledTile<E, kDepth>;
-    constexpr int kCopies = kRows * Tile::kPieces;
-    const int thread = static_cast<int>(thread_rank());
+    static constexpr int kStep = kThreads / Tile::kPieces;
+    static constexpr int kCopies = (kRows + kStep - 1) / kStep;
+    static_assert(kThreads % Tile::kPieces == 0 && (kStep % 8 == 0 || kCopies == 1));
+
+   public:
+    __device__ Cursor(const RowOperand& operand, int first_row)
+        : in_tile_(static_cast<int>(thread_rank()) / Tile::kPieces),
+          piece_(static_cast<int>(thread_rank()) % Tile::kPieces),
+          rows_(operand.rows - first_row - in_tile_),
+          from_(operand.data + std::int64_t{first_row + in_tile_} * operand.stride +
+                piece_ * Tile::kPiece) {}
+
+    __device__ void fetch(const RowOperand& operand, void* stage, int first) const {
+      const int left = operand.depth - first - piece_ * Tile::kPiece;  // of the row
+      // Rows that are a multiple of 8 apart are swizzled alike.
+      E* const to = static_cast<E*>(stage) + Tile::at(in_tile_, piece_);
 #pragma unroll
-    for (int i = 0; i < (kCopies + kThreads - 1) / kThreads; ++i) {
-      const int copy = i * kThreads + thread;
-      if (kCopies % kThreads != 0 && copy >= kCopies) break;
-      const int in_tile = copy / Tile::kPieces;
-      const int piece = copy % Tile::kPieces;
-      const int row = first_row + in_tile;
-      const int col = first + piece * Tile::kPiece;
-      E* const to = static_cast<E*>(stage) + Tile::at(in_tile, piece);
-      const bool inside = row < rows && col < depth;
-      if (!kRagged || !inside || (aligned && col + Tile::kPiece <= depth)) {
-        copy_async(to, inside ? data + std::int64_t{row} * stride + col : data, inside);
-      } else {
-        copy_single(to, data + std::int64_t{row} * stride + col, depth - col);
+      for (int i = 0; i < kCopies; ++i) {
+        if (kRows % kStep != 0 && in_tile_ + i * kStep >= kRows) break;
+        const bool inside = i * kStep < rows_ && left > 0;
+        const E* const from = from_ + i * kStep * std::int64_t{operand.stride} + first;
+        E* const place = to + i * kStep * kDepth;
+        if (!kRagged || !inside || (operand.aligned && left >= Tile::kPiece)) {
+          copy_async(place, inside ? from : operand.data, inside);
+        } else {
+          copy_single(place, from, left);
+        }
       }
     }
+
+   private:
+    int in_tile_;
+    int piece_;
+    int rows_;  // from the first one of this thread on
+    const E* from_;
+  };
+
+  template <int kRows, int kDepth, int kThreads>
+  __device__ void fetch(void* stage, int first_row, int first) const {
+    Cursor<kRows, kDepth, kThreads>(*this, first_row).fetch(*this, stage, first);
   }
 
   template <int kRows, int kDepth>

@@ -4,8 +4,13 @@
 //
 // A thread block computes a kM x kN tile of C, its warps kWarpsM x kWarpsN parts of it. The main
 // loop steps along the depth by kDepth, over a pipeline of kStages shared-memory buffers:
-// asynchronous copies fill all but one while tensor cores work on the last. The accumulators pass
-// through shared memory once more, so that the epilogue reads and writes rows 16 bytes at a time.
+// asynchronous copies fill all but one while tensor cores work on the last. Fragments are loaded
+// one mma ahead, across the border of two stages too, so that tensor cores wait neither for shared
+// memory nor long at a barrier. The accumulators pass through shared memory once more, so that the
+// epilogue reads and writes rows 16 bytes at a time.
+//
+// An output's sum has the same order in every tile shape: a row's result has the same bits however
+// many rows there are.
 //
 // 16-bit elements are multiplied by mma, float by FMAs behind the same interface.
 #pragma once
@@ -15,6 +20,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/gemm/epilogue.hpp"
+#include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/gemm/tile_operand.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
@@ -31,6 +37,7 @@ struct TileShape {
   static constexpr int kWarpsM = warps_m;
   static constexpr int kWarpsN = warps_n;
   static constexpr int kThreads = 32 * warps_m * warps_n;
+  static constexpr int kBlocks = 256 / kThreads;  // at once on an SM, as registers allow
   static constexpr int kWarpRows = m / warps_m;
   static constexpr int kWarpCols = n / warps_n;
   static_assert(kWarpRows % 16 == 0 && kWarpCols % 16 == 0 && depth % 16 == 0 && stages >= 2);
@@ -88,30 +95,60 @@ class TileProduct {
       Shape::kStages * kStageBytes > kResultBytes ? Shape::kStages* kStageBytes : kResultBytes;
 
   // The tile of C that begins at (row0, col0); C has m rows. `shared` has kSharedBytes, and is free
-  // for other use only after a __syncthreads().
+  // for other use only after a __syncthreads(). Waits for the previous kernel.
   template <class Epilogue>
   __device__ static void run(const A& a, const B& b, std::byte* shared, int row0, int col0, int m,
                              int depth, const Epilogue& epilogue) {
-    Accumulator sums = {};
-    const auto fetch = [&](int step) {
-      std::byte* const stage = shared + step % Shape::kStages * kStageBytes;
-      a.template fetch<Shape::kM, Shape::kDepth, Shape::kThreads>(stage, row0,
-                                                                  step * Shape::kDepth);
-      b.template fetch<Shape::kN, Shape::kDepth, Shape::kThreads>(stage + kBytesA, col0,
-                                                                  step * Shape::kDepth);
-    };
     const int steps = (depth + Shape::kDepth - 1) / Shape::kDepth;
-#pragma unroll
-    for (int step = 0; step < Shape::kStages - 1; ++step) {
-      if (step < steps) fetch(step);
+    Accumulator sums = {};
+    const auto stage_of = [&](int step) { return shared + step % Shape::kStages * kStageBytes; };
+    const typename A::template Cursor<Shape::kM, Shape::kDepth, Shape::kThreads> rows(a, row0);
+    const typename B::template Cursor<Shape::kN, Shape::kDepth, Shape::kThreads> cols(b, col0);
+    const auto fetch_a = [&](int step) { rows.fetch(a, stage_of(step), step * Shape::kDepth); };
+    const auto fetch_b = [&](int step) {
+      cols.fetch(b, stage_of(step) + kBytesA, step * Shape::kDepth);
+    };
+    const auto fetch_ahead = [&](int step) {
+      if (step + Shape::kStages - 1 < steps) {
+        fetch_a(step + Shape::kStages - 1);
+        fetch_b(step + Shape::kStages - 1);
+      }
       copy_async_commit();  // also if empty: waiting counts groups
-    }
-    for (int step = 0; step < steps; ++step) {
+    };
+    // The next stage has arrived, and all are done with the one that is filled next.
+    const auto next_stage = [] {
       copy_async_wait<Shape::kStages - 2>();
-      __syncthreads();  // this stage has arrived, and all are done with the one that is filled next
-      if (step + Shape::kStages - 1 < steps) fetch(step + Shape::kStages - 1);
+      __syncthreads();
+    };
+    for (int step = 0; step < min(Shape::kStages - 1, steps); ++step) fetch_b(step);
+    wait_for_previous_kernel();  // weights do not depend on it
+    for (int step = 0; step < Shape::kStages - 1; ++step) {
+      if (step < steps) fetch_a(step);
       copy_async_commit();
-      multiply(sums, a, b, shared + step % Shape::kStages * kStageBytes);
+    }
+    next_stage();
+    if constexpr (kTensorCores) {
+      Operands operands[2];
+      load(operands[0], a, b, stage_of(0), 0);
+      for (int step = 0; step < steps; ++step) {
+        fetch_ahead(step);
+#pragma unroll
+        for (int k = 0; k < kMmas; ++k) {
+          if (k + 1 < kMmas) {
+            load(operands[(k + 1) % 2], a, b, stage_of(step), (k + 1) * kMmaDepth);
+          } else if (step + 1 < steps) {
+            next_stage();
+            load(operands[0], a, b, stage_of(step + 1), 0);
+          }
+          multiply(sums, operands[k % 2]);
+        }
+      }
+    } else {
+      for (int step = 0; step < steps; ++step) {
+        fetch_ahead(step);
+        multiply(sums, a, b, stage_of(step));
+        next_stage();
+      }
     }
     finish(sums, shared, row0, col0, m, epilogue);
   }
@@ -125,6 +162,15 @@ class TileProduct {
   static_assert(kTensorCores ||
                 (Shape::kThreads % kPieces == 0 && Shape::kM * kPieces % Shape::kThreads == 0));
 
+  static constexpr int kMmaDepth = 16;
+  static constexpr int kMmas = Shape::kDepth / kMmaDepth;  // of a stage
+  static_assert(!kTensorCores || kMmas % 2 == 0);
+
+  // What a warp multiplies at once.
+  struct Operands {
+    FragmentA<E> a[kRowTiles];
+    FragmentB<E> b[kColPairs][2];
+  };
   struct Fragments {
     FragmentC at[kRowTiles][2 * kColPairs];
   };
@@ -146,23 +192,25 @@ class TileProduct {
     return static_cast<int>(thread_rank()) % kPieces * kEpilogueCols;
   }
 
-  __device__ static void multiply(Fragments& sums, const A& a, const B& b, const std::byte* stage) {
+  __device__ static void load(Operands& operands, const A& a, const B& b, const std::byte* stage,
+                              int at) {
 #pragma unroll
-    for (int at = 0; at < Shape::kDepth; at += 16) {
-      FragmentA<E> rows[kRowTiles];
+    for (int i = 0; i < kRowTiles; ++i) {
+      a.template load_a<Shape::kM, Shape::kDepth>(operands.a[i], stage, warp_row() + i * 16, at);
+    }
+#pragma unroll
+    for (int j = 0; j < kColPairs; ++j) {
+      b.template load_b<Shape::kN, Shape::kDepth>(operands.b[j], stage + kBytesA,
+                                                  warp_col() + j * 16, at);
+    }
+  }
+
+  __device__ static void multiply(Fragments& sums, const Operands& operands) {
+#pragma unroll
+    for (int j = 0; j < 2 * kColPairs; ++j) {
 #pragma unroll
       for (int i = 0; i < kRowTiles; ++i) {
-        a.template load_a<Shape::kM, Shape::kDepth>(rows[i], stage, warp_row() + i * 16, at);
-      }
-#pragma unroll
-      for (int j = 0; j < kColPairs; ++j) {
-        FragmentB<E> cols[2];
-        b.template load_b<Shape::kN, Shape::kDepth>(cols, stage + kBytesA, warp_col() + j * 16, at);
-#pragma unroll
-        for (int i = 0; i < kRowTiles; ++i) {
-          mma(sums.at[i][2 * j], rows[i], cols[0]);
-          mma(sums.at[i][2 * j + 1], rows[i], cols[1]);
-        }
+        mma(sums.at[i][j], operands.a[i], operands.b[j / 2][j % 2]);
       }
     }
   }
@@ -210,55 +258,55 @@ class TileProduct {
 };
 
 // Adjacent blocks share rows of A, the larger operand in the encoder, so the next block finds them
-// in L2. The bound of one block an SM lets ptxas use as many registers as it needs.
+// in L2.
 template <class Shape, class A, class B, class Epilogue>
-__global__ void __launch_bounds__(Shape::kThreads, 1)
+__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     tile_product(A a, B b, Epilogue epilogue, int m, int depth) {
   check_launch_bounds<Shape::kThreads>();
-  wait_for_previous_kernel();
   TileProduct<Shape, A, B>::run(a, b, dynamic_shared<std::byte>(),
                                 static_cast<int>(blockIdx.y) * Shape::kM,
                                 static_cast<int>(blockIdx.x) * Shape::kN, m, depth, epilogue);
   allow_next_kernel();
 }
 
-// Calls work.template operator()<Shape>() with the tile shape for an [m, n] GEMM: large tiles read
-// operands least often, small ones keep all SMs busy.
+// For operands whose rows cannot be copied 16 bytes at a time, as those of no real model.
+template <class E>
+using RaggedTile = std::conditional_t<sizeof(E) == 4, TileShape<64, 64, 16, 2, 4, 2>,
+                                      TileShape<32, 64, 64, 4, 2, 2>>;
+
+// Calls work.template operator()<Shape>() with the tile shape for an [m, n] GEMM.
 template <class E, class Work>
 void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, Work&& work) {
-  const auto tiles = [m, n](std::int64_t rows, std::int64_t cols) {
-    return (m + rows - 1) / rows * ((n + cols - 1) / cols);
-  };
   if constexpr (sizeof(E) == 4) {
     if (m <= 16) return work.template operator()<TileShape<16, 64, 16, 2, 1, 4>>();
     return work.template operator()<TileShape<64, 64, 16, 2, 4, 2>>();
   } else {
     if (m <= 16) return work.template operator()<TileShape<16, 64, 64, 4, 1, 4>>();
     if (n <= 32) return work.template operator()<TileShape<64, 32, 32, 4, 4, 1>>();
-    if (m >= 128 && n >= 96 && tiles(128, 128) >= multiprocessors) {
-      return work.template operator()<TileShape<128, 128, 32, 4, 2, 4>>();
+    switch (best_tile(m, n, multiprocessors)) {
+      case 0:
+        return work.template operator()<TileShape<128, 128, 32, 3, 2, 2>>();
+      case 1:
+        return work.template operator()<TileShape<128, 64, 32, 4, 2, 2>>();
+      case 2:
+        return work.template operator()<TileShape<64, 64, 32, 4, 2, 2>>();
+      default:
+        return work.template operator()<TileShape<32, 64, 64, 4, 2, 2>>();
     }
-    if (tiles(64, 64) >= multiprocessors) {
-      return work.template operator()<TileShape<64, 64, 32, 4, 2, 2>>();
-    }
-    return work.template operator()<TileShape<32, 64, 64, 4, 2, 2>>();
   }
 }
 
-// C = A B^T over the whole device. E is the element type of the operands.
-template <class A, class B, class Epilogue>
-void launch_tile_product(Stream<kTarget>& stream, int multiprocessors, const A& a, const B& b,
-                         const Epilogue& epilogue, std::int64_t m, std::int64_t n,
-                         std::int64_t depth) {
-  dispatch_tile<typename A::Element>(m, n, multiprocessors, [&]<class Shape>() {
-    launch<tile_product<Shape, A, B, Epilogue>>(
-        Launch{.grid = {(n + Shape::kN - 1) / Shape::kN, (m + Shape::kM - 1) / Shape::kM},
-               .block = Shape::kThreads,
-               .shared_bytes = TileProduct<Shape, A, B>::kSharedBytes,
-               .stream = stream,
-               .overlap_previous = true},
-        a, b, epilogue, static_cast<int>(m), static_cast<int>(depth));
-  });
+// C = A B^T over the whole device, with a given tile shape.
+template <class Shape, class A, class B, class Epilogue>
+void launch_tile_product(Stream<kTarget>& stream, const A& a, const B& b, const Epilogue& epilogue,
+                         std::int64_t m, std::int64_t n, std::int64_t depth) {
+  launch<tile_product<Shape, A, B, Epilogue>>(
+      Launch{.grid = {(n + Shape::kN - 1) / Shape::kN, (m + Shape::kM - 1) / Shape::kM},
+             .block = Shape::kThreads,
+             .shared_bytes = TileProduct<Shape, A, B>::kSharedBytes,
+             .stream = stream,
+             .overlap_previous = true},
+      a, b, epilogue, static_cast<int>(m), static_cast<int>(depth));
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

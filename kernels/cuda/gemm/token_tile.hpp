@@ -1,6 +1,5 @@
-// GEMMs of many tokens (a prefill, or a batch larger than token_matvec takes) with a weight matrix,
-// on tensor cores: a block-tiled GEMM whose columns are the outputs pair by pair, as the epilogues
-// of token_product.hpp need them.
+// GEMMs of a prompt's tokens with a weight matrix, on tensor cores: a block-tiled GEMM whose
+// columns are the outputs pair by pair, as the epilogues of token_product.hpp need them.
 //
 // Quantised weights stay packed in shared memory and are dequantised to bfloat16 in registers: the
 // two words that a lane's pair of adjacent inputs shares are one register there.
@@ -29,32 +28,51 @@ struct TokenWeights {
   }
 
   template <int kRows, int kDepth, int kThreads>
-  __device__ void fetch(void* stage, int first_row, int first) const {
+  class Cursor {
     using Tile = SwizzledTile<BFloat16, kDepth>;
-    static_assert(kRows * Tile::kPieces % kThreads == 0);
-    const int row_pieces = matrix.row_bytes / 16;
+    static constexpr int kStep = kThreads / Tile::kPieces;
+    static constexpr int kCopies = kRows / kStep;
+    static_assert(kRows % kStep == 0 && kStep % 8 == 0);
+
+   public:
+    __device__ Cursor(const TokenWeights& weights, int first_row)
+        : in_tile_(static_cast<int>(thread_rank()) / Tile::kPieces),
+          piece_(static_cast<int>(thread_rank()) % Tile::kPieces) {
 #pragma unroll
-    for (int copy = static_cast<int>(thread_rank()); copy < kRows * Tile::kPieces;
-         copy += kThreads) {
-      const int row = copy / Tile::kPieces;
-      const int piece = copy % Tile::kPieces;
-      const int output_row = output_of(first_row + row);
-      const int at = first / Tile::kPiece + piece;
-      const bool inside = output_row < output.outputs && at < row_pieces;
-      const std::int64_t from = inside ? std::int64_t{output_row} * matrix.row_bytes + 16 * at : 0;
-      copy_async(static_cast<BFloat16*>(stage) + Tile::at(row, piece), matrix.weight + from,
-                 inside);
+      for (int i = 0; i < kCopies; ++i) {
+        outputs_[i] = weights.output_of(first_row + in_tile_ + i * kStep);
+      }
     }
-  }
+
+    __device__ void fetch(const TokenWeights& weights, void* stage, int first) const {
+      const int at = 16 * (first / Tile::kPiece + piece_);
+      const bool in_row = at < weights.matrix.row_bytes;
+      auto* const to = static_cast<BFloat16*>(stage) + Tile::at(in_tile_, piece_);
+#pragma unroll
+      for (int i = 0; i < kCopies; ++i) {
+        const bool inside = in_row && outputs_[i] >= 0;
+        const std::int64_t from =
+            inside ? std::int64_t{outputs_[i]} * weights.matrix.row_bytes + at : 0;
+        copy_async(to + i * kStep * kDepth, weights.matrix.weight + from, inside);
+      }
+    }
+
+   private:
+    int in_tile_;
+    int piece_;
+    int outputs_[kCopies];  // negative: none
+  };
 
   template <int kRows, int kDepth>
   __device__ static void load_b(FragmentB<BFloat16> (&b)[2], const void* stage, int row, int at) {
     RowOperand<BFloat16>::template load_b<kRows, kDepth>(b, stage, row, at);
   }
 
+  // The row of W that is a column of the product; negative if there is none.
   __device__ int output_of(int column) const {
     const OutputPair pair = output.pair(column / 2);
-    return column % 2 == 0 ? pair.first : pair.second;
+    const int row = column % 2 == 0 ? pair.first : pair.second;
+    return row < output.outputs ? row : -1;
   }
 };
 
@@ -85,44 +103,61 @@ struct QuantisedTokenWeights {
   }
 
   template <int kRows, int kDepth, int kThreads>
-  __device__ void fetch(void* memory, int first_row, int first) const {
-    auto& stage = *static_cast<Stage<kRows>*>(memory);
-    const DeviceMatrix& matrix = weights.matrix;
-    const int thread = static_cast<int>(thread_rank());
-    if (thread == 0) stage.first = first;
-    for (int copy = thread; copy < kRows * kPieces; copy += kThreads) {
-      const int row = copy / kPieces;
-      const int piece = copy % kPieces;
-      const int output = weights.output_of(first_row + row);
-      const bool inside = output < weights.output.outputs;
-      const std::int64_t from = inside ? std::int64_t{output} * matrix.row_bytes +
-                                             first / (W::kRuns * kSlice) * kBlockBytes + piece * 16
-                                       : 0;
-      copy_async(place<kRows>(stage, row, piece), matrix.weight + from, inside);
-      if (piece == 0) {
-        const int row_inputs = matrix.row_bytes / kBlockBytes * W::kRuns * kSlice;
-        stage.scales[row] = inside ? output * (row_inputs / matrix.format.group) : 0;
+  class Cursor {
+    static constexpr int kStep = kThreads / kPieces;
+    static constexpr int kCopies = (kRows + kStep - 1) / kStep;
+
+   public:
+    __device__ Cursor(const QuantisedTokenWeights& operand, int first_row)
+        : row_(static_cast<int>(thread_rank()) / kPieces),
+          piece_(static_cast<int>(thread_rank()) % kPieces) {
+#pragma unroll
+      for (int i = 0; i < kCopies; ++i) {
+        outputs_[i] = operand.weights.output_of(first_row + row_ + i * kStep);
       }
     }
-  }
+
+    __device__ void fetch(const QuantisedTokenWeights& operand, void* memory, int first) const {
+      auto& stage = *static_cast<Stage<kRows>*>(memory);
+      const DeviceMatrix& matrix = operand.weights.matrix;
+      const int at = first / (W::kRuns * kSlice) * kBlockBytes + piece_ * 16;
+      const int row_scales =
+          matrix.row_bytes / kBlockBytes * W::kRuns * kSlice / matrix.format.group;
+      if (thread_rank() == 0) stage.first = first;
+#pragma unroll
+      for (int i = 0; i < kCopies; ++i) {
+        const int row = row_ + i * kStep;
+        if (kRows % kStep != 0 && row >= kRows) break;
+        const bool inside = outputs_[i] >= 0;
+        const std::int64_t from = inside ? std::int64_t{outputs_[i]} * matrix.row_bytes + at : 0;
+        copy_async(place<kRows>(stage, row, piece_), matrix.weight + from, inside);
+        if (piece_ == 0) stage.scales[row] = inside ? outputs_[i] * row_scales : 0;
+      }
+    }
+
+   private:
+    int row_;
+    int piece_;
+    int outputs_[kCopies];  // negative: none
+  };
 
   template <int kRows, int kDepth>
   __device__ void load_b(FragmentB<BFloat16> (&b)[2], const void* memory, int row, int at) const {
     const auto& stage = *static_cast<const Stage<kRows>*>(memory);
     const int lane = static_cast<int>(lane_id());
     const int input = stage.first + at;
-    const int shift = input / kSlice % W::kRuns * W::kBits;
+    const int run = input / kSlice % W::kRuns;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int of = row + i * 8 + lane / 4;
-      const float scale =
-          to_float(weights.matrix.scales[stage.scales[of] + input / weights.matrix.format.group]);
+      const std::uint32_t scale =
+          weights.matrix.scales[stage.scales[of] + input / weights.matrix.format.group].bits;
+      const std::uint32_t scales = scale | scale << 16;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const auto* const piece = reinterpret_cast<const std::uint32_t*>(
             place<kRows>(stage, of, input % kSlice / 8 + half));
-        const std::uint32_t words = piece[lane % 4] >> shift;
-        b[i].reg[half] = pack<BFloat16>(W::integer(words) * scale, W::integer(words >> 16) * scale);
+        b[i].reg[half] = multiply_pair(W::integer_pair(piece[lane % 4], run), scales);
       }
     }
   }
@@ -145,41 +180,37 @@ auto operand(const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& out
   }
 }
 
-// The tile: at least as many tiles as a large device has SMs, where possible.
+// A stage holds 64 inputs, so that a block of quantised weights is copied once or twice. The device
+// is taken for a large one.
 template <class Work>
 void dispatch_token_tile(std::int64_t rows, std::int64_t columns, Work&& work) {
-  constexpr std::int64_t kEnoughTiles = 128;
-  const auto tiles = [&](std::int64_t m, std::int64_t n) {
-    return (rows + m - 1) / m * ((columns + n - 1) / n);
-  };
+  constexpr std::int64_t kMultiprocessors = 128;
   if (rows <= 16) return work.template operator()<TileShape<16, 64, 64, 4, 1, 4>>();
-  if (tiles(128, 128) >= kEnoughTiles) {
-    return work.template operator()<TileShape<128, 128, 64, 3, 2, 4>>();
+  switch (best_tile(rows, columns, kMultiprocessors)) {
+    case 0:
+      return work.template operator()<TileShape<128, 128, 64, 3, 2, 2>>();
+    case 1:
+      return work.template operator()<TileShape<128, 64, 64, 3, 2, 2>>();
+    case 2:
+      return work.template operator()<TileShape<64, 64, 64, 3, 2, 2>>();
+    default:
+      return work.template operator()<TileShape<32, 64, 64, 4, 2, 2>>();
   }
-  if (tiles(64, 64) >= kEnoughTiles) {
-    return work.template operator()<TileShape<64, 64, 64, 3, 2, 2>>();
-  }
-  return work.template operator()<TileShape<32, 64, 64, 4, 2, 2>>();
 }
 
 // For any number of rows, without a norm.
 template <WeightType kType>
 void launch_token_tile(Stream<kTarget>& stream, const TokenInput<BFloat16>& input,
                        const TokenOutput<BFloat16>& output) {
-  using A = RowOperand<BFloat16>;
+  const RowOperand<BFloat16> a(input.x, input.stride, input.rows, input.weights.in);
   const auto b = operand<kType>(input, output);
   const std::int64_t columns = 2 * output.pairs();
+  if (!a.is_whole()) {
+    return launch_tile_product<RaggedTile<BFloat16>>(stream, a, b, output, input.rows, columns,
+                                                     input.weights.in);
+  }
   dispatch_token_tile(input.rows, columns, [&]<class Shape>() {
-    launch<tile_product<Shape, A, std::remove_const_t<decltype(b)>, TokenOutput<BFloat16>>>(
-        Launch{
-            .grid = {(columns + Shape::kN - 1) / Shape::kN,
-                     (input.rows + Shape::kM - 1) / Shape::kM},
-            .block = Shape::kThreads,
-            .shared_bytes = TileProduct<Shape, A, std::remove_const_t<decltype(b)>>::kSharedBytes,
-            .stream = stream,
-            .overlap_previous = true},
-        A(input.x, input.stride, input.rows, input.weights.in), b, output, input.rows,
-        input.weights.in);
+    launch_tile_product<Shape>(stream, a.whole(), b, output, input.rows, columns, input.weights.in);
   });
 }
 

@@ -15,6 +15,7 @@
 #include "kernels/cuda/primitives/number.hpp"
 #include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
+#include "kernels/cuda/primitives/row_access.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
@@ -83,7 +84,7 @@ struct TokenOutput {
 
  private:
   __device__ void write_one(int row, int output, float value) const {
-    if (gelu) value = FVLM_CUDA_TARGET::gelu(value);
+    if (gelu) value = FVLM_CUDA_TARGET::gelu<E>(value);
     if (logits != nullptr) {
       logits[row * stride + output] = value;
       return;
@@ -134,10 +135,32 @@ struct TokenInput {
   DeviceMatrix weights{};
 };
 
-// For up to kMatVecRows rows. Defined in token_matvec_launch.hpp; CMake instantiates it for each
-// weight format from token_matvec.cu.in.
+// Whether tensor cores multiply tokens with weights of this format: skinny_gemm.hpp in decode
+// steps,
+// ../gemm/token_tile.hpp in prefill; else it is plain_gemv.hpp.
+template <class E>
+constexpr bool has_tensor_cores(WeightType type) {
+  using enum WeightFormat::Type;
+  return sizeof(E) == 2 && (type == kBF16 || type == kInt8 || type == kInt4);
+}
+// Whether skinny_gemm.hpp can load the rows of x, as those of any real model.
+template <class E>
+bool is_skinny(const TokenInput<E>& input) {
+  return has_tensor_cores<E>(input.weights.format.type) && input.weights.in % 8 == 0 &&
+         is_aligned(input.x, input.stride);
+}
+// Whether it computes their norm, too; else that must be done before.
+template <class E>
+bool fuses_norm(const TokenInput<E>& input) {
+  constexpr int kMostRows = 8;
+  constexpr int kMostChannels = 4096;  // as shared memory allows
+  return is_skinny(input) && input.rows <= kMostRows && input.weights.in <= kMostChannels;
+}
+
+// The GEMM of a decode step. Defined in token_gemv.hpp; kernels.cmake generates a source that
+// instantiates it for each weight format.
 template <class E, WeightType kType>
-struct MatVecKernels {
+struct TokenGemv {
   static void multiply(Stream<kTarget>& stream, const TokenInput<E>& input,
                        const TokenOutput<E>& output);
 };

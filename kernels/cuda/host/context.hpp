@@ -9,19 +9,21 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "fvlm/core/arena.hpp"
 #include "fvlm/core/buffer.hpp"
+#include "fvlm/error.hpp"
 #include "fvlm/ops/backend.hpp"
 #include "fvlm/ops/pixels.hpp"
+#include "kernels/cuda/gemm/token_products.hpp"
 #include "kernels/cuda/host/decoder_batch.hpp"
 #include "kernels/cuda/host/graph_cache.hpp"
 #include "kernels/cuda/host/staging.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 #include "kernels/cuda/sampling/sampling.hpp"
-#include "kernels/support/make_error.hpp"
 
 namespace fvlm {
 
@@ -52,8 +54,8 @@ class CudaContext {
   std::span<T> fetch(const T* from, std::int64_t count);
   // The same, as float32.
   std::span<float> fetch_wide(const BFloat16* from, std::int64_t count);
-  // Where to put how tokens are chosen, for Staging::send(): see choice_bytes().
-  Staging<target>& choices() { return *choices_; }
+  // Where to put how tokens are sampled, for Staging::send(): see sampling_bytes().
+  Staging<target>& sampling() { return *sampling_; }
 
   // The batch on the device; uploaded if it is another than before. Attention has scratch memory
   // for `single_rows`.
@@ -66,11 +68,13 @@ class CudaContext {
   // A pass over a batch that is on the device: on_device() gives it until the end of work().
   template <class Work>
   void run_pass(const PassKey& key, const DeviceBatch& batch, const Work& work);
+  // Of the batch that on_device() had last; an encoder's is like a prompt's.
+  TokenPass token_pass() const { return token_pass_; }
   // How many passes were launched as graphs.
   std::int64_t graph_launches() const { return graphs_->launches(); }
 
   // Bytes of a SamplingRow for each row and, behind them, a bit for each of its logits.
-  static std::size_t choice_bytes(std::int64_t rows, std::int64_t vocabulary) {
+  static std::size_t sampling_bytes(std::int64_t rows, std::int64_t vocabulary) {
     return static_cast<std::size_t>(rows) *
            (sizeof(SamplingRow) +
             static_cast<std::size_t>(seen_words(vocabulary)) * sizeof(std::uint32_t));
@@ -97,13 +101,14 @@ class CudaContext {
 
   std::unique_ptr<Uploading> uploading_ = std::make_unique<Uploading>();
   std::unique_ptr<Staging<target>> words_ = std::make_unique<Staging<target>>();
-  std::unique_ptr<Staging<target>> choices_ = std::make_unique<Staging<target>>();
+  std::unique_ptr<Staging<target>> sampling_ = std::make_unique<Staging<target>>();
   PinnedBuffer<target> fetched_;
   Buffer widened_{};
 
   BatchLayout batch_{};                // as it is in batch_memory_
   DeviceBuffer<target> batch_memory_;  // on the device
   std::optional<DeviceBatch> pass_batch_{};
+  TokenPass token_pass_ = TokenPass::kPrefill;
   std::unique_ptr<GraphCache<target>> graphs_ = std::make_unique<GraphCache<target>>();
 };
 
@@ -117,7 +122,7 @@ CudaContext<target>::CudaContext(const ContextSize& size)
                     sizeof(std::int32_t)) {
   uploading_->pictures.reserve(static_cast<std::size_t>(size.images));
   words_->reserve(batch_memory_.bytes());  // the ids of the batch's rows are fewer
-  choices_->reserve(choice_bytes(size.outputs, size.vocabulary));
+  sampling_->reserve(sampling_bytes(size.outputs, size.vocabulary));
   batch_.reserve(batch_memory_.bytes() / sizeof(std::int32_t));
 }
 
@@ -154,11 +159,12 @@ std::span<float> CudaContext<target>::fetch_wide(const BFloat16* from, std::int6
 template <Target target>
 DeviceBatch CudaContext<target>::on_device(const DecoderBatch& batch, std::int64_t single_rows) {
   if (pass_batch_) return *pass_batch_;
+  token_pass_ = batch.is_prefill ? TokenPass::kPrefill : TokenPass::kDecode;
   const bool is_new = batch_.lay_out(batch, single_rows);
   const std::size_t bytes = batch_.words().size() * sizeof(std::int32_t);
   if (bytes > batch_memory_.bytes()) {
-    throw make_error("a batch takes {} bytes, the context has room for {}", bytes,
-                     batch_memory_.bytes());
+    throw Error("a batch takes " + std::to_string(bytes) + " bytes, the context has room for " +
+                std::to_string(batch_memory_.bytes()));
   }
   auto* const there = batch_memory_.template as<std::int32_t>();
   if (is_new) send(there, batch_.words().data(), bytes);

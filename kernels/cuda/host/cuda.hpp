@@ -15,7 +15,7 @@
 
 #include "fvlm/ops/backend.hpp"
 #include "fvlm/ops/pixels.hpp"
-#include "fvlm/ops/token_choice.hpp"
+#include "fvlm/ops/sampling.hpp"
 #include "kernels/cuda/attention/attention.hpp"
 #include "kernels/cuda/convolution/convolution.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
@@ -34,7 +34,7 @@ class CudaBackend {
  public:
   using Context = CudaContext<target>;
   using Element = E;
-  static constexpr std::int64_t kExactRows = TokenKernels<target, E>::kMatVecRows;
+  static constexpr std::int64_t kBatchInvariantRows = TokenKernels<target, E>::kDecodeRows;
   static constexpr std::size_t kScratchBudget = std::size_t{4} << 30;
 
   struct Linear {
@@ -123,9 +123,9 @@ class CudaBackend {
   void logits(Context& context, View<const E> x, const Norm& norm, const Linear& head,
               View<float> out);
 
-  static bool can_choose(const TokenChoice& choice);
-  std::span<const std::int32_t> choose(Context& context, View<float> logits,
-                                       std::span<const TokenChoice> choices);
+  static bool can_sample(const SamplingParams& params);
+  std::span<const std::int32_t> sample(Context& context, View<float> logits,
+                                       std::span<const SamplingParams> params);
 
   // Scratch memory of operations that need some.
   FeatureMap<std::uint8_t> scratch(Arena& arena, const UploadShape& shape) const;
@@ -142,12 +142,12 @@ class CudaBackend {
   View<E> scratch(Arena& arena, const AttentionInputShape& shape) const;
   View<E> scratch(Arena& arena, const SwigluShape& shape) const;
   View<E> scratch(Arena& arena, const LogitsShape& shape) const;
-  struct ChoiceScratch {
-    std::byte* choices;
+  struct SampleScratch {
+    std::byte* params;
     std::byte* sums;
     std::int32_t* tokens;
   };
-  ChoiceScratch scratch(Arena& arena, const ChoiceShape& shape) const;
+  SampleScratch scratch(Arena& arena, const SampleShape& shape) const;
   static void scratch(Arena&, const StemShape&) {}
   static void scratch(Arena&, const LinearShape&) {}
   static void scratch(Arena&, const ImageAttentionShape&) {}
@@ -206,7 +206,7 @@ void CudaBackend<target, E>::run_pass(Context& context, const DecoderBatch& batc
       {word(context.arena().used()), word(rows.data), word(rows.rows), word(rows.stride),
        word(cache.memory.template as<std::byte>()), word(cache.tables.template as<std::byte>()),
        word(cache.shape.pages), word(there.rows), word(there.single_count), word(there.range_count),
-       word(there.most_tokens)},
+       word(there.most_tokens), word(batch.is_prefill)},
       there, work);
 }
 
@@ -218,6 +218,6 @@ extern template class CudaBackend<Target::kEmulated, BFloat16>;
 
 static_assert(EngineBackend<CudaBackend<Target::kDevice, float>>);
 static_assert(EngineBackend<CudaBackend<Target::kDevice, BFloat16>>);
-static_assert(ChoosesTokens<CudaBackend<Target::kDevice, BFloat16>>);
+static_assert(SamplesTokens<CudaBackend<Target::kDevice, BFloat16>>);
 
 }  // namespace fvlm

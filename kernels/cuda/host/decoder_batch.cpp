@@ -24,31 +24,29 @@ bool BatchLayout::lay_out(const DecoderBatch& batch, std::int64_t single_capacit
     pages += std::ssize(segment.pages);
     counts_.most_tokens = std::max(counts_.most_tokens, narrow(segment.position + segment.rows));
   }
-  // Calls work(segment) for those that are a row of attention's own, or for the others.
-  const auto for_segments = [&](bool single, const auto& work) {
-    std::int64_t singles = 0;
-    for (const Segment& segment : batch.segments) {
-      const bool is_single = segment.rows == 1 && singles < single_capacity;
-      if (is_single) ++singles;
-      if (is_single == single) work(segment);
-    }
-  };
+  // The rows of a decode step are each attention's own, those of drafts too: so that they come out
+  // the same with and without them.
+  const bool single = !batch.is_prefill && batch.rows() <= single_capacity;
   ranges_ = std::ssize(words_);  // pairs, as the places before them
-  for_segments(false, [&](const Segment& segment) {
-    constexpr std::int64_t kRows = DeviceBatch::kRangeRows;
-    for (std::int64_t i = 0; i < segment.rows; i += kRows) {
-      put(segment.first_row + i);
-      put(std::min(kRows, segment.rows - i));
+  if (!single) {
+    for (const Segment& segment : batch.segments) {
+      constexpr std::int64_t kRows = DeviceBatch::kRangeRows;
+      for (std::int64_t i = 0; i < segment.rows; i += kRows) {
+        put(segment.first_row + i);
+        put(std::min(kRows, segment.rows - i));
+      }
     }
-  });
+  }
   singles_ = std::ssize(words_);
-  for_segments(true, [&](const Segment& segment) { put(segment.first_row); });
+  if (single) {
+    for (std::int64_t row = 0; row < batch.rows(); ++row) put(row);
+  }
   pages_ = std::ssize(words_);
   for (const Segment& segment : batch.segments) {
     words_.insert(words_.end(), segment.pages.begin(), segment.pages.end());
   }
   // So a batch's graph serves while its sequences grow.
-  constexpr std::int32_t kSplit = DeviceBatch::kSplitTokens;
+  constexpr std::int32_t kSplit = DeviceBatch::kTokenStep;
   counts_.most_tokens = (counts_.most_tokens + kSplit - 1) / kSplit * kSplit;
   counts_.rows = narrow(batch.rows());
   counts_.range_count = narrow((singles_ - ranges_) / kRangeWords);

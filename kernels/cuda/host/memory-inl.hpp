@@ -125,12 +125,7 @@ auto CudaBackend<target, E>::pack(const LinearSpec& spec, const HostLinear& host
     linear.weight = pack_rows(host.out, row_bytes, [&](std::int64_t r, std::byte* to) {
       std::vector<float> row(static_cast<std::size_t>(row_bytes * 8 / format.bits()));
       host.row(r, std::span(row).first(in));
-      const auto write = [&]<class T>(T* weights) {
-        std::transform(row.begin(), row.end(), weights, [](float w) { return T(w); });
-      };
-      if (format == WeightFormat::kF32) write(reinterpret_cast<float*>(to));
-      if (format == WeightFormat::kBF16) write(reinterpret_cast<BFloat16*>(to));
-      if (format == WeightFormat::kF16) write(reinterpret_cast<Float16*>(to));
+      convert_row(row, format.type, to);
     });
   }
   linear.bias = to_device(host.bias);

@@ -62,7 +62,7 @@ template <Target target, class E>
 void CudaBackend<target, E>::linear(Context& context, View<const E> in, const Linear& weights,
                                     Epilogue epilogue, View<E> out) {
   if (weights.shape.rows == Rows::kTokens) {
-    TokenKernels<target, E>::linear(context.stream(), in, weights.matrix,
+    TokenKernels<target, E>::linear(context.stream(), context.token_pass(), in, weights.matrix,
                                     epilogue.activation == Activation::kGelu, epilogue.accumulate,
                                     out);
   } else {
@@ -176,9 +176,10 @@ void CudaBackend<target, E>::attention_input(Context& context, View<const E> x, 
                                              Cache& cache, View<E> query) {
   const Arena::Scope scope(context.arena());
   const auto normed = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
-  TokenKernels<target, E>::attention_input(context.stream(), x, norm.norm, qkv.matrix,
-                                           cache.attention, context.on_device(batch, kSingleRows),
-                                           cache.layer(layer), normed, query);
+  const DeviceBatch there = context.on_device(batch, kSingleRows);
+  TokenKernels<target, E>::attention_input(context.stream(), context.token_pass(), x, norm.norm,
+                                           qkv.matrix, cache.attention, there, cache.layer(layer),
+                                           normed, query);
 }
 
 template <Target target, class E>
@@ -199,7 +200,8 @@ void CudaBackend<target, E>::swiglu(Context& context, View<const E> x, const Nor
                                     const Linear& gate_up, View<E> out) {
   const Arena::Scope scope(context.arena());
   const auto normed = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
-  TokenKernels<target, E>::swiglu(context.stream(), x, norm.norm, gate_up.matrix, normed, out);
+  TokenKernels<target, E>::swiglu(context.stream(), context.token_pass(), x, norm.norm,
+                                  gate_up.matrix, normed, out);
 }
 
 template <Target target, class E>
@@ -211,57 +213,58 @@ void CudaBackend<target, E>::logits(Context& context, View<const E> x, const Nor
 }
 
 template <Target target, class E>
-bool CudaBackend<target, E>::can_choose(const TokenChoice& choice) {
-  return SamplingKernels<target>::supports(choice.temperature, choice.top_k);
+bool CudaBackend<target, E>::can_sample(const SamplingParams& row) {
+  return SamplingKernels<target>::supports(row.temperature, row.top_k);
 }
 
 template <Target target, class E>
-auto CudaBackend<target, E>::scratch(Arena& arena, const ChoiceShape& shape) const
-    -> ChoiceScratch {
-  const auto bytes = static_cast<std::int64_t>(Context::choice_bytes(shape.rows, shape.vocabulary));
+auto CudaBackend<target, E>::scratch(Arena& arena, const SampleShape& shape) const
+    -> SampleScratch {
+  const auto bytes =
+      static_cast<std::int64_t>(Context::sampling_bytes(shape.rows, shape.vocabulary));
   return {arena.allocate<std::byte>(bytes),
           arena.allocate<std::byte>(
               SamplingKernels<target>::scratch_bytes(shape.rows, shape.vocabulary)),
           arena.allocate<std::int32_t>(shape.rows)};
 }
 
-// The choices and, if a row has a penalty, a bit for each token of each row's history go to the
+// The parameters and, if a row has a penalty, a bit for each token of each row's history go to the
 // device in one copy.
 template <Target target, class E>
-std::span<const std::int32_t> CudaBackend<target, E>::choose(Context& context, View<float> logits,
-                                                             std::span<const TokenChoice> choices) {
+std::span<const std::int32_t> CudaBackend<target, E>::sample(
+    Context& context, View<float> logits, std::span<const SamplingParams> params) {
   const Arena::Scope scope(context.arena());
   const std::int64_t rows = logits.rows;
-  const auto there = scratch(context.arena(), ChoiceShape{rows, logits.cols});
+  const auto there = scratch(context.arena(), SampleShape{rows, logits.cols});
   const std::int64_t seen_words = Context::seen_words(logits.cols);
   const auto how_bytes = static_cast<std::size_t>(rows) * sizeof(SamplingRow);
 
-  const bool penalised = std::any_of(choices.begin(), choices.end(),
-                                     [](const auto& c) { return c.repetition_penalty != 1; });
-  const std::size_t bytes = penalised ? Context::choice_bytes(rows, logits.cols) : how_bytes;
-  std::byte* const room = context.choices().room(bytes);
+  const bool penalised = std::any_of(params.begin(), params.end(),
+                                     [](const auto& row) { return row.repetition_penalty != 1; });
+  const std::size_t bytes = penalised ? Context::sampling_bytes(rows, logits.cols) : how_bytes;
+  std::byte* const room = context.sampling().room(bytes);
   auto* const how = reinterpret_cast<SamplingRow*>(room);
   auto* const seen = reinterpret_cast<std::uint32_t*>(room + how_bytes);
   if (penalised) std::fill_n(seen, rows * seen_words, 0U);
   for (std::int64_t r = 0; r < rows; ++r) {
-    const TokenChoice& choice = choices[static_cast<std::size_t>(r)];
-    how[r] = {.temperature = choice.temperature,
-              .top_p = choice.top_p,
-              .repetition_penalty = choice.repetition_penalty,
-              .draw = choice.draw,
-              .top_k = static_cast<std::int32_t>(choice.top_k)};
-    if (choice.repetition_penalty == 1) continue;
-    for (const std::int32_t token : choice.history) {
+    const SamplingParams& row = params[static_cast<std::size_t>(r)];
+    how[r] = {.temperature = row.temperature,
+              .top_p = row.top_p,
+              .repetition_penalty = row.repetition_penalty,
+              .draw = row.draw,
+              .top_k = static_cast<std::int32_t>(row.top_k)};
+    if (row.repetition_penalty == 1) continue;
+    for (const std::int32_t token : row.history) {
       if (token < 0 || token >= logits.cols) continue;
       seen[r * seen_words + token / 32] |= 1U << (token % 32);
     }
   }
-  context.choices().send(context.stream(), there.choices, bytes);
+  context.sampling().send(context.stream(), there.params, bytes);
   SamplingKernels<target>::sample(
       context.stream(),
       {.logits = logits,
-       .how = reinterpret_cast<const SamplingRow*>(there.choices),
-       .seen = penalised ? reinterpret_cast<std::uint32_t*>(there.choices + how_bytes) : nullptr,
+       .how = reinterpret_cast<const SamplingRow*>(there.params),
+       .seen = penalised ? reinterpret_cast<std::uint32_t*>(there.params + how_bytes) : nullptr,
        .seen_words = seen_words,
        .tokens = there.tokens},
       there.sums);

@@ -58,6 +58,25 @@ struct Weights {
     }
   }
 
+  // The integers of run n in two neighbouring words, which are two neighbouring inputs, exact in
+  // bfloat16. That has seven bits below the first: 128 + u is u below the exponent of 2^7.
+  __device__ static std::uint32_t integer_pair(std::uint32_t words, int n) {
+    static_assert(kQuantised);
+    constexpr std::uint32_t kExponents = 0x43004300U;
+    words >>= n * kBits;
+    if constexpr (kBits == 4) {  // q + 8 is not negative
+      constexpr std::uint32_t kMask = 0x000f000fU;
+      constexpr std::uint32_t kSigns = 0x00080008U;
+      constexpr std::uint32_t kOffset = 0xc308c308U;  // -(128 + 8)
+      return multiply_add_pair(and_xor(words, kMask, kExponents | kSigns), kOnes, kOffset);
+    } else {  // the low seven bits, less 128 if the sign bit is set: that bit doubles the 128
+      static_assert(kBits == 8);
+      const std::uint32_t low = and_xor(words, 0x007f007fU, kExponents);
+      const std::uint32_t sign = and_xor(words, 0x00800080U, kExponents);
+      return multiply_add_pair(sign, kMinusOnes, low);
+    }
+  }
+
   // The integer in the lowest bits.
   __device__ static float integer(std::uint32_t word) {
     constexpr std::uint32_t kMask = (1U << (kBits & 15)) - 1;
@@ -66,6 +85,10 @@ struct Weights {
     return __uint_as_float((word & kMask) ^ (kExponent | kSign)) -
            __uint_as_float(kExponent | kSign);
   }
+
+ private:
+  static constexpr std::uint32_t kOnes = 0x3f803f80U;  // of bfloat16
+  static constexpr std::uint32_t kMinusOnes = 0xbf80bf80U;
 };
 
 // f(std::integral_constant<WeightType, type>()): from a value at run time to a template argument.

@@ -63,6 +63,16 @@ __device__ inline Float16 from_float<Float16>(float x) {
 #endif
 }
 
+// a b + c, fused on a device in every instantiation of a kernel, so that results do not depend on
+// which of them runs.
+__device__ inline float multiply_add(float a, float b, float c) {
+#ifdef __CUDACC__
+  return __fmaf_rn(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
 // Two elements of 16 bits in one register, as matrix fragments hold them: the first in the low
 // half.
 struct Pair {
@@ -94,6 +104,36 @@ __device__ inline Pair unpack(std::uint32_t bits) {
   first.bits = static_cast<std::uint16_t>(bits & 0xffffU);
   second.bits = static_cast<std::uint16_t>(bits >> 16);
   return {to_float(first), to_float(second)};
+}
+
+// (a & b) ^ c in one instruction.
+__device__ inline std::uint32_t and_xor(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+#ifdef __CUDACC__
+  std::uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0x6a;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+  return result;
+#else
+  return (a & b) ^ c;
+#endif
+}
+
+// a b + c of two bfloat16's each, rounded once; a b alone.
+__device__ inline std::uint32_t multiply_add_pair(std::uint32_t a, std::uint32_t b,
+                                                  std::uint32_t c) {
+#ifdef __CUDACC__
+  std::uint32_t result;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+  return result;
+#else
+  const Pair x = unpack<BFloat16>(a);
+  const Pair y = unpack<BFloat16>(b);
+  const Pair z = unpack<BFloat16>(c);
+  return pack<BFloat16>(x.first * y.first + z.first, x.second * y.second + z.second);
+#endif
+}
+__device__ inline std::uint32_t multiply_pair(std::uint32_t a, std::uint32_t b) {
+  constexpr std::uint32_t kMinusZeros = 0x80008000U;  // which change no sign
+  return multiply_add_pair(a, b, kMinusZeros);
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

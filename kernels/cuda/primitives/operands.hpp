@@ -56,8 +56,8 @@ struct RowRange {
   std::int32_t rows;  // perhaps 0
 };
 
-// A DecoderBatch on the device (decoder_batch.hpp makes it). Each row is either in `singles` or in
-// one of `ranges`; the counts are those of the launched grids.
+// A DecoderBatch on the device (decoder_batch.hpp makes it). The rows are in `singles`, of a decode
+// step, or in `ranges`; the counts are those of the launched grids.
 struct DeviceBatch {
   int rows = 0;
   const RowPlace* places = nullptr;       // [rows]
@@ -67,10 +67,10 @@ struct DeviceBatch {
   int single_capacity = 0;           // the rows that attention's scratch memory was made for
   const RowRange* ranges = nullptr;  // [range_count], each of at most kRangeRows rows
   int range_count = 0;
-  int most_tokens = 0;  // no row attends to more; a multiple of kSplitTokens
+  int most_tokens = 0;  // no row attends to more; a multiple of kTokenStep
 
   static constexpr int kRangeRows = 32;
-  static constexpr int kSplitTokens = 256;  // of a block in attention of single rows
+  static constexpr int kTokenStep = 256;  // sequences grow by so much from one grid to the next
 };
 
 // One layer of the KV cache. A page holds, for each kv head, the keys of its tokens and then the

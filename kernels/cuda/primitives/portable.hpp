@@ -3,14 +3,14 @@
 // every barrier, bound and layout without a GPU.
 //
 // Files, with tests/kernels/cuda/sample.{hpp,cu} as the example to imitate
-//   norm.hpp   for host code, the launchers: template <Target target, class E> struct NormKernels,
+//   sample.hpp for host code, the launchers: template <Target target, class E> struct NormKernels,
 //              each function of which puts kernels on a Stream<target>
-//   norm.cu    kernels in namespace fvlm::FVLM_CUDA_TARGET; then their launchers, as templates:
+//   sample.cu  kernels in namespace fvlm::FVLM_CUDA_TARGET; then their launchers, as templates:
 //              template <Target t, class E> void NormKernels<t, E>::rms(Stream<t>& stream, ...)
 //              and at the end what of them there is:
 //              template struct NormKernels<kTarget, float>;
-//   CMake      ../kernels.cmake lists norm.cu, for nvcc in ../CMakeLists.txt, and for g++, from a
-//              generated file that includes it, in kernels/emulator/CMakeLists.txt.
+//   CMake      ../kernels.cmake lists the sources of kernels: for nvcc in ../CMakeLists.txt, and
+//              for g++, which compiles a generated file that includes one, in kernels/emulator.
 //
 // In a kernel
 //   threadIdx, __syncthreads(), __shfl_xor_sync(), __ballot_sync(), atomicAdd() ... as ever

@@ -3,7 +3,7 @@
 #include "kernels/cuda/primitives/dequantise.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
-#include "kernels/cuda/primitives/reduce.hpp"
+#include "kernels/cuda/primitives/rms_norm.hpp"
 #include "kernels/cuda/rowwise/rowwise.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
@@ -48,8 +48,9 @@ template <class E>
 __global__ void __launch_bounds__(kThreads)
     rms_norm(const E* x, std::int64_t x_stride, int channels, DeviceNorm norm, E* out,
              std::int64_t out_stride) {
+  static_assert(kThreads == 32 * kNormParts);
   struct Shared {
-    float scratch[kThreads / 32];
+    float parts[kNormParts];
   };
   check_launch_bounds<kThreads>();
   auto& shared = static_shared<Shared>();
@@ -57,15 +58,13 @@ __global__ void __launch_bounds__(kThreads)
   allow_next_kernel();
   const E* const from = x + blockIdx.x * x_stride;
   E* const to = out + blockIdx.x * out_stride;
-  float sum = 0;
+  const int warp = static_cast<int>(warp_id());
+  const float part = norm_part(from, channels, warp);
+  if (lane_id() == 0) shared.parts[warp] = part;
+  __syncthreads();
+  const float scale = norm_scale(shared.parts, channels, norm.eps);
   for (int c = static_cast<int>(threadIdx.x); c < channels; c += kThreads) {
-    const float value = to_float(from[c]);
-    sum += value * value;
-  }
-  sum = block_sum<kThreads>(sum, shared.scratch);
-  const float scale = rsqrtf(sum / static_cast<float>(channels) + norm.eps);
-  for (int c = static_cast<int>(threadIdx.x); c < channels; c += kThreads) {
-    to[c] = from_float<E>(to_float(from[c]) * scale * norm.weight[c]);
+    to[c] = from_float<E>(normalised(to_float(from[c]), scale, norm.weight[c]));
   }
 }
 

@@ -134,7 +134,7 @@ __device__ inline int draw_token(const Key* keys, int kept, const SamplingRow& h
 
 // A block for each row; `room` keys of shared memory, a power of two.
 __global__ void __launch_bounds__(kThreads)
-    choose(const Key* best, int slices, int vocab, int room, const SamplingRow* how,
+    sample(const Key* best, int slices, int vocab, int room, const SamplingRow* how,
            std::uint32_t* seen, std::int64_t seen_words, std::int32_t* tokens) {
   struct Shared {
     Key scratch[kThreads / 32];
@@ -203,7 +203,7 @@ void SamplingKernels<t>::sample(Stream<t>& stream, const LogitRows& rows, std::b
                                  rows.seen_words, best);
   int room = kMostTopK;
   while (room < slices * kMostTopK) room *= 2;
-  launch<target::choose>(
+  launch<target::sample>(
       Launch{.grid = rows.logits.rows,
              .block = kThreads,
              .shared_bytes = static_cast<std::size_t>(room) * sizeof(target::Key),

@@ -29,7 +29,7 @@ struct SamplingKernels {
     return temperature == 0 || (top_k >= 1 && top_k <= kMostTopK);
   }
 
-  // Logits, one row for each token to choose. `seen` has a bit for each token of the vocabulary,
+  // Logits, one row for each token to sample. `seen` has a bit for each token of the vocabulary,
   // set for those that a row's penalty lowers, in rows of seen_words 32-bit words; the chosen token
   // is added. May be null: no penalty.
   struct LogitRows {

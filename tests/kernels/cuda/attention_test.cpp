@@ -38,7 +38,7 @@ class CudaAttention : public CudaDecoderTest<Mode> {
     }
   };
 
-  static constexpr std::int64_t kSingles = 5;
+  static constexpr std::int64_t kSingles = 44;
   static constexpr std::int64_t kTokens = 1200;
 
   Model model(const AttentionShape& shape) {
@@ -131,8 +131,8 @@ TYPED_TEST(CudaAttention, InputIsRotatedAndWrittenToItsPage) {
       this->ref_.attention_input(this->host_, rows_of(x, batch.rows()), norm.plain, qkv.plain,
                                  shape, batch, 1, m.plain, rows_of(want, batch.rows()));
       TokenKernels<TestFixture::kTarget, Element>::attention_input(
-          *this->stream_, this->rows(x, batch.rows()), norm.device, qkv.device, m.device,
-          this->place(batch), m.layer(1),
+          *this->stream_, TokenPass::kDecode, this->rows(x, batch.rows()), norm.device, qkv.device,
+          m.device, this->place(batch), m.layer(1),
           this->rows(this->nothing(batch.rows() * hidden), batch.rows()), query);
       this->expect_near(this->content(query), want);
     }
@@ -180,20 +180,23 @@ TYPED_TEST(CudaAttention, MixedBatchesOverThePagedCache) {
     this->fill(m, a, 705);
     this->fill(m, b, 135);
     this->fill(m, c, 65);
-    DecoderBatch singles;  // of three splits, one token, one page and a bit
+    DecoderBatch singles;  // of many pages, one token, one page and a bit
     singles.add(1, 704, a);
     singles.add(1, 0, b);
     singles.add(1, 64, c);
-    this->expect_attention(m, 0, singles);
     DecoderBatch mixed;
     mixed.add(3, 62, c);
     mixed.add(1, 511, a);
     mixed.add(40, 95, b);
-    this->expect_attention(m, 0, mixed);
     DecoderBatch prompt;
     prompt.add(33, 0, b);
     prompt.add(2, 254, a);
-    this->expect_attention(m, 0, prompt);
+    for (DecoderBatch* batch : {&singles, &mixed, &prompt}) {
+      for (const bool is_prefill : {false, true}) {
+        batch->is_prefill = is_prefill;
+        this->expect_attention(m, 0, *batch);
+      }
+    }
   }
 }
 
@@ -213,6 +216,11 @@ TYPED_TEST(CudaAttention, BatchingChangesNoBit) {
   const std::vector<float> second(query.begin() + m.width(), query.end());
   const auto alone = this->attend(m, 0, one, second);
   EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + m.width()));
+
+  DecoderBatch draft;  // the same row behind one that is verified with it
+  draft.add(2, 68, b);
+  const auto verified = this->attend(m, 0, draft, query);
+  EXPECT_TRUE(std::equal(alone.begin(), alone.end(), verified.begin() + m.width()));
 }
 
 // A recorded graph attends to what its memory says when it is launched; rows may be missing.

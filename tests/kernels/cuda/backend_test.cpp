@@ -33,12 +33,15 @@ class CudaBackendTest : public testing::Test, protected RandomParameters {
   void SetUp() override {
     if (device_count<kTarget>() == 0) GTEST_SKIP() << "no CUDA device";
     backend_.emplace(kFormat);
-    context_.emplace(ContextSize{.scratch_bytes = std::size_t{16} << 20,
-                                 .images = 2,
-                                 .rows = 128,
-                                 .outputs = 4,
-                                 .vocabulary = 1,
-                                 .cache_pages = 9});
+    memory_.emplace(std::size_t{16} << 20);
+    context_.emplace(
+        ContextSize{.images = 2, .rows = 128, .outputs = 4, .vocabulary = 1, .cache_pages = 9});
+    context_->arena() = memory_->arena();
+  }
+  void TearDown() override {
+    if (!context_) return;
+    context_->synchronize();
+    memory_->expect_untouched_beyond(context_->arena());
   }
   CudaBackend<kTarget, E>& cuda() { return *backend_; }
   CudaContext<kTarget>& context() { return *context_; }
@@ -96,6 +99,7 @@ class CudaBackendTest : public testing::Test, protected RandomParameters {
 
  private:
   std::optional<CudaBackend<kTarget, E>> backend_;
+  std::optional<WatchedMemory<PinnedVector<kTarget, std::byte>>> memory_;
   std::optional<CudaContext<kTarget>> context_;
 };
 

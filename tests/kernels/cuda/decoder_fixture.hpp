@@ -105,10 +105,7 @@ class CudaDecoderTest : public testing::Test {
   Matrix matrix(std::int64_t in, std::int64_t out, const WeightFormat& format, bool bias = false) {
     const LinearSpec spec{
         .in = in, .parts = {{"", out}}, .bias = bias, .rows = fvlm::Rows::kTokens};
-    auto values = random(out * in, 1 / std::sqrt(static_cast<float>(in)));
-    if (format == WeightFormat::kF16) {  // which Ref does not round to
-      for (float& v : values) v = static_cast<float>(Float16(v));
-    }
+    const auto values = random(out * in, 1 / std::sqrt(static_cast<float>(in)));
     HostLinear host{.out = out, .in = in};
     host.blocks.push_back({DType::kF32, reinterpret_cast<const std::byte*>(values.data()), out});
     if (bias) host.bias = random(out);
@@ -126,11 +123,7 @@ class CudaDecoderTest : public testing::Test {
         continue;
       }
       host.row(r, row);
-      for (std::size_t i = 0; i < row.size(); ++i) {
-        if (format == WeightFormat::kF32) reinterpret_cast<float*>(to)[i] = row[i];
-        if (format == WeightFormat::kF16) reinterpret_cast<Float16*>(to)[i] = Float16(row[i]);
-        if (format == WeightFormat::kBF16) reinterpret_cast<BFloat16*>(to)[i] = BFloat16(row[i]);
-      }
+      convert_row(row, format.type, to);
     }
     matrix.device = {.weight = upload(words),
                      .scales = format.is_quantised() ? upload(scales) : nullptr,

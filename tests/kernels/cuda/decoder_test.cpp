@@ -29,16 +29,21 @@ class CudaDecoder : public CudaDecoderTest<Mode> {
   void expect_linear(std::int64_t rows, std::int64_t in, std::int64_t out,
                      const WeightFormat& format, bool bias, Epilogue epilogue,
                      std::int64_t padding = 0) {
-    SCOPED_TRACE(testing::Message() << rows << " rows, " << in << " -> " << out << ", "
-                                    << name_of(format) << ", padding " << padding);
     const auto matrix = this->matrix(in, out, format, bias);
     auto x = this->activations(rows * in);
-    auto want = this->activations(rows * out);
-    const auto to = this->rows(want, rows, padding);
+    const auto from = this->rows(x, rows, padding);
+    const auto before = this->activations(rows * out);
+    auto want = before;
     this->ref_.linear(this->host_, rows_of(x, rows), matrix.plain, epilogue, rows_of(want, rows));
-    Token::linear(*this->stream_, this->rows(x, rows, padding), matrix.device,
-                  epilogue.activation == Activation::kGelu, epilogue.accumulate, to);
-    this->expect_near(this->content(to), want);
+    for (const TokenPass pass : {TokenPass::kDecode, TokenPass::kPrefill}) {
+      SCOPED_TRACE(testing::Message() << rows << " rows, " << in << " -> " << out << ", "
+                                      << name_of(format) << ", padding " << padding << ", "
+                                      << (pass == TokenPass::kDecode ? "decode" : "prefill"));
+      const auto to = this->rows(before, rows, padding);
+      Token::linear(*this->stream_, pass, from, matrix.device,
+                    epilogue.activation == Activation::kGelu, epilogue.accumulate, to);
+      this->expect_near(this->content(to), want);
+    }
   }
 };
 TYPED_TEST_SUITE(CudaDecoder, CudaModes, CudaModeName);
@@ -83,13 +88,13 @@ TYPED_TEST(CudaDecoder, RmsNorm) {
 
 TYPED_TEST(CudaDecoder, LinearInEveryFormat) {
   for (const WeightFormat& format : formats()) {
-    for (const std::int64_t rows : {1, 2, 3, 8, 9, 33}) {
+    for (const std::int64_t rows : {1, 3, 8, 9, 17, 33, 64}) {
       this->expect_linear(rows, 200, 37, format, true, {});
     }
   }
 }
 
-// More inputs than one step, one chunk in shared memory, and one warp; rows that are not aligned.
+// More inputs than one warp takes; rows that are not aligned.
 TYPED_TEST(CudaDecoder, LinearOfManyInputs) {
   for (const WeightFormat& format :
        {WeightFormat::kBF16, WeightFormat::int8(), WeightFormat::int4(32)}) {
@@ -99,9 +104,11 @@ TYPED_TEST(CudaDecoder, LinearOfManyInputs) {
   }
 }
 
-// More outputs than a grid has warps.
+// So many outputs that a warp has several tiles of them.
 TYPED_TEST(CudaDecoder, LinearOfManyOutputs) {
-  this->expect_linear(2, 40, 8600, WeightFormat::int4(), true, {});
+  this->expect_linear(2, 40, 16500, WeightFormat::int4(), true, {});
+  this->expect_linear(12, 40, 16500, WeightFormat::kBF16, true, {});
+  this->expect_linear(1, 70, 65600, WeightFormat::int8(), true, {});
 }
 
 TYPED_TEST(CudaDecoder, LinearEpilogues) {
@@ -135,11 +142,14 @@ TYPED_TEST(CudaDecoder, SwigluAndLogits) {
       const auto from = this->rows(x, rows, 4);
       const auto scratch = this->rows(this->nothing(rows * 100), rows, 4);
       auto want = this->nothing(rows * 75);
-      const auto out = this->rows(want, rows);
       this->ref_.swiglu(this->host_, rows_of(x, rows), norm.plain, gate_up.plain,
                         rows_of(want, rows));
-      TestFixture::Token::swiglu(*this->stream_, from, norm.device, gate_up.device, scratch, out);
-      this->expect_near(this->content(out), want);
+      for (const TokenPass pass : {TokenPass::kDecode, TokenPass::kPrefill}) {
+        const auto out = this->rows(this->nothing(rows * 75), rows);
+        TestFixture::Token::swiglu(*this->stream_, pass, from, norm.device, gate_up.device, scratch,
+                                   out);
+        this->expect_near(this->content(out), want);
+      }
 
       const auto head = this->matrix(100, 151, format);
       want = this->nothing(rows * 151);
@@ -151,29 +161,45 @@ TYPED_TEST(CudaDecoder, SwigluAndLogits) {
   }
 }
 
-// Rows that are multiplied together give, bit for bit, what each gives alone.
+// Rows that are multiplied together give, bit for bit, what each gives alone: in decode passes with
+// a norm, and in prefill.
 TYPED_TEST(CudaDecoder, BatchingChangesNoBit) {
+  constexpr std::int64_t kIn = 1000;
+  constexpr std::int64_t kOut = 33;
+  constexpr std::int64_t kRows = 130;
   for (const WeightFormat& format :
        {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::int8(), WeightFormat::int4()}) {
-    const std::int64_t in = 5000;
-    const auto norm = this->norm(in);
-    const auto head = this->matrix(in, 33, format);
-    const auto x = this->activations(8 * in, 3);
-    const auto from = this->rows(x, 8);
-    const View<float> alone{this->upload(this->nothing(8 * 33)), 8, 33, 33};
-    for (std::int64_t r = 0; r < 8; ++r) {
-      TestFixture::Token::logits(*this->stream_, from.slice_rows(r, 1), norm.device, head.device,
-                                 {}, alone.slice_rows(r, 1));
-    }
-    const auto want = this->content(alone);
-    for (const std::int64_t rows : {2, 3, 7, 8}) {
-      const View<float> together{this->upload(this->nothing(rows * 33)), rows, 33, 33};
-      TestFixture::Token::logits(*this->stream_, from.slice_rows(0, rows), norm.device, head.device,
-                                 {}, together);
-      const auto got = this->content(together);
-      EXPECT_TRUE(std::equal(got.begin(), got.end(), want.begin()))
-          << name_of(format) << ", rows " << rows;
-    }
+    const auto norm = this->norm(kIn);
+    const auto matrix = this->matrix(kIn, kOut, format);
+    const auto from = this->rows(this->activations(kRows * kIn, 3), kRows);
+    const auto scratch = this->rows(this->nothing(kRows * kIn), kRows);
+    const auto decoded = [&](std::int64_t first, std::int64_t rows) {
+      const View<float> out{this->upload(this->nothing(rows * kOut)), rows, kOut, kOut};
+      TestFixture::Token::logits(*this->stream_, from.slice_rows(first, rows), norm.device,
+                                 matrix.device, scratch.slice_rows(0, rows), out);
+      return this->content(out);
+    };
+    const auto prefilled = [&](std::int64_t first, std::int64_t rows) {
+      const auto out = this->rows(this->nothing(rows * kOut), rows);
+      TestFixture::Token::linear(*this->stream_, TokenPass::kPrefill, from.slice_rows(first, rows),
+                                 matrix.device, false, false, out);
+      return this->content(out);
+    };
+    const auto expect_same = [&](const auto& run, std::initializer_list<std::int64_t> counts) {
+      std::vector<float> alone;
+      for (std::int64_t r = 0; r < *(counts.end() - 1); ++r) {
+        const auto one = run(r, 1);
+        alone.insert(alone.end(), one.begin(), one.end());
+      }
+      for (const std::int64_t rows : counts) {
+        const auto together = run(0, rows);
+        EXPECT_TRUE(std::equal(together.begin(), together.end(), alone.begin()))
+            << name_of(format) << ", rows " << rows;
+      }
+    };
+    expect_same(decoded, {2, 7, 8, 9, 16, 17, 33, 64});
+    if (sizeof(typename TypeParam::E) == 2 && format != WeightFormat::kF32)
+      expect_same(prefilled, {5, 17, 70, 130});
   }
 }
 

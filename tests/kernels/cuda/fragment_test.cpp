@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "fvlm/core/element.hpp"
-#include "kernels/cuda/gemm/fragment.hpp"
 #include "kernels/cuda/primitives/block.hpp"
+#include "kernels/cuda/primitives/fragment.hpp"
 #include "kernels/cuda/primitives/number.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 #include "tests/kernels/cuda/fixture.hpp"

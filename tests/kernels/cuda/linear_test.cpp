@@ -4,11 +4,14 @@
 
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
+#include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "tests/kernels/cuda/modes.hpp"
 
@@ -110,6 +113,35 @@ TYPED_TEST(CudaLinear, EveryTileAndEdge) {
                            static_cast<int>(multiprocessors));
     }
   }
+}
+
+TYPED_TEST(CudaLinear, TilesOfEveryShapeGiveTheSameBits) {
+  constexpr std::int64_t kRows = 130;
+  constexpr std::int64_t kCols = 140;
+  const auto a = this->matrix(kRows, 100);
+  const auto b = this->matrix(kCols, 100);
+  std::set<std::size_t> tiles;
+  std::vector<std::vector<float>> results;
+  for (const int multiprocessors : {4, 2, 1, 100}) {
+    tiles.insert(best_tile(kRows, kCols, multiprocessors));
+    auto out = this->matrix(kRows, kCols);
+    Stream<TestFixture::kTarget> stream;
+    LinearKernels<TestFixture::kTarget, typename TypeParam::E>::multiply(
+        stream, multiprocessors,
+        {.in = a.view,
+         .weight = b.view,
+         .bias = nullptr,
+         .activation = Activation::kGelu,
+         .residual = {},
+         .out = out.view});
+    stream.synchronize();
+    results.emplace_back();
+    for (std::int64_t i = 0; i < kRows * kCols; ++i) {
+      results.back().push_back(static_cast<float>(out.view.data[i]));
+    }
+    EXPECT_EQ(results.back(), results.front()) << multiprocessors << " multiprocessors";
+  }
+  EXPECT_EQ(tiles.size(), std::size(kTileChoices));
 }
 
 TYPED_TEST(CudaLinear, Epilogues) {

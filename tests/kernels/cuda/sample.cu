@@ -1,9 +1,9 @@
 #include "tests/kernels/cuda/sample.hpp"
 
 #include "fvlm/core/element.hpp"
-#include "kernels/cuda/gemm/fragment.hpp"
 #include "kernels/cuda/primitives/async_copy.hpp"
 #include "kernels/cuda/primitives/block.hpp"
+#include "kernels/cuda/primitives/fragment.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/number.hpp"
 #include "kernels/cuda/primitives/portable.hpp"

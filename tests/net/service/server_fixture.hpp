@@ -40,7 +40,7 @@ inline constexpr int kInstrumented = 1;
 // Takes requests and answers none, unless a test says more.
 class IdleEngine : public Engine {
  public:
-  Picture prepare(ImageReader&) override { return {}; }
+  PreparedImage prepare(ImageReader&) override { return {}; }
   RequestId submit(Request) override { return 1; }
   void cancel(RequestId) override {}
   void end_live(std::uint64_t) override {}
@@ -65,7 +65,7 @@ class HangingEngine final : public IdleEngine {
 class OtherEngine : public Engine {
  public:
   explicit OtherEngine(Engine& engine) : engine_(engine) {}
-  Picture prepare(ImageReader& reader) override { return engine_.prepare(reader); }
+  PreparedImage prepare(ImageReader& reader) override { return engine_.prepare(reader); }
   RequestId submit(Request request) override { return engine_.submit(std::move(request)); }
   void cancel(RequestId id) override { engine_.cancel(id); }
   void end_live(std::uint64_t view) override { engine_.end_live(view); }

@@ -66,9 +66,9 @@ class EngineCoreTest : public testing::Test {
 };
 
 TEST_F(EngineCoreTest, AnswersWithLogitsAndWithTokensThatWereChosen) {
-  for (const bool chooses : {false, true}) {
+  for (const bool samples : {false, true}) {
     passes_.clear();
-    const Result result = engine({.chooses = chooses})->run(ask("Hi", {}, 5));
+    const Result result = engine({.samples = samples})->run(ask("Hi", {}, 5));
     EXPECT_EQ(result.outcome, Outcome::kLength);
     EXPECT_EQ(result.text, digits_after(result));
     const std::string rows = std::to_string(result.statistics.prompt_tokens);

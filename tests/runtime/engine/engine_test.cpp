@@ -70,7 +70,7 @@ TEST_P(EngineTest, AnotherImageSharesNoMoreThanWhatIsBeforeIt) {
 TEST_P(EngineTest, ACollisionMadeForAKnownHashFindsNobodysImage) {
   const auto engine = load();
   const std::int64_t side = engine->info().image_size;
-  const Picture secret = picture(side, side, 1);
+  const PreparedImage secret = picture(side, side, 1);
   std::vector<std::uint8_t> bytes(secret.pixels.get(), secret.pixels.get() + side * side * 3);
   const auto state_after = [](std::uint64_t word) {
     const std::uint64_t state = (0xcbf29ce484222325U ^ word) * 0x100000001b3U;
@@ -81,7 +81,7 @@ TEST_P(EngineTest, ACollisionMadeForAKnownHashFindsNobodysImage) {
   words[1] ^= state_after(words[0]) ^ state_after(~words[0]);
   words[0] = ~words[0];
   std::memcpy(bytes.data(), words.data(), sizeof(words));
-  const Picture forged = seen(Image{side, side, bytes}, side);
+  const PreparedImage forged = seen(Image{side, side, bytes}, side);
   engine->run(ask("What is this?", {secret}));
   const Request request = ask("What is this?", {forged});
   const Result result = engine->run(request);
@@ -105,8 +105,8 @@ TEST_P(EngineTest, AConversationGoesOnFromItsCache) {
 }
 
 TEST_P(EngineTest, SeveralImagesKeepTheirOrder) {
-  const Picture a = picture(80, 50, 4);
-  const Picture b = picture(30, 70, 5);
+  const PreparedImage a = picture(80, 50, 4);
+  const PreparedImage b = picture(30, 70, 5);
   const auto engine = load();
   const Result ab = engine->run(ask("Compare.", {a, b}));
   const Result ba = engine->run(ask("Compare.", {b, a}));
@@ -152,7 +152,7 @@ TEST_P(EngineTest, TheContextLimitsPromptAndAnswer) {
 
 TEST_P(EngineTest, ImagesCountTowardsTheContext) {
   const auto engine = load(64);
-  const std::vector<Picture> many(20, picture(8, 8, 1));
+  const std::vector<PreparedImage> many(20, picture(8, 8, 1));
   EXPECT_NE(refusal(*engine, ask("Hi", many)).find("20 images"), std::string::npos);
 }
 
@@ -169,8 +169,8 @@ TEST_P(EngineTest, RefusesWhatItCannotServe) {
   EXPECT_NE(refusal(*engine, request).find("64 beams"), std::string::npos);
   EXPECT_NE(refusal(*engine, ask_marked("<image>", std::vector(2, picture(4, 4, 1)))), "");
   EXPECT_NE(refusal(*engine, Request{}).find("user"), std::string::npos);
-  EXPECT_NE(refusal(*engine, ask("Hi", {Picture{}})).find("prepare()"), std::string::npos);
-  const Picture other = seen(Image{1, 1, {1, 2, 3}}, 64);
+  EXPECT_NE(refusal(*engine, ask("Hi", {PreparedImage{}})).find("prepare()"), std::string::npos);
+  const PreparedImage other = seen(Image{1, 1, {1, 2, 3}}, 64);
   EXPECT_NE(refusal(*engine, ask("Hi", {other})).find("64 pixels a side"), std::string::npos);
   EXPECT_EQ(engine->run(ask("Hi", {}, 3)).outcome, Outcome::kLength);
 }

@@ -22,7 +22,7 @@ class FakeRunner final : public ModelRunner {
   struct Options {
     PassLimits limits{};
     std::int64_t cache_pages = 100;
-    bool chooses = false;  // tokens, where the logits would be
+    bool samples = false;  // tokens, where the logits would be
     // Called before each pass with what it is: "encode 2" images, "prefill 26 10" and "decode 1 1"
     // rows of each segment. What it throws, the pass throws.
     std::function<void(const std::string& pass)> on_pass{};
@@ -65,7 +65,7 @@ class FakeRunner final : public ModelRunner {
     for (std::int64_t row = 0; row < batch.rows(); ++row) all.push_back(row);
     return answer(batch, all, next);
   }
-  bool can_choose(const TokenChoice& /*choice*/) const override { return options_.chooses; }
+  bool can_sample(const SamplingParams& /*params*/) const override { return options_.samples; }
   void copy_page(std::int32_t /*from*/, std::int32_t /*to*/) override {}
 
  private:
@@ -91,7 +91,7 @@ class FakeRunner final : public ModelRunner {
       }
     }
     const auto now = std::chrono::steady_clock::now();
-    if (!next.choices.empty()) return {.tokens = tokens_, .embedded = now};
+    if (!next.sampling.empty()) return {.tokens = tokens_, .embedded = now};
     const auto width = static_cast<std::size_t>(next.vocabulary);
     logits_.assign(tokens_.size() * width, 0.0F);
     for (std::size_t row = 0; row < tokens_.size(); ++row)

@@ -25,23 +25,23 @@
 #include "fvlm/image.hpp"
 #include "runtime/engine/answer_text.hpp"
 #include "runtime/engine/prompt.hpp"
-#include "runtime/image/picture.hpp"
+#include "runtime/image/prepare.hpp"
 #include "runtime/tokenizer/tokenizer.hpp"
 #include "tests/support/devices.hpp"
 
 namespace fvlm {
 
 // What a model with this many pixels a side sees of an image.
-inline Picture seen(const Image& image, std::int64_t side) {
-  return make_picture(*open_pixels(image), {}, side,
-                      make_pixels(static_cast<std::size_t>(side * side * 3)));
+inline PreparedImage seen(const Image& image, std::int64_t side) {
+  return prepare_image(*open_pixels(image), {}, side,
+                       make_pixels(static_cast<std::size_t>(side * side * 3)));
 }
 
 // Pixels a side of the golden model that is tested.
 inline std::int64_t golden_side = 256;
 
 // A picture whose pixels depend on its position and on `variant`, as the golden model sees it.
-inline Picture picture(std::int64_t width, std::int64_t height, int variant) {
+inline PreparedImage picture(std::int64_t width, std::int64_t height, int variant) {
   Image image{width, height, {}};
   for (std::int64_t i = 0; i < width * height; ++i) {
     for (std::int64_t channel = 1; channel <= 3; ++channel) {
@@ -60,7 +60,7 @@ inline std::string digits(std::int64_t count, std::int64_t variant = 0) {
 }
 
 // A request for a greedy answer to one turn.
-inline Request ask(std::string text, std::vector<Picture> images = {},
+inline Request ask(std::string text, std::vector<PreparedImage> images = {},
                    std::int64_t max_new_tokens = 12) {
   Request request;
   request.conversation.push_back({Turn::Role::kUser, std::move(text), std::move(images)});
@@ -70,7 +70,7 @@ inline Request ask(std::string text, std::vector<Picture> images = {},
 }
 
 // The same, where "<image>" in the text is the place of an image.
-inline Request ask_marked(std::string text, std::vector<Picture> images,
+inline Request ask_marked(std::string text, std::vector<PreparedImage> images,
                           std::int64_t max_new_tokens = 12) {
   Request request = ask(std::move(text), std::move(images), max_new_tokens);
   request.conversation.back().image_marks = true;

@@ -75,6 +75,8 @@ TEST_P(EngineLiveTest, AnUnchangedFrameIsAnsweredWithoutLooking) {
   EXPECT_EQ(second.tokens, first.tokens);
   EXPECT_EQ(second.text, first.text);
   EXPECT_EQ(second.outcome, first.outcome);
+  EXPECT_EQ(second.statistics.new_tokens, 0);
+  EXPECT_EQ(second.statistics.tokens_per_second(), 0);
   ASSERT_EQ(listener.pieces().size(), 1U);
   EXPECT_EQ(listener.pieces()[0], first.text);
   EXPECT_EQ(engine->counters().prefill_batches.count(), before.prefill_batches.count());

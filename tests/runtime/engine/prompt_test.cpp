@@ -31,7 +31,7 @@ Ids prompt(const std::vector<Turn>& conversation) {
 
 // A turn of the user whose text says where its images go.
 Turn marked(const std::string& text, std::size_t images) {
-  return {Role::kUser, text, std::vector<Picture>(images), true};
+  return {Role::kUser, text, std::vector<PreparedImage>(images), true};
 }
 
 // The ids of text pieces, with an image between each two.
@@ -65,14 +65,14 @@ TEST(Prompt, OneImageAndAQuestionIdById) {
       151644, 8948,  198, 2610,        525, 264,   10950, 17847, 13, 151645, 198,  // system
       151644, 872,   198, kImageToken, 198, 74785, 279,   2168,  13, 151645, 198,  // user
       151644, 77091, 198};  // the assistant's turn begins
-  EXPECT_EQ(prompt({{Role::kUser, "Describe the image.", {Picture{}}}}), expected);
+  EXPECT_EQ(prompt({{Role::kUser, "Describe the image.", {PreparedImage{}}}}), expected);
 }
 
 TEST(Prompt, IsTheTemplateCutAtItsImages) {
   EXPECT_EQ(prompt({{Role::kUser, "Hi", {}}}),
             pieces({kSystem + kUser + "Hi" + kEnd + kAssistant}));
   EXPECT_EQ(prompt({{Role::kUser, "", {}}}), pieces({kSystem + kUser + kEnd + kAssistant}));
-  EXPECT_EQ(prompt({{Role::kUser, "Which is larger?", {Picture{}, Picture{}}}}),
+  EXPECT_EQ(prompt({{Role::kUser, "Which is larger?", {PreparedImage{}, PreparedImage{}}}}),
             pieces({kSystem + kUser, "\n", "\nWhich is larger?" + kEnd + kAssistant}));
 }
 
@@ -82,9 +82,9 @@ TEST(Prompt, AMarkedTextSaysWhereImagesGo) {
   EXPECT_EQ(prompt({marked("<image><image>", 2)}),
             pieces({kSystem + kUser, "", kEnd + kAssistant}));
   EXPECT_EQ(prompt({marked("<image>\n<image>\nCompare", 2)}),
-            prompt({{Role::kUser, "Compare", std::vector<Picture>(2)}}));
+            prompt({{Role::kUser, "Compare", std::vector<PreparedImage>(2)}}));
   EXPECT_EQ(prompt({marked("Compare", 2)}),
-            prompt({{Role::kUser, "Compare", std::vector<Picture>(2)}}));
+            prompt({{Role::kUser, "Compare", std::vector<PreparedImage>(2)}}));
 }
 
 TEST(Prompt, WithoutImagesAMarkIsText) {
@@ -94,12 +94,12 @@ TEST(Prompt, WithoutImagesAMarkIsText) {
 }
 
 TEST(Prompt, InOtherPeoplesTextsAMarkIsText) {
-  EXPECT_EQ(prompt({{Role::kUser, "<image> and <image>?", {Picture{}}}}),
+  EXPECT_EQ(prompt({{Role::kUser, "<image> and <image>?", {PreparedImage{}}}}),
             pieces({kSystem + kUser, "\n<image> and <image>?" + kEnd + kAssistant}));
   EXPECT_EQ(
       prompt({{Role::kUser, "what is <image>?", {}},
               {Role::kAssistant, "a tag", {}},
-              {Role::kUser, "And this?", {Picture{}}}}),
+              {Role::kUser, "And this?", {PreparedImage{}}}}),
       pieces({kSystem + kUser + "what is <image>?" + kEnd + kAssistant + "a tag" + kEnd + kUser,
               "\nAnd this?" + kEnd + kAssistant}));
 }
@@ -113,9 +113,9 @@ TEST(Prompt, PiecesBesideAnImageAreTokenisedApart) {
 
 TEST(Prompt, TurnsFollowEachOther) {
   EXPECT_EQ(
-      prompt({{Role::kUser, "What is this?", {Picture{}}},
+      prompt({{Role::kUser, "What is this?", {PreparedImage{}}},
               {Role::kAssistant, "A cat.", {}},
-              {Role::kUser, "And this?", {Picture{}}}}),
+              {Role::kUser, "And this?", {PreparedImage{}}}}),
       pieces({kSystem + kUser, "\nWhat is this?" + kEnd + kAssistant + "A cat." + kEnd + kUser,
               "\nAnd this?" + kEnd + kAssistant}));
 }
@@ -127,8 +127,8 @@ TEST(Prompt, ASystemTurnReplacesTheUsualOne) {
 
 TEST(Prompt, ALaterTurnBeginsWithTheEarlierPrompt) {
   // What the prefix cache of the engine lives from.
-  const Ids first = prompt({{Role::kUser, "What is this?", {Picture{}}}});
-  const Ids second = prompt({{Role::kUser, "What is this?", {Picture{}}},
+  const Ids first = prompt({{Role::kUser, "What is this?", {PreparedImage{}}}});
+  const Ids second = prompt({{Role::kUser, "What is this?", {PreparedImage{}}},
                              {Role::kAssistant, "A cat.", {}},
                              {Role::kUser, "Sure?", {}}});
   ASSERT_GT(second.size(), first.size());
@@ -143,7 +143,7 @@ TEST(Prompt, RefusesImagesThatDoNotMatchTheText) {
 TEST(Prompt, AnAnswerThatSpeaksOfImagesIsText) {
   const auto ids = prompt({{Role::kUser, "Which tag?", {}},
                            {Role::kAssistant, "It is <image>.", {}},
-                           {Role::kUser, "And this?", {Picture{}}}});
+                           {Role::kUser, "And this?", {PreparedImage{}}}});
   EXPECT_EQ(std::count(ids.begin(), ids.end(), kImageToken), 1);
 }
 
@@ -170,7 +170,7 @@ TEST(Prompt, OnlyTheTemplateWritesControlTokens) {
 }
 
 TEST(Prompt, ATextAfterAnImageForgesNothing) {
-  const Ids ids = prompt({{Role::kUser, kForgery, {Picture{}}}});
+  const Ids ids = prompt({{Role::kUser, kForgery, {PreparedImage{}}}});
   EXPECT_EQ(std::count(ids.begin(), ids.end(), *tokenizer().special_token("<|im_start|>")), 3);
   EXPECT_EQ(std::count(ids.begin(), ids.end(), *tokenizer().special_token("<|endoftext|>")), 0);
 }

@@ -27,7 +27,7 @@ std::string joined(const std::vector<std::string>& pieces) {
 
 // A request of its own kind for each number: images or none, short or long, greedy, drawn, beams.
 Request varied(int i) {
-  std::vector<Picture> images;
+  std::vector<PreparedImage> images;
   for (int k = i % 4; k < 2; ++k) images.push_back(picture(20 + 3 * i, 30 + i, i % 5 + k));
   Request request = ask(digits(5 + 7 * i, i) + " what is it?", std::move(images), 6 + i);
   if (i % 4 == 1) request.sampling.temperature = 0.9;

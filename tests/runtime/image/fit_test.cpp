@@ -57,7 +57,7 @@ class HeldPicture final : public ImageReader {
   std::unique_ptr<ImageReader> reader_;
 };
 
-Square fitted(const Image& image, std::int64_t size, const PictureFit& fit = {},
+Square fitted(const Image& image, std::int64_t size, const Preprocessing& fit = {},
               int orientation = 1) {
   Square out(static_cast<std::size_t>(size * size * 3), 0xaa);
   HeldPicture reader(image, orientation);
@@ -65,8 +65,8 @@ Square fitted(const Image& image, std::int64_t size, const PictureFit& fit = {},
   return out;
 }
 
-PictureFit crop(std::int64_t shorter_side, PictureFit::Filter filter) {
-  return {PictureFit::Shape::kCrop, filter, shorter_side};
+Preprocessing crop(std::int64_t shorter_side, Preprocessing::Filter filter) {
+  return {Preprocessing::Shape::kCrop, filter, shorter_side};
 }
 
 struct PadCase {
@@ -135,7 +135,7 @@ TEST(ImageFit, PaddedSquaresEqualPillowOnEveryTarget) {
 }
 
 TEST(ImageFit, CropsEqualPillowOnEveryTarget) {
-  using Filter = PictureFit::Filter;
+  using Filter = Preprocessing::Filter;
   on_every_target([] {
     for (const CropCase& c : kCropCases) {
       const Image image = make_noise(c.width, c.height);
@@ -173,10 +173,10 @@ Image stored(const Image& upright, int orientation) {
 }
 
 TEST(ImageFit, HowTheCameraWasHeldDoesNotShow) {
-  const PictureFit fits[] = {{}, crop(48, PictureFit::Filter::kBicubic)};
+  const Preprocessing fits[] = {{}, crop(48, Preprocessing::Filter::kBicubic)};
   for (const auto& [width, height] : {std::pair(57, 40), {40, 57}, {1, 9}, {230, 31}}) {
     const Image upright = make_noise(width, height);
-    for (const PictureFit& fit : fits) {
+    for (const Preprocessing& fit : fits) {
       const Square expected = fitted(upright, 48, fit);
       for (int orientation = 1; orientation <= 8; ++orientation) {
         EXPECT_EQ(fitted(stored(upright, orientation), 48, fit, orientation), expected)

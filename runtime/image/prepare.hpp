@@ -10,6 +10,7 @@ namespace fvlm {
 
 // Reads a picture to its end and brings it to a square of `side` pixels, in `memory` of side * side
 // * 3 bytes. Throws Error as the reader does.
-Picture make_picture(ImageReader& reader, const PictureFit& fit, std::int64_t side, Pixels memory);
+PreparedImage prepare_image(ImageReader& reader, const Preprocessing& fit, std::int64_t side,
+                            Pixels memory);
 
 }  // namespace fvlm

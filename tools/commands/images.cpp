@@ -1,4 +1,4 @@
-#include "tools/commands/pictures.hpp"
+#include "tools/commands/images.hpp"
 
 #include <fmt/format.h>
 
@@ -74,30 +74,30 @@ void add_picture_flags(CLI::App& parser, ImageOptions& options) {
       ->option_text("MB");
 }
 
-OpenPicture open_picture(const std::string& file, const ImageOptions& options) {
-  OpenPicture picture{file, read_image_file(file, options.max_file_bytes), nullptr};
+OpenImage open_picture(const std::string& file, const ImageOptions& options) {
+  OpenImage picture{file, read_image_file(file, options.max_file_bytes), nullptr};
   picture.reader = open_image(picture.bytes, file, options);
   return picture;
 }
 
-std::vector<OpenPicture> open_pictures(const std::vector<std::string>& files,
-                                       const ImageOptions& options) {
-  std::vector<OpenPicture> pictures;
+std::vector<OpenImage> open_pictures(const std::vector<std::string>& files,
+                                     const ImageOptions& options) {
+  std::vector<OpenImage> pictures;
   for (const std::string& file : files) pictures.push_back(open_picture(file, options));
   return pictures;
 }
 
-Picture prepare(Engine& engine, const OpenPicture& picture) {
-  Picture prepared = engine.prepare(*picture.reader);
+PreparedImage prepare(Engine& engine, const OpenImage& picture) {
+  PreparedImage prepared = engine.prepare(*picture.reader);
   if (prepared.warnings > 0) {
     print_notice(fmt::format("warning: {}: damaged in {} places", picture.file, prepared.warnings));
   }
   return prepared;
 }
 
-std::vector<Picture> prepare(Engine& engine, const std::vector<OpenPicture>& pictures) {
-  std::vector<Picture> prepared;
-  for (const OpenPicture& picture : pictures) prepared.push_back(prepare(engine, picture));
+std::vector<PreparedImage> prepare(Engine& engine, const std::vector<OpenImage>& pictures) {
+  std::vector<PreparedImage> prepared;
+  for (const OpenImage& picture : pictures) prepared.push_back(prepare(engine, picture));
   return prepared;
 }
 

@@ -1,5 +1,5 @@
 // How pictures are prepared: both layouts' ways to say it, and that it outlives conversion.
-#include "runtime/config/picture_config.hpp"
+#include "runtime/config/preprocessing_config.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,8 +12,8 @@ namespace fvlm {
 namespace {
 
 using nlohmann::json;
-using Shape = PictureFit::Shape;
-using Filter = PictureFit::Filter;
+using Shape = Preprocessing::Shape;
+using Filter = Preprocessing::Filter;
 
 const json kDecoder = json::parse(R"({
   "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
@@ -56,9 +56,9 @@ class PictureConfig : public testing::Test {
 
 void expect_fit(const FastVlmConfig& config, Shape shape, Filter filter, std::int64_t shorter_side,
                 std::int64_t image_size) {
-  EXPECT_EQ(config.picture.shape, shape);
-  EXPECT_EQ(config.picture.filter, filter);
-  EXPECT_EQ(config.picture.shorter_side, shorter_side);
+  EXPECT_EQ(config.preprocessing.shape, shape);
+  EXPECT_EQ(config.preprocessing.filter, filter);
+  EXPECT_EQ(config.preprocessing.shorter_side, shorter_side);
   EXPECT_EQ(config.vision.image_size, image_size);
 }
 
@@ -173,8 +173,8 @@ TEST_F(PictureConfig, OutlivesWriting) {
        {"{}", R"({"do_pad": true})", R"({"size": {"shortest_edge": 600}, "resample": 2})"}) {
     const FastVlmConfig before = read_fast_vlm(patch);
     write_config(before, "bfloat16", written.path());
-    expect_fit(read_config(written.path()), before.picture.shape, before.picture.filter,
-               before.picture.shorter_side, before.vision.image_size);
+    expect_fit(read_config(written.path()), before.preprocessing.shape, before.preprocessing.filter,
+               before.preprocessing.shorter_side, before.vision.image_size);
   }
   EXPECT_PRED2(contains,
                error_of([&] { read_llava(R"({"vision_config": {"shorter_side": 511}})"); }),

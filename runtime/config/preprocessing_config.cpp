@@ -1,6 +1,6 @@
-// See picture_config.hpp. Keys that are missing from a processor's file have the defaults of its
-// class, which are CLIP's.
-#include "runtime/config/picture_config.hpp"
+// See preprocessing_config.hpp. Keys that are missing from a processor's file have the defaults of
+// its class, which are CLIP's.
+#include "runtime/config/preprocessing_config.hpp"
 
 #include <fmt/format.h>
 
@@ -34,13 +34,13 @@ std::string class_of(const ConfigObject& processor) {
   return name;
 }
 
-PictureFit::Filter read_filter(const ConfigObject& processor) {
+Preprocessing::Filter read_filter(const ConfigObject& processor) {
   constexpr double kBilinear = 2;  // Pillow's numbers
   constexpr double kBicubic = 3;
   const auto number =
       processor.has("resample") ? processor.numbers("resample") : std::vector<double>{kBicubic};
-  if (number == std::vector<double>{kBicubic}) return PictureFit::Filter::kBicubic;
-  if (number == std::vector<double>{kBilinear}) return PictureFit::Filter::kBilinear;
+  if (number == std::vector<double>{kBicubic}) return Preprocessing::Filter::kBicubic;
+  if (number == std::vector<double>{kBilinear}) return Preprocessing::Filter::kBilinear;
   processor.fail("resample", "expected 2 (bilinear) or 3 (bicubic)");
 }
 
@@ -76,14 +76,14 @@ std::int64_t crop_side(const ConfigObject& processor) {
   return size ? square_of(processor, "crop_size", *size) : kClipSide;
 }
 
-ProcessedPicture read_image_processor(const ConfigObject& processor) {
+ImageProcessor read_image_processor(const ConfigObject& processor) {
   const bool pads = processor.boolean("do_pad").value_or(false);
   if (pads && class_of(processor) != "LlavaImageProcessor") {
     processor.fail("do_pad", "true is supported with LlavaImageProcessor only");
   }
   class_of(processor);
   check_colours(processor, pads);
-  ProcessedPicture picture{.fit = {.filter = read_filter(processor)}};
+  ImageProcessor picture{.fit = {.filter = read_filter(processor)}};
 
   const auto size = processor.object("size");
   const bool by_shorter = !size || size->has("shortest_edge");
@@ -107,24 +107,24 @@ ProcessedPicture read_image_processor(const ConfigObject& processor) {
     processor.fail("crop_size",
                    fmt::format("{} pixels do not fit \"size\", {}", picture.side, resized));
   }
-  picture.fit.shape = pads ? PictureFit::Shape::kPad : PictureFit::Shape::kCrop;
+  picture.fit.shape = pads ? Preprocessing::Shape::kPad : Preprocessing::Shape::kCrop;
   if (!pads) picture.fit.shorter_side = resized;
   return picture;
 }
 
 }  // namespace
 
-PictureFit read_llava_picture(const ConfigObject& config,
-                              const std::optional<ConfigObject>& vision_config,
-                              std::int64_t image_size) {
-  PictureFit picture;
+Preprocessing read_llava_preprocessing(const ConfigObject& config,
+                                       const std::optional<ConfigObject>& vision_config,
+                                       std::int64_t image_size) {
+  Preprocessing picture;
   const std::string way = config.has(kAspectKey) ? config.text(kAspectKey) : "square";
   if (way == "pad") return picture;
   if (way != "square") {
     config.fail(kAspectKey,
                 fmt::format("{} is not supported, only \"pad\" and \"square\"", in_quotes(way)));
   }
-  picture.shape = PictureFit::Shape::kCrop;
+  picture.shape = Preprocessing::Shape::kCrop;
   picture.shorter_side = image_size;
   if (!vision_config) return picture;
   picture.shorter_side = vision_config->size_or(kShorterSideKey, image_size);
@@ -137,21 +137,21 @@ PictureFit read_llava_picture(const ConfigObject& config,
     if (found == std::ranges::end(kFilterNames)) {
       vision_config->fail(kFilterKey, "expected \"bilinear\" or \"bicubic\"");
     }
-    picture.filter = static_cast<PictureFit::Filter>(found - kFilterNames);
+    picture.filter = static_cast<Preprocessing::Filter>(found - kFilterNames);
   }
   return picture;
 }
 
-void write_picture(const PictureFit& picture, json& config) {
-  const bool pads = picture.shape == PictureFit::Shape::kPad;
+void write_preprocessing(const Preprocessing& picture, json& config) {
+  const bool pads = picture.shape == Preprocessing::Shape::kPad;
   config[kAspectKey] = pads ? "pad" : "square";
   if (pads) return;
   config["vision_config"][kShorterSideKey] = picture.shorter_side;
   config["vision_config"][kFilterKey] = kFilterNames[static_cast<std::size_t>(picture.filter)];
 }
 
-std::optional<ProcessedPicture> read_processor(const std::filesystem::path& folder,
-                                               std::int64_t patch, const ConfigWarning& warn) {
+std::optional<ImageProcessor> read_processor(const std::filesystem::path& folder,
+                                             std::int64_t patch, const ConfigWarning& warn) {
   std::error_code unreadable;
   const auto whole = folder / "processor_config.json";
   if (std::filesystem::exists(whole, unreadable)) {

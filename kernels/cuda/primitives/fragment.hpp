@@ -45,29 +45,49 @@ struct FragmentC {
   __device__ static int col(int i) { return static_cast<int>(lane_id()) % 4 * 2 + i % 2; }
 };
 
-// c += a b.
+namespace detail {
+
+// d = a b + c.
 template <class E>
-__device__ inline void mma(FragmentC& c, const FragmentA<E>& a, const FragmentB<E>& b,
-                           [[maybe_unused]] Where where = Where::current()) {
+__device__ inline void mma(FragmentC& d, const FragmentA<E>& a, const FragmentB<E>& b,
+                           const FragmentC& c, [[maybe_unused]] Where where) {
   static_assert(std::is_same_v<E, BFloat16> || std::is_same_v<E, Float16>);
 #ifdef __CUDACC__
   if constexpr (std::is_same_v<E, BFloat16>) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(c.reg[0]), "+f"(c.reg[1]), "+f"(c.reg[2]), "+f"(c.reg[3])
-        : "r"(a.reg[0]), "r"(a.reg[1]), "r"(a.reg[2]), "r"(a.reg[3]), "r"(b.reg[0]), "r"(b.reg[1]));
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
+        : "=f"(d.reg[0]), "=f"(d.reg[1]), "=f"(d.reg[2]), "=f"(d.reg[3])
+        : "r"(a.reg[0]), "r"(a.reg[1]), "r"(a.reg[2]), "r"(a.reg[3]), "r"(b.reg[0]), "r"(b.reg[1]),
+          "f"(c.reg[0]), "f"(c.reg[1]), "f"(c.reg[2]), "f"(c.reg[3]));
   } else {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(c.reg[0]), "+f"(c.reg[1]), "+f"(c.reg[2]), "+f"(c.reg[3])
-        : "r"(a.reg[0]), "r"(a.reg[1]), "r"(a.reg[2]), "r"(a.reg[3]), "r"(b.reg[0]), "r"(b.reg[1]));
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
+        : "=f"(d.reg[0]), "=f"(d.reg[1]), "=f"(d.reg[2]), "=f"(d.reg[3])
+        : "r"(a.reg[0]), "r"(a.reg[1]), "r"(a.reg[2]), "r"(a.reg[3]), "r"(b.reg[0]), "r"(b.reg[1]),
+          "f"(c.reg[0]), "f"(c.reg[1]), "f"(c.reg[2]), "f"(c.reg[3]));
   }
 #else
-  emulator::Mma operands{.a = a.reg, .b = b.reg, .c = c.reg};
+  d = c;
+  emulator::Mma operands{.a = a.reg, .b = b.reg, .c = d.reg};
   emulator::Block::current().meet(kAllLanes, {"mma", where}, &emulator::multiply<E>, &operands);
 #endif
+}
+
+}  // namespace detail
+
+// c += a b.
+template <class E>
+__device__ inline void mma(FragmentC& c, const FragmentA<E>& a, const FragmentB<E>& b,
+                           Where where = Where::current()) {
+  detail::mma(c, a, b, c, where);
+}
+// c = a b.
+template <class E>
+__device__ inline void first_mma(FragmentC& c, const FragmentA<E>& a, const FragmentB<E>& b,
+                                 Where where = Where::current()) {
+  detail::mma(c, a, b, FragmentC{}, where);
 }
 
 namespace detail {

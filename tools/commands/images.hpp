@@ -17,19 +17,19 @@ namespace fvlm {
 void add_picture_flags(CLI::App& parser, ImageOptions& options);
 
 // A file whose header has been read: that it is a picture within the limits is known.
-struct OpenPicture {
+struct OpenImage {
   std::string file;
   std::vector<std::byte> bytes;
   std::unique_ptr<ImageReader> reader;  // of `bytes`
 };
 
 // Throws Error as open_image does, and if the file cannot be read.
-OpenPicture open_picture(const std::string& file, const ImageOptions& options);
-std::vector<OpenPicture> open_pictures(const std::vector<std::string>& files,
-                                       const ImageOptions& options);
+OpenImage open_picture(const std::string& file, const ImageOptions& options);
+std::vector<OpenImage> open_pictures(const std::vector<std::string>& files,
+                                     const ImageOptions& options);
 
 // Reads them to their end for the engine's model; says on standard error which are damaged.
-Picture prepare(Engine& engine, const OpenPicture& picture);
-std::vector<Picture> prepare(Engine& engine, const std::vector<OpenPicture>& pictures);
+PreparedImage prepare(Engine& engine, const OpenImage& picture);
+std::vector<PreparedImage> prepare(Engine& engine, const std::vector<OpenImage>& pictures);
 
 }  // namespace fvlm
