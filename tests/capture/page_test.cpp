@@ -115,7 +115,7 @@ TEST_F(ClientTest, OneConnectionCarriesManyRequests) {
                                        "/cam/", "--trusted-proxy", "127.0.0.1"});
   const std::string host = " HTTP/1.1\r\nHost: localhost\r\n\r\n";
   EXPECT_TRUE(CameraProgram::wait_for(
-      [&] { return !http(camera->port(), "GET /cam/snapshot.jpg" + host).empty(); },
+      [&] { return status_of(http(camera->port(), "GET /cam/snapshot.jpg" + host)) == 200; },
       Milliseconds(5000)));
   RawSocket client(camera->port());
   const auto ask = [&](const std::string& line) {
