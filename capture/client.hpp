@@ -11,12 +11,12 @@
 
 #include "capture/camera.hpp"
 #include "capture/encoder.hpp"
-#include "capture/link/event_loop.hpp"
 #include "capture/link/link.hpp"
 #include "capture/link/mailbox.hpp"
 #include "capture/page.hpp"
 #include "capture/source/counters.hpp"
 #include "capture/source/source.hpp"
+#include "net/http/event_loop.hpp"
 #include "net/process/log.hpp"
 
 namespace fvlm::capture {
@@ -38,7 +38,7 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   std::uint16_t port() const { return page_.port(); }
-  EventLoop& loop() { return loop_; }
+  net::EventLoop& loop() { return loop_; }
   // Works until stop(). `alive` is called periodically while all threads make progress.
   void run(std::function<void()> alive);
   // Ends run(). On the loop's thread.
@@ -62,7 +62,7 @@ class Client {
   ClientOptions options_;
   net::Log log_;
   Counters counters_{};
-  EventLoop loop_{};
+  net::EventLoop loop_{};
   Mailbox mailbox_;
   Page page_;
   Link link_;

@@ -100,9 +100,9 @@ void add_server_flags(CLI::App& app, Options& options) {
 
 void add_page_flags(CLI::App& app, Options& options) {
   PageOptions& page = options.client.page;
-  app.add_option("--host", page.address.host, "Address to serve the page on")
+  app.add_option("--host", page.transport.host, "Address to serve the page on")
       ->capture_default_str();
-  app.add_option("--port", page.address.port, "Port of the page; 0: any that is free")
+  app.add_option("--port", page.transport.port, "Port of the page; 0: any that is free")
       ->capture_default_str();
   app.add_option("--page-key-file", options.page_key_file,
                  "File whose first line is the password of the page");
@@ -110,6 +110,12 @@ void add_page_flags(CLI::App& app, Options& options) {
                "Serve the page to other machines without a key");
   app.add_option("--allow-origin", page.access.allowed_origins,
                  "Web site whose pages may show the pictures; repeatable");
+  app.add_option(
+      "--base-path", page.transport.base_path,
+      "Where the page's paths begin behind a reverse proxy that hands them on, e.g. /camera");
+  app.add_option("--trusted-proxy", page.transport.trusted_proxies,
+                 "Address or network of a reverse proxy, whose X-Forwarded-For or Forwarded tells "
+                 "the client's address; repeatable");
   app.add_option("--page-fps", page.rate, "Frame rate of the page, at most")
       ->check(CLI::Range(0.1, 1000.0))
       ->capture_default_str();
@@ -145,7 +151,7 @@ int run(Options& options) {
     client.stop();
   });
   logger->info("🚀 {} -> {}", public_name(client_options.source.source), client_options.server.url);
-  logger->info("✅ ready: http://{}:{}/", client_options.page.address.host, client.port());
+  logger->info("✅ ready: http://{}:{}/", client_options.page.transport.host, client.port());
   systemd::notify("READY=1");
   client.run([] { systemd::notify("WATCHDOG=1"); });
   logger->info("stopped");

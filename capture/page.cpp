@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 #include <utility>
 #include <variant>
@@ -10,6 +11,7 @@
 
 #include "capture/metrics.hpp"
 #include "net/http/access.hpp"
+#include "net/http/proxy.hpp"
 #include "net/process/prometheus.hpp"
 
 namespace fvlm::capture {
@@ -20,45 +22,56 @@ constexpr double kShortestInterval = 0.02;
 constexpr double kLongestInterval = 3600;
 constexpr std::size_t kLongestPrompt = 8000;
 
-net::HttpResponse reply(const net::Refusal& refusal) {
-  return net::text_response(refusal.status, refusal.text, refusal.headers);
+void append(net::HttpHeaders more, net::HttpHeaders& to) {
+  to.insert(to.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
 }  // namespace
 
-Page::Page(EventLoop& loop, PageOptions options, Counters& counters, Controls controls)
+Page::Page(net::EventLoop& loop, PageOptions options, Counters& counters, Controls controls)
     : options_(std::move(options)),
       files_(net::kWebFiles, "img-src 'self' blob:"),
       gate_(options_.access, {"camera", "key", "fastvlm-camera"}, files_,
             [this](const std::string& line) { controls_.log(net::LogLevel::kWarning, line); }),
       counters_(counters),
       controls_(std::move(controls)) {
-  const PageAddress& address = options_.address;
-  if (options_.access.exposes(address.host)) {
+  const std::string& host = options_.transport.host;
+  if (options_.access.exposes(host)) {
     throw std::runtime_error(
         fmt::format("{} can be reached by others, who would see the camera: give --page-key-file "
                     "FILE, or --open-to-all if they may",
-                    address.host));
+                    host));
   }
   if (const auto wrong = net::wrong_origin(options_.access.allowed_origins)) {
     throw std::runtime_error(*wrong);
   }
-  transport_ = PageTransport::listen(loop, address, *this);
-  transport_->on_wish([this] { controls_.moved(); });
+  net::TransportOptions& transport = options_.transport;
+  transport.base_path = net::normal_base_path(transport.base_path);
+  for (const auto& wrong :
+       {net::wrong_base_path(transport.base_path), net::wrong_network(transport.trusted_proxies)}) {
+    if (wrong) throw std::runtime_error(*wrong);
+  }
+  transport_ = net::Transport::listen(loop, options_.transport, *this);
+  viewers_.emplace(*transport_, [this] { controls_.moved(); });
+}
+
+void Page::stop() {
+  viewers_->stop();
+  transport_->stop();
 }
 
 bool Page::wants_picture() const {
-  return Clock::now() >= due_ && transport_->wants_picture();
+  return Clock::now() >= due_ && viewers_->wants_picture();
 }
 
 Clock::time_point Page::next_time() const {
-  return transport_->wants_picture() ? due_ : Clock::time_point::max();
+  return viewers_->wants_picture() ? due_ : Clock::time_point::max();
 }
 
 void Page::show(const Picture& picture) {
   due_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                             std::chrono::duration<double>(1 / options_.rate));
-  counters_.copied_viewers.add(transport_->show(
+  counters_.copied_viewers.add(viewers_->show(
       picture, [](const std::string& jpeg) { return protocol::write(protocol::Frame{jpeg}); }));
   if (picture.width == state_.width && picture.height == state_.height) return;
   protocol::State state = state_;
@@ -73,58 +86,90 @@ void Page::pass_on(const protocol::ServerMessage& message, const std::string& te
     history_.push_back(text);
     if (history_.size() > kHistory) history_.pop_front();
   }
-  for (const ViewerId id : description ? viewers_ : ours_) transport_->send(id, text);
+  for (const ViewerId id : description ? pages_ : ours_) transport_->send(id, text);
 }
 
 void Page::set_state(const protocol::State& state) {
   state_ = state;
-  if (!state_.camera_live) transport_->disappoint(state_.camera);
+  if (!state_.camera_live) viewers_->disappoint(state_.camera);
   const std::string text = protocol::write(state_);
   for (const ViewerId id : ours_) transport_->send(id, text);
 }
 
-net::HttpResponse Page::on_upgrade(const net::HttpRequest& request) {
-  if (const auto no = gate_.refuse_caller(request)) return reply(*no);
-  if (const auto no = gate_.refuse_key(request)) return reply(*no);
-  if (request.path != "/ws") return net::text_response(404, "WebSockets are at /ws");
-  return {101, "", "", {}};
-}
-
-PageAnswer Page::on_request(const net::HttpRequest& request) {
-  PageAnswer answer = answer_to(request);
-  // Only allowed origins may embed a picture: not other sites, and not other ports of this host,
-  // where untrusted programs may listen.
-  const auto caller = caller_of(request, options_.access.allowed_origins);
-  answer.response.headers.emplace_back(
-      "Cross-Origin-Resource-Policy",
-      caller == net::Caller::kAllowed ? "cross-origin" : "same-origin");
-  return answer;
-}
-
-PageAnswer Page::answer_to(const net::HttpRequest& request) {
-  if (const auto no = gate_.refuse_caller(request)) return {reply(*no)};
-  if (request.method != "GET") return {net::text_response(405, "only GET is understood")};
-  if (request.path == "/healthz") return {health()};
-  if (const auto no = gate_.refuse_key(request)) return {reply(*no)};
-  if (auto file = files_.response(request.path)) return {*std::move(file)};
-  if (request.path == "/metrics") {
-    const Gauges gauges{state_.camera_live, state_.server == "ready", transport_->viewers(),
-                        gate_.wrong_keys(), gate_.refused_keys()};
-    return {{200, prometheus::kContentType, metrics_text(counters_, gauges), {}}};
+std::optional<net::HttpResponse> Page::refuse(const net::HttpRequest& request) {
+  auto refusal = gate_.refuse_caller(request);
+  if (!refusal && request.path != "/healthz" && request.method != "OPTIONS") {
+    refusal = gate_.refuse_key(request);
   }
-  PageAnswer answer;
-  answer.response.headers = {{"Cache-Control", "no-store"},
-                             {"Vary", "Origin, Referer, Sec-Fetch-Site"}};
+  if (!refusal) return std::nullopt;
+  return net::text_response(refusal->status, refusal->text, refusal->headers);
+}
+
+std::optional<net::HttpResponse> Page::on_head(const net::HttpRequest& request) {
+  auto response = refuse(request);
+  if (response) append(headers_for(request), response->headers);
+  return response;
+}
+
+net::HttpResponse Page::on_upgrade(const net::HttpRequest& request) {
+  if (auto response = refuse(request)) return *std::move(response);
+  if (request.path != "/ws") return net::text_response(404, "WebSockets are at /ws");
+  return {.status = 101};
+}
+
+net::HttpResponse Page::refusal(const net::HttpRequest&, int status, const std::string& why) {
+  return net::text_response(status, why);
+}
+
+void Page::on_error(const std::string& what) {
+  controls_.log(net::LogLevel::kError, "❌ internal error: " + what);
+}
+
+// Only allowed origins may embed a picture: not other sites, and not other ports of this host,
+// where untrusted programs may listen.
+net::HttpHeaders Page::headers_for(const net::HttpRequest& request) const {
+  const bool allowed = caller_of(request, options_.access.allowed_origins) == net::Caller::kAllowed;
+  net::HttpHeaders headers = {
+      {"Cross-Origin-Resource-Policy", allowed ? "cross-origin" : "same-origin"},
+      {"Vary", "Origin, Referer, Sec-Fetch-Site"}};
+  if (allowed && !request.origin.empty()) {
+    headers.emplace_back("Access-Control-Allow-Origin", request.origin);
+  }
+  return headers;
+}
+
+std::optional<net::HttpResponse> Page::on_http(net::ExchangeId id, net::HttpRequest request) {
+  auto response = answer(id, request);
+  if (response) append(headers_for(request), response->headers);
+  return response;
+}
+
+std::optional<net::HttpResponse> Page::answer(net::ExchangeId id, const net::HttpRequest& request) {
+  if (request.method == "OPTIONS") return net::options_response(request);
+  if (request.method != "GET" && request.method != "HEAD") {
+    return net::text_response(405, "only GET is understood", {{"Allow", "GET, HEAD, OPTIONS"}});
+  }
+  if (request.path == "/healthz") return health();
+  if (request.path == "/metrics") return metrics();
+  if (auto file = files_.response(request.path)) return file;
+  net::HttpHeaders headers = headers_for(request);
+  headers.emplace_back("Cache-Control", "no-store");
   if (request.path == "/snapshot.jpg") {
-    if (!state_.camera_live) return {net::text_response(503, state_.camera)};
-    answer.follow = PageAnswer::Follow::kPicture;
-    return answer;
+    if (!state_.camera_live) return net::text_response(503, state_.camera);
+    viewers_->wait(id, std::move(headers));
+    return std::nullopt;
   }
   if (request.path == "/stream.mjpg") {
-    answer.follow = PageAnswer::Follow::kPictures;
-    return answer;
+    viewers_->stream(id, std::move(headers));
+    return std::nullopt;
   }
-  return {net::text_response(404, "there is no such page")};
+  return net::text_response(404, "there is no such page");
+}
+
+net::HttpResponse Page::metrics() const {
+  const Gauges gauges{state_.camera_live, state_.server == "ready", viewers_->count(),
+                      gate_.wrong_keys(), gate_.refused_keys()};
+  return {200, prometheus::kContentType, metrics_text(counters_, gauges), {}};
 }
 
 net::HttpResponse Page::health() const {
@@ -135,22 +180,29 @@ net::HttpResponse Page::health() const {
 }
 
 void Page::on_open(ViewerId id, const net::HttpRequest& request) {
-  viewers_.insert(id);
+  pages_.insert(id);
   controls_.log(net::LogLevel::kInfo, fmt::format("🔌 viewer {} connected", request.peer));
+  viewers_->open(id);
 }
 
 void Page::on_close(ViewerId id) {
-  viewers_.erase(id);
+  viewers_->close(id);
+  pages_.erase(id);
   ours_.erase(id);
   controls_.log(net::LogLevel::kInfo, "🔌 viewer disconnected");
 }
 
-void Page::on_text(ViewerId id, const std::string& text) {
+void Page::on_pong(ViewerId id, const std::string& payload) {
+  viewers_->acknowledge(id, payload);
+}
+
+void Page::on_message(ViewerId id, std::string text, bool binary) {
+  if (binary) return;
   const protocol::ViewerMessage message = protocol::read_viewer_message(text);
   const auto* wish = std::get_if<protocol::ViewerConfigure>(&message);
   if (wish == nullptr) return;
   if (wish->binary) {
-    transport_->set_form(id, PageTransport::Form::kBinary);
+    viewers_->set_form(id, Viewers::Form::kBinary);
     if (ours_.insert(id).second) {
       transport_->send(id, protocol::write(protocol::History{{history_.begin(), history_.end()}}));
       transport_->send(id, protocol::write(state_));

@@ -7,18 +7,21 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
-#include "capture/link/event_loop.hpp"
-#include "capture/page_transport.hpp"
 #include "capture/source/counters.hpp"
 #include "capture/source/picture.hpp"
+#include "capture/viewers.hpp"
+#include "net/http/event_loop.hpp"
 #include "net/http/gate.hpp"
+#include "net/http/transport.hpp"
 #include "net/http/web_page.hpp"
 #include "net/process/log.hpp"
 #include "net/protocol/viewer_messages.hpp"
@@ -26,12 +29,20 @@
 namespace fvlm::capture {
 
 struct PageOptions {
-  PageAddress address{};
+  net::TransportOptions transport{.port = 8080,
+                                  .max_message_bytes = std::size_t{64} << 10,
+                                  .max_body_bytes = std::size_t{64} << 10,
+                                  .max_connections = 64,
+                                  // A browser takes up to six for a page.
+                                  .max_connections_per_address = 32,
+                                  // Two pictures are underway to one viewer at most.
+                                  .max_unsent_bytes = std::size_t{64} << 20,
+                                  .response_timeout = std::chrono::milliseconds(0)};
   net::AccessOptions access{};
   double rate = 15;  // pictures a second, at most
 };
 
-class Page final : private PageEvents {
+class Page final : private net::TransportEvents {
  public:
   struct Controls {
     std::function<void(const std::string& prompt)> prompt{};
@@ -42,7 +53,7 @@ class Page final : private PageEvents {
 
   // Begins to listen. Throws std::runtime_error if it cannot, or if the options would allow
   // unauthenticated access from other machines.
-  Page(EventLoop& loop, PageOptions options, Counters& counters, Controls controls);
+  Page(net::EventLoop& loop, PageOptions options, Counters& counters, Controls controls);
 
   std::uint16_t port() const { return transport_->port(); }
   bool wants_picture() const;
@@ -54,17 +65,31 @@ class Page final : private PageEvents {
   // Changes the state and sends it to viewers.
   void set_state(const protocol::State& state);
   const protocol::State& state() const { return state_; }
-  void stop() { transport_->stop(); }
+  void stop();
 
  private:
-  net::HttpResponse on_upgrade(const net::HttpRequest& request) override;
-  PageAnswer on_request(const net::HttpRequest& request) override;
-  void on_open(ViewerId id, const net::HttpRequest& request) override;
-  void on_text(ViewerId id, const std::string& text) override;
-  void on_close(ViewerId id) override;
+  using ViewerId = Viewers::ViewerId;
 
-  PageAnswer answer_to(const net::HttpRequest& request);
+  std::optional<net::HttpResponse> on_head(const net::HttpRequest& request) override;
+  net::HttpResponse on_upgrade(const net::HttpRequest& request) override;
+  void on_open(ViewerId id, const net::HttpRequest& request) override;
+  void on_message(ViewerId id, std::string payload, bool binary) override;
+  void on_pong(ViewerId id, const std::string& payload) override;
+  void on_close(ViewerId id) override;
+  std::optional<net::HttpResponse> on_http(net::ExchangeId id, net::HttpRequest request) override;
+  void on_http_flushed(net::ExchangeId id) override { viewers_->flushed(id); }
+  void on_http_gone(net::ExchangeId id) override { viewers_->gone(id); }
+  net::HttpResponse refusal(const net::HttpRequest& request, int status,
+                            const std::string& why) override;
+  void on_error(const std::string& what) override;
+
+  std::optional<net::HttpResponse> refuse(const net::HttpRequest& request);
+  // With whom may read or embed it.
+  net::HttpHeaders headers_for(const net::HttpRequest& request) const;
+  // Nothing if pictures answer it.
+  std::optional<net::HttpResponse> answer(net::ExchangeId id, const net::HttpRequest& request);
   net::HttpResponse health() const;
+  net::HttpResponse metrics() const;
 
   PageOptions options_;
   net::WebPage files_;
@@ -72,11 +97,12 @@ class Page final : private PageEvents {
   Counters& counters_;
   Controls controls_;
   protocol::State state_{};
-  std::set<ViewerId> viewers_{};
+  std::set<ViewerId> pages_{};
   std::set<ViewerId> ours_{};  // of them, those that sent "configure"
   std::deque<std::string> history_{};
   Clock::time_point due_{};
-  std::unique_ptr<PageTransport> transport_;
+  std::unique_ptr<net::Transport> transport_;
+  std::optional<Viewers> viewers_;
 };
 
 }  // namespace fvlm::capture

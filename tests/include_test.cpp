@@ -75,7 +75,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
      {"include/fvlm", "include/fvlm/core/histogram.hpp", "net/process", "net/protocol",
       "net/http"}},
     {"capture/source", {}},
-    {"capture/link", {"capture/source", "net/protocol"}},
+    {"capture/link", {"capture/source", "net/protocol", "net/http"}},
     {"capture", {"capture/source", "capture/link", "net/protocol", "net/http", "net/process"}},
 };
 

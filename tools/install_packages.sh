@@ -17,7 +17,7 @@ USAGE
 compilers=(g++ cmake ninja-build pkg-config dpkg-dev file)
 camera=(
   libfmt-dev nlohmann-json3-dev libcli11-dev libjpeg-dev
-  libwebsocketpp-dev libasio-dev libssl-dev libspdlog-dev libgtest-dev
+  libboost-dev libssl-dev libspdlog-dev libgtest-dev
 )
 engine=(
   libdnnl-dev libhwy-dev libboost-context-dev
@@ -27,7 +27,7 @@ engine=(
 vivid=(qemu-system-x86 busybox-static)
 arm64=(
   g++-aarch64-linux-gnu qemu-user
-  {libfmt-dev,libjpeg-dev,libssl-dev,libspdlog-dev,libgtest-dev}:arm64
+  {libboost-dev,libfmt-dev,libjpeg-dev,libssl-dev,libspdlog-dev,libgtest-dev}:arm64
 )
 
 packages=()

@@ -1,227 +1,277 @@
-// Compiled as C++17: websocketpp's headers are not C++20. What it gets wrong, and what is done:
-//   a client object that is used again grows       one for each try
-//   a name that resolves late reaches a client     a client that is done with is kept until no
-//   that is gone                                   answer can come any more
-//   a peer that says nothing is kept for ever      pings; silence for long: closed
-//   payloads are copied before they are masked     pictures are put into a prepared message
 #include "capture/link/link_socket.hpp"
 
-#include <asio.hpp>
-#include <asio/ssl.hpp>
+#include <array>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/parser.hpp>
 #include <chrono>
-#include <cstring>
-#include <random>
+#include <limits>
+#include <optional>
 #include <stdexcept>
-#include <system_error>
+#include <string_view>
 #include <utility>
-#include <websocketpp/client.hpp>
-#include <websocketpp/config/asio_client.hpp>
-#include <websocketpp/config/asio_no_tls_client.hpp>
+
+#include "net/http/address.hpp"
+#include "net/http/websocket_session.hpp"
 
 namespace fvlm::capture {
 namespace {
 
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+using net::Opcode;
+
 constexpr std::size_t kMaxAnswer = std::size_t{1} << 20;
 constexpr std::chrono::milliseconds kPing{10'000};
-constexpr std::chrono::milliseconds kSilence{25'000};
-constexpr std::chrono::milliseconds kResolverPatience{60'000};
-constexpr std::chrono::milliseconds kClosingPatience{2'000};
+constexpr std::chrono::milliseconds kIdleTimeout{25'000};
+constexpr std::chrono::milliseconds kConnectTimeout{5'000};    // name and TCP
+constexpr std::chrono::milliseconds kHandshakeTimeout{5'000};  // TLS and WebSocket
 
-// What websocketpp would print is told to Events.
-template <class Base>
-struct Quiet : Base {
-  static const websocketpp::log::level alog_level = websocketpp::log::alevel::none;
-  static const websocketpp::log::level elog_level = websocketpp::log::elevel::none;
+struct Url {
+  bool secure = false;
+  net::Authority authority{};
+  std::string target = "/";
+
+  std::string port() const {
+    return std::to_string(authority.port != 0 ? authority.port : secure ? 443 : 80);
+  }
+  std::string host_header() const {
+    const bool v6 = authority.host.find(':') != std::string::npos;
+    const std::string host = v6 ? "[" + authority.host + "]" : authority.host;
+    return authority.port == 0 ? host : host + ":" + port();
+  }
 };
-using Plain = Quiet<websocketpp::config::asio_client>;
-using Secure = Quiet<websocketpp::config::asio_tls_client>;
-using Context = asio::ssl::context;
 
-// Over the whole, eight bytes at a time.
-void mask(std::string& payload, std::uint32_t key) {
-  const std::uint64_t twice = std::uint64_t{key} << 32 | key;
-  std::size_t at = 0;
-  for (; at + 8 <= payload.size(); at += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, &payload[at], 8);
-    word ^= twice;
-    std::memcpy(&payload[at], &word, 8);
+// "ws://HOST[:PORT][/PATH]", or wss.
+std::optional<Url> parse_url(std::string_view text) {
+  Url url;
+  url.secure = text.starts_with("wss://");
+  if (!url.secure && !text.starts_with("ws://")) return std::nullopt;
+  text.remove_prefix(url.secure ? 6 : 5);
+  const std::size_t path = std::min(text.find_first_of("/?"), text.size());
+  const auto authority = net::parse_authority(text.substr(0, path));
+  if (!authority) return std::nullopt;
+  url.authority = *authority;
+  const std::string_view target = text.substr(path);
+  for (const char c : target) {
+    if (c <= ' ' || c > '~' || c == '#') return std::nullopt;
   }
-  for (; at < payload.size(); ++at) {
-    payload[at] = static_cast<char>(payload[at] ^ static_cast<char>(key >> at % 4 * 8));
-  }
+  if (!target.empty()) url.target = (target.front() == '?' ? "/" : "") + std::string(target);
+  return url;
 }
 
-template <class Config>
-class Try : public std::enable_shared_from_this<Try<Config>> {
- public:
-  using Client = websocketpp::client<Config>;
-  using Handle = websocketpp::connection_hdl;
+// What the user of a link is told, until it is gone.
+using Told = std::shared_ptr<std::optional<LinkSocket::Events>>;
 
-  Try(EventLoop& loop, const ServerAddress& address, LinkSocket::Events events)
-      : loop_(loop), address_(address), events_(std::move(events)) {}
+void tell_closed(const Told& told, const std::string& why) {
+  if (const auto events = std::exchange(*told, std::nullopt)) events->closed(why);
+}
+
+// Events of the WebSocket once it is open.
+class OpenLink final : public net::WebSocketSession::Events {
+ public:
+  explicit OpenLink(Told told) : told_(std::move(told)) {}
+  void on_message(std::string payload, bool binary) override {
+    const auto events = *told_;  // which may go meanwhile
+    if (!binary && events) events->text(payload);
+  }
+  void on_pong(const std::string&) override {}
+  void on_closed(const std::string& why) override {
+    tell_closed(told_, why.empty() ? "the server closed the connection" : why);
+  }
+
+ private:
+  Told told_;
+};
+
+// One try: resolves, connects, shakes hands, and hands its stream to a WebSocketSession.
+class Try final : public net::Stream::Session, public std::enable_shared_from_this<Try> {
+ public:
+  Try(net::EventLoop& loop, const ServerAddress& address, LinkSocket::Events events)
+      : loop_(loop),
+        address_(address),
+        url_(parse_url(address.url).value()),
+        told_(std::make_shared<std::optional<LinkSocket::Events>>(std::move(events))),
+        resolver_(loop.context()),
+        socket_(loop.context()) {}
 
   void start() {
-    client_.init_asio(&loop_.context());
-    client_.set_max_message_size(kMaxAnswer);
-    client_.set_open_handler([this](Handle) {
-      heard_ = Clock::now();
-      if (events_.opened) events_.opened();
-      watch();
+    loop_.after(kConnectTimeout, [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->give_up_connecting("the server cannot be reached");
     });
-    client_.set_message_handler([this](Handle, typename Client::message_ptr message) {
-      heard_ = Clock::now();
-      const bool text = message->get_opcode() == websocketpp::frame::opcode::text;
-      if (text && events_.text) events_.text(message->get_payload());
-    });
-    client_.set_pong_handler([this](Handle, const std::string&) { heard_ = Clock::now(); });
-    client_.set_fail_handler([this](Handle) { end(failure()); });
-    client_.set_close_handler([this](Handle) { end(closing()); });
-    secure();
-    std::error_code error;
-    connection_ = client_.get_connection(address_.url, error);
-    if (!error && !address_.api_key.empty()) {
-      connection_->append_header("Authorization", "Bearer " + address_.api_key);
-    }
-    if (error) {
-      loop_.post([self = this->shared_from_this(), error] { self->end(error.message()); });
-    } else {
-      client_.connect(connection_);
+    resolver_.async_resolve(
+        url_.authority.host, url_.port(),
+        [self = shared_from_this()](const error_code& error,
+                                    const tcp::resolver::results_type& found) {
+          if (error) return self->give_up_connecting(error.message());
+          if (!*self->told_) return;
+          asio::async_connect(
+              self->socket_, found,
+              [self](const error_code& failure, const tcp::endpoint&) { self->on_tcp(failure); });
+        });
+  }
+
+  net::WebSocketSession* session() const { return open_.lock().get(); }
+
+  // No more events. Closes what is open.
+  void abandon() {
+    told_->reset();
+    give_up_connecting("");
+    if (auto* open = session()) {
+      open->close({net::close_code::kGoingAway, ""});
+    } else if (stream_ != nullptr) {
+      stream_->cut();
     }
   }
 
-  void send(const std::string& text) {
-    if (connection_ != nullptr) {
-      connection_->send(text, websocketpp::frame::opcode::text);  // closed() follows a failure
-    }
+  void on_connected() override {
+    const std::string key = net::random_key();
+    expected_ = net::accept_key(key);
+    std::string request = "GET " + url_.target + " HTTP/1.1\r\nHost: " + url_.host_header() +
+                          "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " +
+                          key + "\r\n";
+    if (!address_.api_key.empty()) request += "Authorization: Bearer " + address_.api_key + "\r\n";
+    stream_->write(net::share(request + "\r\n"));
   }
 
-  std::uint64_t send(const Picture& picture) {
-    if (connection_ == nullptr) return 0;
-    const auto opcode = websocketpp::frame::opcode::binary;
-    const auto message = connection_->get_message(opcode, picture.size());
-    std::string& payload = message->get_raw_payload();
-    payload.reserve(picture.size());
-    for (const Bytes& piece : picture.pieces) {
-      if (piece.size > 0) payload.append(reinterpret_cast<const char*>(piece.data), piece.size);
+  void on_bytes(std::string& unread) override {
+    const std::size_t end = unread.find("\r\n\r\n");
+    if (end == std::string::npos) {
+      if (unread.size() > kLongestHead) fail("the server speaks no WebSocket");
+      return;
     }
-    websocketpp::frame::masking_key_type key;
-    key.i = random_();
-    mask(payload, key.i);
-    const websocketpp::frame::basic_header header(opcode, payload.size(), true, true);
-    const websocketpp::frame::extended_header rest(payload.size(), key.i);
-    message->set_header(websocketpp::frame::prepare_header(header, rest));
-    message->set_prepared(true);
-    connection_->send(message);  // closed() follows a failure
+    http::response_parser<http::empty_body> response;
+    error_code error;
+    std::size_t taken = 0;
+    while (!error && !response.is_header_done()) {
+      taken += response.put(asio::buffer(unread.data() + taken, end + 4 - taken), error);
+    }
+    unread.erase(0, end + 4);
+    if (error) return fail("the server speaks no WebSocket");
+    const auto accepted = response.get()[http::field::sec_websocket_accept];
+    const int status = static_cast<int>(response.get().result_int());
+    if (status == 401) return fail("the server asks for another API key");
+    if (status == 429) {
+      return fail("the server lets this address wait: too many wrong API keys");
+    }
+    if (status != 101)
+      return fail("the server answered with HTTP status " + std::to_string(status));
+    if (std::string_view(accepted.data(), accepted.size()) != expected_) {
+      return fail("the server speaks no WebSocket");
+    }
+    open();
+  }
+  void on_farewell() override { stream_->cut(); }
+  void on_flushed() override {}
+  void on_deadline() override { fail("the server does not answer"); }
+  void on_end(const std::string& why) override {
+    tell_closed(told_, why.empty() ? "the server closed the connection" : why);
+  }
+
+ private:
+  static constexpr std::size_t kLongestHead = std::size_t{16} << 10;
+
+  void give_up_connecting(const std::string& why) {
+    if (stream_ != nullptr) return;
+    resolver_.cancel();
+    error_code ignored;  // it is closed
+    socket_.close(ignored);
+    tell_closed(told_, why);
+  }
+
+  void on_tcp(const error_code& error) {
+    if (error) return give_up_connecting(error.message());
+    error_code ignored;
+    socket_.set_option(tcp::no_delay(true), ignored);
+    net::TlsContext tls;
+    try {
+      if (url_.secure) tls = net::client_tls(address_.ca_file);
+    } catch (const std::runtime_error& wrong) {
+      return give_up_connecting(wrong.what());
+    }
+    stream_ = std::make_shared<net::Stream>(
+        net::connected_socket(std::move(socket_), tls, url_.authority.host), kIdleTimeout);
+    stream_->set_deadline(kHandshakeTimeout);
+    stream_->start(shared_from_this());
+  }
+
+  void open() {
+    const auto session = std::make_shared<net::WebSocketSession>(
+        *stream_,
+        net::WebSocketSession::Options{.side = net::Side::kClient,
+                                       .max_message_bytes = kMaxAnswer,
+                                       .max_unsent_bytes = std::numeric_limits<std::size_t>::max(),
+                                       .idle_timeout = kIdleTimeout},
+        std::make_unique<OpenLink>(told_));
+    open_ = session;
+    stream_->set_session(session);
+    if (const auto events = *told_) events->opened();
+    probe();
+  }
+
+  void probe() {
+    loop_.after(kPing, [self = shared_from_this()] {
+      if (auto* open = self->session()) {
+        open->probe();
+        self->probe();
+      }
+    });
+  }
+
+  void fail(const std::string& why) {
+    stream_->cut();
+    tell_closed(told_, why);
+  }
+
+  net::EventLoop& loop_;
+  ServerAddress address_;
+  Url url_;
+  Told told_;
+  tcp::resolver resolver_;
+  tcp::socket socket_;
+  std::shared_ptr<net::Stream> stream_{};
+  std::weak_ptr<net::WebSocketSession> open_{};
+  std::string expected_{};  // Sec-WebSocket-Accept
+};
+
+class TrySocket final : public LinkSocket {
+ public:
+  explicit TrySocket(std::shared_ptr<Try> attempt) : try_(std::move(attempt)) { try_->start(); }
+  ~TrySocket() override { try_->abandon(); }
+  void send(const std::string& text) override {
+    if (auto* session = try_->session()) session->send(Opcode::kText, net::share(text));
+  }
+  std::uint64_t send(const Picture& picture) override {
+    auto* session = try_->session();
+    if (session == nullptr) return 0;
+    std::array<std::string_view, 3> pieces{};
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      const Bytes& piece = picture.pieces.at(i);
+      if (piece.size > 0) pieces.at(i) = {reinterpret_cast<const char*>(piece.data), piece.size};
+    }
+    session->send(Opcode::kBinary, pieces);
     return picture.size();
   }
 
-  // No more events. Closes what is open, and lives on until nothing can refer to it any more.
-  void abandon() {
-    events_ = {};
-    if (connection_ != nullptr) {
-      std::error_code ignored;  // it may be closed, or not open yet
-      connection_->close(websocketpp::close::status::going_away, "", ignored);
-      loop_.after(kClosingPatience, [self = this->shared_from_this()] { self->cut(); });
-    }
-    loop_.after(kResolverPatience, [self = this->shared_from_this()] {});
-  }
-
  private:
-  void secure() {
-    if constexpr (std::is_same_v<Config, Secure>) {
-      client_.set_tls_init_handler([this](Handle) {
-        auto context = std::make_shared<Context>(Context::tls_client);
-        std::error_code error;
-        context->set_verify_mode(asio::ssl::verify_peer, error);
-        if (address_.ca_file.empty()) {
-          context->set_default_verify_paths(error);
-        } else {
-          context->load_verify_file(address_.ca_file, error);
-        }
-        const websocketpp::uri where(address_.url);
-        context->set_verify_callback(asio::ssl::host_name_verification(where.get_host()), error);
-        return context;
-      });
-    }
-  }
-
-  std::string failure() const {
-    const int status = static_cast<int>(connection_->get_response_code());
-    if (status == 401) return "the server asks for another API key";
-    if (status == 429) return "the server lets this address wait: too many wrong API keys";
-    if (status >= 300) return "the server answered with HTTP status " + std::to_string(status);
-    return connection_->get_ec().message();
-  }
-  std::string closing() const {
-    const std::string& reason = connection_->get_remote_close_reason();
-    return reason.empty() ? "the server closed the connection" : reason;
-  }
-
-  void end(const std::string& why) {
-    connection_.reset();
-    if (events_.closed) events_.closed(why);
-  }
-
-  void cut() {
-    if (connection_ == nullptr) return;
-    std::error_code ignored;  // it is closed
-    connection_->get_raw_socket().lowest_layer().close(ignored);
-  }
-
-  void watch() {
-    loop_.after(kPing, [self = this->shared_from_this()] {
-      if (self->connection_ == nullptr) return;
-      if (Clock::now() - self->heard_ > kSilence) {
-        self->cut();
-        return;
-      }
-      std::error_code ignored;  // it is closing
-      self->connection_->ping("", ignored);
-      self->watch();
-    });
-  }
-
-  EventLoop& loop_;
-  ServerAddress address_;
-  LinkSocket::Events events_;
-  std::random_device random_{};
-  Clock::time_point heard_{};
-  Client client_{};
-  typename Client::connection_ptr connection_{};
-};
-
-template <class Config>
-class TrySocket final : public LinkSocket {
- public:
-  TrySocket(EventLoop& loop, const ServerAddress& address, Events events)
-      : try_(std::make_shared<Try<Config>>(loop, address, std::move(events))) {
-    try_->start();
-  }
-  ~TrySocket() override { try_->abandon(); }
-  void send(const std::string& text) override { try_->send(text); }
-  std::uint64_t send(const Picture& picture) override { return try_->send(picture); }
-
- private:
-  std::shared_ptr<Try<Config>> try_;
+  std::shared_ptr<Try> try_;
 };
 
 }  // namespace
 
 void check_address(const ServerAddress& address) {
-  const websocketpp::uri uri(address.url);
-  const std::string& scheme = uri.get_scheme();
-  if (!uri.get_valid() || (scheme != "ws" && scheme != "wss")) {
+  if (!parse_url(address.url)) {
     throw std::invalid_argument(address.url + ": not an address of the form ws://HOST:PORT/ws");
   }
 }
 
-std::unique_ptr<LinkSocket> connect(EventLoop& loop, const ServerAddress& address,
+std::unique_ptr<LinkSocket> connect(net::EventLoop& loop, const ServerAddress& address,
                                     LinkSocket::Events events) {
-  if (websocketpp::uri(address.url).get_secure()) {
-    return std::make_unique<TrySocket<Secure>>(loop, address, std::move(events));
-  }
-  return std::make_unique<TrySocket<Plain>>(loop, address, std::move(events));
+  return std::make_unique<TrySocket>(std::make_shared<Try>(loop, address, std::move(events)));
 }
 
 }  // namespace fvlm::capture

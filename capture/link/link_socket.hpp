@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "capture/link/event_loop.hpp"
 #include "capture/source/picture.hpp"
+#include "net/http/event_loop.hpp"
 
 namespace fvlm::capture {
 
@@ -36,7 +36,7 @@ class LinkSocket {
 
 // Throws std::invalid_argument if the address is none.
 void check_address(const ServerAddress& address);
-std::unique_ptr<LinkSocket> connect(EventLoop& loop, const ServerAddress& address,
+std::unique_ptr<LinkSocket> connect(net::EventLoop& loop, const ServerAddress& address,
                                     LinkSocket::Events events);
 
 }  // namespace fvlm::capture

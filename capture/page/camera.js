@@ -1,7 +1,7 @@
 // The camera's page: live pictures and the server's answers come over one WebSocket; the prompt and
 // the interval go back. The texts are in camera_texts.js.
-import { texts } from "/static/camera_texts.js";
-import { byId, language, showWords, switchLanguage } from "/static/words.js";
+import { texts } from "./camera_texts.js";
+import { byId, language, showWords, switchLanguage } from "./words.js";
 
 const live = byId("live"), caption = byId("caption");
 const kHistory = 50;
@@ -62,7 +62,9 @@ function showIntervals(chosen) {
 
 // The camera --------------------------------------------------------------------------------------
 function connect() {
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+  const address = new URL("ws", document.baseURI);
+  address.protocol = address.protocol.replace("http", "ws");
+  socket = new WebSocket(address);
   socket.binaryType = "blob";
   socket.onopen = () => {
     retry = 250;

@@ -78,20 +78,29 @@ std::optional<std::string> wrong_origin(const std::vector<std::string>& allowed)
 
 HttpResponse readable_by(const std::string& origin, HttpResponse response) {
   response.headers.emplace_back("Cross-Origin-Resource-Policy", "same-origin");
+  response.headers.emplace_back("Vary", "Origin");
   if (!origin.empty()) {
     response.headers.emplace_back("Access-Control-Allow-Origin", origin);
-    response.headers.emplace_back("Vary", "Origin");
+    response.headers.emplace_back("Access-Control-Expose-Headers", "Retry-After");
   }
   return response;
 }
 
-HttpResponse preflight_response() {
-  return {204,
-          "text/plain; charset=utf-8",
-          {},
-          {{"Access-Control-Allow-Methods", "GET, POST"},
-           {"Access-Control-Allow-Headers", "Authorization, Content-Type"},
-           {"Access-Control-Max-Age", "600"}}};
+HttpResponse options_response(const HttpRequest& request) {
+  constexpr char kLongest[] = "7200";  // seconds that a browser keeps it; Chrome keeps none longer
+  HttpResponse response{204, {}, {}, {{"Allow", "GET, HEAD, POST, OPTIONS"}}};
+  if (request.origin.empty()) return response;
+  const std::string& asked = request.asked_headers;
+  response.headers.insert(
+      response.headers.end(),
+      {{"Access-Control-Allow-Methods", "GET, HEAD, POST"},
+       {"Access-Control-Allow-Headers", asked.empty() ? "Authorization, Content-Type" : asked},
+       {"Access-Control-Max-Age", kLongest},
+       {"Vary", "Access-Control-Request-Headers, Access-Control-Request-Private-Network"}});
+  if (request.asks_private_network) {
+    response.headers.emplace_back("Access-Control-Allow-Private-Network", "true");
+  }
+  return response;
 }
 
 }  // namespace fvlm::net

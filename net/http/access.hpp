@@ -35,11 +35,12 @@ Caller caller_of(const HttpRequest& request, const std::vector<std::string>& all
 // What is wrong with a list of origins: the first that begins as a web site's and is none.
 std::optional<std::string> wrong_origin(const std::vector<std::string>& allowed);
 
-// Lets the page at `origin`, which is allowed, read an answer (CORS), and forbids others to embed
-// it.
+// Lets the page at `origin`, which is allowed, read a response (CORS,
+// https://fetch.spec.whatwg.org), and forbids others to embed it.
 HttpResponse readable_by(const std::string& origin, HttpResponse response);
 
-// The answer to a CORS preflight.
-HttpResponse preflight_response();
+// The response to OPTIONS, with which browsers ask first (CORS preflight): a page at an allowed
+// origin may send all the headers that it asks to.
+HttpResponse options_response(const HttpRequest& request);
 
 }  // namespace fvlm::net

@@ -18,16 +18,6 @@ bool is_ipv4(const IpAddress& address) {
   return std::equal(kMapped.begin(), kMapped.end(), address.begin());
 }
 
-std::string text_of(const IpAddress& address) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (is_ipv4(address)) {
-    ::inet_ntop(AF_INET, &address[kIpv4], text, sizeof text);
-  } else {
-    ::inet_ntop(AF_INET6, address.data(), text, sizeof text);
-  }
-  return text;
-}
-
 char small(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
@@ -73,6 +63,39 @@ std::optional<IpAddress> parse_address(std::string_view text) {
   bytes[kIpv4 - 2] = bytes[kIpv4 - 1] = 0xff;
   if (::inet_pton(AF_INET, address.c_str(), &bytes[kIpv4]) == 1) return bytes;
   return std::nullopt;
+}
+
+std::string text_of(const IpAddress& address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (is_ipv4(address)) {
+    ::inet_ntop(AF_INET, &address[kIpv4], text, sizeof text);
+  } else {
+    ::inet_ntop(AF_INET6, address.data(), text, sizeof text);
+  }
+  return text;
+}
+
+bool Network::contains(const IpAddress& other) const {
+  for (int bit = 0; bit < bits; ++bit) {
+    const auto byte = static_cast<std::size_t>(bit / 8);
+    if (((address.at(byte) ^ other.at(byte)) >> (7 - bit % 8) & 1) != 0) return false;
+  }
+  return true;
+}
+
+std::optional<Network> parse_network(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  const auto address = parse_address(text.substr(0, slash));
+  if (!address) return std::nullopt;
+  Network network{*address};
+  if (slash == text.npos) return network;
+  const int before = is_ipv4(*address) ? 8 * static_cast<int>(kIpv4) : 0;
+  int bits = -1;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data() + slash + 1, end, bits);
+  if (error != std::errc{} || rest != end || bits < 0 || before + bits > 128) return std::nullopt;
+  network.bits = before + bits;
+  return network;
 }
 
 bool is_loopback(const IpAddress& address) {

@@ -1,5 +1,5 @@
 // Parsing of addresses, hosts and origins. Access checks compare parsed values, never the prefix of
-// a text: "127.evil.example" is a name that anyone may register. C++17, for the transports.
+// a text: "127.evil.example" is a name that anyone may register.
 #pragma once
 
 #include <array>
@@ -16,6 +16,18 @@ using IpAddress = std::array<std::uint8_t, 16>;
 // "127.0.0.1", "::1"; nothing if it is anything else, a name included.
 std::optional<IpAddress> parse_address(std::string_view text);
 bool is_loopback(const IpAddress& address);
+// Its one spelling.
+std::string text_of(const IpAddress& address);
+
+// An address and how many of its first bits a network's addresses share.
+struct Network {
+  IpAddress address{};
+  int bits = 128;
+
+  bool contains(const IpAddress& other) const;
+};
+// "192.0.2.0/24", "2001:db8::/32", or an address alone.
+std::optional<Network> parse_network(std::string_view text);
 
 // The unit of per-client limits: an IPv4 address, or an IPv6 /64, the least that one customer has.
 // Link-local addresses all share one /64 and count singly. `address` itself if it does not parse.

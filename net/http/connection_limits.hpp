@@ -1,12 +1,11 @@
 // Limits on open connections, in all and for each client. The threat is slowloris: many connections
-// that never send a request must not lock others out. At a limit the connection that has been open
-// longest without a whole request is closed in favour of the new one, of the same client if it is
-// the client's limit. Only if all have sent one is the new connection refused.
+// that never send a request must not lock others out. At a limit the connection that has waited
+// longest for a whole request, its first or its next, is closed in favour of the new one, of the
+// same client if it is the client's limit. Only if all are busy is the new connection refused.
 //
 // Knows nothing of sockets: any transport reports its connections and how to close them. For one
 // thread. Leases share its state, because connections may outlive their transport in the queue of
-// an event loop. C++17, for the transports.
-// event loop. C++17, for the transports.
+// an event loop.
 #pragma once
 
 #include <cstddef>
@@ -40,11 +39,20 @@ class ConnectionLimits : public std::enable_shared_from_this<ConnectionLimits> {
       if (limits_ != nullptr) limits_->open_.erase(id_);
     }
 
-    // A whole request has come: from now on it stays until it ends.
+    // A whole request has come: from now on it stays until it ends or rests.
     void keep() {
       if (limits_ == nullptr) return;
       const auto open = limits_->open_.find(id_);
       if (open != limits_->open_.end()) open->second.waits = false;
+    }
+    // It waits again, as the last in line.
+    void rest() {
+      if (limits_ == nullptr) return;
+      auto open = limits_->open_.extract(id_);
+      if (open.empty()) return;
+      open.key() = id_ = limits_->next_id_++;
+      open.mapped().waits = true;
+      limits_->open_.insert(std::move(open));
     }
 
    private:

@@ -1,7 +1,7 @@
 // The page: images from a webcam, a file, drag and drop or the clipboard go to the server over one
 // WebSocket, which streams its answers. The page's texts are in texts.js.
-import { texts } from "/static/texts.js";
-import { byId, language, presets, showWords, switchLanguage } from "/static/words.js";
+import { texts } from "./texts.js";
+import { byId, language, presets, showWords, switchLanguage } from "./words.js";
 
 const camera = byId("camera"), still = byId("still"), answer = byId("answer");
 const kLongestSide = 1024;   // pixels of a frame that is sent: the model sees no more
@@ -42,7 +42,9 @@ byId("language").onclick = () => {
 // The server --------------------------------------------------------------------------------------
 function connect() {
   showLink("connecting");
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+  const address = new URL("ws", document.baseURI);
+  address.protocol = address.protocol.replace("http", "ws");
+  socket = new WebSocket(address);
   socket.onopen = () => {
     retry = 250;
     frames = 0;              // the server counts the frames of a connection
@@ -107,7 +109,7 @@ function remember(content, frame) {
   item.dataset.prompt = frame?.prompt ?? "";
   const small = document.createElement("img");
   small.alt = "";
-  small.src = frame?.small ?? "/static/icon.svg";
+  small.src = frame?.small ?? "static/icon.svg";
   const said = document.createElement("p");
   said.textContent = content;
   const about = document.createElement("p");

@@ -249,13 +249,12 @@ void ChatService::say(ExchangeId id, Chat& chat, const std::string& text) {
   chat.text += text;
   if (!chat.stream) return;
   if (!std::exchange(chat.begun, true)) {
-    transport_.respond(
+    transport_.begin_response(
         id,
         readable_by(chat.origin, {200,
                                   "text/event-stream; charset=utf-8",
                                   first_event(chat.answer),
-                                  {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}}),
-        true);
+                                  {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}}));
   }
   if (!text.empty()) transport_.add_to_response(id, text_event(chat.answer, text));
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -11,6 +13,7 @@
 #include "fvlm/error.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
+#include "net/http/proxy.hpp"
 #include "net/process/prometheus.hpp"
 
 namespace fvlm::net {
@@ -18,6 +21,26 @@ namespace {
 
 constexpr std::string_view kEndpoint = "/ws";
 constexpr std::string_view kApi = "/v1/";
+
+HttpResponse failure(int status, const std::string& why) {
+  struct Code {
+    int status;
+    const char* name;
+  };
+  constexpr std::array<Code, 6> kCodes = {{{404, "not_found"},
+                                           {405, "method_not_allowed"},
+                                           {408, "request_timeout"},
+                                           {413, "body_too_long"},
+                                           {500, "internal_error"},
+                                           {503, "unavailable"}}};
+  const auto code = std::find_if(kCodes.begin(), kCodes.end(),
+                                 [&](const Code& each) { return each.status == status; });
+  return error_response(
+      {.status = status,
+       .message = why,
+       .type = status == 500 || status == 503 ? "server_error" : "invalid_request_error",
+       .code = code == kCodes.end() ? "bad_request" : code->name});
+}
 
 }  // namespace
 
@@ -35,6 +58,9 @@ Server::Server(Engine& engine, ServerOptions options)
         options_.transport.host));
   }
   if (const auto wrong = wrong_origin(options_.access.allowed_origins)) throw Error(*wrong);
+  options_.transport.base_path = normal_base_path(options_.transport.base_path);
+  if (const auto wrong = wrong_base_path(options_.transport.base_path)) throw Error(*wrong);
+  if (const auto wrong = wrong_network(options_.transport.trusted_proxies)) throw Error(*wrong);
   if (options_.transport.certificate_file.empty() != options_.transport.key_file.empty()) {
     throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
   }
@@ -91,28 +117,32 @@ void Server::finish_if_drained() {
 
 // HTTP -------------------------------------------------------------------------------------------
 
-std::optional<HttpResponse> Server::refusal(const HttpRequest& request) {
+// Every failure is an error in the shape of the API.
+std::optional<HttpResponse> Server::refuse(const HttpRequest& request) {
   auto refusal = gate_.refuse_caller(request);
+  const bool foreign = refusal.has_value();
   // CORS preflights carry no key.
   if (!refusal && request.method != "OPTIONS") refusal = gate_.refuse_key(request);
   if (!refusal) return std::nullopt;
-  auto& [status, text, code, headers] = *refusal;
-  if (!request.path.starts_with(kApi)) return text_response(status, text, headers);
+  const auto& [status, text, code, headers] = *refusal;
   HttpResponse response = error_response({.status = status, .message = text, .code = code});
   // At "Basic" a browser asks its user for a password; programs know what to do.
-  if (status != 401) response.headers = headers;
-  return response;
+  if (status != 401 || !request.path.starts_with(kApi)) response.headers = headers;
+  return readable_by(foreign ? "" : request.origin, std::move(response));
+}
+
+std::optional<HttpResponse> Server::on_head(const HttpRequest& request) {
+  return refuse(request);
 }
 
 HttpResponse Server::on_upgrade(const HttpRequest& request) {
-  if (auto response = refusal(request)) return *response;
-  if (request.path != kEndpoint) return text_response(404, "WebSocket connections go to /ws");
-  if (drain_until_) return text_response(503, "the server is stopping");
-  return text_response(101, "");
+  if (auto response = refuse(request)) return *std::move(response);
+  if (request.path != kEndpoint) return failure(404, "WebSocket connections go to /ws");
+  if (drain_until_) return failure(503, "the server is stopping");
+  return {.status = 101};
 }
 
 std::optional<HttpResponse> Server::on_http(ExchangeId id, HttpRequest request) {
-  if (auto response = refusal(request)) return readable_by("", *std::move(response));
   const std::string origin = request.origin;
   auto response = answer(id, std::move(request));
   if (response) response = readable_by(origin, *std::move(response));
@@ -120,16 +150,29 @@ std::optional<HttpResponse> Server::on_http(ExchangeId id, HttpRequest request) 
 }
 
 std::optional<HttpResponse> Server::answer(ExchangeId id, HttpRequest request) {
-  if (request.method == "OPTIONS") return preflight_response();
+  constexpr std::array<std::string_view, 8> kKnown = {"GET",    "HEAD",  "POST",    "PUT",
+                                                      "DELETE", "PATCH", "CONNECT", "TRACE"};
+  if (request.method == "OPTIONS") return options_response(request);
+  if (std::find(kKnown.begin(), kKnown.end(), request.method) == kKnown.end()) {
+    return failure(501, one_line(request.method, kLongestQuote) + " is no method of this server");
+  }
   if (request.path.starts_with(kApi)) return chat_->answer(id, std::move(request));
   if (request.method != "GET" && request.method != "HEAD") {
-    return text_response(405, "only GET is understood here", {{"Allow", "GET, HEAD"}});
+    HttpResponse response = failure(405, "only GET is understood here");
+    response.headers.emplace_back("Allow", "GET, HEAD, OPTIONS");
+    return response;
   }
   return answer_get(request);
 }
 
 void Server::on_http_gone(ExchangeId id) {
   chat_->abandon(id);
+}
+
+HttpResponse Server::refusal(const HttpRequest& request, int status, const std::string& why) {
+  const bool foreign = gate_.refuse_caller(request).has_value();
+  return readable_by(foreign ? "" : request.origin,
+                     failure(status, status == 413 ? why + "; see --max-body-size" : why));
 }
 
 void Server::on_error(const std::string& what) {
@@ -147,8 +190,12 @@ HttpResponse Server::answer_get(const HttpRequest& request) const {
     return {200, prometheus::kContentType, metrics_text(), {}};
   }
   if (auto file = page_.response(request.path)) return *std::move(file);
-  if (request.path == kEndpoint) return text_response(426, "this is where WebSockets connect");
-  return text_response(404, "there is nothing here; the page is at /");
+  if (request.path == kEndpoint) {
+    HttpResponse response = failure(426, "this is where WebSockets connect");
+    response.headers.emplace_back("Upgrade", "websocket");
+    return response;
+  }
+  return failure(404, "there is nothing here; the page is at /");
 }
 
 std::string Server::metrics_text() const {

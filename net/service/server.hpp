@@ -55,16 +55,18 @@ class Server final : private TransportEvents {
  private:
   using Clock = std::chrono::steady_clock;
 
+  std::optional<HttpResponse> on_head(const HttpRequest& request) override;
   HttpResponse on_upgrade(const HttpRequest& request) override;
   void on_open(ConnectionId id, const HttpRequest& request) override;
   void on_message(ConnectionId id, std::string payload, bool binary) override;
   void on_close(ConnectionId id) override;
   std::optional<HttpResponse> on_http(ExchangeId id, HttpRequest request) override;
   void on_http_gone(ExchangeId id) override;
+  HttpResponse refusal(const HttpRequest& request, int status, const std::string& why) override;
   void on_error(const std::string& what) override;
 
   // The refusal of a cross-origin request or one without the key, if it is one.
-  std::optional<HttpResponse> refusal(const HttpRequest& request);
+  std::optional<HttpResponse> refuse(const HttpRequest& request);
   // The response, or nothing if it comes later.
   std::optional<HttpResponse> answer(ExchangeId id, HttpRequest request);
   HttpResponse answer_get(const HttpRequest& request) const;

@@ -110,6 +110,38 @@ TEST_F(ClientTest, OtherProgramsGetPicturesOverHttp) {
   for (int i = 0; i < 150; ++i) ASSERT_FALSE(camera->get("/static/camera.js").empty()) << i;
 }
 
+TEST_F(ClientTest, OneConnectionCarriesManyRequests) {
+  const auto camera = start(kNowhere, {"--source", "test-pattern", "--width", "320", "--base-path",
+                                       "/cam/", "--trusted-proxy", "127.0.0.1"});
+  const std::string host = " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  EXPECT_TRUE(CameraProgram::wait_for(
+      [&] { return status_of(http(camera->port(), "GET /cam/snapshot.jpg" + host)) == 200; },
+      Milliseconds(5000)));
+  RawSocket client(camera->port());
+  const auto ask = [&](const std::string& line) {
+    client.send(line + host);
+    return read_response(client, line.starts_with("HEAD "));
+  };
+  for (int i = 0; i < 3; ++i) {
+    const std::string page = ask("GET /cam/");
+    EXPECT_EQ(status_of(page), 200);
+    EXPECT_FALSE(contains(page, "=\"/")) << "a URL that leads out of it";
+    const std::string picture = ask("GET /cam/snapshot.jpg");
+    EXPECT_EQ(decode_jpeg(std::string(body_of(picture))).width, 320);
+    EXPECT_TRUE(contains(ask("HEAD /cam/snapshot.jpg"), "\r\nContent-Length: "));
+    EXPECT_EQ(status_of(ask("OPTIONS /cam/snapshot.jpg")), 204);
+    EXPECT_EQ(status_of(ask("DELETE /cam/")), 405);
+    EXPECT_EQ(status_of(ask("GET /snapshot.jpg")), 404);
+  }
+  EXPECT_TRUE(contains(ask("HEAD /cam/stream.mjpg"), "boundary=fastvlm-frame"));
+  EXPECT_EQ(client.read_all(), "") << "an endless response would end with its connection";
+  EXPECT_EQ(status_of(http(camera->port(), "rubbish\r\n\r\n")), 400);
+  EXPECT_EQ(status_of_run("--port 0 --base-path '/a b'"), 1);
+  EXPECT_TRUE(contains(output(), "--base-path /a b: expected")) << output();
+  EXPECT_EQ(status_of_run("--port 0 --trusted-proxy 10.0.0.0/40"), 1);
+  EXPECT_TRUE(contains(output(), "--trusted-proxy 10.0.0.0/40: expected")) << output();
+}
+
 TEST_F(ClientTest, HttpErrorsSayWhatIsWrong) {
   const auto camera = start(kNowhere, {"--source", "images:/nowhere"});
   const std::uint16_t port = camera->port();

@@ -77,7 +77,8 @@ std::string CameraProgram::answer(const std::string& path) const {
   const sockaddr_in address = loopback(port_);
   std::string bytes;
   if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
-    const std::string request = "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    const std::string request =
+        "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
     ::send(socket, request.data(), request.size(), MSG_NOSIGNAL);
     std::array<char, 65536> part{};
     ssize_t size = 0;

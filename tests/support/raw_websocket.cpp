@@ -86,16 +86,45 @@ std::string RawSocket::read_all() {
   return std::exchange(buffer_, {});
 }
 
+void RawSocket::say_farewell() {
+  ::shutdown(descriptor_, SHUT_WR);
+}
+
 void RawSocket::reset() {
   const linger now{1, 0};
   ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
   ::close(std::exchange(descriptor_, -1));
 }
 
+std::string read_response(RawSocket& socket, bool head_only) {
+  const auto field = [](const std::string& head, std::string_view name) {
+    const std::string line = "\r\n" + std::string(name) + ": ";
+    const std::size_t at = head.find(line);
+    if (at == head.npos) return std::string();
+    const std::size_t from = at + line.size();
+    return head.substr(from, head.find("\r\n", from) - from);
+  };
+  std::string head = socket.read_until("\r\n\r\n");
+  while (status_of(head) == 100) head = socket.read_until("\r\n\r\n");
+  const bool bodiless = head_only || field(head, "Method") == "HEAD";
+  if (bodiless || status_of(head) == 101 || status_of(head) == 204) return head;
+  if (const std::string length = field(head, "Content-Length"); !length.empty()) {
+    return head + socket.read_bytes(std::stoul(length));
+  }
+  if (field(head, "Transfer-Encoding").empty()) return head + socket.read_all();
+  std::string whole = head;
+  while (const std::size_t size = std::stoul("0" + socket.read_until("\r\n"), nullptr, 16)) {
+    whole += socket.read_bytes(size);
+    socket.read_bytes(2);
+  }
+  socket.read_until("\r\n");
+  return whole;
+}
+
 std::string http(std::uint16_t port, std::string_view request, const char* from) {
   RawSocket socket(port, from);
   socket.send(request);
-  return socket.read_all();
+  return read_response(socket, request.starts_with("HEAD "));
 }
 
 std::string http_get(std::uint16_t port, std::string_view path, std::string_view headers,

@@ -27,6 +27,8 @@ class RawSocket {
   std::string read_bytes(std::size_t size);
   // All that comes until the other side closes.
   std::string read_all();
+  // Sends nothing more.
+  void say_farewell();
   // Closes with a reset instead of a farewell.
   void reset();
 
@@ -37,7 +39,9 @@ class RawSocket {
   std::string buffer_;
 };
 
-// The whole answer, head and body, to one request.
+// The next response, head and body, without the framing of chunks and without "100 Continue".
+std::string read_response(RawSocket& socket, bool head_only = false);
+// The whole response to one request.
 std::string http(std::uint16_t port, std::string_view request, const char* from = kSelf);
 // The same for a GET, with more header lines (each ending in "\r\n").
 std::string http_get(std::uint16_t port, std::string_view path, std::string_view headers = "",

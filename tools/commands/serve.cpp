@@ -167,6 +167,17 @@ void add_access_flags(CLI::App& parser, ServeOptions& options) {
       ->take_all()
       ->allow_extra_args(false)
       ->option_text("ORIGIN");
+  parser
+      .add_option("--base-path", server.transport.base_path,
+                  "Where all paths begin behind a reverse proxy that hands them on, e.g. /vlm")
+      ->option_text("PATH");
+  parser
+      .add_option("--trusted-proxy", server.transport.trusted_proxies,
+                  "Address or network of a reverse proxy, whose X-Forwarded-For or Forwarded tells "
+                  "the client's address; repeatable")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->option_text("ADDRESS");
   parser.add_flag("--open-to-all", server.access.open_to_all,
                   "Accept clients from other machines without a key");
 }
@@ -235,6 +246,10 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
               "Close a WebSocket on which nothing arrives for so long, not even a pong");
   add_seconds(parser, "--request-timeout,--longest-request", transport.request_timeout,
               "Close a connection whose HTTP request has not arrived by then");
+  add_seconds(parser, "--header-timeout", transport.header_timeout,
+              "Close a connection on which the head of an HTTP request has not arrived by then");
+  add_seconds(parser, "--keep-alive-timeout", transport.keep_alive_timeout,
+              "Close an HTTP connection on which no other request begins for so long");
   add_seconds(parser, "--response-timeout,--longest-answer", transport.response_timeout,
               "Cancel a chat completion that takes longer");
   add_seconds(parser, "--step-timeout,--longest-turn", server.step_timeout,

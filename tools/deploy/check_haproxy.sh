@@ -19,7 +19,7 @@ trap end_all EXIT
 # start PORT: a replica, ready.
 start() {
   build/cpu/bin/fastvlm serve --model-path tools/demo/model --threads 1 --port "$1" \
-    --log-folder "$scratch/$1" 2> "$scratch/$1.log" &
+    --trusted-proxy 127.0.0.1 --log-folder "$scratch/$1" 2> "$scratch/$1.log" &
   processes[$1]=$!
   until grep -qs ready "$scratch/$1.log"; do sleep 0.1; done
 }

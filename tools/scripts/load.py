@@ -23,7 +23,7 @@ import time
 
 import websockets
 
-DEMO_IMAGES = pathlib.Path(__file__).resolve().parent / "demo" / "images"
+DEMO_IMAGES = pathlib.Path(__file__).resolve().parents[1] / "demo" / "images"
 SHORTEST_WAIT, LONGEST_WAIT = 0.25, 5.0  # before the next try to connect, in seconds
 GRACE = 15.0  # seconds after the last frame for answers to come
 

@@ -92,6 +92,21 @@ TEST_F(ConnectionLimitsTest, TheLongestIdleOfAllMakesWayAtTheLimitOfAll) {
   EXPECT_EQ(limits_->open(), 0U);
 }
 
+TEST_F(ConnectionLimitsTest, OneThatWasAnsweredWaitsAgainAsTheLastInLine) {
+  std::vector<Place> places;
+  for (int i = 0; i < 3; ++i) places.push_back(connect(i, "a"));
+  places.at(0)->keep();
+  places.at(0)->rest();
+  places.at(2)->keep();
+  places.push_back(connect(3, "a"));
+  EXPECT_EQ(cut_, std::vector<int>{1}) << "it has waited longest";
+  places.push_back(connect(4, "a"));
+  EXPECT_EQ(cut_, (std::vector<int>{1, 0}));
+  places.at(0)->rest();
+  places.at(0).reset();  // which was cut
+  EXPECT_EQ(limits_->open(), 3U);
+}
+
 TEST_F(ConnectionLimitsTest, PlacesOutliveTheirTransport) {
   const Place place = connect(0, "a");
   const std::weak_ptr<ConnectionLimits> limits = limits_;

@@ -44,6 +44,7 @@ class Echo final : private net::TransportEvents {
   static net::TransportOptions options() {
     return {.port = 0, .max_message_bytes = kLimit, .max_unsent_bytes = 8 * kLimit};
   }
+  std::optional<net::HttpResponse> on_head(const net::HttpRequest&) override { return {}; }
   net::HttpResponse on_upgrade(const net::HttpRequest&) override { return {.status = 101}; }
   void on_open(net::ConnectionId, const net::HttpRequest&) override {}
   void on_message(net::ConnectionId id, std::string payload, bool binary) override {
@@ -56,6 +57,9 @@ class Echo final : private net::TransportEvents {
     return net::HttpResponse{};
   }
   void on_http_gone(net::ExchangeId) override {}
+  net::HttpResponse refusal(const net::HttpRequest&, int status, const std::string& why) override {
+    return net::text_response(status, why);
+  }
   void on_error(const std::string& what) override { EXPECT_EQ(what, "as asked"); }
 
   std::unique_ptr<net::Transport> transport_;
@@ -127,10 +131,12 @@ class Conformance : public testing::Test {
       check({name, {frame(kText, text)}, {}, 1007});
     }
   }
-  static Echo& echo() {
-    static Echo server;
-    return server;
-  }
+  static void SetUpTestSuite() { echo_ = std::make_unique<Echo>(); }
+  static void TearDownTestSuite() { echo_.reset(); }
+  static Echo& echo() { return *echo_; }
+
+ private:
+  static inline std::unique_ptr<Echo> echo_;
 };
 
 }  // namespace fvlm

@@ -219,7 +219,8 @@ TEST_F(ServerPromises, MoreConnectionsThanAllowedAreCutAndTheirPlacesComeBack) {
     std::vector<std::unique_ptr<RawSocket>> sockets;
     for (int i = 0; i < 40; ++i) sockets.push_back(std::make_unique<RawSocket>(port()));
     for (int i = 0; i < 20; ++i) EXPECT_EQ(sockets[static_cast<std::size_t>(i)]->read_all(), "");
-    const std::string request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const std::string request =
+        "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     for (int i = 20; i < 40; ++i) {
       sockets[static_cast<std::size_t>(i)]->send(request);
       EXPECT_EQ(status_of(sockets[static_cast<std::size_t>(i)]->read_all()), 200) << i;

@@ -1,0 +1,52 @@
+// What the connections of one transport share.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "net/http/connection_limits.hpp"
+#include "net/http/proxy.hpp"
+#include "net/http/transport.hpp"
+
+namespace fvlm::net {
+
+class HttpSession;
+class Stream;
+class WebSocketSession;
+
+// The other side of a connection.
+struct Peer {
+  std::string address{};  // and port
+  std::string client{};   // client_of() it
+  bool secure = false;    // over TLS
+  bool is_proxy = false;  // that is trusted
+};
+
+struct TransportCore {
+  TransportOptions options{};
+  TransportEvents& events;
+  TrustedProxies proxies{options.trusted_proxies};
+  std::uint64_t last_id = 0;  // of exchanges and WebSockets
+  std::map<ExchangeId, HttpSession*> exchanges{};
+  std::map<ConnectionId, WebSocketSession*> peers{};
+  bool stopping = false;
+
+  // Whether `work` does not throw. What it throws is reported.
+  template <class Work>
+  bool survives(const Work& work) {
+    try {
+      work();
+      return true;
+    } catch (const std::exception& error) {
+      events.on_error(error.what());
+      return false;
+    }
+  }
+  // Makes the connection of `request` a WebSocket.
+  void open(Stream& stream, const HttpRequest& request, ConnectionLimits::Place place);
+};
+
+}  // namespace fvlm::net
