@@ -14,18 +14,19 @@ namespace fvlm::FVLM_CUDA_TARGET {
 // outputs leave enough warps if each has several tiles, which then share the tokens they load.
 template <WeightType kType, class Work>
 void dispatch_skinny(int rows, int outputs, Work&& work) {
-  constexpr bool kQuantised = Weights<kType>::kQuantised;
+  constexpr int kMostTiles = Weights<kType>::kQuantised ? 2 : 4;  // as registers allow
+  constexpr int kTilesOfManyRows = kMostTiles / 2;
   const bool many = outputs >= 16384;
   if (rows <= 8) {
-    if (many) return work.template operator() < 8, kQuantised ? 2 : 4 > ();
+    if (many) return work.template operator()<8, kMostTiles>();
     return work.template operator()<8, 1>();
   }
   if (rows <= 16) {
     if (many) return work.template operator()<16, 2>();
     return work.template operator()<16, 1>();
   }
-  if (rows <= 32) return work.template operator() < 32, kQuantised ? 1 : 2 > ();
-  return work.template operator() < 64, kQuantised ? 1 : 2 > ();
+  if (rows <= 32) return work.template operator()<32, kTilesOfManyRows>();
+  return work.template operator()<64, kTilesOfManyRows>();
 }
 
 template <WeightType kType, int kGroup>
@@ -45,28 +46,19 @@ template <class E, WeightType kType>
 void TokenGemv<E, kType>::multiply(Stream<kTarget>& stream, const TokenInput<E>& input,
                                    const TokenOutput<E>& output) {
   if constexpr (has_tensor_cores<E>(kType)) {
-    if (is_skinny(input)) {
-      switch (input.weights.format.group) {
-        case 0:
-          if constexpr (!Weights<kType>::kQuantised)
-            multiply_skinny<kType, 0>(stream, input, output);
-          return;
-        case 32:
-          if constexpr (Weights<kType>::kQuantised)
-            multiply_skinny<kType, 32>(stream, input, output);
-          return;
-        case 64:
-          if constexpr (Weights<kType>::kQuantised)
-            multiply_skinny<kType, 64>(stream, input, output);
-          return;
-        default:
-          if constexpr (Weights<kType>::kQuantised)
-            multiply_skinny<kType, 128>(stream, input, output);
-          return;
-      }
+    if (!is_skinny(input)) return launch_plain<E, kType>(stream, input, output);
+    if constexpr (!Weights<kType>::kQuantised) {
+      multiply_skinny<kType, 0>(stream, input, output);
+    } else if (input.weights.format.group == 32) {
+      multiply_skinny<kType, 32>(stream, input, output);
+    } else if (input.weights.format.group == 64) {
+      multiply_skinny<kType, 64>(stream, input, output);
+    } else {
+      multiply_skinny<kType, 128>(stream, input, output);
     }
+  } else {
+    launch_plain<E, kType>(stream, input, output);
   }
-  launch_plain<E, kType>(stream, input, output);
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET
