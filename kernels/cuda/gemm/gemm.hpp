@@ -12,6 +12,12 @@
 
 namespace fvlm {
 
+// What the choice of a kernel depends on.
+struct DeviceShape {
+  int major = 0;  // of the compute capability
+  int multiprocessors = 0;
+};
+
 template <Target target, class E>
 struct LinearKernels {
   struct Product {
@@ -23,8 +29,9 @@ struct LinearKernels {
     View<E> out;             // [rows, out]; may be the residual
   };
 
-  // out = activation(in weight^T + bias) + residual, for E = BFloat16 and float.
-  static void multiply(Stream<target>& stream, int multiprocessors, const Product& product);
+  // out = activation(in weight^T + bias) + residual, for E = BFloat16 and float. A row's result
+  // does not depend on how many rows there are.
+  static void multiply(Stream<target>& stream, const DeviceShape& device, const Product& product);
 };
 
 template <Target target, class E>

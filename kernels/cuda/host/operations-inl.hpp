@@ -49,7 +49,8 @@ template <Target target, class E>
 void CudaBackend<target, E>::multiply(Context& context, View<const E> in, const Linear& weights,
                                       Activation activation, View<const E> residual, View<E> out) {
   const Layer<E> matrix = layer(weights);
-  LinearKernels<target, E>::multiply(context.stream(), properties_.multiprocessors,
+  LinearKernels<target, E>::multiply(context.stream(),
+                                     {properties_.major, properties_.multiprocessors},
                                      {.in = in,
                                       .weight = matrix.weight,
                                       .bias = matrix.bias,
