@@ -16,6 +16,7 @@ namespace fvlm {
 struct DeviceShape {
   int major = 0;  // of the compute capability
   int multiprocessors = 0;
+  std::size_t shared_bytes = 0;  // the most a block may have
 };
 
 template <Target target, class E>
@@ -36,9 +37,9 @@ struct LinearKernels {
 
 template <Target target, class E>
 struct FeedForwardKernels {
-  // Whether `feed_forward` supports so many channels on a device with so much shared memory for a
-  // block; else the caller runs two GEMMs.
-  static bool supports(std::int64_t channels, std::size_t shared_bytes);
+  // Whether `feed_forward` is the way on such a device; else the caller runs two GEMMs. Those are
+  // the faster way on compute capability 9.0, whose wgmma this kernel has not.
+  static bool supports(std::int64_t channels, const DeviceShape& device);
   // out = residual + fc2(GELU(fc1(in))): in, residual, out [rows, channels], contiguous.
   static void feed_forward(Stream<target>& stream, View<const E> in, const Layer<E>& fc1,
                            const Layer<E>& fc2, View<const E> residual, View<E> out);
