@@ -61,6 +61,7 @@ void Block::run(const Grid& grid, Index3 block, Body body) {
   shared_.begin_block(grid.shared_bytes, grid.opted_in_bytes > 0
                                              ? current_device.load()->shared_bytes
                                              : kDefaultSharedBytes);
+  barriers_.clear();
   emulated::blockIdx = block;
   emulated::blockDim = grid.threads;
   emulated::gridDim = grid.blocks;
@@ -122,6 +123,7 @@ void Block::begin(unsigned rank) {
   const Index3& size = grid_->threads;
   running_->index = {rank % size.x, rank / size.x % size.y, rank / size.x / size.y};
   running_->copies.clear();
+  running_->products.clear();
   running_->waited = false;
   emulated::threadIdx = running_->index;
 }
@@ -134,7 +136,7 @@ void Block::settle(Warp& warp) {
     if ((warp.meeting >> lane & 1U) != 0) try_complete(warp, threads_[first + lane].mask);
   }
   if (at_barrier_ > 0 && at_barrier_ == live_) release_barrier();
-  if (live_ > 0 && ready_warps_ == 0 && !unstarted()) fail_deadlock();
+  if (live_ > 0 && ready_warps_ == 0 && !unstarted() && !poll()) fail_deadlock();
 }
 
 void Block::barrier(const Site& site) {
@@ -202,6 +204,33 @@ bool Block::try_complete(Warp& warp, std::uint32_t mask) {
   return true;
 }
 
+void Block::wait_until(const Site& site, bool (*ready)(void*), void* argument) {
+  Thread& self = *running_;
+  Warp& warp = warp_of(self);
+  while (!ready(argument)) {
+    self.site = site;
+    self.ready = ready;
+    self.argument = argument;
+    warp.polling |= bit_of(self);
+    suspend();
+  }
+}
+
+// Lets those go on that have waited for what has come about; whether there are any.
+bool Block::poll() {
+  for (std::size_t w = 0; w * kWarp < count_; ++w) {
+    Warp& warp = warps_[w];
+    for (std::uint32_t left = warp.polling; left != 0; left &= left - 1) {
+      const auto lane = static_cast<unsigned>(std::countr_zero(left));
+      const Thread& thread = threads_[w * kWarp + lane];
+      if (!thread.ready(thread.argument)) continue;
+      warp.polling &= ~(std::uint32_t{1} << lane);
+      make_ready(warp, warp.ready | std::uint32_t{1} << lane);
+    }
+  }
+  return ready_warps_ != 0;
+}
+
 void Block::suspend() {
   Thread& self = *running_;
   Warp& warp = warp_of(self);
@@ -210,12 +239,12 @@ void Block::suspend() {
     next = take_ready(warp).fiber;
   } else if (unstarted()) {
     next = &take_fiber();
-  } else if (ready_warps_ != 0) {
+  } else if (ready_warps_ != 0 || poll()) {
     next = take_ready(next_warp()).fiber;
   } else {
     fail_deadlock();
   }
-  self.fiber->switch_to(*next);
+  if (next != self.fiber) self.fiber->switch_to(*next);
   if (abandoned_) throw Abandoned{};
   running_ = &self;
   emulated::threadIdx = self.index;
@@ -228,7 +257,8 @@ void Block::abandon() {
   started_ = count_;
   for (std::size_t w = 0; w * kWarp < count_; ++w) {
     Warp& warp = warps_[w];
-    std::uint32_t waiting = std::exchange(warp.at_barrier, 0) | std::exchange(warp.meeting, 0);
+    std::uint32_t waiting = std::exchange(warp.at_barrier, 0) | std::exchange(warp.meeting, 0) |
+                            std::exchange(warp.polling, 0);
     if (&warp == &warp_of(*running_)) waiting &= ~bit_of(*running_);
     make_ready(warp, warp.ready | waiting);
   }
@@ -278,7 +308,7 @@ void Block::fail_deadlock() const {
   for (unsigned rank = 0; rank < count_; ++rank) {
     const Thread& thread = threads_[rank];
     const Warp& warp = warps_[rank / kWarp];
-    if (((warp.at_barrier | warp.meeting) >> rank % kWarp & 1U) == 0) continue;
+    if (((warp.at_barrier | warp.meeting | warp.polling) >> rank % kWarp & 1U) == 0) continue;
     Group& group = groups[text(thread.site)];
     if (group.threads++ == 0) group.first = thread.index;
   }

@@ -22,6 +22,7 @@
 #include "kernels/emulator/copy_queue.hpp"
 #include "kernels/emulator/device.hpp"
 #include "kernels/emulator/shared_memory.hpp"
+#include "kernels/emulator/tensor_memory.hpp"
 
 namespace fvlm::emulator {
 
@@ -69,12 +70,14 @@ struct Thread {
   Index3 index;
   Fiber* fiber = nullptr;
   CopyQueue copies;
+  ProductQueue products;
   bool waited = false;  // for the kernel before
   // What it waits for, if it does.
   Site site;
   std::uint32_t mask = 0;
   void (*complete)(const Lanes&) = nullptr;
   void* argument = nullptr;
+  bool (*ready)(void* argument) = nullptr;  // of wait_until()
 };
 
 class Block {
@@ -94,6 +97,8 @@ class Block {
   Thread& thread() { return *running_; }
   unsigned thread_rank() const { return static_cast<unsigned>(running_ - threads_.data()); }
   SharedMemory& shared() { return shared_; }
+  const SharedMemory& shared() const { return shared_; }
+  Barriers& barriers() { return barriers_; }
   const Grid& grid() const { return *grid_; }
 
   // The running thread waits for the previous kernel, which has ended here.
@@ -103,6 +108,12 @@ class Block {
   // Waits for the lanes of `mask` that have not ended; the last one calls complete() for all. They
   // may read and write each other's arguments there.
   void meet(std::uint32_t mask, const Site& site, void (*complete)(const Lanes&), void* argument);
+  // Waits until ready(), which other threads bring about.
+  template <class F>
+  void wait_until(const Site& site, F ready) {
+    wait_until(
+        site, [](void* function) { return (*static_cast<F*>(function))(); }, &ready);
+  }
   // Throws an Error about the running thread.
   [[noreturn]] void fail(const Site& site, const std::string& problem) const;
 
@@ -111,6 +122,7 @@ class Block {
     std::uint32_t live = 0;
     std::uint32_t at_barrier = 0;
     std::uint32_t meeting = 0;
+    std::uint32_t polling = 0;
     std::uint32_t ready = 0;
   };
   struct Abandoned {};  // unwinds the threads of a block that has failed
@@ -123,6 +135,8 @@ class Block {
   void settle(Warp& warp);
   bool try_complete(Warp& warp, std::uint32_t mask);
   void release_barrier();
+  void wait_until(const Site& site, bool (*ready)(void*), void* argument);
+  bool poll();
   void suspend();
   void abandon();
   void make_ready(Warp& warp, std::uint32_t lanes);
@@ -153,6 +167,7 @@ class Block {
   Thread* running_ = nullptr;
 
   SharedMemory shared_{};
+  Barriers barriers_{};
   std::unique_ptr<Fiber> home_;                   // of run()
   std::vector<std::unique_ptr<Fiber>> fibers_{};  // destroyed first: they end there
   std::vector<Fiber*> idle_{};

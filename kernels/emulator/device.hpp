@@ -26,6 +26,7 @@ struct Device {
 
 // GPUs that the kernels are compiled for, the least of each amount of shared memory.
 inline constexpr Device kSmallDevice{"compute capability 8.6", 8, 6, std::size_t{99} << 10};
+inline constexpr Device kAmpereDevice{"compute capability 8.0", 8, 0, std::size_t{163} << 10};
 inline constexpr Device kLargeDevice{"compute capability 9.0", 9, 0, std::size_t{227} << 10};
 
 // The one that launches run on: the small one, so that what passes here passes everywhere.

@@ -12,7 +12,7 @@ namespace fvlm::emulator {
 
 class SharedMemory {
  public:
-  static constexpr std::size_t kAlignment = 128;
+  static constexpr std::size_t kAlignment = 1024;
 
   SharedMemory();
   ~SharedMemory();
@@ -29,6 +29,10 @@ class SharedMemory {
   std::byte* fixed(const void* key, std::size_t bytes);
 
   bool contains(const void* address, std::size_t bytes) const;
+  // The address as a device counts it.
+  std::size_t offset(const void* address) const {
+    return static_cast<std::size_t>(static_cast<const std::byte*>(address) - memory_.get());
+  }
   // Whether something was written behind an object.
   bool damaged() const;
 

@@ -26,6 +26,7 @@ BUDGETS = [
     (r"skinny_gemm<\(WeightFormat::Type\)3, 64, 8, [12], ", 2, 27),
     (r"skinny_gemm<\(WeightFormat::Type\)4, 64, 8, [12], ", 2, 22),
     (r"decode_attention<(64|128)>", 2, None),
+    (r"hopper_product<HopperTile<(128, 128, 4|64, 64, 8)>", 1, None),
 ]
 
 

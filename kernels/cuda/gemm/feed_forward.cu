@@ -184,14 +184,15 @@ namespace target = FVLM_CUDA_TARGET;
 using target::kTarget;
 
 template <Target t, class E>
-bool FeedForwardKernels<t, E>::supports(std::int64_t channels, std::size_t shared_bytes) {
+bool FeedForwardKernels<t, E>::supports(std::int64_t channels, const DeviceShape& device) {
   if constexpr (sizeof(E) == 4) {
     return false;
   } else {
     const std::size_t needed = channels <= 96
                                    ? sizeof(typename target::FeedForward<E, 96>::Shared)
                                    : sizeof(typename target::FeedForward<E, 192>::Shared);
-    return channels <= 192 && channels % 8 == 0 && needed <= shared_bytes;
+    return device.major != 9 && channels <= 192 && channels % 8 == 0 &&
+           needed <= device.shared_bytes;
   }
 }
 

@@ -12,6 +12,13 @@
 
 namespace fvlm {
 
+// What the choice of a kernel depends on.
+struct DeviceShape {
+  int major = 0;  // of the compute capability
+  int multiprocessors = 0;
+  std::size_t shared_bytes = 0;  // the most a block may have
+};
+
 template <Target target, class E>
 struct LinearKernels {
   struct Product {
@@ -23,15 +30,16 @@ struct LinearKernels {
     View<E> out;             // [rows, out]; may be the residual
   };
 
-  // out = activation(in weight^T + bias) + residual, for E = BFloat16 and float.
-  static void multiply(Stream<target>& stream, int multiprocessors, const Product& product);
+  // out = activation(in weight^T + bias) + residual, for E = BFloat16 and float. A row's result
+  // does not depend on how many rows there are.
+  static void multiply(Stream<target>& stream, const DeviceShape& device, const Product& product);
 };
 
 template <Target target, class E>
 struct FeedForwardKernels {
-  // Whether `feed_forward` supports so many channels on a device with so much shared memory for a
-  // block; else the caller runs two GEMMs.
-  static bool supports(std::int64_t channels, std::size_t shared_bytes);
+  // Whether `feed_forward` is the way on such a device; else the caller runs two GEMMs. Those are
+  // the faster way on compute capability 9.0, whose wgmma this kernel has not.
+  static bool supports(std::int64_t channels, const DeviceShape& device);
   // out = residual + fc2(GELU(fc1(in))): in, residual, out [rows, channels], contiguous.
   static void feed_forward(Stream<target>& stream, View<const E> in, const Layer<E>& fc1,
                            const Layer<E>& fc2, View<const E> residual, View<E> out);

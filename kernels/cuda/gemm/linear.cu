@@ -1,6 +1,7 @@
-// The GEMM of a linear layer; dispatch_tile in tile_product.hpp chooses its tile.
+// The GEMM of a linear layer: which kernel, and which tile.
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
+#include "kernels/cuda/gemm/hopper_product.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
 
 namespace fvlm {
@@ -10,8 +11,27 @@ using target::kTarget;
 
 namespace {
 
+// The tile for compute capability 9.0: as many blocks as there are SMs, if possible.
+template <class Epilogue>
+void multiply_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> in,
+                        View<const BFloat16> weight, const Epilogue& epilogue) {
+  const auto tiles = [&](std::int64_t m, std::int64_t n) {
+    return (in.rows + m - 1) / m * ((weight.rows + n - 1) / n);
+  };
+  if (weight.rows % 128 != 0 && weight.rows <= 192) {
+    target::launch_hopper_product<target::HopperTile<128, 96, 4>>(stream, multiprocessors, in,
+                                                                  weight, epilogue);
+  } else if (tiles(128, 128) >= multiprocessors) {
+    target::launch_hopper_product<target::HopperTile<128, 128, 4>>(stream, multiprocessors, in,
+                                                                   weight, epilogue);
+  } else {
+    target::launch_hopper_product<target::HopperTile<64, 64, 8>>(stream, multiprocessors, in,
+                                                                 weight, epilogue);
+  }
+}
+
 template <Activation kActivation, class E>
-void multiply_with(Stream<kTarget>& stream, int multiprocessors,
+void multiply_with(Stream<kTarget>& stream, const DeviceShape& device,
                    const typename LinearKernels<kTarget, E>::Product& p) {
   const auto operand = [](View<const E> m) {
     return target::RowOperand<E>(m.data, m.stride, m.rows, m.cols);
@@ -24,7 +44,12 @@ void multiply_with(Stream<kTarget>& stream, int multiprocessors,
     return target::launch_tile_product<target::RaggedTile<E>>(stream, a, b, epilogue, p.out.rows,
                                                               p.out.cols, p.in.cols);
   }
-  target::dispatch_tile<E>(p.out.rows, p.out.cols, multiprocessors, [&]<class Shape>() {
+  if constexpr (sizeof(E) == 2) {
+    if (device.major == 9) {
+      return multiply_on_hopper(stream, device.multiprocessors, p.in, p.weight, epilogue);
+    }
+  }
+  target::dispatch_tile<E>(p.out.rows, p.out.cols, device.multiprocessors, [&]<class Shape>() {
     target::launch_tile_product<Shape>(stream, a.whole(), b.whole(), epilogue, p.out.rows,
                                        p.out.cols, p.in.cols);
   });
@@ -33,11 +58,12 @@ void multiply_with(Stream<kTarget>& stream, int multiprocessors,
 }  // namespace
 
 template <Target t, class E>
-void LinearKernels<t, E>::multiply(Stream<t>& stream, int multiprocessors, const Product& product) {
+void LinearKernels<t, E>::multiply(Stream<t>& stream, const DeviceShape& device,
+                                   const Product& product) {
   if (product.activation == Activation::kGelu) {
-    multiply_with<Activation::kGelu, E>(stream, multiprocessors, product);
+    multiply_with<Activation::kGelu, E>(stream, device, product);
   } else {
-    multiply_with<Activation::kNone, E>(stream, multiprocessors, product);
+    multiply_with<Activation::kNone, E>(stream, device, product);
   }
 }
 

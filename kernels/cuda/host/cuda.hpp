@@ -165,6 +165,9 @@ class CudaBackend {
   DeviceBuffer<target> to_device(const std::vector<float>& values);
   template <class Row>
   DeviceBuffer<target> pack_rows(std::int64_t rows, std::int64_t row_bytes, const Row& row);
+  DeviceShape device_shape() const {
+    return {properties_.major, properties_.multiprocessors, properties_.shared_bytes};
+  }
   // A matrix whose format is that of the activations.
   Layer<E> layer(const Linear& linear) const;
   // out = activation(in W^T + b) + residual, for matrices of Rows::kPositions.

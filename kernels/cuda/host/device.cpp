@@ -1,8 +1,12 @@
 // Memory, streams, events and graphs of a CUDA device: the runtime's calls, each checked.
+#include <cuda.h>
 #include <cuda_runtime.h>
+
+#include <cstring>
 
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
+#include "kernels/cuda/primitives/tensor_map.hpp"
 #include "kernels/support/make_error.hpp"
 
 namespace fvlm {
@@ -93,6 +97,42 @@ DeviceProperties device_properties<kDevice>() {
                               .cache_bytes = static_cast<std::size_t>(found.l2CacheSize)};
   check(cudaMemGetInfo(&properties.free_bytes, &properties.total_bytes), "cudaMemGetInfo");
   return properties;
+}
+
+// The driver's function is looked up, so that programs start without a driver.
+template <>
+TensorMap tensor_map<kDevice>(View<const BFloat16> matrix, std::int64_t box_rows) {
+  static const auto encode = [] {
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult found{};
+    constexpr unsigned kSince = 12000;
+    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, kSince,
+                                           cudaEnableDefault, &found),
+          "cudaGetDriverEntryPointByVersion");
+    if (found != cudaDriverEntryPointSuccess) {
+      throw make_error("the CUDA driver is too old: it has no cuTensorMapEncodeTiled");
+    }
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
+  }();
+  constexpr cuuint32_t kBoxDepth = 64;
+  const cuuint64_t sizes[] = {static_cast<cuuint64_t>(matrix.cols),
+                              static_cast<cuuint64_t>(matrix.rows)};
+  const cuuint64_t strides[] = {static_cast<cuuint64_t>(matrix.stride) * sizeof(BFloat16)};
+  const cuuint32_t box[] = {kBoxDepth, static_cast<cuuint32_t>(box_rows)};
+  const cuuint32_t steps[] = {1, 1};
+  CUtensorMap encoded{};
+  const CUresult status =
+      encode(&encoded, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<BFloat16*>(matrix.data),
+             sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (status != CUDA_SUCCESS) {
+    throw make_error("cuTensorMapEncodeTiled: error {} for a matrix [{}, {}] with stride {}",
+                     static_cast<int>(status), matrix.rows, matrix.cols, matrix.stride);
+  }
+  TensorMap map{};
+  static_assert(sizeof(encoded) == sizeof(map.bytes));
+  std::memcpy(map.bytes, &encoded, sizeof(encoded));
+  return map;
 }
 
 template <>

@@ -49,7 +49,7 @@ template <Target target, class E>
 void CudaBackend<target, E>::multiply(Context& context, View<const E> in, const Linear& weights,
                                       Activation activation, View<const E> residual, View<E> out) {
   const Layer<E> matrix = layer(weights);
-  LinearKernels<target, E>::multiply(context.stream(), properties_.multiprocessors,
+  LinearKernels<target, E>::multiply(context.stream(), device_shape(),
                                      {.in = in,
                                       .weight = matrix.weight,
                                       .bias = matrix.bias,
@@ -76,7 +76,7 @@ auto CudaBackend<target, E>::scratch(Arena& arena, const ConvFfnShape& shape) co
   const auto mixed =
       arena.template feature_map<E>(shape.images, shape.height, shape.width, shape.channels());
   if constexpr (std::is_same_v<E, BFloat16>) {
-    if (FeedForwardKernels<target, E>::supports(shape.channels(), properties_.shared_bytes)) {
+    if (FeedForwardKernels<target, E>::supports(shape.channels(), device_shape())) {
       return {mixed, {}};
     }
   }

@@ -186,12 +186,14 @@ TYPED_TEST(CudaBackendTest, ConvFfn) {
   this->expect_conv_ffn(3, 5, 200);
 }
 
-// What only a device with much shared memory can run.
-TYPED_TEST(CudaBackendTest, ConvFfnOfALargeDevice) {
-  const emulator::OnDevice device(emulator::kLargeDevice);
-  this->SetUp();  // the backend reads what the device has
-  this->expect_conv_ffn(9, 7, 104);
-  this->expect_conv_ffn(1, 150, 192);
+// What only devices with much shared memory can run: one kernel, or two by wgmma.
+TYPED_TEST(CudaBackendTest, ConvFfnOfLargeDevices) {
+  for (const emulator::Device& large : {emulator::kAmpereDevice, emulator::kLargeDevice}) {
+    const emulator::OnDevice device(large);
+    this->SetUp();  // the backend reads what the device has
+    this->expect_conv_ffn(9, 7, 104);
+    this->expect_conv_ffn(1, 150, 192);
+  }
 }
 
 TYPED_TEST(CudaBackendTest, LayerNorm) {

@@ -13,6 +13,7 @@
 #include "kernels/cuda/gemm/gemm.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
+#include "kernels/emulator/device.hpp"
 #include "tests/kernels/cuda/modes.hpp"
 
 namespace fvlm {
@@ -64,7 +65,7 @@ class CudaLinear : public testing::Test {
     for (std::int64_t c = 0; c < n; ++c) added.template as<float>()[c] = normal(random_);
 
     Stream<kTarget> stream;
-    LinearKernels<kTarget, E>::multiply(stream, multiprocessors,
+    LinearKernels<kTarget, E>::multiply(stream, {device_.major, multiprocessors},
                                         {.in = a.view,
                                          .weight = b.view,
                                          .bias = bias ? added.template as<float>() : nullptr,
@@ -93,6 +94,7 @@ class CudaLinear : public testing::Test {
     EXPECT_LT(std::sqrt(difference / norm), sizeof(E) == 4 ? 1e-6 : 3e-3);
   }
 
+  DeviceProperties device_{};  // by default one without what only newer ones have
   std::mt19937 random_{7};
 };
 
@@ -127,7 +129,7 @@ TYPED_TEST(CudaLinear, TilesOfEveryShapeGiveTheSameBits) {
     auto out = this->matrix(kRows, kCols);
     Stream<TestFixture::kTarget> stream;
     LinearKernels<TestFixture::kTarget, typename TypeParam::E>::multiply(
-        stream, multiprocessors,
+        stream, {this->device_.major, multiprocessors},
         {.in = a.view,
          .weight = b.view,
          .bias = nullptr,
@@ -142,6 +144,56 @@ TYPED_TEST(CudaLinear, TilesOfEveryShapeGiveTheSameBits) {
     EXPECT_EQ(results.back(), results.front()) << multiprocessors << " multiprocessors";
   }
   EXPECT_EQ(tiles.size(), std::size(kTileChoices));
+}
+
+// wgmma and the tensor memory accelerator: every tile, blocks with one tile and with many, depths
+// that fill no stage, as many stages as there are and more.
+TYPED_TEST(CudaLinear, OnHopper) {
+  constexpr Target kHere = TestFixture::kTarget;
+  if (sizeof(typename TypeParam::E) == 4) GTEST_SKIP() << "float32 has no wgmma";
+  const emulator::OnDevice large(emulator::kLargeDevice);
+  if (device_properties<kHere>().major != 9) GTEST_SKIP() << "another device";
+  this->device_.major = 9;
+  for (const auto& [m, n, k, multiprocessors] :
+       std::vector<std::array<std::int64_t, 4>>{{1, 8, 16, 132},
+                                                {70, 96, 72, 3},
+                                                {150, 200, 64, 2},
+                                                {260, 136, 640, 2},
+                                                {300, 330, 264, 1}}) {
+    for (const bool more : {false, true}) {
+      this->expect_product(m, n, k, more ? 8 : 0, more ? Activation::kGelu : Activation::kNone,
+                           more, !more, static_cast<int>(multiprocessors));
+    }
+  }
+}
+
+TYPED_TEST(CudaLinear, RowsOnHopperDoNotDependOnTheirNumber) {
+  constexpr Target kHere = TestFixture::kTarget;
+  using Element = typename TypeParam::E;
+  if (sizeof(Element) == 4) GTEST_SKIP() << "float32 has no wgmma";
+  const emulator::OnDevice large(emulator::kLargeDevice);
+  if (device_properties<kHere>().major != 9) GTEST_SKIP() << "another device";
+  const auto a = this->matrix(300, 136);
+  const auto b = this->matrix(264, 136);
+  const auto product = [&](std::int64_t rows) {
+    auto out = this->matrix(rows, 264);
+    Stream<kHere> stream;
+    LinearKernels<kHere, Element>::multiply(stream, {.major = 9, .multiprocessors = 6},
+                                            {.in = a.view.slice_rows(0, rows),
+                                             .weight = b.view,
+                                             .bias = nullptr,
+                                             .activation = Activation::kNone,
+                                             .residual = {},
+                                             .out = out.view});
+    stream.synchronize();
+    std::vector<float> values;
+    for (std::int64_t i = 0; i < 3 * 264; ++i)
+      values.push_back(static_cast<float>(out.view.data[i]));
+    return values;
+  };
+  const auto alone = product(3);
+  EXPECT_EQ(product(100), alone);
+  EXPECT_EQ(product(300), alone);
 }
 
 TYPED_TEST(CudaLinear, Epilogues) {

@@ -1,0 +1,197 @@
+// A GEMM for compute capability 9.0: C [m, n] = A [m, depth] B [n, depth]^T by wgmma, fed by the
+// tensor memory accelerator.
+//
+// Blocks are persistent over tiles of kM x kN. One warp copies stages of 64 of the depth ahead; two
+// groups of four warps take tiles in turns, so that the epilogue of one runs under the products of
+// the other. A stage is full when its bytes have arrived, and empty when each warp that multiplies
+// it is done with it.
+//
+// An output's sum has the same order in tiles of every size.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/gemm/tile_product.hpp"
+#include "kernels/cuda/primitives/block.hpp"
+#include "kernels/cuda/primitives/hopper.hpp"
+#include "kernels/cuda/primitives/launch.hpp"
+
+namespace fvlm::FVLM_CUDA_TARGET {
+
+template <int m, int n, int stages>
+struct HopperTile {
+  static constexpr int kM = m;
+  static constexpr int kN = n;
+  static constexpr int kStages = stages;
+  static constexpr int kRowTiles = m / 64;
+  static constexpr int kGroupThreads = 128;
+  static constexpr int kThreads = 3 * kGroupThreads;  // two groups multiply, one copies
+  static constexpr int kRowBytes = kBoxDepth * static_cast<int>(sizeof(BFloat16));
+  static constexpr int kBytesA = m * kRowBytes;
+  static constexpr int kStageBytes = kBytesA + n * kRowBytes;
+  static constexpr int kWarps = 8;  // that multiply
+  static constexpr int kAlign = 1024;
+  static constexpr int kSharedBytes =
+      kAlign + stages * kStageBytes + kWarps * kResultFloats<n> * static_cast<int>(sizeof(float));
+  static_assert(m % 64 == 0 && kStageBytes % kAlign == 0);
+};
+
+template <class Tile>
+class HopperProduct {
+  static constexpr int kGroupWarps = Tile::kGroupThreads / 32;
+
+ public:
+  struct Barriers {
+    SharedBarrier full[Tile::kStages];
+    SharedBarrier empty[Tile::kStages];
+    SharedBarrier turn[2];  // of each group
+
+    __device__ void init_all() {
+      for (SharedBarrier& one : full) init(one, 1);
+      for (SharedBarrier& one : empty) init(one, kGroupWarps);
+      for (SharedBarrier& one : turn) init(one, kGroupWarps);
+    }
+  };
+
+  __device__ HopperProduct(std::byte* shared, Barriers& barriers, int m, int n, int depth)
+      : stages_(shared),
+        barriers_(barriers),
+        m_(m),
+        steps_((depth + kBoxDepth - 1) / kBoxDepth),
+        columns_((n + Tile::kN - 1) / Tile::kN),
+        tiles_(columns_ * ((m + Tile::kM - 1) / Tile::kM)) {}
+
+  // Of one thread of the block: copies the stages of its tiles.
+  __device__ void copy(const TensorMap& a, const TensorMap& b) {
+    int count = 0;
+    for (int tile = first_tile(); tile < tiles_; tile += static_cast<int>(gridDim.x)) {
+      for (int step = 0; step < steps_; ++step, ++count) {
+        const int stage = count % Tile::kStages;
+        const int round = count / Tile::kStages;
+        if (round > 0) wait(barriers_.empty[stage], (round - 1) % 2);
+        SharedBarrier& full = barriers_.full[stage];
+        arrive_expecting(full, Tile::kStageBytes);
+        copy_box(stage_of(stage), a, row_of(tile), step * kBoxDepth, full);
+        copy_box(stage_of(stage) + Tile::kBytesA, b, column_of(tile), step * kBoxDepth, full);
+      }
+    }
+  }
+
+  // Of a group of threads, `group` of two: multiplies every second tile of the block.
+  template <class Epilogue>
+  __device__ void multiply(int group, float* results, const Epilogue& epilogue) {
+    const int grid = static_cast<int>(gridDim.x);
+    int done = group;  // tiles of the block before this one
+    for (int tile = first_tile() + group * grid; tile < tiles_; tile += 2 * grid, done += 2) {
+      FragmentC sums[Tile::kRowTiles][Tile::kN / 8];
+      // A barrier tells two phases apart and no more: so a group asks for its stages only when all
+      // those before have been multiplied.
+      if (done > 0) wait(barriers_.turn[group], (done - 1) / 2 % 2);
+      for (int step = 0; step < steps_; ++step) {
+        const int count = done * steps_ + step;
+        const int stage = count % Tile::kStages;
+        wait(barriers_.full[stage], count / Tile::kStages % 2);
+        const std::uint64_t rows = descriptor(stage_of(stage));
+        const std::uint64_t cols = descriptor(stage_of(stage) + Tile::kBytesA);
+        fence_products();
+#pragma unroll
+        for (int k = 0; k < kBoxDepth / 16; ++k) {
+#pragma unroll
+          for (int i = 0; i < Tile::kRowTiles; ++i) {
+            multiply_shared<Tile::kN>(sums[i], advance(rows, k) + i * kRowTileUnits,
+                                      advance(cols, k), step > 0 || k > 0);
+          }
+        }
+        commit_products();
+        wait_for_products<1>();
+        if (step > 0) release(count - 1);
+      }
+      wait_for_products<0>();
+      release(done * steps_ + steps_ - 1);
+      if (lane_id() == 0) arrive(barriers_.turn[1 - group]);
+#pragma unroll
+      for (int i = 0; i < Tile::kRowTiles; ++i) {
+        const FragmentC(&part)[1][Tile::kN / 8] =
+            *reinterpret_cast<const FragmentC(*)[1][Tile::kN / 8]>(&sums[i]);
+        const int warp_row = 64 * i + static_cast<int>(warp_id()) % 4 * 16;
+        finish_fragments(part, results, row_of(tile) + warp_row, column_of(tile), m_, epilogue);
+      }
+    }
+  }
+
+ private:
+  // From one 64 rows of A to the next, in a descriptor's units.
+  static constexpr std::uint64_t kRowTileUnits = 64 * Tile::kRowBytes / 16;
+
+  __device__ static int first_tile() {
+    return static_cast<int>(blockIdx.x);
+  }
+  __device__ std::byte* stage_of(int stage) const {
+    return stages_ + stage * Tile::kStageBytes;
+  }
+  __device__ int row_of(int tile) const {
+    return tile / columns_ * Tile::kM;
+  }
+  __device__ int column_of(int tile) const {
+    return tile % columns_ * Tile::kN;
+  }
+  // A warp is done with the stage of the block's step `count`.
+  __device__ void release(int count) {
+    if (lane_id() == 0) arrive(barriers_.empty[count % Tile::kStages]);
+  }
+
+  std::byte* stages_;
+  Barriers& barriers_;
+  int m_;
+  int steps_;
+  int columns_;
+  int tiles_;
+};
+
+template <class Tile, class Epilogue>
+__global__ void __launch_bounds__(Tile::kThreads, 1)
+    hopper_product(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b,
+                   Epilogue epilogue, int m, int n, int depth) {
+  if constexpr (kHopper) {
+    using Product = HopperProduct<Tile>;
+    check_launch_bounds<Tile::kThreads>();
+    auto& barriers = static_shared<typename Product::Barriers>();
+    std::byte* shared = dynamic_shared<std::byte>();
+    shared +=
+        (Tile::kAlign - reinterpret_cast<std::uintptr_t>(shared) % Tile::kAlign) % Tile::kAlign;
+    if (threadIdx.x == 0) barriers.init_all();
+    __syncthreads();
+    wait_for_previous_kernel();
+    allow_next_kernel();
+    Product product(shared, barriers, m, n, depth);
+    const int group = static_cast<int>(threadIdx.x) / Tile::kGroupThreads;
+    if (group == 2) {
+      give_registers<40>();
+      if (threadIdx.x % Tile::kGroupThreads == 0) product.copy(a, b);
+    } else {
+      take_registers<232>();
+      float* const results = reinterpret_cast<float*>(shared + Tile::kStages * Tile::kStageBytes) +
+                             static_cast<int>(warp_id()) * kResultFloats<Tile::kN>;
+      product.multiply(group, results, epilogue);
+    }
+  }
+}
+
+template <class Tile, class Epilogue>
+void launch_hopper_product(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
+                           View<const BFloat16> b, const Epilogue& epilogue) {
+  const std::int64_t tiles =
+      (a.rows + Tile::kM - 1) / Tile::kM * ((b.rows + Tile::kN - 1) / Tile::kN);
+  launch<hopper_product<Tile, Epilogue>>(
+      Launch{.grid = std::min<std::int64_t>(tiles, multiprocessors),
+             .block = Tile::kThreads,
+             .shared_bytes = Tile::kSharedBytes,
+             .stream = stream,
+             .overlap_previous = true},
+      tensor_map<kTarget>(a, Tile::kM), tensor_map<kTarget>(b, Tile::kN), epilogue,
+      static_cast<int>(a.rows), static_cast<int>(b.rows), static_cast<int>(a.cols));
+}
+
+}  // namespace fvlm::FVLM_CUDA_TARGET
