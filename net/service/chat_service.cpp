@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "net/api/openai_request.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
 
