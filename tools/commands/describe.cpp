@@ -19,6 +19,7 @@ namespace {
 struct DescribeOptions {
   EngineOptions engine;
   Sampling sampling;
+  std::vector<std::string> stop;
   std::vector<std::string> image_files;
   ImageOptions pictures;
   std::string prompt = "Describe the image.";
@@ -37,7 +38,7 @@ int describe(const DescribeOptions& options) {
       {Turn::Role::kUser, options.prompt, prepare(*engine, pictures), true});
   request.sampling = options.sampling;
   const Answer answer =
-      ask(*engine, std::move(request), options.json ? Show::kNothing : Show::kText);
+      ask(*engine, std::move(request), options.stop, options.json ? Show::kNothing : Show::kText);
   if (options.json) {
     const auto replace = nlohmann::json::error_handler_t::replace;  // folder names may be any bytes
     write_output(answer_json(engine->info(), answer.result).dump(-1, ' ', false, replace) + "\n");
@@ -58,6 +59,7 @@ Command add_describe(CLI::App& program) {
       ->option_text("TEXT");
   add_model_flags(*parser, options->engine);
   add_sampling_flags(*parser, options->sampling);
+  add_stop_flag(*parser, options->stop);
   add_picture_flags(*parser, options->pictures);
   parser->add_flag("--stats", options->stats, "Print times and memory to standard error");
   parser->add_flag("--json", options->json, "Print one JSON object with text, tokens and times");

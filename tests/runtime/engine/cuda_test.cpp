@@ -87,6 +87,22 @@ TEST(EngineCuda, DraftsUnderPenalties) {
   EXPECT_GT(drafted.statistics.accepted_tokens, 10);
 }
 
+// Log probabilities need the logits: a pass with one request that asks for them brings them back.
+TEST(EngineCuda, Logprobs) {
+  const auto host = load(Device::kRef);
+  const auto device = load(Device::kCudaEmulated);
+  Request request = ask("count: " + digits(9), {}, 6);
+  request.sampling.logprobs = 3;
+  const Result want = host->run(request);
+  const Result found = device->run(request);
+  ASSERT_EQ(found.tokens, want.tokens);
+  ASSERT_EQ(found.logprobs.size(), 6U);
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_NEAR(found.logprobs[i].chosen.logprob, want.logprobs[i].chosen.logprob, 1e-4);
+    EXPECT_EQ(found.logprobs[i].top.size(), 3U);
+  }
+}
+
 // While images are encoded the steps of an answer go on. Then one of two requests whose images are
 // encoded together is cancelled.
 TEST(EngineCuda, ImagesAreEncodedBesideAnswers) {
