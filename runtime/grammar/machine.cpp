@@ -1,7 +1,7 @@
 #include "runtime/grammar/machine.hpp"
 
 #include <algorithm>
-#include <set>
+#include <unordered_set>
 #include <utility>
 
 namespace fvlm {
@@ -45,7 +45,7 @@ Machine::StateId Machine::find_next(StateId state, std::uint8_t byte) {
       if (has_room(after)) next.push_back(after);
     }
   }
-  const StateId found = close(std::move(next));
+  const StateId found = next.empty() ? kDead : close(std::move(next));
   State& from = states_[state];
   if (!from.next) {
     from.next = std::make_unique<std::array<StateId, 256>>();
@@ -56,7 +56,8 @@ Machine::StateId Machine::find_next(StateId state, std::uint8_t byte) {
 }
 
 Machine::StateId Machine::close(std::vector<Reading> pending) {
-  std::set<Reading> seen;
+  std::reverse(pending.begin(), pending.end());  // the first is taken first
+  std::unordered_set<Reading, Hash> seen;
   std::vector<Reading> closed;
   while (!pending.empty()) {
     const Reading reading = pending.back();
@@ -99,13 +100,16 @@ void Machine::follow_calls(const Reading& reading, std::vector<Reading>& pending
 
 void Machine::follow_end(const Reading& reading, std::vector<Reading>& pending,
                          std::vector<Reading>& closed) const {
+  const auto close_with = [&](const Reading& end) {
+    if (std::find(closed.begin(), closed.end(), end) == closed.end()) closed.push_back(end);
+  };
   if (reading.stack == kUnknown) {
-    closed.push_back({kLeft, reading.count, kUnknown});
+    close_with({kLeft, reading.count, kUnknown});
     return;
   }
   if (reading.count < automaton_->rules[automaton_->nodes[reading.node].rule].min) return;
   if (reading.stack == kBottom) {
-    closed.push_back({kEnd, 0, kBottom});
+    close_with({kEnd, 0, kBottom});
     return;
   }
   const Frame& frame = frames_[reading.stack];
@@ -139,8 +143,6 @@ Machine::StackId Machine::push(const Reading& back) {
 }
 
 Machine::StateId Machine::number(std::vector<Reading> readings) {
-  std::sort(readings.begin(), readings.end());
-  readings.erase(std::unique(readings.begin(), readings.end()), readings.end());
   const auto [entry, is_new] =
       numbers_.emplace(std::move(readings), static_cast<StateId>(states_.size()));
   if (!is_new) return entry->second;

@@ -1,7 +1,8 @@
 // Runs an automaton over bytes. What has been read may be read in several ways: a state is the set
 // of them, each a node with a stack of calls. States are numbered as they are first reached and
 // remember where each byte leads, so the automaton becomes deterministic as far as it is used.
-// Equal stacks are one, whatever way led to them.
+// Equal stacks are one, whatever way led to them. The order of readings follows from what was read
+// alone, so that where a limit leaves some out, these are always the same.
 //
 // A state may also begin above an unknown stack: it says what holds for every stack below, up to
 // the place where the node's rule ends (TokenMasks finds tokens once a node so, not once a stack).
@@ -39,7 +40,7 @@ class Machine {
     NodeId node;
     std::uint32_t count;
     StackId stack;
-    friend auto operator<=>(const Reading&, const Reading&) = default;
+    friend bool operator==(const Reading&, const Reading&) = default;
   };
 
   explicit Machine(std::shared_ptr<const Automaton> automaton);
@@ -84,7 +85,7 @@ class Machine {
     std::uint32_t counts;  // of the lowest one
   };
   struct State {
-    std::vector<Reading> readings;  // sorted
+    std::vector<Reading> readings;
     std::unique_ptr<std::array<StateId, 256>> next{};
     bool may_end = false;
     bool has_left = false;

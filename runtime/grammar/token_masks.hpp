@@ -50,22 +50,28 @@ class TokenMasks {
   };
   // The tokens after a node, whatever the stack.
   struct Above {
-    Words tokens;                    // that stay within its rule
+    std::vector<std::int32_t> few{};  // that stay within its rule, unless they are many:
+    Words many{};
     std::vector<Counted> counted{};  // of these, by falling counts, those that count
     std::vector<End> ends{};         // of the rule
+    std::size_t work = 0;            // that it took
   };
 
   const Above& above(NodeId node);
-  void add(const Machine::Reading& reading, Words& words);
-  void add_from(StateId state, std::size_t first, std::size_t last, std::size_t depth,
-                Words& words);
+  std::unique_ptr<Above> find_above(NodeId node);
+  // Adds the tokens of a reading; returns how much work they are.
+  std::size_t add(const Machine::Reading& reading, Words& words);
+  std::size_t add_from(StateId state, std::size_t first, std::size_t last, std::size_t depth,
+                       Words& words);
+  void add_single_bytes(StateId state, Words& words);
   template <class Visit>
-  void walk(StateId state, std::size_t first, std::size_t last, std::size_t depth,
-            const Visit& visit);
+  std::size_t walk(StateId state, std::size_t first, std::size_t last, std::size_t depth,
+                   const Visit& visit);
 
   Machine machine_;
   std::shared_ptr<const TokenTrie> trie_;
   std::unordered_map<NodeId, std::unique_ptr<Above>> above_;
+  std::size_t above_bytes_ = 0;
   std::unordered_map<StateId, std::unique_ptr<Words>> masks_;
   std::vector<StateId> path_;  // of the walk
 };
