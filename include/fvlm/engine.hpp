@@ -53,14 +53,27 @@ struct Turn {
   bool image_marks = false;
 };
 
+// A number that is added to a token's logit before its penalties: generate()'s sequence_bias for
+// one token, the API's logit_bias.
+struct TokenBias {
+  std::int32_t token = 0;
+  double bias = 0;  // -100..100
+};
+
 // Sampling settings; their meanings and order of application are those of Hugging Face generate:
-// repetition penalty, temperature, top-k, top-p.
+// logit_bias, repetition penalty, temperature, top-k, top-p, min-p. The frequency and presence
+// penalties, which generate() does not have, follow the repetition penalty, as in vLLM. Penalties
+// apply to tokens of the answer, not to the prompt's.
 struct Sampling {
   double temperature = 0.2;         // 0: greedy
   std::int64_t top_k = 50;          // 0: all tokens
   double top_p = 1.0;               // in (0, 1]
-  double repetition_penalty = 1.0;  // 1: none
-  std::int64_t num_beams = 1;       // above 1: beam search
+  double min_p = 0;                 // in [0, 1]: least probability, as a fraction of the largest
+  double repetition_penalty = 1.0;  // divides positive logits and multiplies negative ones; 1: none
+  double frequency_penalty = 0;     // -2..2: subtracted for each time that the answer has the token
+  double presence_penalty = 0;      // -2..2: subtracted once if the answer has it
+  std::vector<TokenBias> logit_bias{};  // biases of one token add up
+  std::int64_t num_beams = 1;           // above 1: beam search
   std::int64_t max_new_tokens = 256;
   std::optional<std::uint64_t> seed{};  // absent: a different one for each request
 
@@ -177,10 +190,10 @@ class Engine {
   // Decodes and preprocesses an image on the caller's thread. Throws Error as the reader does.
   virtual PreparedImage prepare(ImageReader& reader) = 0;
 
-  // Queues a request. Throws Error if it cannot be served: settings out of range, a last turn that
-  // is not the user's, images in another's turn or other than their marks, an image that no engine
-  // with this image size has prepared, a prompt longer than the context or the cache; Busy if the
-  // queue is full.
+  // Queues a request. Throws Error if it cannot be served: settings out of range, a bias for a
+  // token that the model does not have, a last turn that is not the user's, images in another's
+  // turn or other than their marks, an image that no engine with this image size has prepared, a
+  // prompt longer than the context or the cache; Busy if the queue is full.
   virtual RequestId submit(Request request) = 0;
   // Ends a request with kCancelled: no forward pass after the current one computes for it, and
   // on_done follows within the next step. Does nothing if it has ended.

@@ -161,12 +161,11 @@ void ChatService::submit(ExchangeId id, const ChatRequest& chat, PicturePool::Pr
     const auto damaged = std::count_if(pictures.begin(), pictures.end(),
                                        [](const PreparedImage& p) { return p.warnings > 0; });
     Request request = make_request(id, chat, std::move(pictures));
-    inbox_->post(
-        [this, id,
-         settings = ChatRequest{
-             .stop = chat.stop, .stream = chat.stream, .include_usage = chat.include_usage}] {
-          accept(id, settings);
-        });
+    ChatRequest settings;
+    settings.stop = chat.stop;
+    settings.stream = chat.stream;
+    settings.include_usage = chat.include_usage;
+    inbox_->post([this, id, settings = std::move(settings)] { accept(id, settings); });
     if (damaged > 0) {
       inbox_->post([this, id, damaged] {
         metrics_.add_damaged_pictures(damaged);

@@ -29,26 +29,9 @@ void Answer::propose(std::int64_t most) {
 std::optional<Outcome> Answer::advance(View<float> logits, std::span<const std::int32_t> eos,
                                        const Fork& fork) {
   if (searches_beams()) return advance_beams(logits, eos, fork);
-  write_history();
   return advance_single(
-      [&](std::size_t r) {
-        return sampler_.sample(row(logits, static_cast<std::int64_t>(r)), history_of(r));
-      },
+      [&](std::size_t r) { return sampler_.sample(row(logits, static_cast<std::int64_t>(r))); },
       eos);
-}
-
-void Answer::write_history() {
-  history_ = hypotheses_.front().tokens;
-  history_.insert(history_.end(), proposed_.begin(), proposed_.end());
-}
-
-std::vector<SamplingParams> Answer::sampling_params() {
-  write_history();
-  std::vector<SamplingParams> all;
-  for (std::size_t r = 0; r <= proposed_.size(); ++r) {
-    all.push_back(sampler_.params(history_of(r), r));
-  }
-  return all;
 }
 
 std::optional<Outcome> Answer::advance(std::span<const std::int32_t> chosen,
@@ -64,7 +47,8 @@ std::optional<Outcome> Answer::advance(std::span<const std::int32_t> chosen,
   return outcome;
 }
 
-// choose(row): the token of one of the rows, which are asked in order.
+// choose(row): the token of one of the rows, which are asked in order, each when the one before has
+// been appended.
 template <class Choose>
 std::optional<Outcome> Answer::advance_single(const Choose& choose,
                                               std::span<const std::int32_t> eos) {
@@ -79,6 +63,7 @@ std::optional<Outcome> Answer::advance_single(const Choose& choose,
       break;
     }
     only.tokens.push_back(token);
+    sampler_.append(token);
     if (chosen_ >= max_tokens_) outcome = Outcome::kLength;
     if (accepted == proposed_.size() || token != proposed_[accepted]) break;
     ++accepted;

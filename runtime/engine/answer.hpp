@@ -60,8 +60,8 @@ class Answer {
   std::optional<Outcome> advance(View<float> logits, std::span<const std::int32_t> eos,
                                  const Fork& fork);
   // The same in two steps, without beams, for a backend that samples: how the token of each row is
-  // sampled, and what is done with these tokens. Histories live until the second step.
-  std::vector<SamplingParams> sampling_params();
+  // sampled, and what is done with these tokens. What the parameters refer to lives until then.
+  std::vector<SamplingParams> sampling_params() { return sampler_.params(proposed_); }
   std::optional<Outcome> advance(std::span<const std::int32_t> chosen,
                                  std::span<const std::int32_t> eos);
 
@@ -73,12 +73,6 @@ class Answer {
   std::int64_t accepted_tokens() const { return accepted_; }  // of these, found right
 
  private:
-  // All new tokens so far and, after them, the proposed ones: row i's history is all but the last
-  // proposed_.size() - i of them.
-  std::span<const std::int32_t> history_of(std::size_t row) const {
-    return std::span(history_).first(history_.size() - proposed_.size() + row);
-  }
-  void write_history();
   template <class Choose>
   std::optional<Outcome> advance_single(const Choose& choose, std::span<const std::int32_t> eos);
   std::optional<Outcome> advance_beams(View<float> logits, std::span<const std::int32_t> eos,
@@ -96,7 +90,6 @@ class Answer {
   std::vector<Finished> finished_;  // beams that reached an end
   std::optional<Draft> draft_;
   std::vector<std::int32_t> proposed_;  // by it, to be checked in the next pass
-  std::vector<std::int32_t> history_;
   std::int64_t chosen_ = 0;
   std::int64_t drafted_ = 0;
   std::int64_t accepted_ = 0;

@@ -61,6 +61,11 @@ PreparedImage EngineCore::prepare(ImageReader& reader) {
 RequestId EngineCore::submit(Request request) {
   if (const std::string problem = request.sampling.problem(); !problem.empty())
     throw Error(problem);
+  for (const TokenBias& one : request.sampling.logit_bias) {
+    if (one.token < passes_.vocabulary()) continue;
+    throw make_error("logit_bias names token {}, the model has {} tokens", one.token,
+                     passes_.vocabulary());
+  }
   PromptLayout prompt = layout(request);
   const Generation::Budget most = budget(prompt, request.sampling);
   const RequestId id = next_id_++;

@@ -27,7 +27,7 @@ bool can_sample(const ModelRunner& runner, const Sampling& how) {
   return how.num_beams <= 1 && runner.can_sample({.temperature = how.temperature,
                                                   .top_k = how.top_k,
                                                   .top_p = how.top_p,
-                                                  .repetition_penalty = how.repetition_penalty});
+                                                  .min_p = how.min_p});
 }
 
 }  // namespace

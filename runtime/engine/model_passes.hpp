@@ -38,6 +38,8 @@ class ModelPasses {
   // Error.
   void decode(const std::vector<Generation*>& group);
 
+  // Ids below this can be sampled.
+  std::int64_t vocabulary() const { return tokens_; }
   // The sizes of the passes that were made.
   const EngineCounters& counters() const { return counters_; }
 

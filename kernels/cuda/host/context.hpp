@@ -73,13 +73,14 @@ class CudaContext {
   // How many passes were launched as graphs.
   std::int64_t graph_launches() const { return graphs_->launches(); }
 
-  // Bytes of a SamplingRow for each row and, behind them, a bit for each of its logits.
+  // How the tokens of `rows` are sampled: for each its SamplingRow, its share of the adjustments
+  // that are sent at a time, and a mask.
+  static constexpr std::int64_t kAdjustmentsOfRow = 256;
   static std::size_t sampling_bytes(std::int64_t rows, std::int64_t vocabulary) {
     return static_cast<std::size_t>(rows) *
-           (sizeof(SamplingRow) +
-            static_cast<std::size_t>(seen_words(vocabulary)) * sizeof(std::uint32_t));
+           (sizeof(SamplingRow) + kAdjustmentsOfRow * sizeof(RowAdjustment) +
+            static_cast<std::size_t>(token_mask_words(vocabulary)) * sizeof(std::uint32_t));
   }
-  static std::int64_t seen_words(std::int64_t vocabulary) { return (vocabulary + 31) / 32; }
 
  private:
   // Pictures that may still be copied from.

@@ -37,6 +37,11 @@ TEST(EngineCuda, TheDeviceChoosesAsTheHost) {
   };
   all.push_back(sampling(0, 50, 1, 1));
   all.back().num_beams = 3;
+  all.push_back(sampling(1.5, 50, 0.9, 1.2));
+  all.back().frequency_penalty = 0.8;
+  all.back().presence_penalty = -0.5;
+  all.back().min_p = 0.2;
+  all.back().logit_bias = {{100, 4}, {101, 4}, {102, -100}};
   for (const Sampling& how : all) {
     SCOPED_TRACE(testing::Message() << how.temperature << ", top " << how.top_k << ", " << how.top_p
                                     << ", penalty " << how.repetition_penalty);
@@ -63,6 +68,23 @@ TEST(EngineCuda, EachRequestOfAPassHasItsOwnWay) {
     return tokens;
   };
   EXPECT_EQ(answers(Device::kCudaEmulated), answers(Device::kRef));
+}
+
+// Drafts are verified under penalties: each row's are those of the proposed tokens before it.
+TEST(EngineCuda, DraftsUnderPenalties) {
+  const auto host = load(Device::kRef);
+  const auto device = load(Device::kCudaEmulated);
+  Request request = ask("go on: " + digits(9), {}, 24);
+  request.sampling = sampling(0.9, 20, 1, 1.1);
+  request.sampling.max_new_tokens = 24;
+  request.sampling.frequency_penalty = 0.6;
+  request.sampling.presence_penalty = 0.3;
+  const auto want = host->run(request).tokens;
+  request.live = LiveView{.id = 1};
+  EXPECT_EQ(device->run(request).tokens, want);
+  const Result drafted = device->run(request);
+  EXPECT_EQ(drafted.tokens, want);
+  EXPECT_GT(drafted.statistics.accepted_tokens, 10);
 }
 
 // While images are encoded the steps of an answer go on. Then one of two requests whose images are
