@@ -69,6 +69,7 @@ class Machine {
   bool has_left(StateId state) const { return states_[state].has_left; }
 
   const Automaton& automaton() const { return *automaton_; }
+  const std::shared_ptr<const Automaton>& shared_automaton() const { return automaton_; }
   std::size_t states() const { return states_.size(); }
 
  private:

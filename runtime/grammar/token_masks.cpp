@@ -53,6 +53,14 @@ std::size_t TokenMasks::bytes() const {
   return machine_.states() * kState + masks_.size() * words + above_bytes_;
 }
 
+void TokenMasks::clear() {
+  machine_ = Machine(machine_.shared_automaton());
+  above_.clear();
+  above_bytes_ = 0;
+  masks_.clear();
+  ++clearings_;
+}
+
 // visit(node, state) for nodes of the trie in [first, last), whose parent is `depth` deep and
 // reached in `state`, as far as the grammar goes with them. Returns the number of readings.
 template <class Visit>

@@ -32,11 +32,14 @@ class TokenMasks {
   // The state after a token that is not an end token; kDead if the grammar does not allow it.
   StateId advance(StateId state, std::int32_t token);
   // Bit t % 32 of word t / 32 says whether token t may come next: end tokens if the answer may end
-  // there, other control tokens never. Valid as long as this object.
+  // there, other control tokens never. Valid until clear().
   std::span<const std::uint32_t> mask(StateId state);
 
   // Of what is cached, about.
   std::size_t bytes() const;
+  // Forgets all that is cached: masks and states are no longer valid.
+  void clear();
+  std::uint64_t clearings() const { return clearings_; }
 
  private:
   using Words = std::vector<std::uint32_t>;
@@ -70,6 +73,7 @@ class TokenMasks {
 
   Machine machine_;
   std::shared_ptr<const TokenTrie> trie_;
+  std::uint64_t clearings_ = 0;
   std::unordered_map<NodeId, std::unique_ptr<Above>> above_;
   std::size_t above_bytes_ = 0;
   std::unordered_map<StateId, std::unique_ptr<Words>> masks_;

@@ -23,6 +23,9 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer, std::size_t vocabulary,
 TokenTrie::TokenTrie(std::vector<std::string> bytes, std::size_t vocabulary,
                      std::vector<std::int32_t> end_tokens)
     : bytes_(std::move(bytes)), end_tokens_(std::move(end_tokens)), vocabulary_(vocabulary) {
+  if (bytes_.size() > vocabulary_) bytes_.resize(vocabulary_);
+  std::erase_if(end_tokens_,
+                [&](std::int32_t t) { return static_cast<std::size_t>(t) >= vocabulary_; });
   for (const std::int32_t token : end_tokens_) {
     if (static_cast<std::size_t>(token) < bytes_.size())
       bytes_[static_cast<std::size_t>(token)].clear();

@@ -22,8 +22,8 @@ class TokenTrie {
     std::uint8_t byte;
   };
 
-  // The bytes of each token, empty where a grammar allows none; masks have bits for `vocabulary`
-  // ids, at least as many. An answer ends with one of `end_tokens`.
+  // The bytes of each token, empty where a grammar allows none. Ids below `vocabulary` can be
+  // sampled; masks have bits for these. An answer ends with one of `end_tokens`.
   TokenTrie(std::vector<std::string> bytes, std::size_t vocabulary,
             std::vector<std::int32_t> end_tokens);
   // Of a tokeniser, without its control tokens.

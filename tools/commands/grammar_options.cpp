@@ -1,0 +1,46 @@
+#include "tools/commands/grammar_options.hpp"
+
+#include <fstream>
+#include <iterator>
+
+#include "kernels/support/make_error.hpp"
+
+namespace fvlm {
+namespace {
+
+std::string read_text(const std::string& name) {
+  std::ifstream file(name, std::ios::binary);
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  if (!file && !file.eof()) throw make_error("{}: cannot be read", name);
+  return text;
+}
+
+}  // namespace
+
+void add_grammar_flags(CLI::App& parser, GrammarOptions& options) {
+  CLI::Option_group* form = parser.add_option_group("Form of the answer");
+  form->require_option(0, 1);
+  form->add_option("--json-schema", options.json_schema, "JSON that is valid for this JSON Schema")
+      ->option_text("FILE");
+  form->add_flag("--json-object", options.json_object, "A JSON object");
+  form->add_option("--regex", options.regex, "What this regular expression matches as a whole")
+      ->option_text("EXPRESSION");
+  form->add_option("--choice", options.choices, "One of the texts so given; repeat for each")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->option_text("TEXT");
+}
+
+std::optional<Grammar> compile_grammar(const GrammarOptions& options) {
+  if (options.json_object) return Grammar::json_object();
+  if (!options.choices.empty()) return Grammar::choice(options.choices);
+  if (!options.regex.empty()) return Grammar::regex(options.regex);
+  if (options.json_schema.empty()) return std::nullopt;
+  try {
+    return Grammar::json_schema(read_text(options.json_schema));
+  } catch (const Error& error) {
+    throw make_error("{}: {}", options.json_schema, error.what());
+  }
+}
+
+}  // namespace fvlm
