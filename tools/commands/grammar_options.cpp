@@ -36,8 +36,9 @@ std::optional<Grammar> compile_grammar(const GrammarOptions& options) {
   if (!options.choices.empty()) return Grammar::choice(options.choices);
   if (!options.regex.empty()) return Grammar::regex(options.regex);
   if (options.json_schema.empty()) return std::nullopt;
+  const std::string schema = read_text(options.json_schema);
   try {
-    return Grammar::json_schema(read_text(options.json_schema));
+    return Grammar::json_schema(schema);
   } catch (const Error& error) {
     throw make_error("{}: {}", options.json_schema, error.what());
   }
