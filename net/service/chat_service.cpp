@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "net/api/openai_request.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
 
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::string_view kModels = "/v1/models";
 constexpr std::string_view kChat = "/v1/chat/completions";
+constexpr std::size_t kLargeBody = std::size_t{1} << 20;
 
 std::int64_t now_in_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(
@@ -63,11 +65,13 @@ ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<I
       addresses_(share_of(options_.max_chats, options_.max_chats_per_address)),
       started_(now_in_seconds()),
       id_prefix_(fmt::format("chatcmpl-{:08x}", std::random_device()())),
-      readers_(options_.readers) {
+      readers_(options_.readers),
+      large_readers_(1, Priority::kLow) {
   if (options_.model.empty()) options_.model = engine_.info().model;
 }
 
 ChatService::~ChatService() {
+  large_readers_.stop();
   readers_.stop();
   while (!chats_.empty()) abandon(chats_.begin()->first);
 }
@@ -121,7 +125,8 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
   const auto body = std::make_shared<const std::string>(std::move(request.body));
   chats_.emplace(
       id, Chat{.peer = request.peer, .origin = request.origin, .place = *place, .body = body});
-  readers_.put([this, id, body = Body(body)] { read(id, body); });
+  Workers& readers = body->size() < kLargeBody ? readers_ : large_readers_;
+  readers.put([this, id, body = Body(body)] { read(id, body); });
   return std::nullopt;
 }
 

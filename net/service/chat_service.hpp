@@ -11,12 +11,13 @@
 #include <string>
 
 #include "fvlm/engine.hpp"
+#include "net/api/chat_request.hpp"
+#include "net/api/openai_answer.hpp"
 #include "net/http/quota.hpp"
 #include "net/http/transport.hpp"
 #include "net/process/log.hpp"
 #include "net/service/inbox.hpp"
 #include "net/service/metrics.hpp"
-#include "net/service/openai.hpp"
 #include "net/service/picture_pool.hpp"
 #include "net/service/stop_filter.hpp"
 #include "net/service/workers.hpp"
@@ -96,6 +97,7 @@ class ChatService {
   std::map<ExchangeId, Chat> chats_;
   bool draining_ = false;
   Workers readers_;
+  Workers large_readers_;  // of large bodies, whose parsing would delay a camera's frames
 };
 
 }  // namespace fvlm::net

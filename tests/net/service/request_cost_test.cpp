@@ -14,9 +14,9 @@
 #include <variant>
 #include <vector>
 
+#include "net/api/openai_request.hpp"
 #include "net/http/one_line.hpp"
 #include "net/protocol/messages.hpp"
-#include "net/service/openai.hpp"
 #include "net/service/stop_filter.hpp"
 #include "tests/net/http/websocket_fixture.hpp"
 #include "tests/net/service/server_fixture.hpp"
