@@ -28,6 +28,17 @@ class Grammar {
   // One of these texts. Throws Error if there are none, or one is empty or no valid UTF-8.
   static Grammar choice(const std::vector<std::string>& texts);
 
+  // A call of one of these tools, as Qwen2.5 writes it between kToolCallBegin and kToolCallEnd:
+  // {"name": ..., "arguments": {...}}; or any text that does not begin like one. Throws Error as
+  // json_schema() does, with the tool's name.
+  struct Tool {
+    std::string name;
+    std::string parameters{};  // a JSON Schema; empty: any object
+  };
+  static Grammar tool_call(const std::vector<Tool>& tools, bool or_text);
+  static constexpr std::string_view kToolCallBegin = "<tool_call>\n";
+  static constexpr std::string_view kToolCallEnd = "\n</tool_call>";
+
   // Whether an answer is in the grammar.
   bool matches(std::string_view answer) const;
 

@@ -28,14 +28,9 @@ constexpr int kMaxSchemas = 100;                  // of schemas
 
 class SchemaCompiler {
  public:
-  SchemaCompiler() : writer_(builder_) {}
+  SchemaCompiler(AutomatonBuilder& builder, JsonWriter& writer)
+      : builder_(builder), writer_(writer) {}
 
-  std::shared_ptr<const Automaton> compile_document(const Json& document) {
-    const RuleId rule = compile(SchemaNode(document));
-    return std::move(builder_).finish(rule, "JSON schema");
-  }
-
- private:
   RuleId compile(const SchemaNode& schema) {
     if (++depth_ > kMaxSchemas) schema.fail("more than {} schemas within one another", kMaxSchemas);
     const RuleId rule = compile_one(schema);
@@ -43,6 +38,7 @@ class SchemaCompiler {
     return rule;
   }
 
+ private:
   RuleId compile_one(const SchemaNode& schema) {
     schema.check();
     if (schema.is_boolean()) {
@@ -237,8 +233,8 @@ class SchemaCompiler {
     }
   }
 
-  AutomatonBuilder builder_;
-  JsonWriter writer_;
+  AutomatonBuilder& builder_;
+  JsonWriter& writer_;
   std::map<std::string, RuleId> references_;  // by JSON pointer
   std::map<std::string, RuleId> alike_;       // strings and numbers
   int depth_ = 0;
@@ -246,7 +242,7 @@ class SchemaCompiler {
 
 }  // namespace
 
-std::shared_ptr<const Automaton> compile_json_schema(std::string_view schema) {
+RuleId add_json_schema(AutomatonBuilder& builder, JsonWriter& writer, std::string_view schema) {
   if (schema.size() > kMaxSchemaBytes) {
     throw make_error("the JSON schema has {} bytes, more than {}", schema.size(), kMaxSchemaBytes);
   }
@@ -261,7 +257,7 @@ std::shared_ptr<const Automaton> compile_json_schema(std::string_view schema) {
   } catch (const Json::exception& error) {
     throw make_error("the JSON schema is not valid JSON: {}", error.what());
   }
-  return SchemaCompiler().compile_document(document);
+  return SchemaCompiler(builder, writer).compile(SchemaNode(document));
 }
 
 }  // namespace fvlm

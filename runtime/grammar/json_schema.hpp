@@ -9,14 +9,15 @@
 // What is not supported is refused by name, as is a schema that contradicts itself.
 #pragma once
 
-#include <memory>
 #include <string_view>
 
 #include "runtime/grammar/automaton.hpp"
+#include "runtime/grammar/json_writer.hpp"
 
 namespace fvlm {
 
-// Throws Error, whose message has the place in the schema as a JSON pointer.
-std::shared_ptr<const Automaton> compile_json_schema(std::string_view schema);
+// A rule for the values of a schema, which is a JSON text. Throws Error, whose message has the
+// place in the schema as a JSON pointer.
+RuleId add_json_schema(AutomatonBuilder& builder, JsonWriter& writer, std::string_view schema);
 
 }  // namespace fvlm

@@ -256,6 +256,35 @@ TEST(Choice, IsOneOfTheTexts) {
   EXPECT_THROW(Grammar::choice({"\xff"}), Error);
 }
 
+TEST(ToolCall, IsOfOneOfTheTools) {
+  const std::vector<Grammar::Tool> tools = {
+      {"look", R"({"type": "object", "properties": {"far": {"type": "boolean"}}})"}, {"go \"on\""}};
+  const Grammar forced = Grammar::tool_call(tools, false);
+  const Grammar free = Grammar::tool_call(tools, true);
+  for (const char* call :
+       {R"({"name": "look", "arguments": {"far": true}})", R"({"name": "look", "arguments": {}})",
+        R"({"name": "go \"on\"", "arguments": {"x": [1]}})"}) {
+    const std::string text = fmt::format("<tool_call>\n{}\n</tool_call>", call);
+    EXPECT_TRUE(forced.matches(text)) << text;
+    EXPECT_TRUE(free.matches(text)) << text;
+  }
+  for (const char* call : {R"({"name": "look", "arguments": {"far": 1}})",
+                           R"({"name": "run", "arguments": {}})", "", "x"}) {
+    const std::string text = fmt::format("<tool_call>\n{}\n</tool_call>", call);
+    EXPECT_FALSE(forced.matches(text)) << text;
+    EXPECT_FALSE(free.matches(text)) << text;
+  }
+  for (const char* text : {"", "No tool fits.\nAt all.", "<tool", "<b>é</b>"}) {
+    EXPECT_FALSE(forced.matches(text)) << text;
+    EXPECT_TRUE(free.matches(text)) << text;
+  }
+  EXPECT_THROW(Grammar::tool_call({}, true), Error);
+  EXPECT_NE(error_of([] {
+              Grammar::tool_call({{"f", R"({"not": {}})"}}, false);
+            }).find("the parameters of \"f\": JSON schema, #: the keyword \"not\""),
+            std::string::npos);
+}
+
 // Schemas that are meant to take long or much, each within a second or refused; masks of the
 // beginnings of an answer, too.
 std::vector<std::string> hostile_schemas() {
