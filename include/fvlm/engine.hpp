@@ -77,6 +77,11 @@ struct Sampling {
   std::int64_t num_beams = 1;           // above 1: beam search
   std::int64_t max_new_tokens = 256;
   std::optional<std::uint64_t> seed{};  // absent: a different one for each request
+  // Log probabilities of each token of the answer, and of so many of the likeliest, 0 to
+  // kMostLogprobs; absent: none. Not with beam search.
+  std::optional<std::int64_t> logprobs{};
+
+  static constexpr std::int64_t kMostLogprobs = 20;
 
   // What is wrong with these settings, in one line; empty if nothing is.
   std::string problem() const;
@@ -117,6 +122,22 @@ struct Statistics {
   }
 };
 
+// A token that the model might have said, and its log probability: the log softmax of the model's
+// logits as they are, before temperature, penalties and filters.
+struct TokenLogprob {
+  std::int32_t token = 0;
+  std::string text{};    // bytes, often not whole characters; of a control token its name
+  bool control = false;  // such as the end of a turn, which no text shows
+  double logprob = 0;
+};
+
+// Of one token of an answer.
+struct TokenLogprobs {
+  TokenLogprob chosen{};
+  std::vector<TokenLogprob> top{};  // the likeliest first, of equal ones the lower id
+  std::size_t begin = 0;            // where its text begins in the answer's, in bytes
+};
+
 // How an answer ended: by itself, at max_new_tokens or the context's end, by cancel(), by an error.
 enum class Outcome : std::uint8_t { kStop, kLength, kCancelled, kFailed };
 
@@ -124,13 +145,15 @@ enum class Outcome : std::uint8_t { kStop, kLength, kCancelled, kFailed };
 struct Result {
   Outcome outcome = Outcome::kStop;
   std::string text;
-  std::string error;                   // if kFailed
-  std::vector<std::int32_t> tokens{};  // of the text, without the end-of-sequence token
-  bool unchanged = false;              // the last answer of a live view, repeated
+  std::string error;                      // if kFailed
+  std::vector<std::int32_t> tokens{};     // of the text, without the end-of-sequence token
+  std::vector<TokenLogprobs> logprobs{};  // of each of these, if Sampling::logprobs asks for them
+  bool unchanged = false;                 // the last answer of a live view, repeated
   Statistics statistics;
 };
 
-// A conversation that ends with a turn of the user, and how to answer it.
+// A conversation, and how to answer it. A last turn of the assistant is continued: the answer is
+// what follows its text, with the white space between them.
 struct Request {
   std::vector<Turn> conversation;
   Sampling sampling;
@@ -141,7 +164,9 @@ struct Request {
   // Called on the engine's thread: they must not throw, and all requests wait until they return.
   // They may submit() and cancel(), but neither run() nor destroy the engine, which would deadlock.
   std::function<void(std::string_view text)> on_text{};  // whole UTF-8 characters, streamed
-  std::function<void(const Result& result)> on_done{};   // exactly once, last
+  // For each token, before on_text has what is complete with it; if Sampling::logprobs asks for it.
+  std::function<void(const TokenLogprobs& token)> on_logprobs{};
+  std::function<void(const Result& result)> on_done{};  // exactly once, last
 };
 
 using RequestId = std::uint64_t;
@@ -155,6 +180,7 @@ struct EngineInfo {
   std::int64_t image_size = 0;  // pixels a side
   std::int64_t image_tokens = 0;
   std::int64_t context_tokens = 0;
+  std::int64_t vocabulary = 0;  // ids of tokens that can be sampled are below
   std::int64_t cache_tokens = 0;
   std::int64_t weight_bytes = 0;
   std::int64_t scratch_bytes = 0;
@@ -195,9 +221,9 @@ class Engine {
   virtual PreparedImage prepare(ImageReader& reader) = 0;
 
   // Queues a request. Throws Error if it cannot be served: settings out of range, a bias for a
-  // token that the model does not have, a last turn that is not the user's, images in another's
-  // turn or other than their marks, an image that no engine with this image size has prepared, a
-  // prompt longer than the context or the cache; Busy if the queue is full.
+  // token that the model does not have, no turn of the user, images in another's turn or other than
+  // their marks, an image that no engine with this image size has prepared, a prompt longer than
+  // the context or the cache; Busy if the queue is full.
   virtual RequestId submit(Request request) = 0;
   // Ends a request with kCancelled: no forward pass after the current one computes for it, and
   // on_done follows within the next step. Does nothing if it has ended.

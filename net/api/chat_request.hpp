@@ -1,6 +1,7 @@
 // A conversation to be answered, as programs ask for it, whatever API they speak.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,12 +16,19 @@ struct ChatTurn {
 };
 
 struct ChatRequest {
-  std::string model{};
+  std::string model{};  // empty: the one that is served
   std::vector<ChatTurn> turns{};
-  Sampling sampling{};
-  std::vector<std::string> stop{};  // the answer ends before any of these
+  Sampling sampling{};  // of the first answer; the seed of the n-th is larger by n
+  std::int64_t answers = 1;
+  std::vector<std::string> stop{};  // an answer ends before any of these
   bool stream = false;
   bool include_usage = false;  // at the end of a stream
+};
+
+// What a server allows.
+struct ChatLimits {
+  std::int64_t max_new_tokens = 256;  // also of a request that names no limit
+  std::int64_t vocabulary = 0;        // ids of tokens are below
 };
 
 }  // namespace fvlm::net

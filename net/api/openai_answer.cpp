@@ -1,5 +1,6 @@
 #include "net/api/openai_answer.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "net/protocol/json.hpp"
@@ -7,26 +8,59 @@
 namespace fvlm::net {
 namespace {
 
-Json usage_object(const Statistics& statistics) {
-  return {{"prompt_tokens", statistics.prompt_tokens},
-          {"completion_tokens", statistics.new_tokens},
-          {"total_tokens", statistics.prompt_tokens + statistics.new_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", statistics.cached_tokens}}}};
+constexpr double kLeastLogprob = -9999;  // what OpenAI's API has for less
+
+Json usage_object(const ChatUsage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.new_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.new_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
 }
 
-Json model_object(std::string_view name, std::int64_t created) {
-  return {{"id", name}, {"object", "model"}, {"created", created}, {"owned_by", "fastvlm"}};
+// "max_model_len" is vLLM's name.
+Json model_object(const ServedModel& model) {
+  return {{"id", model.name},
+          {"object", "model"},
+          {"created", model.created},
+          {"owned_by", "fastvlm"},
+          {"root", model.folder},
+          {"max_model_len", model.context_tokens},
+          {"max_completion_tokens", model.max_answer_tokens},
+          {"image_tokens", model.tokens_of_image}};
 }
 
 std::string event(const Json& data) {
   return "data: " + dump(data) + "\n\n";
 }
 
-Json choice(const char* key, Json value, Json finish_reason) {
-  return Json::array({{{"index", 0},
-                       {key, std::move(value)},
-                       {"logprobs", nullptr},
-                       {"finish_reason", std::move(finish_reason)}}});
+// A token that is not of text has no bytes.
+Json token_object(const TokenLogprob& one) {
+  Json bytes;
+  if (!one.control) {
+    bytes = Json::array();
+    for (const char c : one.text) bytes.push_back(static_cast<unsigned char>(c));
+  }
+  return {{"token", one.text},
+          {"logprob", std::max(one.logprob, kLeastLogprob)},
+          {"bytes", std::move(bytes)}};
+}
+
+Json logprobs_object(std::span<const TokenLogprobs> tokens) {
+  Json content = Json::array();
+  for (const TokenLogprobs& token : tokens) {
+    Json one = token_object(token.chosen);
+    one["top_logprobs"] = Json::array();
+    for (const TokenLogprob& other : token.top) one["top_logprobs"].push_back(token_object(other));
+    content.push_back(std::move(one));
+  }
+  return {{"content", std::move(content)}, {"refusal", nullptr}};
+}
+
+Json choice(std::size_t index, const char* key, Json value, Json logprobs, Json finish_reason) {
+  return {{"index", index},
+          {key, std::move(value)},
+          {"logprobs", std::move(logprobs)},
+          {"finish_reason", std::move(finish_reason)}};
 }
 
 std::string chunk(const ChatAnswer& answer, Json choices, Json usage = nullptr) {
@@ -39,32 +73,48 @@ std::string chunk(const ChatAnswer& answer, Json choices, Json usage = nullptr) 
   return event(data);
 }
 
+std::string delta(const ChatAnswer& answer, std::size_t index, Json value, Json logprobs = nullptr,
+                  Json finish_reason = nullptr) {
+  return chunk(answer, Json::array({choice(index, "delta", std::move(value), std::move(logprobs),
+                                           std::move(finish_reason))}));
+}
+
 }  // namespace
 
-std::string write_answer(const ChatAnswer& answer, std::string_view text,
-                         std::string_view finish_reason, const Statistics& statistics) {
+std::string write_answer(const ChatAnswer& answer, std::span<const ChatChoice> choices,
+                         const ChatUsage& usage) {
+  Json all = Json::array();
+  for (const ChatChoice& one : choices) {
+    all.push_back(choice(
+        all.size(), "message", {{"role", "assistant"}, {"content", one.text}, {"refusal", nullptr}},
+        answer.include_logprobs ? logprobs_object(one.logprobs) : Json(), one.finish_reason));
+  }
   return dump({{"id", answer.id},
                {"object", "chat.completion"},
                {"created", answer.created},
                {"model", answer.model},
-               {"choices",
-                choice("message", {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}},
-                       finish_reason)},
-               {"usage", usage_object(statistics)}});
+               {"choices", std::move(all)},
+               {"usage", usage_object(usage)}});
 }
 
-std::string first_event(const ChatAnswer& answer) {
-  return chunk(answer, choice("delta", {{"role", "assistant"}, {"content", ""}}, nullptr));
+std::string first_event(const ChatAnswer& answer, std::size_t index) {
+  return delta(answer, index, {{"role", "assistant"}, {"content", ""}});
 }
 
-std::string text_event(const ChatAnswer& answer, std::string_view text) {
-  return chunk(answer, choice("delta", {{"content", text}}, nullptr));
+std::string piece_event(const ChatAnswer& answer, std::size_t index, std::string_view text,
+                        std::span<const TokenLogprobs> logprobs) {
+  return delta(answer, index, {{"content", text}},
+               answer.include_logprobs ? logprobs_object(logprobs) : Json());
 }
 
-std::string last_events(const ChatAnswer& answer, std::string_view finish_reason,
-                        const Statistics& statistics) {
-  std::string events = chunk(answer, choice("delta", Json::object(), finish_reason));
-  if (answer.include_usage) events += chunk(answer, Json::array(), usage_object(statistics));
+std::string finish_event(const ChatAnswer& answer, std::size_t index,
+                         std::string_view finish_reason) {
+  return delta(answer, index, Json::object(), nullptr, finish_reason);
+}
+
+std::string last_events(const ChatAnswer& answer, const ChatUsage& usage) {
+  std::string events;
+  if (answer.include_usage) events = chunk(answer, Json::array(), usage_object(usage));
   return events + "data: [DONE]\n\n";
 }
 
@@ -72,12 +122,12 @@ std::string error_event(const ApiError& error) {
   return event(error_object(error));
 }
 
-std::string write_model(std::string_view name, std::int64_t created) {
-  return dump(model_object(name, created));
+std::string write_model(const ServedModel& model) {
+  return dump(model_object(model));
 }
 
-std::string write_models(std::string_view name, std::int64_t created) {
-  return dump({{"object", "list"}, {"data", Json::array({model_object(name, created)})}});
+std::string write_models(const ServedModel& model) {
+  return dump({{"object", "list"}, {"data", Json::array({model_object(model)})}});
 }
 
 }  // namespace fvlm::net

@@ -1,7 +1,9 @@
 // Answers of OpenAI's API (chat completions and models) as JSON texts.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -16,20 +18,46 @@ struct ChatAnswer {
   std::string model{};
   std::int64_t created = 0;  // seconds since 1970
   bool include_usage = false;
+  bool include_logprobs = false;
 };
 
-// `finish_reason` is "stop" or "length".
-std::string write_answer(const ChatAnswer& answer, std::string_view text,
-                         std::string_view finish_reason, const Statistics& statistics);
-// Events of a stream, in this order; the usage only if it was requested.
-std::string first_event(const ChatAnswer& answer);
-std::string text_event(const ChatAnswer& answer, std::string_view text);
-std::string last_events(const ChatAnswer& answer, std::string_view finish_reason,
-                        const Statistics& statistics);
+// Of all answers to one request.
+struct ChatUsage {
+  std::int64_t prompt_tokens = 0;
+  std::int64_t cached_tokens = 0;  // of these
+  std::int64_t new_tokens = 0;
+};
+
+// One of them, whole.
+struct ChatChoice {
+  std::string_view text{};
+  std::span<const TokenLogprobs> logprobs{};
+  std::string_view finish_reason{};  // "stop" or "length"
+};
+std::string write_answer(const ChatAnswer& answer, std::span<const ChatChoice> choices,
+                         const ChatUsage& usage);
+
+// Events of a stream: the beginning of each answer, pieces of them, and their ends, in any order of
+// the answers; then the end of all, with the usage if it was requested.
+std::string first_event(const ChatAnswer& answer, std::size_t index);
+std::string piece_event(const ChatAnswer& answer, std::size_t index, std::string_view text,
+                        std::span<const TokenLogprobs> logprobs);
+std::string finish_event(const ChatAnswer& answer, std::size_t index,
+                         std::string_view finish_reason);
+std::string last_events(const ChatAnswer& answer, const ChatUsage& usage);
 // An event that ends a stream with an error.
 std::string error_event(const ApiError& error);
 
-std::string write_model(std::string_view name, std::int64_t created);
-std::string write_models(std::string_view name, std::int64_t created);
+// A model that is served.
+struct ServedModel {
+  std::string name{};
+  std::string folder{};              // of the checkpoint
+  std::int64_t created = 0;          // seconds since 1970
+  std::int64_t context_tokens = 0;   // of prompt and answer
+  std::int64_t tokens_of_image = 0;  // that each picture takes of these
+  std::int64_t max_answer_tokens = 0;
+};
+std::string write_model(const ServedModel& model);
+std::string write_models(const ServedModel& model);
 
 }  // namespace fvlm::net

@@ -1,5 +1,5 @@
-// The conversation of a chat completion: its messages, with pictures as data URLs. No URL is
-// fetched, against server-side request forgery (SSRF).
+// The conversation of a chat completion, as clients replay it: turns of system, user, assistant and
+// tools, with pictures as data URLs.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,8 @@
 
 namespace fvlm::net {
 
-// Of a request's "messages".
+// Of a request's "messages". Several answers of tools one after the other are one turn of the user,
+// as the chat template has it.
 Read<std::vector<ChatTurn>> read_turns(const Json& body);
 
 }  // namespace fvlm::net

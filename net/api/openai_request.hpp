@@ -9,8 +9,9 @@
 
 namespace fvlm::net {
 
-// Fields without an implementation are ignored if they have no effect; else they are an error, as
-// is every malformed value. Takes time and memory linear in the body's size.
-std::variant<ChatRequest, ApiError> read_chat_request(std::string_view body);
+// Every field is honoured, or without effect here, or an error that names it; so is every malformed
+// value. Takes time and memory linear in the body's size.
+std::variant<ChatRequest, ApiError> read_chat_request(std::string_view body,
+                                                      const ChatLimits& limits);
 
 }  // namespace fvlm::net

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/engine/logprobs.hpp"
+
 namespace fvlm {
 namespace {
 
@@ -52,7 +54,12 @@ std::optional<Outcome> Answer::advance(View<float> logits, std::span<const std::
   if (searches_beams()) return advance_beams(logits, eos, fork);
   return advance_single(
       [&](std::size_t r) {
-        return sampler_.sample(row(logits, static_cast<std::int64_t>(r)), allowed());
+        const std::span<float> next = row(logits, static_cast<std::int64_t>(r));
+        if (!top_logprobs_) return sampler_.sample(next, allowed());
+        const Logprobs logprobs(next, *top_logprobs_);
+        const std::int32_t token = sampler_.sample(next, allowed());
+        if (!contains(eos, token)) logprobs_.push_back(logprobs.of(token));
+        return token;
       },
       eos);
 }

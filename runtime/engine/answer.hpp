@@ -35,7 +35,10 @@ class Answer {
 
   // At most `max_tokens` are chosen, the end token among them.
   Answer(const Sampling& sampling, std::int64_t max_tokens, std::uint64_t seed)
-      : beams_(sampling.num_beams), max_tokens_(max_tokens), sampler_(sampling, seed) {}
+      : beams_(sampling.num_beams),
+        max_tokens_(max_tokens),
+        top_logprobs_(sampling.logprobs),
+        sampler_(sampling, seed) {}
 
   // Takes the sequence of the prompt, which the first tokens follow.
   void begin(Sequence prompt) { hypotheses_.push_back({std::move(prompt)}); }
@@ -72,6 +75,9 @@ class Answer {
   // The tokens so far; of beams those of the best.
   std::vector<std::int32_t> tokens() const;
 
+  // Of each of the tokens so far, if they are asked for.
+  const std::vector<TokenLogprobs>& logprobs() const { return logprobs_; }
+
   std::int64_t chosen_tokens() const { return chosen_; }      // the end token among them
   std::int64_t drafted_tokens() const { return drafted_; }    // proposed and checked
   std::int64_t accepted_tokens() const { return accepted_; }  // of these, found right
@@ -91,12 +97,14 @@ class Answer {
 
   std::int64_t beams_;
   std::int64_t max_tokens_;
+  std::optional<std::int64_t> top_logprobs_;
   Sampler sampler_;
   std::vector<Hypothesis> hypotheses_;
   std::vector<Finished> finished_;  // beams that reached an end
   std::optional<AnswerGrammar> grammar_;
   std::optional<Draft> draft_;
   std::vector<std::int32_t> proposed_;  // by it, to be checked in the next pass
+  std::vector<TokenLogprobs> logprobs_;
   std::int64_t chosen_ = 0;
   std::int64_t drafted_ = 0;
   std::int64_t accepted_ = 0;

@@ -52,6 +52,7 @@ EngineCore::EngineCore(std::unique_ptr<ModelRunner> runner, Tokenizer tokenizer,
               vocabulary(runner_->config(), tokenizer_)),
       scheduler_(
           {.waiting = max_waiting, .pages = cache_.pages(), .images = runner_->limits().images}) {
+  info_.vocabulary = passes_.vocabulary();
   thread_ = std::thread([this] { work(); });
 }
 
@@ -69,9 +70,9 @@ RequestId EngineCore::submit(Request request) {
   if (const std::string problem = request.sampling.problem(); !problem.empty())
     throw Error(problem);
   for (const TokenBias& one : request.sampling.logit_bias) {
-    if (one.token < passes_.vocabulary()) continue;
+    if (one.token < info_.vocabulary) continue;
     throw make_error("logit_bias names token {}, the model has {} tokens", one.token,
-                     passes_.vocabulary());
+                     info_.vocabulary);
   }
   PromptLayout prompt = layout(request);
   const Generation::Budget most = budget(prompt, request.sampling);
@@ -92,6 +93,10 @@ PromptLayout EngineCore::layout(Request& request) const {
       throw make_error("a picture has {} pixels a side, this model sees {}: prepare() makes them",
                        picture.side, side());
     }
+  }
+  if (!request.conversation.empty()) {
+    const Turn& last = request.conversation.back();
+    prompt.continues = last.role == Turn::Role::kAssistant && !last.text.empty();
   }
   prompt.ids = make_prompt(tokenizer_, request.conversation, info_.context_tokens);
   prompt.spans = prompt_spans(prompt.ids, info_.image_tokens);
@@ -152,7 +157,8 @@ void EngineCore::end_cancelled() {
   if (prefill_batch_) prefill_batch_->forget_done();
 }
 
-// Takes over what is cached of their prompts.
+// Takes over what is cached of their prompts. A prompt that another request is running through the
+// decoder is waited for: several answers to one prompt cost one prefill.
 void EngineCore::prepare_queued() {
   for (const GenerationPtr& g : scheduler_.running()) {
     if (g->phase() != Generation::Phase::kQueued) continue;
@@ -160,9 +166,24 @@ void EngineCore::prepare_queued() {
       if (repeat_unchanged(*g)) return;
       if (g->request().grammar)
         g->answer().set_grammar(AnswerGrammar(grammars_.masks(*g->request().grammar)));
-      g->prepare(cache_.begin(g->prompt().keys(), g->prompt().spans));
+      const Generation* const same = running_with_prompt_of(*g);
+      if (same == nullptr) {
+        g->prepare(cache_.begin(g->prompt().keys(), g->prompt().spans));
+      } else if (same->phase() == Generation::Phase::kDecode) {
+        const Sequence& prompt = same->answer().hypotheses().front().sequence;
+        g->prepare(cache_.fork(prompt, g->prompt().positions() - 1));
+      }
     });
   }
+}
+
+const Generation* EngineCore::running_with_prompt_of(const Generation& g) const {
+  const auto& running = scheduler_.running();
+  const auto same = std::ranges::find_if(running, [&](const GenerationPtr& other) {
+    return (other->prefills() || other->phase() == Generation::Phase::kDecode) &&
+           other->prompt().equals(g.prompt());
+  });
+  return same == running.end() ? nullptr : same->get();
 }
 
 // Goes on in prompts. Answers go on while images are encoded, if the backend does that beside them.
@@ -222,8 +243,9 @@ bool EngineCore::repeat_unchanged(Generation& g) {
   const LiveView& live = *g.request().live;
   const auto last = views_.last(live.id, g.prompt().ids);
   const Thumbnail* now = g.thumbnail();
-  const bool alike = last && last->grammar == grammar_of(g);
-  if (alike && last->seen && now && last->seen->difference(*now) < live.unchanged_below) {
+  const bool repeats = last && last->grammar == grammar_of(g) &&
+                       !g.request().sampling.logprobs;  // which are not kept
+  if (repeats && last->seen && now && last->seen->difference(*now) < live.unchanged_below) {
     g.repeat(last->tokens, last->outcome);
     g.say(last->text);
     return true;
@@ -239,7 +261,12 @@ void EngineCore::say_new() const {
 }
 
 void EngineCore::say_new(Generation& g) const {
+  const auto name = [this](TokenLogprob& one) {
+    one.text = tokenizer_.token_bytes(one.token);
+    one.control = tokenizer_.is_special(one.token);
+  };
   for (const std::int32_t token : g.take_unsaid()) {
+    g.say_logprobs(name);
     if (!tokenizer_.is_special(token)) g.say_bytes(tokenizer_.token_bytes(token));
   }
 }

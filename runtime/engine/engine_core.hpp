@@ -41,6 +41,7 @@ class EngineCore final : public Engine {
   void work();
   void end_cancelled();
   void prepare_queued();
+  const Generation* running_with_prompt_of(const Generation& g) const;
   void prefill();
   bool decodes_any() const;
   template <class Work>

@@ -24,10 +24,11 @@ void add_input(const PrefillChunk& chunk, std::int64_t image, std::vector<Prompt
 }
 
 bool can_sample(const ModelRunner& runner, const Sampling& how) {
-  return how.num_beams <= 1 && runner.can_sample({.temperature = how.temperature,
-                                                  .top_k = how.top_k,
-                                                  .top_p = how.top_p,
-                                                  .min_p = how.min_p});
+  return how.num_beams <= 1 && !how.logprobs &&
+         runner.can_sample({.temperature = how.temperature,
+                            .top_k = how.top_k,
+                            .top_p = how.top_p,
+                            .min_p = how.min_p});
 }
 
 }  // namespace

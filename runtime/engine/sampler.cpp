@@ -13,15 +13,6 @@
 namespace fvlm {
 namespace {
 
-// Logits that are infinite or not numbers must upset neither the order of the tokens nor sums.
-void make_finite(std::span<float> logits) {
-  using Limits = std::numeric_limits<float>;
-  for (float& logit : logits) {
-    logit =
-        std::isnan(logit) ? Limits::lowest() : std::clamp(logit, Limits::lowest(), Limits::max());
-  }
-}
-
 void make_log_probabilities(std::span<float> logits) {
   make_finite(logits);
   const double largest = *std::ranges::max_element(logits);
@@ -49,6 +40,14 @@ std::vector<std::int32_t> allowed_tokens(Sampler::TokenMask allowed, std::size_t
 
 }  // namespace
 
+void make_finite(std::span<float> logits) {
+  using Limits = std::numeric_limits<float>;
+  for (float& logit : logits) {
+    logit =
+        std::isnan(logit) ? Limits::lowest() : std::clamp(logit, Limits::lowest(), Limits::max());
+  }
+}
+
 std::string Sampling::problem() const {
   if (!(temperature >= 0) || !std::isfinite(temperature)) {
     return fmt::format("temperature is {}, it must be 0 or more", temperature);
@@ -75,6 +74,9 @@ std::string Sampling::problem() const {
     return fmt::format("num_beams is {}, it must be from 1 to 64", num_beams);
   if (max_new_tokens < 1)
     return fmt::format("max_new_tokens is {}, it must be 1 or more", max_new_tokens);
+  if (logprobs && (*logprobs < 0 || *logprobs > kMostLogprobs))
+    return fmt::format("logprobs is {}, it must be from 0 to {}", *logprobs, kMostLogprobs);
+  if (logprobs && num_beams > 1) return "logprobs are not computed in beam search";
   return {};
 }
 

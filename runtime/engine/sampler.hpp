@@ -16,6 +16,9 @@
 
 namespace fvlm {
 
+// Logits that are infinite or not numbers must upset neither the order of the tokens nor sums.
+void make_finite(std::span<float> logits);
+
 class Sampler {
  public:
   // `allowed` is as in SamplingParams: a bit for each token, or none.

@@ -198,10 +198,23 @@ TEST(Prompt, StopsAtWhatIsFarTooLong) {
   EXPECT_EQ(refusal(turns), message);
 }
 
+TEST(Prompt, ALateSystemTurnStandsWhereItIs) {
+  const std::string brief = "<|im_start|>system\nBe brief.";
+  EXPECT_EQ(prompt({{Role::kUser, "Hi", {}}, {Role::kSystem, "Be brief.", {}}}),
+            pieces({kSystem + kUser + "Hi" + kEnd + brief + kEnd + kAssistant}));
+}
+
+TEST(Prompt, ALastTurnOfTheAssistantIsLeftOpen) {
+  EXPECT_EQ(prompt({{Role::kUser, "Hi", {}}, {Role::kAssistant, "Hel", {}}}),
+            pieces({kSystem + kUser + "Hi" + kEnd + kAssistant + "Hel"}));
+  EXPECT_EQ(prompt({{Role::kUser, "Hi", {}}, {Role::kAssistant, "", {}}}),
+            prompt({{Role::kUser, "Hi", {}}}));
+}
+
 TEST(Prompt, RefusesAConversationThatDoesNotAskAnything) {
   EXPECT_NE(refusal({}).find("user"), std::string::npos);
   EXPECT_NE(refusal({{Role::kSystem, "Be brief.", {}}}), "");
-  EXPECT_NE(refusal({{Role::kUser, "Hi", {}}, {Role::kAssistant, "Hello", {}}}), "");
+  EXPECT_NE(refusal({{Role::kAssistant, "Hello", {}}}), "");
 }
 
 }  // namespace
