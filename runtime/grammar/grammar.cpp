@@ -91,12 +91,12 @@ Grammar Grammar::tool_call(const std::vector<Tool>& tools, bool or_text) {
   const RuleId rule = builder.add_rule();
   const NodeId opened = builder.add_node(rule);
   const NodeId called = builder.add_node(rule);
-  builder.add_text(builder.start(rule), std::string(kToolCallBegin) + "{\"name\": ", opened);
-  builder.add_text(called, "}" + std::string(kToolCallEnd), builder.end(rule));
+  builder.add_text(builder.start(rule), fmt::format("{}{{\"name\": ", kToolCallBegin), opened);
+  builder.add_text(called, fmt::format("}}{}", kToolCallEnd), builder.end(rule));
   std::string source = or_text ? "tool call or text" : "tool call";
   for (const Tool& tool : tools) {
     const NodeId named = builder.add_node(rule);
-    builder.add_text(opened, json_text(tool.name) + ", \"arguments\": ", named);
+    builder.add_text(opened, fmt::format("{}, \"arguments\": ", json_text(tool.name)), named);
     try {
       builder.add_call(named,
                        tool.parameters.empty() ? writer.any_object()
