@@ -103,7 +103,8 @@ Result read_response_format(const Json& format, ChatRequest& request) {
   if (schema == nullptr) {
     return wrong("response_format.json_schema", "must be an object with a \"schema\"");
   }
-  if (auto error = check_fields(*named, "response_format.json_schema", {kJsonSchemaFields})) return error;
+  if (auto error = check_fields(*named, "response_format.json_schema", {kJsonSchemaFields}))
+    return error;
   return read_schema(*schema, "response_format.json_schema.schema", request);
 }
 
