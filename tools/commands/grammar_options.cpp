@@ -1,5 +1,6 @@
 #include "tools/commands/grammar_options.hpp"
 
+#include <array>
 #include <fstream>
 #include <iterator>
 
@@ -18,17 +19,28 @@ std::string read_text(const std::string& name) {
 }  // namespace
 
 void add_grammar_flags(CLI::App& parser, GrammarOptions& options) {
-  CLI::Option_group* form = parser.add_option_group("Form of the answer");
-  form->require_option(0, 1);
-  form->add_option("--json-schema", options.json_schema, "JSON that is valid for this JSON Schema")
-      ->option_text("FILE");
-  form->add_flag("--json-object", options.json_object, "A JSON object");
-  form->add_option("--regex", options.regex, "What this regular expression matches as a whole")
-      ->option_text("EXPRESSION");
-  form->add_option("--choice", options.choices, "One of the texts so given; repeat for each")
-      ->take_all()
-      ->allow_extra_args(false)
-      ->option_text("TEXT");
+  const std::array<CLI::Option*, 4> flags = {
+      parser
+          .add_option("--json-schema", options.json_schema,
+                      "The answer is JSON that is valid for this JSON Schema")
+          ->option_text("FILE"),
+      parser.add_flag("--json-object", options.json_object, "The answer is a JSON object")
+          ->option_text(" "),
+      parser
+          .add_option("--regex", options.regex,
+                      "The answer is what this regular expression matches as a whole")
+          ->option_text("EXPRESSION"),
+      parser
+          .add_option("--choice", options.choices,
+                      "The answer is one of the texts so given; repeat for each")
+          ->take_all()
+          ->allow_extra_args(false)
+          ->option_text("TEXT")};
+  for (CLI::Option* const one : flags) {
+    for (CLI::Option* const other : flags) {
+      if (one != other) one->excludes(other);
+    }
+  }
 }
 
 std::optional<Grammar> compile_grammar(const GrammarOptions& options) {
