@@ -184,6 +184,7 @@ void ChatService::submit(ExchangeId id, const ChatRequest& chat, PicturePool::Pr
     ChatRequest settings;
     settings.sampling = chat.sampling;
     settings.answers = chat.answers;
+    settings.may_call = chat.may_call;
     settings.stop = chat.stop;
     settings.stream = chat.stream;
     settings.include_usage = chat.include_usage;
@@ -216,6 +217,7 @@ Request ChatService::make_request(const ChatRequest& chat, std::vector<PreparedI
     next = end;
   }
   request.sampling = chat.sampling;
+  request.grammar = chat.grammar;
   return request;
 }
 
@@ -252,8 +254,9 @@ void ChatService::accept(ExchangeId id, const ChatRequest& request) {
                  .include_usage = request.include_usage,
                  .include_logprobs = request.sampling.logprobs.has_value()};
   chat.stream = request.stream;
+  chat.may_call = request.may_call;
   for (std::int64_t i = 0; i < request.answers; ++i) {
-    chat.choices.emplace_back().filter = AnswerFilter(request.stop);
+    chat.choices.emplace_back().filter = AnswerFilter(request.stop, request.may_call);
   }
 }
 
@@ -329,11 +332,7 @@ void ChatService::on_done(ExchangeId id, std::size_t index, const Result& result
     fail(id, {.status = 500, .message = result.error, .type = "server_error", .code = "failed"});
     return;
   }
-  say(id, chat, index, choice.filter.finish());
-  choice.finish_reason = !stopped && result.outcome == Outcome::kLength ? "length" : "stop";
-  if (chat.stream) {
-    transport_.add_to_response(id, finish_event(chat.answer, index, choice.finish_reason));
-  }
+  end_choice(id, chat, index, stopped ? Outcome::kStop : result.outcome);
   const Statistics& statistics = result.statistics;
   metrics_.add(statistics);
   chat.seconds = std::max(chat.seconds, statistics.total_s);
@@ -346,6 +345,21 @@ void ChatService::on_done(ExchangeId id, std::size_t index, const Result& result
     return;
   finish(id, chat);
   chats_.erase(known);
+}
+
+// A call that was cut off is a text, like one in another form.
+void ChatService::end_choice(ExchangeId id, Chat& chat, std::size_t index, Outcome outcome) {
+  Choice& choice = chat.choices[index];
+  AnswerFilter::Piece rest = choice.filter.finish();
+  if (chat.may_call) choice.call = read_tool_call(rest.text);
+  choice.finish_reason = choice.call                   ? "tool_calls"
+                         : outcome == Outcome::kLength ? "length"
+                                                       : "stop";
+  const AnswerFilter::Piece empty;
+  say(id, chat, index, choice.call && chat.stream ? empty : std::move(rest));
+  if (!chat.stream) return;
+  if (choice.call) transport_.add_to_response(id, call_event(chat.answer, index, *choice.call));
+  transport_.add_to_response(id, finish_event(chat.answer, index, choice.finish_reason));
 }
 
 void ChatService::finish(ExchangeId id, const Chat& chat) {
@@ -361,7 +375,8 @@ void ChatService::finish(ExchangeId id, const Chat& chat) {
   }
   std::vector<ChatChoice> choices;
   for (const Choice& choice : chat.choices) {
-    choices.push_back({choice.said.text, choice.said.logprobs, choice.finish_reason});
+    choices.push_back({choice.said.text, choice.said.logprobs, choice.finish_reason,
+                       choice.call ? &*choice.call : nullptr});
   }
   const std::string body = write_answer(chat.answer, choices, chat.usage);
   transport_.respond(id, readable_by(chat.origin, {200, "application/json", body, {}}));

@@ -14,6 +14,7 @@
 #include "fvlm/engine.hpp"
 #include "net/api/chat_request.hpp"
 #include "net/api/openai_answer.hpp"
+#include "net/api/tools.hpp"
 #include "net/http/quota.hpp"
 #include "net/http/transport.hpp"
 #include "net/process/log.hpp"
@@ -60,6 +61,7 @@ class ChatService {
     AnswerFilter filter{};
     AnswerFilter::Piece said{};           // so far
     std::optional<RequestId> request{};   // once submitted to the engine
+    std::optional<ToolCall> call{};       // in place of what was said
     const char* finish_reason = nullptr;  // once it has ended
   };
   struct Chat {
@@ -69,6 +71,7 @@ class ChatService {
     std::shared_ptr<const std::string> body{};  // until the engine has its request
     ChatAnswer answer{};
     bool stream = false;
+    bool may_call = false;
     bool begun = false;  // the head of a stream is sent
     std::vector<Choice> choices{};
     ChatUsage usage{};   // of those that have ended
@@ -93,6 +96,7 @@ class ChatService {
   void on_text(ExchangeId id, std::size_t index, const std::string& text);
   void on_done(ExchangeId id, std::size_t index, const Result& result);
   void say(ExchangeId id, Chat& chat, std::size_t index, AnswerFilter::Piece piece);
+  void end_choice(ExchangeId id, Chat& chat, std::size_t index, Outcome outcome);
   void finish(ExchangeId id, const Chat& chat);
   void fail(ExchangeId id, const ApiError& error);
   void cancel(const Chat& chat);
