@@ -52,13 +52,16 @@ HttpResponse wrong_method(const HttpRequest& request, const char* allowed) {
 }  // namespace
 
 ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
-                         PicturePool& pictures, Metrics& metrics, Log log, ChatOptions options)
+                         PicturePool& pictures, Metrics& metrics, KeyLimiter& key_limits,
+                         Reporting reporting, ChatOptions options)
     : engine_(engine),
       transport_(transport),
       inbox_(std::move(inbox)),
       pictures_(pictures),
       metrics_(metrics),
-      log_(std::move(log)),
+      key_limits_(key_limits),
+      log_(std::move(reporting.log)),
+      logs_answers_(reporting.answers),
       options_(std::move(options)),
       addresses_(share_of(options_.max_chats, options_.max_chats_per_address)),
       started_(now_in_seconds()),
@@ -116,11 +119,36 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
     metrics_.end_chat("busy");
     return error_response(busy_error("too many chats of your address at a time"));
   }
-  log_(LogLevel::kInfo, fmt::format("📥 {} chat {} 📊 {:.1f} KB", request.peer, id,
-                                    static_cast<double>(request.body.size()) / 1000));
+  auto stream = key_limits_.take_stream(request.key);
+  if (!stream) {
+    metrics_.end_chat("busy");
+    return error_response(busy_error("this key has as many streams as it may have"));
+  }
+  if (const auto wait = key_limits_.take_request(request.key); wait.count() > 0) {
+    metrics_.end_chat("rate_limited");
+    HttpResponse response = error_response(
+        {.status = 429,
+         .message = fmt::format("this key may not ask more often; try again in {} s", wait.count()),
+         .type = "rate_limit_error",
+         .code = "rate_limited"});
+    response.set_header("Retry-After", std::to_string(wait.count()));
+    return response;
+  }
   const auto body = std::make_shared<const std::string>(std::move(request.body));
-  chats_.emplace(
-      id, Chat{.peer = request.peer, .origin = request.origin, .place = *place, .body = body});
+  const Chat& chat = chats_
+                         .emplace(id, Chat{.peer = request.peer,
+                                           .request_id = request.request_id,
+                                           .key = request.key,
+                                           .stream_of_key = *std::move(stream),
+                                           .arrived = std::chrono::steady_clock::now(),
+                                           .origin = request.origin,
+                                           .place = *place,
+                                           .body = body})
+                         .first->second;
+  log_(LogLevel::kInfo,
+       fmt::format("📥 {} chat {} 📊 {:.1f} KB", chat.peer, id,
+                   static_cast<double>(body->size()) / 1000),
+       fields_of(chat));
   readers_.put([this, id, body = Body(body)] { read(id, body); });
   return std::nullopt;
 }
@@ -209,6 +237,7 @@ void ChatService::accept(ExchangeId id, const ChatRequest& request) {
   if (known == chats_.end()) return;
   Chat& chat = known->second;
   chat.body.reset();
+  chat.submitted = std::chrono::steady_clock::now();
   chat.answer = {.id = fmt::format("{}{:08x}", id_prefix_, id),
                  .model = options_.model,
                  .created = now_in_seconds(),
@@ -231,7 +260,8 @@ void ChatService::abandon(ExchangeId id) {
   if (known == chats_.end()) return;
   if (known->second.request) engine_.cancel(*known->second.request);
   metrics_.end_chat("abandoned");
-  log_(LogLevel::kInfo, fmt::format("🔌 {} left chat {}", known->second.peer, id));
+  log_(LogLevel::kInfo, fmt::format("🔌 {} left chat {}", known->second.peer, id),
+       fields_of(known->second));
   chats_.erase(known);
 }
 
@@ -269,7 +299,8 @@ void ChatService::on_done(ExchangeId id, const Result& result) {
     return;
   }
   say(id, chat, chat.stop.finish());
-  metrics_.add(result.statistics);
+  metrics_.add(result.statistics,
+               std::chrono::duration<double>(chat.submitted - chat.arrived).count());
   finish(id, chat, !stopped && result.outcome == Outcome::kLength ? "length" : "stop",
          result.statistics);
   chats_.erase(known);
@@ -278,8 +309,10 @@ void ChatService::on_done(ExchangeId id, const Result& result) {
 void ChatService::finish(ExchangeId id, const Chat& chat, const char* finish_reason,
                          const Statistics& statistics) {
   metrics_.end_chat("answered");
-  log_(LogLevel::kInfo, fmt::format("📤 {} chat {} ✨ {:.0f} ms: {}", chat.peer, id,
-                                    1000 * statistics.total_s, chat.text));
+  log_(LogLevel::kInfo,
+       fmt::format("📤 {} chat {} ✨ {:.0f} ms: {}", chat.peer, id, 1000 * statistics.total_s,
+                   logs_answers_ ? chat.text : length_of(statistics, chat.text)),
+       fields_of(chat));
   if (chat.stream) {
     transport_.add_to_response(id, last_events(chat.answer, finish_reason, statistics));
     transport_.finish_response(id);
@@ -289,13 +322,36 @@ void ChatService::finish(ExchangeId id, const Chat& chat, const char* finish_rea
   }
 }
 
+void ChatService::cut() {
+  while (!chats_.empty()) {
+    const auto& [id, chat] = *chats_.begin();
+    if (chat.request) engine_.cancel(*chat.request);
+    fail(id, {.status = 503,
+              .message = "the server is stopping",
+              .type = "server_error",
+              .code = "stopping"});
+  }
+}
+
+void ChatService::set(const ChatOptions& options) {
+  options_.max_new_tokens = options.max_new_tokens;
+  options_.max_chats = options.max_chats;
+  addresses_.set_limit(share_of(options.max_chats, options.max_chats_per_address));
+}
+
+LogFields ChatService::fields_of(const Chat& chat) {
+  return {.client = chat.peer, .request_id = chat.request_id, .key = chat.key};
+}
+
 void ChatService::fail(ExchangeId id, const ApiError& error) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
   metrics_.end_chat(error.code.empty() ? "bad_request" : error.code);
-  log_(LogLevel::kError, fmt::format("❌ {} chat {}: {}", known->second.peer, id, error.message));
-  if (known->second.begun) {
-    transport_.add_to_response(id, error_event(error));
+  if (known->second.begun) {  // else the response says it, and is logged
+    metrics_.reject(error.code);
+    log_(LogLevel::kError, fmt::format("❌ {} chat {}: {}", known->second.peer, id, error.message),
+         fields_of(known->second));
+    transport_.add_to_response(id, error_event(error) + "data: [DONE]\n\n");
     transport_.finish_response(id);
   } else {
     transport_.respond(id, readable_by(known->second.origin, error_response(error)));

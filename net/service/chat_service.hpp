@@ -3,6 +3,7 @@
 // their images, so that long bodies do not delay cameras.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -11,13 +12,14 @@
 #include <string>
 
 #include "fvlm/engine.hpp"
+#include "net/http/key_limiter.hpp"
 #include "net/http/quota.hpp"
 #include "net/http/transport.hpp"
-#include "net/process/log.hpp"
 #include "net/service/inbox.hpp"
 #include "net/service/metrics.hpp"
 #include "net/service/openai.hpp"
 #include "net/service/picture_pool.hpp"
+#include "net/service/reporting.hpp"
 #include "net/service/stop_filter.hpp"
 #include "net/service/workers.hpp"
 
@@ -34,7 +36,8 @@ struct ChatOptions {
 class ChatService {
  public:
   ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
-              PicturePool& pictures, Metrics& metrics, Log log, ChatOptions options);
+              PicturePool& pictures, Metrics& metrics, KeyLimiter& key_limits, Reporting reporting,
+              ChatOptions options);
   // Cancels running requests.
   ~ChatService();
   ChatService(const ChatService&) = delete;
@@ -46,6 +49,10 @@ class ChatService {
   void abandon(ExchangeId id);
   // From now on new requests are refused.
   void drain() { draining_ = true; }
+  // Ends running requests, and tells their clients why.
+  void cut();
+  // Other limits from now on.
+  void set(const ChatOptions& options);
 
   std::int64_t running() const { return static_cast<std::int64_t>(chats_.size()); }
 
@@ -55,6 +62,11 @@ class ChatService {
   using Body = std::weak_ptr<const std::string>;
   struct Chat {
     std::string peer{};
+    std::string request_id{};
+    std::string key{};  // by its name
+    KeyLimiter::Lease stream_of_key{};
+    std::chrono::steady_clock::time_point arrived{};
+    std::chrono::steady_clock::time_point submitted{};
     std::string origin{};                       // of the page that sends the request, if any
     Quota::Lease place{};                       // among the chats of its address
     std::shared_ptr<const std::string> body{};  // until the engine has its request
@@ -82,13 +94,16 @@ class ChatService {
   void finish(ExchangeId id, const Chat& chat, const char* finish_reason,
               const Statistics& statistics);
   void fail(ExchangeId id, const ApiError& error);
+  static LogFields fields_of(const Chat& chat);
 
   Engine& engine_;
   Transport& transport_;
   std::shared_ptr<Inbox> inbox_;
   PicturePool& pictures_;
   Metrics& metrics_;
+  KeyLimiter& key_limits_;
   Log log_;
+  bool logs_answers_;
   ChatOptions options_;
   Quota addresses_;       // chats of each address
   std::int64_t started_;  // seconds since 1970

@@ -64,6 +64,21 @@ class InterruptGuard {
   struct sigaction previous_terminate_ = {};
 };
 
+// While one exists, SIGHUP does not end the process but ends `wait_for_event`. One at a time.
+class HangupGuard {
+ public:
+  HangupGuard();
+  ~HangupGuard();
+  HangupGuard(const HangupGuard&) = delete;
+  HangupGuard& operator=(const HangupGuard&) = delete;
+
+  // Whether one came since the last call.
+  bool take();
+
+ private:
+  struct sigaction previous_ = {};
+};
+
 // Ends a wait_for_event, current or next. Safe from any thread and from signal handlers.
 void notify_event();
 
