@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::string_view kModels = "/v1/models";
 constexpr std::string_view kChat = "/v1/chat/completions";
+constexpr std::size_t kLargeBody = std::size_t{1} << 20;
 
 std::int64_t now_in_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(
@@ -66,11 +67,13 @@ ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<I
       addresses_(share_of(options_.max_chats, options_.max_chats_per_address)),
       started_(now_in_seconds()),
       id_prefix_(fmt::format("chatcmpl-{:08x}", std::random_device()())),
-      readers_(options_.readers) {
+      readers_(options_.readers),
+      large_readers_(1, Priority::kLow) {
   if (options_.model.empty()) options_.model = engine_.info().model;
 }
 
 ChatService::~ChatService() {
+  large_readers_.stop();
   readers_.stop();
   while (!chats_.empty()) abandon(chats_.begin()->first);
 }
@@ -149,7 +152,8 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
        fmt::format("📥 {} chat {} 📊 {:.1f} KB", chat.peer, id,
                    static_cast<double>(body->size()) / 1000),
        fields_of(chat));
-  readers_.put([this, id, body = Body(body)] { read(id, body); });
+  Workers& readers = body->size() < kLargeBody ? readers_ : large_readers_;
+  readers.put([this, id, body = Body(body)] { read(id, body); });
   return std::nullopt;
 }
 

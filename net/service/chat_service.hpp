@@ -111,6 +111,7 @@ class ChatService {
   std::map<ExchangeId, Chat> chats_;
   bool draining_ = false;
   Workers readers_;
+  Workers large_readers_;  // of large bodies, whose parsing would delay a camera's frames
 };
 
 }  // namespace fvlm::net

@@ -1,5 +1,6 @@
 #include "net/service/picture_pool.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -7,9 +8,30 @@
 namespace fvlm::net {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // More pixels than a camera's frame has; decoding takes longer than a frame interval.
 constexpr std::int64_t kLargePixels = 12'000'000;
-constexpr int kNiceness = 10;  // of the thread for large pictures
+
+// Thrown between two rows of an image that takes too long.
+struct Overdue {};
+
+class ReaderWithDeadline : public ImageReader {
+ public:
+  ReaderWithDeadline(ImageReader& reader, Clock::time_point deadline)
+      : reader_(reader), deadline_(deadline) {
+    info_ = reader.info();
+  }
+  void read_row(std::uint8_t* rgb) override {
+    if (Clock::now() >= deadline_) throw Overdue();
+    reader_.read_row(rgb);
+  }
+  std::int64_t warnings() const override { return reader_.warnings(); }
+
+ private:
+  ImageReader& reader_;
+  Clock::time_point deadline_;
+};
 
 // Memory that counts against a budget while it is in use.
 Pixels counted(Pixels pixels, MemoryBudget::Lease lease) {
@@ -23,49 +45,82 @@ struct PicturePool::Job {
   std::vector<std::string> files;
   std::function<void(Prepared)> done;
   std::vector<std::unique_ptr<ImageReader>> readers{};
+
+  std::int64_t pixels() const {
+    std::int64_t sum = 0;
+    for (const auto& reader : readers) sum += reader->info().width * reader->info().height;
+    return sum;
+  }
+  // Others decode all rows before the first one, and cannot be interrupted.
+  bool streams() const {
+    return std::ranges::all_of(readers,
+                               [](const auto& reader) { return reader->info().memory == 0; });
+  }
 };
 
 PicturePool::PicturePool(Engine& engine, const PicturePoolOptions& options)
     : engine_(engine),
-      options_(options.image),
+      options_(options),
       budget_(options.max_bytes),
       workers_(options.threads),
-      large_(1, kNiceness) {}
+      low_(1, Priority::kLow),
+      idle_(1, Priority::kIdle) {}
 
 void PicturePool::prepare(std::vector<std::string> files, std::function<void(Prepared)> done) {
-  workers_.put([this, job = std::make_shared<Job>(Job{std::move(files), std::move(done)})] {
-    try {
-      open(job);
-    } catch (...) {
-      job->done(std::current_exception());
-    }
-  });
+  put(workers_, std::make_shared<Job>(Job{std::move(files), std::move(done)}), &PicturePool::begin);
 }
 
 void PicturePool::stop() {
   workers_.stop();
-  large_.stop();
+  idle_.stop();
+  low_.stop();
 }
 
-// Reads the headers, and hands large images to the other thread.
-void PicturePool::open(const std::shared_ptr<Job>& job) {
-  std::int64_t pixels = 0;
-  for (const std::string& file : job->files) {
-    const ImageReader& reader = *job->readers.emplace_back(
-        open_image(std::as_bytes(std::span(file)), "the picture", options_));
-    pixels += reader.info().width * reader.info().height;
-  }
-  if (pixels <= kLargePixels) return decode(*job);
-  large_.put([this, job] {
+// What goes wrong in the work ends the job.
+void PicturePool::put(Workers& workers, const std::shared_ptr<Job>& job, Step step) {
+  workers.put([this, job, step] {
     try {
-      decode(*job);
+      (this->*step)(job);
     } catch (...) {
       job->done(std::current_exception());
     }
   });
 }
 
-void PicturePool::decode(Job& job) {
+// Reads the headers, and hands large images to the other threads.
+void PicturePool::begin(const std::shared_ptr<Job>& job) {
+  open(*job);
+  if (job->pixels() <= kLargePixels) {
+    decode(job);
+  } else if (job->streams()) {
+    put(idle_, job, &PicturePool::decode_idly);
+  } else {
+    put(low_, job, &PicturePool::decode);
+  }
+}
+
+void PicturePool::open(Job& job) const {
+  job.readers.clear();
+  for (const std::string& file : job.files) {
+    job.readers.push_back(
+        open_image(std::as_bytes(std::span(file)), "the picture", options_.image));
+  }
+}
+
+void PicturePool::decode_idly(const std::shared_ptr<Job>& job) {
+  try {
+    decode_until(*job, Clock::now() + options_.idle_patience);
+  } catch (const Overdue&) {
+    open(*job);
+    put(low_, job, &PicturePool::decode);
+  }
+}
+
+void PicturePool::decode(const std::shared_ptr<Job>& job) {
+  decode_until(*job, Clock::time_point::max());
+}
+
+void PicturePool::decode_until(Job& job, Clock::time_point deadline) {
   const auto take = [this](std::size_t bytes) {
     MemoryBudget::Lease lease = budget_.take(bytes);
     if (!lease) throw Busy("too many images are queued");
@@ -76,7 +131,8 @@ void PicturePool::decode(Job& job) {
   for (const auto& reader : job.readers) {
     MemoryBudget::Lease lease = take(side * side * 3);
     const MemoryBudget::Lease working = take(reader->info().memory);
-    PreparedImage& picture = pictures.emplace_back(engine_.prepare(*reader));
+    ReaderWithDeadline rows(*reader, deadline);
+    PreparedImage& picture = pictures.emplace_back(engine_.prepare(rows));
     picture.pixels = counted(std::move(picture.pixels), std::move(lease));
   }
   job.readers.clear();

@@ -1,9 +1,11 @@
 // Threads that preprocess images of clients. Images that are queued for the engine take memory, so
 // there is a budget: the cost of an image is known from its header, before it is decoded. Large
-// images have a thread of their own with a lower priority, so that one client's photos do not delay
-// another's camera.
+// images have threads of their own, so that one client's photos do not delay another's camera: they
+// are decoded while the processor is idle, and, where that takes too long, again with a low
+// priority.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -22,6 +24,7 @@ struct PicturePoolOptions {
   int threads = 2;
   std::size_t max_bytes = std::size_t{1} << 30;  // budget for decoded images
   ImageOptions image{};
+  std::chrono::milliseconds idle_patience{2000};  // that a large image waits for an idle processor
 };
 
 class PicturePool {
@@ -40,14 +43,20 @@ class PicturePool {
 
  private:
   struct Job;
-  void open(const std::shared_ptr<Job>& job);
-  void decode(Job& job);
+  using Step = void (PicturePool::*)(const std::shared_ptr<Job>& job);
+  void put(Workers& workers, const std::shared_ptr<Job>& job, Step step);
+  void begin(const std::shared_ptr<Job>& job);
+  void open(Job& job) const;
+  void decode_idly(const std::shared_ptr<Job>& job);
+  void decode(const std::shared_ptr<Job>& job);
+  void decode_until(Job& job, std::chrono::steady_clock::time_point deadline);
 
   Engine& engine_;
-  ImageOptions options_;
+  PicturePoolOptions options_;
   MemoryBudget budget_;
   Workers workers_;
-  Workers large_;
+  Workers low_;
+  Workers idle_;
 };
 
 }  // namespace fvlm::net

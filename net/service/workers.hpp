@@ -1,10 +1,12 @@
 // A thread pool with a first-in, first-out queue.
 #pragma once
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -13,14 +15,16 @@
 
 namespace fvlm::net {
 
+// What share of the processor threads get when others want it: an equal one, a tenth, or next to
+// none, so that they are preempted at once.
+enum class Priority : std::uint8_t { kNormal, kLow, kIdle };
+
 class Workers {
  public:
-  // `niceness` above 0: threads of a lower priority.
-  explicit Workers(int threads, int niceness = 0) {
+  explicit Workers(int threads, Priority priority = Priority::kNormal) {
     for (int i = 0; i < threads; ++i) {
-      threads_.emplace_back([this, niceness] {
-        // Linux has it for each thread; elsewhere it is left out.
-        if (niceness > 0) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), niceness);
+      threads_.emplace_back([this, priority] {
+        take_priority(priority);
         work();
       });
     }
@@ -50,6 +54,17 @@ class Workers {
   }
 
  private:
+  // Of the calling thread. A system that refuses leaves it as it is.
+  static void take_priority(Priority priority) {
+    constexpr int kNiceness = 10;
+    if (priority == Priority::kLow) {
+      ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness);
+    } else if (priority == Priority::kIdle) {
+      const sched_param param{};
+      ::sched_setscheduler(0, SCHED_IDLE, &param);  // 0: this thread
+    }
+  }
+
   void work() {
     while (true) {
       std::function<void()> next;

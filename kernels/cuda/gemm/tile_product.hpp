@@ -48,8 +48,9 @@ template <int kCols>
 inline constexpr int kResultFloats = 16 * (kCols + 4);
 
 // Hands a warp's accumulators, which begin at (row0, col0) of a matrix with m rows, to the
-// epilogue, by way of its own `scratch`.
-template <int kRowTiles, int kColTiles, class Epilogue>
+// epilogue, by way of its own `scratch`. With kPairs a fragment's columns are the first of pairs,
+// and its partner's, half of all further, the second: the epilogue gets them side by side.
+template <bool kPairs = false, int kRowTiles, int kColTiles, class Epilogue>
 __device__ inline void finish_fragments(const FragmentC (&sums)[kRowTiles][kColTiles],
                                         float* scratch, int row0, int col0, int m,
                                         const Epilogue& epilogue) {
@@ -57,13 +58,26 @@ __device__ inline void finish_fragments(const FragmentC (&sums)[kRowTiles][kColT
   static_assert(kEpilogueCols == 8);  // those of a fragment
 #pragma unroll
   for (int i = 0; i < kRowTiles; ++i) {
+    if constexpr (kPairs) {
 #pragma unroll
-    for (int j = 0; j < kColTiles; ++j) {
-      const FragmentC& c = sums[i][j];
+      for (int j = 0; j < kColTiles / 2; ++j) {
+        const FragmentC& first = sums[i][j];
+        const FragmentC& second = sums[i][j + kColTiles / 2];
 #pragma unroll
-      for (int r = 0; r < 4; r += 2) {
-        store(scratch + FragmentC::row(r) * kStride + j * 8 + FragmentC::col(r),
-              Vec<float, 2>{{c.reg[r], c.reg[r + 1]}});
+        for (int r = 0; r < 4; r += 2) {
+          store(scratch + FragmentC::row(r) * kStride + 2 * (j * 8 + FragmentC::col(r)),
+                Vec<float, 4>{{first.reg[r], second.reg[r], first.reg[r + 1], second.reg[r + 1]}});
+        }
+      }
+    } else {
+#pragma unroll
+      for (int j = 0; j < kColTiles; ++j) {
+        const FragmentC& c = sums[i][j];
+#pragma unroll
+        for (int r = 0; r < 4; r += 2) {
+          store(scratch + FragmentC::row(r) * kStride + j * 8 + FragmentC::col(r),
+                Vec<float, 2>{{c.reg[r], c.reg[r + 1]}});
+        }
       }
     }
     __syncwarp();

@@ -1,0 +1,115 @@
+// Which thread decodes an image, and that it is decoded in the end.
+#include "net/service/picture_pool.hpp"
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <mutex>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "tests/net/service/server_fixture.hpp"
+
+namespace fvlm::net {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Attempt {
+  bool idle;     // on a thread that runs when the processor is idle
+  int niceness;  // of that thread
+  bool complete;
+};
+
+// Reads images, and notes where.
+class ReadingEngine final : public IdleEngine {
+ public:
+  PreparedImage prepare(ImageReader& reader) override {
+    const std::lock_guard lock(mutex_);
+    Attempt& attempt = attempts_.emplace_back(
+        Attempt{.idle = ::sched_getscheduler(0) == SCHED_IDLE,
+                .niceness = ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid())),
+                .complete = false});
+    const Image image = read_whole(reader);
+    attempt.complete = true;
+    PreparedImage prepared;
+    prepared.side = image.width;
+    return prepared;
+  }
+  std::vector<Attempt> attempts() {
+    const std::lock_guard lock(mutex_);
+    return attempts_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<Attempt> attempts_;
+};
+
+class PicturePoolTest : public testing::Test {
+ protected:
+  // The attempts at decoding a file, which succeed in the end.
+  std::vector<Attempt> decode(const std::string& file, milliseconds patience) {
+    ReadingEngine engine;
+    PicturePoolOptions options;
+    options.idle_patience = patience;
+    PicturePool pool(engine, options);
+    std::promise<PicturePool::Prepared> promise;
+    pool.prepare({read_file(kData / file)},
+                 [&](PicturePool::Prepared prepared) { promise.set_value(std::move(prepared)); });
+    const PicturePool::Prepared prepared = promise.get_future().get();
+    const auto* images = std::get_if<std::vector<PreparedImage>>(&prepared);
+    EXPECT_TRUE(images != nullptr && images->size() == 1 && images->front().side > 0);
+    return engine.attempts();
+  }
+  static constexpr milliseconds kPatient{600'000};
+};
+
+TEST_F(PicturePoolTest, ACamerasFrameHasAThreadOfNormalPriority) {
+  const auto attempts = decode("images/420.jpg", kPatient);
+  ASSERT_EQ(attempts.size(), 1U);
+  EXPECT_FALSE(attempts[0].idle);
+  EXPECT_EQ(attempts[0].niceness, ::getpriority(PRIO_PROCESS, 0));
+}
+
+TEST_F(PicturePoolTest, ALargeImageWaitsForAnIdleProcessor) {
+  const auto attempts = decode("large/streamed.png", kPatient);
+  ASSERT_EQ(attempts.size(), 1U);
+  EXPECT_TRUE(attempts[0].idle);
+}
+
+TEST_F(PicturePoolTest, ALargeImageIsDecodedOnABusyProcessorToo) {
+  const auto attempts = decode("large/streamed.png", milliseconds(0));
+  ASSERT_EQ(attempts.size(), 2U);
+  EXPECT_TRUE(attempts[0].idle);
+  EXPECT_FALSE(attempts[0].complete);
+  EXPECT_FALSE(attempts[1].idle);
+  EXPECT_GT(attempts[1].niceness, ::getpriority(PRIO_PROCESS, 0));
+  EXPECT_TRUE(attempts[1].complete);
+}
+
+// Nobody could stop its decoder between two rows.
+TEST_F(PicturePoolTest, ALargeImageThatIsDecodedWholeIsNotHeldUp) {
+  const auto attempts = decode("large/whole.webp", milliseconds(0));
+  ASSERT_EQ(attempts.size(), 1U);
+  EXPECT_FALSE(attempts[0].idle);
+  EXPECT_GT(attempts[0].niceness, ::getpriority(PRIO_PROCESS, 0));
+}
+
+TEST_F(PicturePoolTest, AnErrorOnAnyThreadIsHandedOver) {
+  IdleEngine engine;
+  PicturePool pool(engine, {});
+  std::promise<PicturePool::Prepared> promise;
+  pool.prepare({"no image"},
+               [&](PicturePool::Prepared prepared) { promise.set_value(std::move(prepared)); });
+  EXPECT_TRUE(std::holds_alternative<std::exception_ptr>(promise.get_future().get()));
+}
+
+}  // namespace
+}  // namespace fvlm::net
