@@ -28,6 +28,8 @@ struct LogFields {
   std::string_view client{};      // address and port
   std::string_view request_id{};  // HttpRequest::request_id
   std::string_view key{};         // name of the API key
+  // The line ends in what a model said, as the original's does: in text nothing follows that.
+  bool verbatim = false;
 };
 
 class Log {

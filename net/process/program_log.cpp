@@ -136,7 +136,7 @@ net::Log log_to(std::shared_ptr<spdlog::logger> logger, LogFormat format) {
         line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
     if (format == LogFormat::kJson) {
       line = json_line(level, line, fields);
-    } else if (!fields.request_id.empty()) {
+    } else if (!fields.request_id.empty() && !fields.verbatim) {
       line.append(" [").append(fields.request_id).append("]");
     }
     logger->log(wanted, "{}", line);

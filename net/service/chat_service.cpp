@@ -61,8 +61,8 @@ ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<I
       pictures_(pictures),
       metrics_(metrics),
       key_limits_(key_limits),
-      log_(std::move(reporting.log)),
-      logs_answers_(reporting.answers),
+      log_(reporting.log),
+      reporting_(std::move(reporting)),
       options_(std::move(options)),
       addresses_(share_of(options_.max_chats, options_.max_chats_per_address)),
       started_(now_in_seconds()),
@@ -313,10 +313,9 @@ void ChatService::on_done(ExchangeId id, const Result& result) {
 void ChatService::finish(ExchangeId id, const Chat& chat, const char* finish_reason,
                          const Statistics& statistics) {
   metrics_.end_chat("answered");
-  log_(LogLevel::kInfo,
-       fmt::format("📤 {} chat {} ✨ {:.0f} ms: {}", chat.peer, id, 1000 * statistics.total_s,
-                   logs_answers_ ? chat.text : length_of(statistics, chat.text)),
-       fields_of(chat));
+  reporting_.answered(
+      fmt::format("📤 {} chat {} ✨ {:.0f} ms", chat.peer, id, 1000 * statistics.total_s), chat.text,
+      statistics, fields_of(chat));
   if (chat.stream) {
     transport_.add_to_response(id, last_events(chat.answer, finish_reason, statistics));
     transport_.finish_response(id);
@@ -352,7 +351,6 @@ void ChatService::fail(ExchangeId id, const ApiError& error) {
   if (known == chats_.end()) return;
   metrics_.end_chat(error.code.empty() ? "bad_request" : error.code);
   if (known->second.begun) {  // else the response says it, and is logged
-    metrics_.reject(error.code);
     log_(LogLevel::kError, fmt::format("❌ {} chat {}: {}", known->second.peer, id, error.message),
          fields_of(known->second));
     transport_.add_to_response(id, error_event(error) + "data: [DONE]\n\n");

@@ -103,7 +103,7 @@ class ChatService {
   Metrics& metrics_;
   KeyLimiter& key_limits_;
   Log log_;
-  bool logs_answers_;
+  Reporting reporting_;
   ChatOptions options_;
   Quota addresses_;       // chats of each address
   std::int64_t started_;  // seconds since 1970

@@ -306,9 +306,9 @@ void LiveService::send_description(ConnectionId id, const Client& client, const 
         fmt::format("⚠️ {} frame {}: damaged in {} places", client.peer, current.frame_id,
                     current.warnings));
   }
-  log(LogLevel::kInfo, client,
-      fmt::format("📤 {} frame {} ✨ {:.0f} ms: {}", client.peer, current.frame_id, total_ms,
-                  reporting_.answers ? result.text : length_of(result.statistics, result.text)));
+  reporting_.answered(
+      fmt::format("📤 {} frame {} ✨ {:.0f} ms", client.peer, current.frame_id, total_ms),
+      result.text, result.statistics, fields_of(client));
   if (total_ms > milliseconds(reporting_.slow)) {
     log(LogLevel::kWarning, client,
         fmt::format("⚠️ {} frame {}: {:.0f} ms, slow", client.peer, current.frame_id,
@@ -320,7 +320,7 @@ void LiveService::fail(ConnectionId id, std::int64_t frame_id, const std::string
                        const std::string& why) {
   Client& client = clients_.at(id);
   metrics_.end_frame(code);
-  if (code != "cancelled") metrics_.reject(code);
+  if (code != "cancelled" && code != "failed") metrics_.reject(code);
   log(code == "cancelled" ? LogLevel::kInfo : LogLevel::kError, client,
       fmt::format("❌ {} frame {}: {}", client.peer, frame_id, why));
   if (client.configured) {
@@ -353,8 +353,11 @@ void LiveService::set(const LiveOptions& options) {
 }
 
 void LiveService::log(LogLevel level, const Client& client, const std::string& line) const {
-  reporting_.log(level, line,
-                 {.client = client.peer, .request_id = client.handshake, .key = client.key});
+  reporting_.log(level, line, fields_of(client));
+}
+
+LogFields LiveService::fields_of(const Client& client) {
+  return {.client = client.peer, .request_id = client.handshake, .key = client.key};
 }
 
 LiveService::Client* LiveService::client_at(ConnectionId id, std::int64_t frame_id) {

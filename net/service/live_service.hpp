@@ -118,6 +118,7 @@ class LiveService {
   void fail(ConnectionId id, std::int64_t frame_id, const std::string& code,
             const std::string& why);
   void log(LogLevel level, const Client& client, const std::string& line) const;
+  static LogFields fields_of(const Client& client);
   // The client whose frame is still the one being described.
   Client* client_at(ConnectionId id, std::int64_t frame_id);
 

@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <string>
-#include <string_view>
 
 #include "fvlm/engine.hpp"
 #include "net/process/log.hpp"
@@ -17,11 +16,16 @@ struct Reporting {
   bool answers = false;  // their texts, else how long they are
   // Requests and frames that take longer are logged as such.
   std::chrono::milliseconds slow{30'000};
-};
 
-// An answer without its text.
-inline std::string length_of(const Statistics& statistics, std::string_view text) {
-  return fmt::format("{} tokens, {} bytes", statistics.new_tokens, text.size());
-}
+  void answered(const std::string& whom, const std::string& text, const Statistics& statistics,
+                LogFields fields) const {
+    fields.verbatim = answers;
+    log(LogLevel::kInfo,
+        whom + ": " +
+            (answers ? text
+                     : fmt::format("{} tokens, {} bytes", statistics.new_tokens, text.size())),
+        fields);
+  }
+};
 
 }  // namespace fvlm::net

@@ -45,11 +45,15 @@ LogFields fields_of(const HttpRequest& request) {
   return {.client = request.peer, .request_id = request.request_id, .key = request.key};
 }
 
+bool is_our_fault(int status) {
+  return status >= 500 && status != 501 && status != 503;
+}
+
 // What clients do by mistake, or page by page, is no reason to wake anybody.
 LogLevel level_for(int status) {
   constexpr std::array<int, 5> kUsual = {404, 405, 426, 499, 501};
   if (status < 400) return LogLevel::kDebug;
-  if (status >= 500 && status != 501 && status != 503) return LogLevel::kError;
+  if (is_our_fault(status)) return LogLevel::kError;
   return std::find(kUsual.begin(), kUsual.end(), status) == kUsual.end() ? LogLevel::kWarning
                                                                          : LogLevel::kInfo;
 }
@@ -252,7 +256,7 @@ HttpResponse Server::refusal(const HttpRequest& request, int status, const std::
 void Server::on_exchange(const HttpExchange& exchange) {
   const auto& [method, path, peer, key, id, status, reason, detail, seconds] = exchange;
   metrics_.end_request(path, status, key);
-  if (status >= 400 && !reason.empty()) metrics_.reject(reason);
+  if (status >= 400 && !is_our_fault(status) && !reason.empty()) metrics_.reject(reason);
   if (reason == "wrong_key") return;  // the gate has said so
   const std::chrono::duration<double> time(seconds);
   const bool slow = time > options_.slow && status != 101;

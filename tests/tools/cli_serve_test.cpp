@@ -146,6 +146,15 @@ TEST_F(Serve, ReadsItsFilesAgainOnSighup) {
   EXPECT_EQ(server.finish().code, 0);
 }
 
+TEST_F(Serve, EndsWithTheTerminalItWasStartedFrom) {
+  Program server(arguments({"--port", "0"}), Program::Input::kTerminal);
+  ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
+  server.send_signal(SIGHUP);
+  ASSERT_TRUE(server.await_error("settings are read again"));
+  server.hang_up();
+  EXPECT_EQ(server.finish().code, 0);
+}
+
 TEST_F(Serve, WarnsOfKeysThatOthersMayRead) {
   write_file(folder_ / "keys", "name:key\n");
   std::filesystem::permissions(

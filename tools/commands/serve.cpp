@@ -104,8 +104,8 @@ void reload(const Given& given, net::Server& server, const net::Log& log) {
   }
 }
 
-// Until a signal comes. Systemd hears of us from the thread that serves, as long as that and the
-// engine work.
+// Until a signal comes, or the terminal goes that this was started from. Systemd hears of us from
+// the thread that serves, as long as that and the engine work.
 void wait_for_signal(const InterruptGuard& interrupt, HangupGuard& hangup, const Given& given,
                      net::Server& server, const net::Log& log) {
   const auto tell = [&server] {
@@ -113,7 +113,10 @@ void wait_for_signal(const InterruptGuard& interrupt, HangupGuard& hangup, const
   };
   const std::chrono::milliseconds watchdog = systemd::watchdog_interval();
   while (interrupt.signal() == 0) {
-    if (hangup.take()) reload(given, server, log);
+    if (hangup.take()) {
+      if (hangup.terminal_gone()) return;
+      reload(given, server, log);
+    }
     if (watchdog.count() > 0) server.post(tell);
     wait_for_event(false, watchdog);
   }

@@ -161,7 +161,7 @@ int InterruptGuard::signal() const {
   return received_signal;
 }
 
-HangupGuard::HangupGuard() {
+HangupGuard::HangupGuard() : on_terminal_(isatty(STDIN_FILENO) != 0) {
   event_pipe();
   received_hangup = false;
   struct sigaction action = {};
@@ -176,6 +176,10 @@ HangupGuard::~HangupGuard() {
 
 bool HangupGuard::take() {
   return received_hangup.exchange(false);
+}
+
+bool HangupGuard::terminal_gone() const {
+  return on_terminal_ && isatty(STDIN_FILENO) == 0;
 }
 
 void notify_event() {

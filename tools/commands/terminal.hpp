@@ -74,8 +74,11 @@ class HangupGuard {
 
   // Whether one came since the last call.
   bool take();
+  // Whether standard input was a terminal, and is gone: then it came of that.
+  bool terminal_gone() const;
 
  private:
+  bool on_terminal_;
   struct sigaction previous_ = {};
 };
 

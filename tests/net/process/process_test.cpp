@@ -40,7 +40,8 @@ TEST(ProgramLog, TellsWhichRequestALineIsAbout) {
       std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::ostream_sink_st>(out));
   logger->set_pattern("%v");
   log_to(logger)(net::LogLevel::kInfo, "line", {.client = "[::1]:9", .request_id = "id-1"});
-  EXPECT_EQ(out.str(), "line [id-1]\n");
+  log_to(logger)(net::LogLevel::kInfo, "✨ said", {.request_id = "id-1", .verbatim = true});
+  EXPECT_EQ(out.str(), "line [id-1]\n✨ said\n");
 }
 
 TEST(ProgramLog, IsAJsonObjectALineIfWanted) {
