@@ -105,6 +105,7 @@ struct LiveView {
 // counts in full for each of them.
 struct Statistics {
   double preprocess_s = 0;           // decoding and resizing of images, before submission
+  double queue_s = 0;                // from submission to the first work on it
   double encode_s = 0;               // image encoder and projector
   double prefill_s = 0;              // prefill: the decoder over the prompt
   double ttft_s = 0;                 // time to first token, from submission
