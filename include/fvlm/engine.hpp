@@ -14,6 +14,7 @@
 
 #include "fvlm/core/histogram.hpp"
 #include "fvlm/error.hpp"
+#include "fvlm/grammar.hpp"
 #include "fvlm/image.hpp"
 
 namespace fvlm {
@@ -104,6 +105,7 @@ struct LiveView {
 // counts in full for each of them.
 struct Statistics {
   double preprocess_s = 0;           // decoding and resizing of images, before submission
+  double queue_s = 0;                // from submission to the first work on it
   double encode_s = 0;               // image encoder and projector
   double prefill_s = 0;              // prefill: the decoder over the prompt
   double ttft_s = 0;                 // time to first token, from submission
@@ -156,6 +158,9 @@ struct Result {
 struct Request {
   std::vector<Turn> conversation;
   Sampling sampling;
+  // What the answer follows: tokens are sampled among those with which it still can. It ends by
+  // itself only where it is in the grammar.
+  std::optional<Grammar> grammar{};
   std::optional<LiveView> live{};
   // Called on the engine's thread: they must not throw, and all requests wait until they return.
   // They may submit() and cancel(), but neither run() nor destroy the engine, which would deadlock.

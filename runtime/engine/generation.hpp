@@ -103,6 +103,7 @@ class Generation {
 
  private:
   void expect(bool allowed, std::string_view transition) const;
+  void leave_queue();
   void end_with(std::optional<Outcome> outcome);
 
   RequestId id_;
