@@ -50,15 +50,19 @@ BackendChoice backend_choice(const EngineOptions& options, const FastVlmConfig& 
           .threads = options.threads,
           .cache_tokens = options.cache_tokens > 0 ? paged(options.cache_tokens)
                                                    : kCachedContexts * paged(context),
+          .image_cache_bytes = options.image_cache_bytes,
           .warn = options.on_warning};
 }
 
 namespace {
 
 template <class B>
-PassLimits limits_for(const B& backend, const FastVlmConfig& config) {
+PassLimits limits_for(const B& backend, const FastVlmConfig& config, const BackendChoice& choice) {
+  const std::int64_t image_bytes = config.vision.tokens() * config.text.hidden_size *
+                                   static_cast<std::int64_t>(sizeof(typename B::Element));
   PassLimits limits = pass_limits(config, backend.pass_budget());
   limits.exact_rows = B::kBatchInvariantRows;
+  limits.kept_images = static_cast<std::int64_t>(choice.image_cache_bytes) / image_bytes;
   return limits;
 }
 
@@ -71,7 +75,7 @@ ModelMemory memory_on(const B& backend, const Checkpoint& checkpoint, const Back
   model.visit(shapes);
   const std::int64_t element = sizeof(typename B::Element);
   return {.weights = plan.weight_bytes(),
-          .scratch = plan_contexts(plan, model, config, limits_for(backend, config),
+          .scratch = plan_contexts(plan, model, config, limits_for(backend, config, choice),
                                    choice.cache_tokens / kPageTokens)
                          .scratch_bytes(),
           .cache = 2 * element * config.text.layers * config.text.kv_size() * choice.cache_tokens};
@@ -186,7 +190,7 @@ std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const Bac
                                          const LoadProgress& progress) {
   const FastVlmConfig& config = checkpoint.config();
   return with_backend(checkpoint, choice, [&]<class B>(B backend) -> std::unique_ptr<ModelRunner> {
-    const PassLimits limits = limits_for(backend, config);
+    const PassLimits limits = limits_for(backend, config, choice);
     auto runner = std::make_unique<BackendRunner<B>>(
         config, std::move(backend), limits, choice.cache_tokens / kPageTokens,
         [&](B& to, FastVlm<B>& model) {

@@ -19,7 +19,8 @@ struct BackendChoice {
   Precision precision = Precision::kAuto;
   int threads = 0;                // 0: one for each core
   std::int64_t cache_tokens = 0;  // capacity of the KV cache, in whole pages
-  WarningSink warn{};             // hears if a GPU is there that is not taken, and of odd weights
+  std::size_t image_cache_bytes = 0;
+  WarningSink warn{};  // hears if a GPU is there that is not taken, and of odd weights
 };
 
 // What an engine with these options loads.

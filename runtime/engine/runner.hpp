@@ -26,6 +26,7 @@ namespace fvlm {
 
 struct PassLimits {
   std::int64_t images = 1;          // of an encoder pass
+  std::int64_t kept_images = 0;     // whose embeddings later passes may use
   std::int64_t prefill_rows = 512;  // of a prefill pass; at least those of one image
   std::int64_t decode_rows = 64;    // of a decode pass; prompts of a prefill pass over those
   // A decode pass of up to so many rows gives each row the same bits, whatever the others are and
@@ -50,13 +51,21 @@ std::int64_t images_of_pass(std::int64_t waiting);
 // Consecutive rows of a prompt: tokens, or the positions of one image.
 struct PromptRows {
   std::span<const std::int32_t> ids{};
-  std::int64_t image = -1;  // of those that the last encode() was given, or -1: `ids`
+  std::int64_t image = -1;  // of those that the last encode() was given, or -1: `ids`, or
+  std::int64_t kept = -1;   // an image that an earlier pass kept there
+};
+
+// An image of those that the last encode() was given, to be kept for later passes.
+struct KeptImage {
+  std::int64_t image;
+  std::int64_t place;  // below limits().kept_images; what was there is lost
 };
 
 struct PrefillPass {
   std::vector<PromptRows> input;        // the rows of all segments, in order
   DecoderBatch batch;                   // their places in the KV cache
   std::vector<std::int64_t> last_rows;  // of the batch, after which an answer begins
+  std::vector<KeptImage> keep{};        // once the input is read
 };
 
 // How the tokens after some rows are sampled.
