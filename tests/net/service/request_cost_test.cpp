@@ -93,6 +93,23 @@ TEST(RequestCost, GrowsWithTheSizeOfTheBody) {
        }},
       {"a long name", 1'000'000,
        [](std::size_t n) { return R"({"model": ")" + std::string(n, 'a') + "\"}"; }},
+      {"a picture in lines", 250'000,
+       [](std::size_t n) {
+         return with_messages(
+             user(R"([{"type": "image_url", "image_url": "data:image/png;base64,)" +
+                  repeated("%41A\\n_", n) + "\"}]"));
+       }},
+      {"arguments of a tool", 100'000,
+       [](std::size_t n) {
+         return with_messages(
+             R"({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{\"a\": )" +
+             std::string(30, '[') + elements("1", n) + std::string(30, ']') + R"(}"}}]},)" +
+             user("\"hi\""));
+       }},
+      {"fields that are not known", 25'000,
+       [](std::size_t n) {
+         return with_messages(elements(R"({"role": "user", "content": "hi", "x": 1})", n));
+       }},
       {"stops", 100'000,
        [](std::size_t n) {
          return R"({"model": "m", "messages": [)" + user("\"hi\"") + R"(], "stop": [)" +
