@@ -30,6 +30,12 @@ struct EngineOptions {
   std::filesystem::path model_base{};  // the base checkpoint, if model_path holds only an adapter
                                        // (LoRA) or a projector
   Device device = Device::kAuto;
+  // Which CUDA device, of those that CUDA_VISIBLE_DEVICES shows; kAuto takes the first. It becomes
+  // the current one of each thread that loads the engine or prepares images for it.
+  int device_index = 0;
+  // Whether kernels are chosen by measuring on the CUDA device while loading, in at most a second;
+  // the choice is remembered in the user's cache folder. Answers do not depend on it.
+  bool tuning = true;
   Precision precision = Precision::kAuto;
   int threads = 0;  // of the CPU backend; 0: OpenMP's default, one for each logical CPU
   std::int64_t context_tokens = 8192;  // prompt + answer, in tokens; at most the model's context

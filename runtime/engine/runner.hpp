@@ -20,6 +20,7 @@
 #include "fvlm/ops/batch.hpp"
 #include "fvlm/ops/pixels.hpp"
 #include "fvlm/ops/sampling.hpp"
+#include "fvlm/ops/shapes.hpp"
 
 namespace fvlm {
 
@@ -37,9 +38,14 @@ inline std::int64_t max_prefill_rows(const FastVlmConfig& config) {
   return std::max<std::int64_t>(512, config.vision.tokens());
 }
 
-// Several images are encoded in one pass where that takes no more scratch memory: there one image
-// alone does not fill the machine.
-PassLimits pass_limits(const FastVlmConfig& config, std::size_t scratch_budget);
+// As many images in a pass as the budget allows, a power of two, and their prompts in one prefill
+// pass; at least one.
+PassLimits pass_limits(const FastVlmConfig& config, const PassBudget& budget);
+
+// Of `waiting` images those that go into the next encoder pass: up to 8 all, then 8, 16, 32, ... A
+// backend may record passes and choose kernels by the number of images, so it should see few
+// numbers.
+std::int64_t images_of_pass(std::int64_t waiting);
 
 // Consecutive rows of a prompt: tokens, or the positions of one image.
 struct PromptRows {

@@ -12,7 +12,7 @@
 namespace fvlm {
 namespace {
 
-using Role = Turn::Role;
+using TurnRole = Turn::Role;
 
 TEST_P(EngineTest, SaysWhatItRuns) {
   const auto engine = load(1000);
@@ -98,8 +98,8 @@ TEST_P(EngineTest, AConversationGoesOnFromItsCache) {
     EXPECT_GE(result.statistics.cached_tokens, before);
     EXPECT_EQ(result.tokens, fresh(request).tokens);
     before = result.statistics.prompt_tokens;  // the next prompt begins with this one
-    request.conversation.push_back({Role::kAssistant, result.text, {}});
-    request.conversation.push_back({Role::kUser, next, {}});
+    request.conversation.push_back({TurnRole::kAssistant, result.text, {}});
+    request.conversation.push_back({TurnRole::kUser, next, {}});
   }
   EXPECT_GT(before, 0);
 }
