@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,9 @@ struct ChatRequest {
   std::vector<ChatTurn> turns{};
   Sampling sampling{};  // of the first answer; the seed of the n-th is larger by n
   std::int64_t answers = 1;
-  std::vector<std::string> stop{};  // an answer ends before any of these
+  std::optional<Grammar> grammar{};  // that answers follow
+  bool may_call = false;             // an answer may be the call of a tool
+  std::vector<std::string> stop{};   // an answer ends before any of these
   bool stream = false;
   bool include_usage = false;  // at the end of a stream
 };

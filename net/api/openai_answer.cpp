@@ -1,5 +1,7 @@
 #include "net/api/openai_answer.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -56,6 +58,13 @@ Json logprobs_object(std::span<const TokenLogprobs> tokens) {
   return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
+// Its id is the response's with the answer's number: there is one call in each.
+Json call_object(const ChatAnswer& answer, std::size_t index, const ToolCall& call) {
+  return {{"id", fmt::format("call-{}-{}", answer.id, index)},
+          {"type", "function"},
+          {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+}
+
 Json choice(std::size_t index, const char* key, Json value, Json logprobs, Json finish_reason) {
   return {{"index", index},
           {key, std::move(value)},
@@ -85,9 +94,14 @@ std::string write_answer(const ChatAnswer& answer, std::span<const ChatChoice> c
                          const ChatUsage& usage) {
   Json all = Json::array();
   for (const ChatChoice& one : choices) {
-    all.push_back(choice(
-        all.size(), "message", {{"role", "assistant"}, {"content", one.text}, {"refusal", nullptr}},
-        answer.include_logprobs ? logprobs_object(one.logprobs) : Json(), one.finish_reason));
+    Json message = {{"role", "assistant"}, {"content", one.text}, {"refusal", nullptr}};
+    if (one.call != nullptr) {
+      message["content"] = nullptr;
+      message["tool_calls"] = Json::array({call_object(answer, all.size(), *one.call)});
+    }
+    all.push_back(choice(all.size(), "message", std::move(message),
+                         answer.include_logprobs ? logprobs_object(one.logprobs) : Json(),
+                         one.finish_reason));
   }
   return dump({{"id", answer.id},
                {"object", "chat.completion"},
@@ -105,6 +119,12 @@ std::string piece_event(const ChatAnswer& answer, std::size_t index, std::string
                         std::span<const TokenLogprobs> logprobs) {
   return delta(answer, index, {{"content", text}},
                answer.include_logprobs ? logprobs_object(logprobs) : Json());
+}
+
+std::string call_event(const ChatAnswer& answer, std::size_t index, const ToolCall& call) {
+  Json one = {{"index", 0}};
+  one.update(call_object(answer, index, call));
+  return delta(answer, index, {{"tool_calls", Json::array({std::move(one)})}});
 }
 
 std::string finish_event(const ChatAnswer& answer, std::size_t index,

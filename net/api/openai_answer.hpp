@@ -9,6 +9,7 @@
 
 #include "fvlm/engine.hpp"
 #include "net/api/api_error.hpp"
+#include "net/api/tools.hpp"
 
 namespace fvlm::net {
 
@@ -32,7 +33,8 @@ struct ChatUsage {
 struct ChatChoice {
   std::string_view text{};
   std::span<const TokenLogprobs> logprobs{};
-  std::string_view finish_reason{};  // "stop" or "length"
+  std::string_view finish_reason{};  // "stop", "length" or "tool_calls"
+  const ToolCall* call = nullptr;    // in place of the text
 };
 std::string write_answer(const ChatAnswer& answer, std::span<const ChatChoice> choices,
                          const ChatUsage& usage);
@@ -42,6 +44,7 @@ std::string write_answer(const ChatAnswer& answer, std::span<const ChatChoice> c
 std::string first_event(const ChatAnswer& answer, std::size_t index);
 std::string piece_event(const ChatAnswer& answer, std::size_t index, std::string_view text,
                         std::span<const TokenLogprobs> logprobs);
+std::string call_event(const ChatAnswer& answer, std::size_t index, const ToolCall& call);
 std::string finish_event(const ChatAnswer& answer, std::size_t index,
                          std::string_view finish_reason);
 std::string last_events(const ChatAnswer& answer, const ChatUsage& usage);

@@ -10,6 +10,7 @@
 #include "net/api/fields.hpp"
 #include "net/api/openai_messages.hpp"
 #include "net/api/sampling_fields.hpp"
+#include "net/api/tools.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -106,11 +107,13 @@ std::variant<ChatRequest, ApiError> read_chat_request(std::string_view text,
   auto turns = read_turns(body);
   if (auto* error = std::get_if<ApiError>(&turns)) return *error;
   request.turns = std::get<std::vector<ChatTurn>>(std::move(turns));
-  if (auto error =
-          check_fields(body, "", {kRequestFields, sampling_fields(), answer_format_fields()})) {
+  if (auto error = check_fields(
+          body, "", {kRequestFields, sampling_fields(), answer_format_fields(), tool_fields()})) {
     return *error;
   }
   if (auto error = read_sampling(body, limits, request)) return *error;
+  if (auto error = read_answer_format(body, request)) return *error;
+  if (auto error = read_tools(body, request)) return *error;
   if (auto error = read_stream(body, request)) return *error;
   if (auto error = check_continuation(body, request)) return *error;
   return request;

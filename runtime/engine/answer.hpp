@@ -14,6 +14,7 @@
 #include "fvlm/core/view.hpp"
 #include "fvlm/engine.hpp"
 #include "fvlm/ops/sampling.hpp"
+#include "runtime/engine/answer_grammar.hpp"
 #include "runtime/engine/draft.hpp"
 #include "runtime/engine/page_pool.hpp"
 #include "runtime/engine/sampler.hpp"
@@ -46,11 +47,14 @@ class Answer {
   std::vector<Hypothesis>& hypotheses() { return hypotheses_; }
   const std::vector<Hypothesis>& hypotheses() const { return hypotheses_; }
 
+  // The answer's tokens follow a grammar. Throws Error if none could.
+  void set_grammar(AnswerGrammar grammar);
+
   // Tokens of a draft are checked in decode passes from now on. Not for beam search.
   void set_draft(Draft draft) { draft_ = std::move(draft); }
   bool has_draft() const { return draft_.has_value(); }
-  // Sets what the next decode pass checks of the draft: at most so many tokens, and no more than
-  // the answer may still have.
+  // Sets what the next decode pass checks of the draft: at most so many tokens, no more than the
+  // answer may still have, and none that its grammar forbids.
   void propose(std::int64_t most);
   const std::vector<std::int32_t>& proposed() const { return proposed_; }
   // Rows that the next decode pass has for it.
@@ -64,7 +68,7 @@ class Answer {
                                  const Fork& fork);
   // The same in two steps, without beams, for a backend that samples: how the token of each row is
   // sampled, and what is done with these tokens. What the parameters refer to lives until then.
-  std::vector<SamplingParams> sampling_params() { return sampler_.params(proposed_); }
+  std::vector<SamplingParams> sampling_params();
   std::optional<Outcome> advance(std::span<const std::int32_t> chosen,
                                  std::span<const std::int32_t> eos);
 
@@ -79,6 +83,8 @@ class Answer {
   std::int64_t accepted_tokens() const { return accepted_; }  // of these, found right
 
  private:
+  // Which tokens may come next, by the grammar.
+  Sampler::TokenMask allowed();
   template <class Choose>
   std::optional<Outcome> advance_single(const Choose& choose, std::span<const std::int32_t> eos);
   std::optional<Outcome> advance_beams(View<float> logits, std::span<const std::int32_t> eos,
@@ -95,6 +101,7 @@ class Answer {
   Sampler sampler_;
   std::vector<Hypothesis> hypotheses_;
   std::vector<Finished> finished_;  // beams that reached an end
+  std::optional<AnswerGrammar> grammar_;
   std::optional<Draft> draft_;
   std::vector<std::int32_t> proposed_;  // by it, to be checked in the next pass
   std::vector<TokenLogprobs> logprobs_;

@@ -33,6 +33,11 @@ std::int64_t vocabulary(const FastVlmConfig& config, const Tokenizer& tokenizer)
   return std::min<std::int64_t>(config.text.vocab_size, tokenizer.size() + (adds_one ? 1 : 0));
 }
 
+// The source of a request's grammar; empty if it has none.
+std::string grammar_of(const Generation& g) {
+  return g.request().grammar ? g.request().grammar->source() : "";
+}
+
 }  // namespace
 
 EngineCore::EngineCore(std::unique_ptr<ModelRunner> runner, Tokenizer tokenizer, EngineInfo info,
@@ -40,6 +45,8 @@ EngineCore::EngineCore(std::unique_ptr<ModelRunner> runner, Tokenizer tokenizer,
     : runner_(std::move(runner)),
       tokenizer_(std::move(tokenizer)),
       info_(std::move(info)),
+      grammars_(tokenizer_, vocabulary(runner_->config(), tokenizer_),
+                ends_of_answers(runner_->config().text, tokenizer_)),
       cache_(*runner_),
       passes_(*runner_, cache_, ends_of_answers(runner_->config().text, tokenizer_),
               vocabulary(runner_->config(), tokenizer_)),
@@ -132,6 +139,7 @@ Generation::Budget EngineCore::budget(const PromptLayout& prompt, const Sampling
 void EngineCore::work() {
   while (scheduler_.wait(views_)) {
     end_cancelled();
+    grammars_.tidy();
     prepare_queued();
     prefill();
     say_new();
@@ -156,6 +164,8 @@ void EngineCore::prepare_queued() {
     if (g->phase() != Generation::Phase::kQueued) continue;
     guarded(*g, [&] {
       if (repeat_unchanged(*g)) return;
+      if (g->request().grammar)
+        g->answer().set_grammar(AnswerGrammar(grammars_.masks(*g->request().grammar)));
       const Generation* const same = running_with_prompt_of(*g);
       if (same == nullptr) {
         g->prepare(cache_.begin(g->prompt().keys(), g->prompt().spans));
@@ -181,7 +191,7 @@ void EngineCore::prefill() {
   if (!prefill_batch_) {
     auto chunks = plan_prefill(scheduler_.running(), runner_->limits());
     if (chunks.empty()) return;
-    prefill_batch_.emplace(std::move(chunks));
+    prefill_batch_.emplace(passes_.begin(std::move(chunks)));
     const bool encodes =
         guarded_batch([&](const std::stop_token& stop) { passes_.encode(*prefill_batch_, stop); });
     if (!encodes) return;
@@ -210,7 +220,7 @@ bool EngineCore::guarded_batch(const Work& part) {
     }
   } catch (const Stopped&) {  // all of them: end_cancelled() ends them
   } catch (const std::exception& error) {
-    for (const auto& [chunk, first_image] : prefill_batch_->parts()) chunk.generation->fail(error);
+    for (const auto& [chunk, images] : prefill_batch_->parts()) chunk.generation->fail(error);
   }
   prefill_batch_.reset();
   return false;
@@ -233,8 +243,9 @@ bool EngineCore::repeat_unchanged(Generation& g) {
   const LiveView& live = *g.request().live;
   const auto last = views_.last(live.id, g.prompt().ids);
   const Thumbnail* now = g.thumbnail();
-  const bool repeats = !g.request().sampling.logprobs;  // which are not kept
-  if (repeats && last && last->seen && now && last->seen->difference(*now) < live.unchanged_below) {
+  const bool repeats = last && last->grammar == grammar_of(g) &&
+                       !g.request().sampling.logprobs;  // which are not kept
+  if (repeats && last->seen && now && last->seen->difference(*now) < live.unchanged_below) {
     g.repeat(last->tokens, last->outcome);
     g.say(last->text);
     return true;
@@ -277,7 +288,7 @@ void EngineCore::retire(Generation& g) {
   if (g.request().live && whole && !result.unchanged) {
     const Thumbnail* seen = g.thumbnail();
     views_.remember(g.request().live->id,
-                    {g.prompt().ids, result.tokens, result.text, result.outcome,
+                    {g.prompt().ids, grammar_of(g), result.tokens, result.text, result.outcome,
                      seen ? std::optional(*seen) : std::nullopt});
   }
   if (g.request().on_done) g.request().on_done(result);

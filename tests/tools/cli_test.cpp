@@ -66,7 +66,11 @@ TEST(Frame, DescribeHelpNamesEveryFlag) {
                            "dtype",
                            "threads",
                            "stats",
-                           "json"}) {
+                           "json",
+                           "json-schema",
+                           "json-object",
+                           "regex",
+                           "choice"}) {
     EXPECT_PRED2(contains, help.output, std::string("--") + flag + " ");
   }
 }
@@ -124,6 +128,35 @@ TEST(Describe, StandardOutputIsTheTextAndNothingElse) {
   EXPECT_EQ(exit.code, 0);
   EXPECT_EQ(exit.output, text + "\n");
   EXPECT_EQ(exit.messages(), "");
+}
+
+TEST(Describe, AnswersHaveTheFormThatIsAskedFor) {
+  const Arguments flags = {"--temperature",    "1.5", "--top_k", "0",
+                           "--max_new_tokens", "200", "--seed",  "1"};
+  const auto text = [&flags](const Arguments& form) -> std::string {
+    return describe_json(with(flags, form)).at("text");
+  };
+  const std::string chosen = text({"--choice", "left", "--choice", "right"});
+  EXPECT_TRUE(chosen == "left" || chosen == "right") << chosen;
+  EXPECT_EQ(text({"--regex", "x{3}"}), "xxx");
+  EXPECT_TRUE(text({"--json-object"}).starts_with("{"));
+  const TemporaryFolder folder;
+  write_file(folder / "schema.json", R"({"type": "integer", "minimum": 5, "maximum": 9})");
+  const std::string number = text({"--json-schema", (folder / "schema.json").string()});
+  EXPECT_TRUE(number.size() == 1 && number >= "5" && number <= "9") << number;
+}
+
+TEST(Describe, AWrongFormIsRefusedBeforeTheModelIsLoaded) {
+  const Arguments nothing = {"describe", "--model-path", "/nowhere", "--image-file", kImage};
+  expect_refusal(run_program(with(nothing, {"--regex", "(?=a)"})), {"byte 0", "look-ahead"});
+  expect_refusal(run_program(with(nothing, {"--regex", "a", "--choice", "b"})),
+                 {"--regex", "--choice"});
+  expect_refusal(run_program(with(nothing, {"--json-schema", "/nowhere.json"})),
+                 {"/nowhere.json", "read"});
+  const TemporaryFolder folder;
+  write_file(folder / "s.json", R"({"properties": {"a": {"not": {}}}})");
+  expect_refusal(run_program(with(nothing, {"--json-schema", (folder / "s.json").string()})),
+                 {"s.json", "#/properties/a", "\"not\""});
 }
 
 TEST(Describe, SeedMakesChoicesRepeatable) {

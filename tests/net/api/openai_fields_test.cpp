@@ -43,7 +43,7 @@ std::vector<Parameter> parameters() {
       {"reasoning_effort", "none", true},
       {"reasoning_effort", "high", false},
       {"response_format", {{"type", "text"}}, true},
-      {"response_format", {{"type", "json_object"}}, false},
+      {"response_format", {{"type", "json_object"}}, true},
       {"safety_identifier", "s", true},
       {"seed", -7, true},
       {"service_tier", "auto", true},
@@ -53,8 +53,7 @@ std::vector<Parameter> parameters() {
       {"stream", true, true},
       {"temperature", 1.5, true},
       {"tool_choice", "none", true},
-      {"tool_choice", "required", false},
-      {"tools", ordered_json::array({tool}), false},
+      {"tools", ordered_json::array({tool}), true},
       {"tools", ordered_json::array(), true},
       {"top_p", 0.5, true},
       {"user", "u", true},
@@ -81,11 +80,11 @@ std::vector<Parameter> parameters() {
       {"include_stop_str_in_output", true, false},
       {"skip_special_tokens", true, true},
       {"skip_special_tokens", false, false},
-      {"guided_json", ordered_json::object(), false},
-      {"guided_regex", "a", false},
-      {"guided_choice", {"a"}, false},
+      {"guided_json", ordered_json::object(), true},
+      {"guided_regex", "a", true},
+      {"guided_choice", {"a"}, true},
       {"guided_grammar", "a", false},
-      {"structured_outputs", {{"regex", "a"}}, false},
+      {"structured_outputs", {{"regex", "a"}}, true},
       {"chat_template", "{{ messages }}", false},
       {"chat_template_kwargs", {{"enable_thinking", false}}, false},
       {"chat_template_kwargs", ordered_json::object(), true},
@@ -125,9 +124,9 @@ TEST(OpenAiFields, WhatIsNotKnownIsRefused) {
 TEST(OpenAiFields, SayWhatElseIsTaken) {
   EXPECT_EQ(refused(hi({{"min_tokens", 3}})),
             "min_tokens: \"min_tokens\" is not supported here, except 0 [unsupported_parameter]");
-  EXPECT_EQ(refused(hi({{"tool_choice", "required"}})),
-            "tool_choice: \"tool_choice\" is not supported here, except \"none\" or \"auto\" "
-            "[unsupported_parameter]");
+  EXPECT_EQ(refused(hi({{"function_call", "f"}})),
+            "function_call: \"function_call\" is not supported here, except \"none\" or \"auto\": "
+            "\"tool_choice\" is its newer name [unsupported_parameter]");
   EXPECT_EQ(refused(hi({{"best_of", 2}})),
             "best_of: \"best_of\" is not supported here, except 1: \"n\" asks for several answers "
             "[unsupported_parameter]");

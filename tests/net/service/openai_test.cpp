@@ -179,8 +179,8 @@ TEST_F(OpenAiTest, NamesWhatIsWrong) {
   expect({{"n", 9}}, 400, "n", "from 1 to 8");
   expect({{"max_tokens", 1901}}, 400, "max_tokens", "--max_new_tokens");
   expect({{"logit_bias", {{"999999", 1}}}}, 400, "logit_bias", "999999");
-  expect({{"tools", {{{"type", "function"}}}}}, 400, "tools", "not supported");
-  expect({{"response_format", {{"type", "json_object"}}}}, 400, "response_format", "not supported");
+  expect({{"tools", {{{"type", "function"}}}}}, 400, "tools[0]", "\"function\"");
+  expect({{"response_format", {{"type", "json"}}}}, 400, "response_format.type", "json_object");
   expect({{"stop", {"a", "b", "c", "d", "e"}}}, 400, "stop", "four");
   expect({{"stream", "yes"}}, 400, "stream", "true or false");
   // Asking for nothing special is fine.
