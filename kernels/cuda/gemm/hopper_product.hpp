@@ -67,8 +67,9 @@ struct HopperTile {
   static constexpr int kStageBytes = kBytesA + n * kRowBytes;
   static constexpr int kWarps = 8;  // that multiply
   static constexpr int kAlign = 1024;
+  static constexpr int kResultFloats = ResultRows<n, true>::kFloats;  // the larger ones
   static constexpr int kSharedBytes =
-      kAlign + stages * kStageBytes + kWarps * kResultFloats<n> * static_cast<int>(sizeof(float));
+      kAlign + stages * kStageBytes + kWarps * kResultFloats * static_cast<int>(sizeof(float));
   static_assert(m % 64 == 0 && kStageBytes % kAlign == 0);
 };
 
@@ -216,7 +217,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
     } else {
       take_registers<232>();
       float* const results = reinterpret_cast<float*>(shared + Tile::kStages * Tile::kStageBytes) +
-                             static_cast<int>(warp_id()) * kResultFloats<Tile::kN>;
+                             static_cast<int>(warp_id()) * Tile::kResultFloats;
       product.multiply(group, results, epilogue);
     }
   }
