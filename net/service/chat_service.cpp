@@ -12,8 +12,10 @@
 #include <variant>
 #include <vector>
 
+#include "net/api/openai_request.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
+#include "net/protocol/percent.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -91,18 +93,32 @@ std::optional<HttpResponse> ChatService::answer(ExchangeId id, HttpRequest reque
        .code = "not_found"});
 }
 
+// The name that the operator gave, or that of its folder.
+bool ChatService::is_served(const std::string& model) const {
+  return model.empty() || model == options_.model || model == engine_.info().model;
+}
+
+ServedModel ChatService::served_model() const {
+  return {.name = options_.model,
+          .folder = engine_.info().model,
+          .created = started_,
+          .context_tokens = engine_.info().context_tokens,
+          .tokens_of_image = engine_.info().image_tokens,
+          .max_answer_tokens = options_.max_new_tokens};
+}
+
 std::optional<HttpResponse> ChatService::answer_models(const HttpRequest& request) const {
   std::string_view rest = request.path;
   if (!rest.starts_with(kModels)) return std::nullopt;
   rest.remove_prefix(kModels.size());
   if (!rest.empty() && rest.front() != '/') return std::nullopt;
   if (request.method != "GET" && request.method != "HEAD") return wrong_method(request, "GET");
-  if (rest.empty()) {
-    return HttpResponse{200, "application/json", write_models(options_.model, started_), {}};
+  const std::string asked = percent_decoded(rest.substr(std::min<std::size_t>(1, rest.size())));
+  if (asked.empty()) {
+    return HttpResponse{200, "application/json", write_models(served_model()), {}};
   }
-  const std::string asked(rest.substr(1));
-  if (asked != options_.model) return error_response(model_not_found(asked, options_.model));
-  return HttpResponse{200, "application/json", write_model(options_.model, started_), {}};
+  if (!is_served(asked)) return error_response(model_not_found(asked, options_.model));
+  return HttpResponse{200, "application/json", write_model(served_model()), {}};
 }
 
 std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest request) {
@@ -160,11 +176,12 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
 void ChatService::read(ExchangeId id, const Body& body) {
   auto text = body.lock();
   if (!text) return;
-  auto read = read_chat_request(*text);
+  auto read = read_chat_request(
+      *text, {.max_new_tokens = options_.max_new_tokens, .vocabulary = engine_.info().vocabulary});
   text.reset();
   if (const auto* error = std::get_if<ApiError>(&read)) return refuse(id, *error);
   auto& chat = std::get<ChatRequest>(read);
-  if (chat.model != options_.model) {
+  if (!is_served(chat.model)) {
     return refuse(id, model_not_found(chat.model, options_.model));
   }
   std::vector<std::string> files;
@@ -192,21 +209,25 @@ void ChatService::submit(ExchangeId id, const ChatRequest& chat, PicturePool::Pr
     auto& pictures = std::get<std::vector<PreparedImage>>(prepared);
     const auto damaged = std::count_if(pictures.begin(), pictures.end(),
                                        [](const PreparedImage& p) { return p.warnings > 0; });
-    Request request = make_request(id, chat, std::move(pictures));
-    inbox_->post(
-        [this, id,
-         settings = ChatRequest{
-             .stop = chat.stop, .stream = chat.stream, .include_usage = chat.include_usage}] {
-          accept(id, settings);
-        });
+    const Request request = make_request(chat, std::move(pictures));
+    ChatRequest settings;
+    settings.sampling = chat.sampling;
+    settings.answers = chat.answers;
+    settings.may_call = chat.may_call;
+    settings.stop = chat.stop;
+    settings.stream = chat.stream;
+    settings.include_usage = chat.include_usage;
+    inbox_->post([this, id, settings = std::move(settings)] { accept(id, settings); });
     if (damaged > 0) {
       inbox_->post([this, id, damaged] {
         metrics_.add_damaged_pictures(damaged);
         log_(LogLevel::kWarning, fmt::format("⚠️ chat {}: {} damaged pictures", id, damaged));
       });
     }
-    const RequestId number = engine_.submit(std::move(request));
-    inbox_->post([this, id, number] { on_submitted(id, number); });
+    for (std::size_t index = 0; index < static_cast<std::size_t>(chat.answers); ++index) {
+      const RequestId number = engine_.submit(request_of_choice(id, index, request));
+      inbox_->post([this, id, index, number] { on_submitted(id, index, number); });
+    }
   } catch (const Busy& busy) {
     refuse(id, busy_error(busy.what()));
   } catch (const std::exception& error) {
@@ -215,8 +236,7 @@ void ChatService::submit(ExchangeId id, const ChatRequest& chat, PicturePool::Pr
 }
 
 // `pictures` are those of all turns, in their order.
-Request ChatService::make_request(ExchangeId id, const ChatRequest& chat,
-                                  std::vector<PreparedImage> pictures) {
+Request ChatService::make_request(const ChatRequest& chat, std::vector<PreparedImage> pictures) {
   Request request;
   auto next = std::make_move_iterator(pictures.begin());
   for (const ChatTurn& turn : chat.turns) {
@@ -226,14 +246,30 @@ Request ChatService::make_request(ExchangeId id, const ChatRequest& chat,
     next = end;
   }
   request.sampling = chat.sampling;
-  request.sampling.max_new_tokens = std::min(chat.sampling.max_new_tokens, options_.max_new_tokens);
-  request.on_text = [this, inbox = inbox_, id](std::string_view text) {
-    inbox->post([this, id, piece = std::string(text)] { on_text(id, piece); });
-  };
-  request.on_done = [this, inbox = inbox_, id](const Result& result) {
-    inbox->post([this, id, result] { on_done(id, result); });
-  };
+  request.grammar = chat.grammar;
   return request;
+}
+
+// The same, for one of several answers.
+Request ChatService::request_of_choice(ExchangeId id, std::size_t index, const Request& request) {
+  Request one = request;
+  if (one.sampling.seed) *one.sampling.seed += index;
+  one.on_text = [this, inbox = inbox_, id, index](std::string_view text) {
+    inbox->post([this, id, index, piece = std::string(text)] { on_text(id, index, piece); });
+  };
+  if (one.sampling.logprobs) {
+    one.on_logprobs = [this, inbox = inbox_, id, index](const TokenLogprobs& token) {
+      inbox->post([this, id, index, token] { on_logprobs(id, index, token); });
+    };
+  }
+  one.on_done = [this, inbox = inbox_, id, index](const Result& result) {
+    Result end;
+    end.outcome = result.outcome;
+    end.error = result.error;
+    end.statistics = result.statistics;
+    inbox->post([this, id, index, end = std::move(end)] { on_done(id, index, end); });
+  };
+  return one;
 }
 
 void ChatService::accept(ExchangeId id, const ChatRequest& request) {
@@ -245,94 +281,145 @@ void ChatService::accept(ExchangeId id, const ChatRequest& request) {
   chat.answer = {.id = fmt::format("{}{:08x}", id_prefix_, id),
                  .model = options_.model,
                  .created = now_in_seconds(),
-                 .include_usage = request.include_usage};
+                 .include_usage = request.include_usage,
+                 .include_logprobs = request.sampling.logprobs.has_value()};
   chat.stream = request.stream;
-  chat.stop = StopFilter(request.stop);
+  chat.may_call = request.may_call;
+  for (std::int64_t i = 0; i < request.answers; ++i) {
+    chat.choices.emplace_back().filter = AnswerFilter(request.stop, request.may_call);
+  }
 }
 
-void ChatService::on_submitted(ExchangeId id, RequestId request) {
+void ChatService::on_submitted(ExchangeId id, std::size_t index, RequestId request) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) {
     engine_.cancel(request);  // its client has disconnected, or it has ended already
   } else {
-    known->second.request = request;
+    known->second.choices[index].request = request;
+  }
+}
+
+void ChatService::cancel(const Chat& chat) {
+  for (const Choice& choice : chat.choices) {
+    if (choice.request && choice.finish_reason == nullptr) engine_.cancel(*choice.request);
   }
 }
 
 void ChatService::abandon(ExchangeId id) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
-  if (known->second.request) engine_.cancel(*known->second.request);
+  cancel(known->second);
   metrics_.end_chat("abandoned");
   log_(LogLevel::kInfo, fmt::format("🔌 {} left chat {}", known->second.peer, id),
        fields_of(known->second));
   chats_.erase(known);
 }
 
-void ChatService::on_text(ExchangeId id, const std::string& text) {
+void ChatService::on_logprobs(ExchangeId id, std::size_t index, const TokenLogprobs& token) {
+  const auto known = chats_.find(id);
+  if (known != chats_.end()) known->second.choices[index].filter.add(token);
+}
+
+void ChatService::on_text(ExchangeId id, std::size_t index, const std::string& text) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
   Chat& chat = known->second;
-  if (chat.stop.stopped()) return;
-  say(id, chat, chat.stop.add(text));
+  Choice& choice = chat.choices[index];
+  if (choice.filter.stopped()) return;
+  say(id, chat, index, choice.filter.add(text));
   // The engine ends the request, and calls on_done.
-  if (chat.stop.stopped() && chat.request) engine_.cancel(*chat.request);
+  if (choice.filter.stopped() && choice.request) engine_.cancel(*choice.request);
 }
 
-void ChatService::say(ExchangeId id, Chat& chat, const std::string& text) {
-  chat.text += text;
-  if (!chat.stream) return;
-  if (!std::exchange(chat.begun, true)) {
-    transport_.begin_response(
-        id,
-        readable_by(chat.origin, {200,
-                                  "text/event-stream; charset=utf-8",
-                                  first_event(chat.answer),
-                                  {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}}));
+void ChatService::say(ExchangeId id, Chat& chat, std::size_t index, AnswerFilter::Piece piece) {
+  if (chat.stream) {
+    if (!std::exchange(chat.begun, true)) {
+      std::string events;
+      for (std::size_t i = 0; i < chat.choices.size(); ++i) events += first_event(chat.answer, i);
+      transport_.begin_response(
+          id,
+          readable_by(chat.origin, {200,
+                                    "text/event-stream; charset=utf-8",
+                                    events,
+                                    {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}}));
+    }
+    if (!piece.empty()) {
+      transport_.add_to_response(id, piece_event(chat.answer, index, piece.text, piece.logprobs));
+    }
   }
-  if (!text.empty()) transport_.add_to_response(id, text_event(chat.answer, text));
+  AnswerFilter::Piece& said = chat.choices[index].said;
+  said.text += piece.text;
+  if (chat.stream) return;
+  std::move(piece.logprobs.begin(), piece.logprobs.end(), std::back_inserter(said.logprobs));
 }
 
-void ChatService::on_done(ExchangeId id, const Result& result) {
+void ChatService::on_done(ExchangeId id, std::size_t index, const Result& result) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
   Chat& chat = known->second;
-  const bool stopped = chat.stop.stopped();
+  Choice& choice = chat.choices[index];
+  const bool stopped = choice.filter.stopped();
   if (result.outcome == Outcome::kFailed || (result.outcome == Outcome::kCancelled && !stopped)) {
     fail(id, {.status = 500, .message = result.error, .type = "server_error", .code = "failed"});
     return;
   }
-  say(id, chat, chat.stop.finish());
-  metrics_.add(result.statistics,
-               std::chrono::duration<double>(chat.submitted - chat.arrived).count());
-  finish(id, chat, !stopped && result.outcome == Outcome::kLength ? "length" : "stop",
-         result.statistics);
+  end_choice(id, chat, index, stopped ? Outcome::kStop : result.outcome);
+  const Statistics& statistics = result.statistics;
+  choice.statistics = statistics;
+  metrics_.add(statistics, std::chrono::duration<double>(chat.submitted - chat.arrived).count());
+  chat.seconds = std::max(chat.seconds, statistics.total_s);
+  chat.usage.new_tokens += statistics.new_tokens;
+  if (index == 0) {
+    chat.usage.prompt_tokens = statistics.prompt_tokens;
+    chat.usage.cached_tokens = statistics.cached_tokens;
+  }
+  if (std::ranges::any_of(chat.choices, [](const Choice& c) { return c.finish_reason == nullptr; }))
+    return;
+  finish(id, chat);
   chats_.erase(known);
 }
 
-void ChatService::finish(ExchangeId id, const Chat& chat, const char* finish_reason,
-                         const Statistics& statistics) {
+// A call that was cut off is a text, like one in another form.
+void ChatService::end_choice(ExchangeId id, Chat& chat, std::size_t index, Outcome outcome) {
+  Choice& choice = chat.choices[index];
+  AnswerFilter::Piece rest = choice.filter.finish();
+  if (chat.may_call) choice.call = read_tool_call(rest.text);
+  choice.finish_reason = choice.call                   ? "tool_calls"
+                         : outcome == Outcome::kLength ? "length"
+                                                       : "stop";
+  const AnswerFilter::Piece empty;
+  say(id, chat, index, choice.call && chat.stream ? empty : std::move(rest));
+  if (!chat.stream) return;
+  if (choice.call) transport_.add_to_response(id, call_event(chat.answer, index, *choice.call));
+  transport_.add_to_response(id, finish_event(chat.answer, index, choice.finish_reason));
+}
+
+void ChatService::finish(ExchangeId id, const Chat& chat) {
   metrics_.end_chat("answered");
-  reporting_.answered(
-      fmt::format("📤 {} chat {} ✨ {:.0f} ms", chat.peer, id, 1000 * statistics.total_s), chat.text,
-      statistics, fields_of(chat));
-  if (chat.stream) {
-    transport_.add_to_response(id, last_events(chat.answer, finish_reason, statistics));
-    transport_.finish_response(id);
-  } else {
-    const std::string body = write_answer(chat.answer, chat.text, finish_reason, statistics);
-    transport_.respond(id, readable_by(chat.origin, {200, "application/json", body, {}}));
+  for (const Choice& choice : chat.choices) {
+    reporting_.answered(fmt::format("📤 {} chat {} ✨ {:.0f} ms", chat.peer, id, 1000 * chat.seconds),
+                        choice.said.text, choice.statistics, fields_of(chat));
   }
+  if (chat.stream) {
+    transport_.add_to_response(id, last_events(chat.answer, chat.usage));
+    transport_.finish_response(id);
+    return;
+  }
+  std::vector<ChatChoice> choices;
+  for (const Choice& choice : chat.choices) {
+    choices.push_back({choice.said.text, choice.said.logprobs, choice.finish_reason,
+                       choice.call ? &*choice.call : nullptr});
+  }
+  const std::string body = write_answer(chat.answer, choices, chat.usage);
+  transport_.respond(id, readable_by(chat.origin, {200, "application/json", body, {}}));
 }
 
 void ChatService::cut() {
   while (!chats_.empty()) {
-    const auto& [id, chat] = *chats_.begin();
-    if (chat.request) engine_.cancel(*chat.request);
-    fail(id, {.status = 503,
-              .message = "the server is stopping",
-              .type = "server_error",
-              .code = "stopping"});
+    fail(chats_.begin()->first, {.status = 503,
+                                 .message = "the server is stopping",
+                                 .type = "server_error",
+                                 .code = "stopping"});
   }
 }
 
@@ -349,6 +436,7 @@ LogFields ChatService::fields_of(const Chat& chat) {
 void ChatService::fail(ExchangeId id, const ApiError& error) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
+  cancel(known->second);
   metrics_.end_chat(error.code.empty() ? "bad_request" : error.code);
   if (known->second.begun) {  // else the response says it, and is logged
     log_(LogLevel::kError, fmt::format("❌ {} chat {}: {}", known->second.peer, id, error.message),

@@ -10,17 +10,20 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "fvlm/engine.hpp"
+#include "net/api/chat_request.hpp"
+#include "net/api/openai_answer.hpp"
+#include "net/api/tools.hpp"
 #include "net/http/key_limiter.hpp"
 #include "net/http/quota.hpp"
 #include "net/http/transport.hpp"
+#include "net/service/answer_filter.hpp"
 #include "net/service/inbox.hpp"
 #include "net/service/metrics.hpp"
-#include "net/service/openai.hpp"
 #include "net/service/picture_pool.hpp"
 #include "net/service/reporting.hpp"
-#include "net/service/stop_filter.hpp"
 #include "net/service/workers.hpp"
 
 namespace fvlm::net {
@@ -60,6 +63,15 @@ class ChatService {
   // A request's body: freed with the chat, so that no work is done for a client that has
   // disconnected.
   using Body = std::weak_ptr<const std::string>;
+  // One of the answers to a request.
+  struct Choice {
+    AnswerFilter filter{};
+    AnswerFilter::Piece said{};           // so far
+    std::optional<RequestId> request{};   // once submitted to the engine
+    std::optional<ToolCall> call{};       // in place of what was said
+    const char* finish_reason = nullptr;  // once it has ended
+    Statistics statistics{};              // like these
+  };
   struct Chat {
     std::string peer{};
     std::string request_id{};
@@ -72,28 +84,35 @@ class ChatService {
     std::shared_ptr<const std::string> body{};  // until the engine has its request
     ChatAnswer answer{};
     bool stream = false;
-    StopFilter stop{};
-    std::string text{};                  // so far
-    bool begun = false;                  // the head of a stream is sent
-    std::optional<RequestId> request{};  // once submitted to the engine
+    bool may_call = false;
+    bool begun = false;  // the head of a stream is sent
+    std::vector<Choice> choices{};
+    ChatUsage usage{};   // of those that have ended
+    double seconds = 0;  // that the longest of these took
   };
 
   std::optional<HttpResponse> answer_models(const HttpRequest& request) const;
+  // Whether clients may call the model so.
+  bool is_served(const std::string& model) const;
+  ServedModel served_model() const;
   std::optional<HttpResponse> begin(ExchangeId id, HttpRequest request);
   // On the parsing threads, one after the other, unless the client has disconnected.
   void read(ExchangeId id, const Body& body);
   void submit(ExchangeId id, const ChatRequest& chat, PicturePool::Prepared prepared);
-  Request make_request(ExchangeId id, const ChatRequest& chat, std::vector<PreparedImage> pictures);
+  static Request make_request(const ChatRequest& chat, std::vector<PreparedImage> pictures);
+  Request request_of_choice(ExchangeId id, std::size_t index, const Request& request);
   void refuse(ExchangeId id, ApiError error);
 
   void accept(ExchangeId id, const ChatRequest& request);
-  void on_submitted(ExchangeId id, RequestId request);
-  void on_text(ExchangeId id, const std::string& text);
-  void on_done(ExchangeId id, const Result& result);
-  void say(ExchangeId id, Chat& chat, const std::string& text);
-  void finish(ExchangeId id, const Chat& chat, const char* finish_reason,
-              const Statistics& statistics);
+  void on_submitted(ExchangeId id, std::size_t index, RequestId request);
+  void on_logprobs(ExchangeId id, std::size_t index, const TokenLogprobs& token);
+  void on_text(ExchangeId id, std::size_t index, const std::string& text);
+  void on_done(ExchangeId id, std::size_t index, const Result& result);
+  void say(ExchangeId id, Chat& chat, std::size_t index, AnswerFilter::Piece piece);
+  void end_choice(ExchangeId id, Chat& chat, std::size_t index, Outcome outcome);
+  void finish(ExchangeId id, const Chat& chat);
   void fail(ExchangeId id, const ApiError& error);
+  void cancel(const Chat& chat);
   static LogFields fields_of(const Chat& chat);
 
   Engine& engine_;

@@ -275,7 +275,7 @@ void Server::on_error(const std::string& what) {
 }
 
 HttpResponse Server::answer_get(const HttpRequest& request) const {
-  if (request.path == "/livez") {
+  if (request.path == "/livez" || request.path == "/health") {
     return alive() ? text_response(200, "ok") : text_response(503, "the engine hangs");
   }
   if (request.path == "/readyz") {

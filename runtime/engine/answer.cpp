@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/engine/logprobs.hpp"
+
 namespace fvlm {
 namespace {
 
@@ -23,32 +25,43 @@ double mean_score(double score, std::size_t tokens) {
 
 void Answer::propose(std::int64_t most) {
   const std::int64_t left = max_tokens_ - chosen_ - 1;  // beside the one after the proposed ones
-  proposed_ = draft_->propose(hypotheses_.front().tokens, std::min(most, left));
+  const std::vector<std::int32_t>& tokens = hypotheses_.front().tokens;
+  proposed_ = draft_->propose(tokens, std::min(most, left));
+  if (!grammar_) return;
+  proposed_.resize(grammar_->masks(tokens, proposed_).size() - 1);
+  draft_->cut(std::ssize(proposed_));
+}
+
+void Answer::set_grammar(AnswerGrammar grammar) {
+  grammar_ = std::move(grammar);
+  grammar_->mask({});
+}
+
+Sampler::TokenMask Answer::allowed() {
+  return grammar_ ? grammar_->mask(hypotheses_.front().tokens) : Sampler::TokenMask();
+}
+
+std::vector<SamplingParams> Answer::sampling_params() {
+  std::vector<SamplingParams> rows = sampler_.params(proposed_);
+  if (!grammar_) return rows;
+  const auto masks = grammar_->masks(hypotheses_.front().tokens, proposed_);
+  for (std::size_t r = 0; r < rows.size(); ++r) rows[r].allowed = masks[r];
+  return rows;
 }
 
 std::optional<Outcome> Answer::advance(View<float> logits, std::span<const std::int32_t> eos,
                                        const Fork& fork) {
   if (searches_beams()) return advance_beams(logits, eos, fork);
-  write_history();
   return advance_single(
       [&](std::size_t r) {
-        return sampler_.sample(row(logits, static_cast<std::int64_t>(r)), history_of(r));
+        const std::span<float> next = row(logits, static_cast<std::int64_t>(r));
+        if (!top_logprobs_) return sampler_.sample(next, allowed());
+        const Logprobs logprobs(next, *top_logprobs_);
+        const std::int32_t token = sampler_.sample(next, allowed());
+        if (!contains(eos, token)) logprobs_.push_back(logprobs.of(token));
+        return token;
       },
       eos);
-}
-
-void Answer::write_history() {
-  history_ = hypotheses_.front().tokens;
-  history_.insert(history_.end(), proposed_.begin(), proposed_.end());
-}
-
-std::vector<SamplingParams> Answer::sampling_params() {
-  write_history();
-  std::vector<SamplingParams> all;
-  for (std::size_t r = 0; r <= proposed_.size(); ++r) {
-    all.push_back(sampler_.params(history_of(r), r));
-  }
-  return all;
 }
 
 std::optional<Outcome> Answer::advance(std::span<const std::int32_t> chosen,
@@ -64,7 +77,8 @@ std::optional<Outcome> Answer::advance(std::span<const std::int32_t> chosen,
   return outcome;
 }
 
-// choose(row): the token of one of the rows, which are asked in order.
+// choose(row): the token of one of the rows, which are asked in order, each when the one before has
+// been appended.
 template <class Choose>
 std::optional<Outcome> Answer::advance_single(const Choose& choose,
                                               std::span<const std::int32_t> eos) {
@@ -79,10 +93,12 @@ std::optional<Outcome> Answer::advance_single(const Choose& choose,
       break;
     }
     only.tokens.push_back(token);
+    sampler_.append(token);
     if (chosen_ >= max_tokens_) outcome = Outcome::kLength;
     if (accepted == proposed_.size() || token != proposed_[accepted]) break;
     ++accepted;
   }
+  if (!outcome) allowed();  // throws if there is no way on
   if (!draft_) return outcome;
   const auto rejected = std::ssize(proposed_) - static_cast<std::int64_t>(accepted);
   draft_->confirm(static_cast<std::int64_t>(accepted));
@@ -107,8 +123,9 @@ std::optional<Outcome> Answer::advance_beams(View<float> logits, std::span<const
   const auto beams = static_cast<std::size_t>(beams_);
   std::vector<Continuation> all;
   for (std::size_t h = 0; h < hypotheses_.size(); ++h) {
-    for (const auto& c : sampler_.candidates(row(logits, static_cast<std::int64_t>(h)),
-                                             hypotheses_[h].tokens, 2 * beams)) {
+    for (const auto& c : sampler_.candidates(
+             row(logits, static_cast<std::int64_t>(h)), hypotheses_[h].tokens, 2 * beams,
+             grammar_ ? grammar_->mask_of(hypotheses_[h].tokens) : Sampler::TokenMask())) {
       all.push_back({h, c.token, hypotheses_[h].score + c.score, c.noise});
     }
   }

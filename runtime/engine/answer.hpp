@@ -14,6 +14,7 @@
 #include "fvlm/core/view.hpp"
 #include "fvlm/engine.hpp"
 #include "fvlm/ops/sampling.hpp"
+#include "runtime/engine/answer_grammar.hpp"
 #include "runtime/engine/draft.hpp"
 #include "runtime/engine/page_pool.hpp"
 #include "runtime/engine/sampler.hpp"
@@ -34,7 +35,10 @@ class Answer {
 
   // At most `max_tokens` are chosen, the end token among them.
   Answer(const Sampling& sampling, std::int64_t max_tokens, std::uint64_t seed)
-      : beams_(sampling.num_beams), max_tokens_(max_tokens), sampler_(sampling, seed) {}
+      : beams_(sampling.num_beams),
+        max_tokens_(max_tokens),
+        top_logprobs_(sampling.logprobs),
+        sampler_(sampling, seed) {}
 
   // Takes the sequence of the prompt, which the first tokens follow.
   void begin(Sequence prompt) { hypotheses_.push_back({std::move(prompt)}); }
@@ -43,11 +47,14 @@ class Answer {
   std::vector<Hypothesis>& hypotheses() { return hypotheses_; }
   const std::vector<Hypothesis>& hypotheses() const { return hypotheses_; }
 
+  // The answer's tokens follow a grammar. Throws Error if none could.
+  void set_grammar(AnswerGrammar grammar);
+
   // Tokens of a draft are checked in decode passes from now on. Not for beam search.
   void set_draft(Draft draft) { draft_ = std::move(draft); }
   bool has_draft() const { return draft_.has_value(); }
-  // Sets what the next decode pass checks of the draft: at most so many tokens, and no more than
-  // the answer may still have.
+  // Sets what the next decode pass checks of the draft: at most so many tokens, no more than the
+  // answer may still have, and none that its grammar forbids.
   void propose(std::int64_t most);
   const std::vector<std::int32_t>& proposed() const { return proposed_; }
   // Rows that the next decode pass has for it.
@@ -60,7 +67,7 @@ class Answer {
   std::optional<Outcome> advance(View<float> logits, std::span<const std::int32_t> eos,
                                  const Fork& fork);
   // The same in two steps, without beams, for a backend that samples: how the token of each row is
-  // sampled, and what is done with these tokens. Histories live until the second step.
+  // sampled, and what is done with these tokens. What the parameters refer to lives until then.
   std::vector<SamplingParams> sampling_params();
   std::optional<Outcome> advance(std::span<const std::int32_t> chosen,
                                  std::span<const std::int32_t> eos);
@@ -68,17 +75,16 @@ class Answer {
   // The tokens so far; of beams those of the best.
   std::vector<std::int32_t> tokens() const;
 
+  // Of each of the tokens so far, if they are asked for.
+  const std::vector<TokenLogprobs>& logprobs() const { return logprobs_; }
+
   std::int64_t chosen_tokens() const { return chosen_; }      // the end token among them
   std::int64_t drafted_tokens() const { return drafted_; }    // proposed and checked
   std::int64_t accepted_tokens() const { return accepted_; }  // of these, found right
 
  private:
-  // All new tokens so far and, after them, the proposed ones: row i's history is all but the last
-  // proposed_.size() - i of them.
-  std::span<const std::int32_t> history_of(std::size_t row) const {
-    return std::span(history_).first(history_.size() - proposed_.size() + row);
-  }
-  void write_history();
+  // Which tokens may come next, by the grammar.
+  Sampler::TokenMask allowed();
   template <class Choose>
   std::optional<Outcome> advance_single(const Choose& choose, std::span<const std::int32_t> eos);
   std::optional<Outcome> advance_beams(View<float> logits, std::span<const std::int32_t> eos,
@@ -91,12 +97,14 @@ class Answer {
 
   std::int64_t beams_;
   std::int64_t max_tokens_;
+  std::optional<std::int64_t> top_logprobs_;
   Sampler sampler_;
   std::vector<Hypothesis> hypotheses_;
   std::vector<Finished> finished_;  // beams that reached an end
+  std::optional<AnswerGrammar> grammar_;
   std::optional<Draft> draft_;
   std::vector<std::int32_t> proposed_;  // by it, to be checked in the next pass
-  std::vector<std::int32_t> history_;
+  std::vector<TokenLogprobs> logprobs_;
   std::int64_t chosen_ = 0;
   std::int64_t drafted_ = 0;
   std::int64_t accepted_ = 0;

@@ -19,6 +19,8 @@ class Draft {
   // At most `most` draft tokens after `answer`: those that follow its last tokens in the earlier
   // answer. None if its last token does not occur there.
   std::vector<std::int32_t> propose(std::span<const std::int32_t> answer, std::int64_t most);
+  // Takes back all but the first so many tokens of the last proposal: they cannot be right.
+  void cut(std::int64_t count) { proposed_ = count; }
   // How many tokens of the last proposal the model accepted. The draft grows after acceptance and
   // shrinks after rejection, since verification costs time.
   void confirm(std::int64_t accepted);

@@ -33,6 +33,11 @@ std::int64_t vocabulary(const FastVlmConfig& config, const Tokenizer& tokenizer)
   return std::min<std::int64_t>(config.text.vocab_size, tokenizer.size() + (adds_one ? 1 : 0));
 }
 
+// The source of a request's grammar; empty if it has none.
+std::string grammar_of(const Generation& g) {
+  return g.request().grammar ? g.request().grammar->source() : "";
+}
+
 }  // namespace
 
 EngineCore::EngineCore(std::unique_ptr<ModelRunner> runner, Tokenizer tokenizer, EngineInfo info,
@@ -40,11 +45,14 @@ EngineCore::EngineCore(std::unique_ptr<ModelRunner> runner, Tokenizer tokenizer,
     : runner_(std::move(runner)),
       tokenizer_(std::move(tokenizer)),
       info_(std::move(info)),
+      grammars_(tokenizer_, vocabulary(runner_->config(), tokenizer_),
+                ends_of_answers(runner_->config().text, tokenizer_)),
       cache_(*runner_),
       passes_(*runner_, cache_, ends_of_answers(runner_->config().text, tokenizer_),
               vocabulary(runner_->config(), tokenizer_)),
       scheduler_(
           {.waiting = max_waiting, .pages = cache_.pages(), .images = runner_->limits().images}) {
+  info_.vocabulary = passes_.vocabulary();
   thread_ = std::thread([this] { work(); });
 }
 
@@ -61,6 +69,11 @@ PreparedImage EngineCore::prepare(ImageReader& reader) {
 RequestId EngineCore::submit(Request request) {
   if (const std::string problem = request.sampling.problem(); !problem.empty())
     throw Error(problem);
+  for (const TokenBias& one : request.sampling.logit_bias) {
+    if (one.token < info_.vocabulary) continue;
+    throw make_error("logit_bias names token {}, the model has {} tokens", one.token,
+                     info_.vocabulary);
+  }
   PromptLayout prompt = layout(request);
   const Generation::Budget most = budget(prompt, request.sampling);
   const RequestId id = next_id_++;
@@ -80,6 +93,10 @@ PromptLayout EngineCore::layout(Request& request) const {
       throw make_error("a picture has {} pixels a side, this model sees {}: prepare() makes them",
                        picture.side, side());
     }
+  }
+  if (!request.conversation.empty()) {
+    const Turn& last = request.conversation.back();
+    prompt.continues = last.role == Turn::Role::kAssistant && !last.text.empty();
   }
   prompt.ids = make_prompt(tokenizer_, request.conversation, info_.context_tokens);
   prompt.spans = prompt_spans(prompt.ids, info_.image_tokens);
@@ -122,6 +139,7 @@ Generation::Budget EngineCore::budget(const PromptLayout& prompt, const Sampling
 void EngineCore::work() {
   while (scheduler_.wait(views_)) {
     end_cancelled();
+    grammars_.tidy();
     prepare_queued();
     prefill();
     say_new();
@@ -139,15 +157,33 @@ void EngineCore::end_cancelled() {
   if (prefill_batch_) prefill_batch_->forget_done();
 }
 
-// Takes over what is cached of their prompts.
+// Takes over what is cached of their prompts. A prompt that another request is running through the
+// decoder is waited for: several answers to one prompt cost one prefill.
 void EngineCore::prepare_queued() {
   for (const GenerationPtr& g : scheduler_.running()) {
     if (g->phase() != Generation::Phase::kQueued) continue;
     guarded(*g, [&] {
       if (repeat_unchanged(*g)) return;
-      g->prepare(cache_.begin(g->prompt().keys(), g->prompt().spans));
+      if (g->request().grammar)
+        g->answer().set_grammar(AnswerGrammar(grammars_.masks(*g->request().grammar)));
+      const Generation* const same = running_with_prompt_of(*g);
+      if (same == nullptr) {
+        g->prepare(cache_.begin(g->prompt().keys(), g->prompt().spans));
+      } else if (same->phase() == Generation::Phase::kDecode) {
+        const Sequence& prompt = same->answer().hypotheses().front().sequence;
+        g->prepare(cache_.fork(prompt, g->prompt().positions() - 1));
+      }
     });
   }
+}
+
+const Generation* EngineCore::running_with_prompt_of(const Generation& g) const {
+  const auto& running = scheduler_.running();
+  const auto same = std::ranges::find_if(running, [&](const GenerationPtr& other) {
+    return (other->prefills() || other->phase() == Generation::Phase::kDecode) &&
+           other->prompt().equals(g.prompt());
+  });
+  return same == running.end() ? nullptr : same->get();
 }
 
 // Goes on in prompts. Answers go on while images are encoded, if the backend does that beside them.
@@ -155,7 +191,7 @@ void EngineCore::prefill() {
   if (!prefill_batch_) {
     auto chunks = plan_prefill(scheduler_.running(), runner_->limits());
     if (chunks.empty()) return;
-    prefill_batch_.emplace(std::move(chunks));
+    prefill_batch_.emplace(passes_.begin(std::move(chunks)));
     const bool encodes =
         guarded_batch([&](const std::stop_token& stop) { passes_.encode(*prefill_batch_, stop); });
     if (!encodes) return;
@@ -184,7 +220,7 @@ bool EngineCore::guarded_batch(const Work& part) {
     }
   } catch (const Stopped&) {  // all of them: end_cancelled() ends them
   } catch (const std::exception& error) {
-    for (const auto& [chunk, first_image] : prefill_batch_->parts()) chunk.generation->fail(error);
+    for (const auto& [chunk, images] : prefill_batch_->parts()) chunk.generation->fail(error);
   }
   prefill_batch_.reset();
   return false;
@@ -207,7 +243,9 @@ bool EngineCore::repeat_unchanged(Generation& g) {
   const LiveView& live = *g.request().live;
   const auto last = views_.last(live.id, g.prompt().ids);
   const Thumbnail* now = g.thumbnail();
-  if (last && last->seen && now && last->seen->difference(*now) < live.unchanged_below) {
+  const bool repeats = last && last->grammar == grammar_of(g) &&
+                       !g.request().sampling.logprobs;  // which are not kept
+  if (repeats && last->seen && now && last->seen->difference(*now) < live.unchanged_below) {
     g.repeat(last->tokens, last->outcome);
     g.say(last->text);
     return true;
@@ -223,7 +261,12 @@ void EngineCore::say_new() const {
 }
 
 void EngineCore::say_new(Generation& g) const {
+  const auto name = [this](TokenLogprob& one) {
+    one.text = tokenizer_.token_bytes(one.token);
+    one.control = tokenizer_.is_special(one.token);
+  };
   for (const std::int32_t token : g.take_unsaid()) {
+    g.say_logprobs(name);
     if (!tokenizer_.is_special(token)) g.say_bytes(tokenizer_.token_bytes(token));
   }
 }
@@ -245,7 +288,7 @@ void EngineCore::retire(Generation& g) {
   if (g.request().live && whole && !result.unchanged) {
     const Thumbnail* seen = g.thumbnail();
     views_.remember(g.request().live->id,
-                    {g.prompt().ids, result.tokens, result.text, result.outcome,
+                    {g.prompt().ids, grammar_of(g), result.tokens, result.text, result.outcome,
                      seen ? std::optional(*seen) : std::nullopt});
   }
   if (g.request().on_done) g.request().on_done(result);

@@ -9,6 +9,7 @@
 
 #include "fvlm/engine.hpp"
 #include "runtime/engine/generation.hpp"
+#include "runtime/engine/grammar_library.hpp"
 #include "runtime/engine/kv_cache.hpp"
 #include "runtime/engine/live_views.hpp"
 #include "runtime/engine/model_passes.hpp"
@@ -40,6 +41,7 @@ class EngineCore final : public Engine {
   void work();
   void end_cancelled();
   void prepare_queued();
+  const Generation* running_with_prompt_of(const Generation& g) const;
   void prefill();
   bool decodes_any() const;
   template <class Work>
@@ -59,6 +61,7 @@ class EngineCore final : public Engine {
   std::atomic<RequestId> next_id_ = 1;
 
   // Of the engine's thread, but for the scheduler.
+  GrammarLibrary grammars_;
   KvCache cache_;
   ModelPasses passes_;
   Scheduler scheduler_;

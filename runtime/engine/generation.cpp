@@ -32,7 +32,8 @@ Generation::Generation(RequestId id, Request request, PromptLayout prompt, const
       request_(std::move(request)),
       prompt_(std::move(prompt)),
       budget_(budget),
-      answer_(request_.sampling, budget.new_tokens, seed) {
+      answer_(request_.sampling, budget.new_tokens, seed),
+      text_stream_(prompt_.continues) {
   statistics_.prompt_tokens = prompt_.positions();
   for (const PreparedImage& picture : prompt_.images) statistics_.preprocess_s += picture.seconds;
 }
@@ -137,6 +138,7 @@ Result Generation::take_result() {
           .text = std::move(text_),
           .error = std::move(error_),
           .tokens = std::move(tokens_),
+          .logprobs = std::move(logprobs_),
           .unchanged = unchanged_,
           .statistics = statistics_};
 }

@@ -83,12 +83,18 @@ class Generation {
   // Tokens of its answer since the last call, to be detokenised. Beam search has them when it is
   // done. They live until the next transition.
   std::span<const std::int32_t> take_unsaid();
+  // The log probabilities of the answer's next token, if they are asked for; `name` gives tokens
+  // their texts.
+  template <class Name>
+  void say_logprobs(const Name& name);
   // The bytes of the answer's next token.
   void say_bytes(std::string_view bytes) { say(text_stream_.push(bytes)); }
   void say(std::string_view piece);
   // Ends the text and takes the answer. Only when done.
   Result take_result();
 
+  // So many of its images were encoded.
+  void count_encoded(std::int64_t images) { statistics_.encoded_images += images; }
   // Adds to a time in its statistics.
   void spend(double Statistics::*time, double seconds) { statistics_.*time += seconds; }
 
@@ -121,10 +127,21 @@ class Generation {
 
   AnswerText text_stream_;
   std::string text_;
-  std::size_t said_ = 0;  // tokens that are in it
+  std::vector<TokenLogprobs> logprobs_;  // of what is said
+  std::size_t said_ = 0;                 // tokens that are in it
   std::optional<Clock::time_point> first_token_;
   Statistics statistics_;
 };
+
+template <class Name>
+void Generation::say_logprobs(const Name& name) {
+  if (!request_.sampling.logprobs) return;
+  TokenLogprobs& next = logprobs_.emplace_back(answer_.logprobs()[logprobs_.size()]);
+  next.begin = text_.size() + text_stream_.held();
+  name(next.chosen);
+  for (TokenLogprob& other : next.top) name(other);
+  if (request_.on_logprobs) request_.on_logprobs(next);
+}
 
 using GenerationPtr = std::unique_ptr<Generation>;
 

@@ -1,5 +1,6 @@
 #include "runtime/engine/prompt.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "fvlm/error.hpp"
@@ -106,8 +107,9 @@ void write_content(const Turn& turn, PromptWriter& prompt) {
 std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
                                       const std::vector<Turn>& conversation,
                                       std::int64_t context_tokens) {
-  if (conversation.empty() || conversation.back().role != Turn::Role::kUser) {
-    throw Error("the conversation must end with a turn of the user");
+  const auto is_users = [](const Turn& turn) { return turn.role == Turn::Role::kUser; };
+  if (std::ranges::none_of(conversation, is_users)) {
+    throw Error("the conversation must have a turn of the user");
   }
   PromptWriter prompt(tokenizer, context_tokens);
   if (conversation.front().role != Turn::Role::kSystem) {
@@ -122,6 +124,9 @@ std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
     }
     prompt.open_turn(role);
     write_content(turn, prompt);
+    if (turn.role == Turn::Role::kAssistant && &turn == &conversation.back()) {
+      return prompt.finish();
+    }
     prompt.close_turn();
   }
   prompt.open_turn("assistant");

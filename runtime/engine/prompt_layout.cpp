@@ -1,5 +1,6 @@
 #include "runtime/engine/prompt_layout.hpp"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "runtime/engine/prompt.hpp"
@@ -42,6 +43,11 @@ PositionKeys PromptLayout::keys() const {
     }
   }
   return keys;
+}
+
+bool PromptLayout::equals(const PromptLayout& other) const {
+  return ids == other.ids &&
+         std::ranges::equal(images, other.images, {}, &PreparedImage::hash, &PreparedImage::hash);
 }
 
 }  // namespace fvlm

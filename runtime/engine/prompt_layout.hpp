@@ -34,9 +34,11 @@ struct PromptLayout {
   std::vector<std::int32_t> ids;  // kImageToken once for each image
   std::vector<PromptSpan> spans{};
   std::vector<PreparedImage> images{};
+  bool continues = false;  // ends within a turn of the assistant that has some text
 
   std::int64_t positions() const { return spans.empty() ? 0 : spans.back().end(); }
-  PositionKeys keys() const;  // one for each position
+  PositionKeys keys() const;                     // one for each position
+  bool equals(const PromptLayout& other) const;  // the same keys
 };
 
 }  // namespace fvlm

@@ -2,6 +2,7 @@
 // WebSocket refuses invalid UTF-8, so incomplete characters wait for their remaining bytes.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,9 @@ class Utf8Stream {
   // Ends the stream: U+FFFD if a character was left incomplete, else nothing. The stream can then
   // be used anew.
   std::string finish();
+
+  // Bytes of a character that is not complete.
+  std::size_t pending() const { return pending_.size(); }
 
  private:
   std::string pending_;  // the start of one character, at most 3 bytes

@@ -47,9 +47,30 @@ TEST(Frame, HelpAndVersionGoToStandardOutput) {
 TEST(Frame, DescribeHelpNamesEveryFlag) {
   const Exit help = run_program({"describe", "--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* flag : {"model-path", "image-file", "prompt", "temperature", "top_p", "top_k",
-                           "num_beams", "max_new_tokens", "repetition_penalty", "seed", "conv-mode",
-                           "device", "dtype", "threads", "stats", "json"}) {
+  for (const char* flag : {"model-path",
+                           "image-file",
+                           "prompt",
+                           "temperature",
+                           "top_p",
+                           "top_k",
+                           "num_beams",
+                           "max_new_tokens",
+                           "repetition_penalty",
+                           "seed",
+                           "conv-mode",
+                           "min_p",
+                           "frequency_penalty",
+                           "presence_penalty",
+                           "stop",
+                           "device",
+                           "dtype",
+                           "threads",
+                           "stats",
+                           "json",
+                           "json-schema",
+                           "json-object",
+                           "regex",
+                           "choice"}) {
     EXPECT_PRED2(contains, help.output, std::string("--") + flag + " ");
   }
 }
@@ -79,6 +100,7 @@ TEST(Frame, WrongFlagsAreNamed) {
   refuse({"--dtype", "f8"});
   refuse({"--conv-mode", "plain"});
   refuse({"--threads", "-1"});
+  refuse({"--stop", ""});
 }
 
 TEST(Frame, SettingsOutOfRangeAreNamedBeforeAnythingIsLoaded) {
@@ -94,6 +116,9 @@ TEST(Frame, SettingsOutOfRangeAreNamedBeforeAnythingIsLoaded) {
   refuse("num_beams", "0");
   refuse("max_new_tokens", "0");
   refuse("repetition_penalty", "0");
+  refuse("min_p", "1.5");
+  refuse("frequency_penalty", "3");
+  refuse("presence_penalty", "-2.5");
 }
 
 TEST(Describe, StandardOutputIsTheTextAndNothingElse) {
@@ -105,6 +130,35 @@ TEST(Describe, StandardOutputIsTheTextAndNothingElse) {
   EXPECT_EQ(exit.messages(), "");
 }
 
+TEST(Describe, AnswersHaveTheFormThatIsAskedFor) {
+  const Arguments flags = {"--temperature",    "1.5", "--top_k", "0",
+                           "--max_new_tokens", "200", "--seed",  "1"};
+  const auto text = [&flags](const Arguments& form) -> std::string {
+    return describe_json(with(flags, form)).at("text");
+  };
+  const std::string chosen = text({"--choice", "left", "--choice", "right"});
+  EXPECT_TRUE(chosen == "left" || chosen == "right") << chosen;
+  EXPECT_EQ(text({"--regex", "x{3}"}), "xxx");
+  EXPECT_TRUE(text({"--json-object"}).starts_with("{"));
+  const TemporaryFolder folder;
+  write_file(folder / "schema.json", R"({"type": "integer", "minimum": 5, "maximum": 9})");
+  const std::string number = text({"--json-schema", (folder / "schema.json").string()});
+  EXPECT_TRUE(number.size() == 1 && number >= "5" && number <= "9") << number;
+}
+
+TEST(Describe, AWrongFormIsRefusedBeforeTheModelIsLoaded) {
+  const Arguments nothing = {"describe", "--model-path", "/nowhere", "--image-file", kImage};
+  expect_refusal(run_program(with(nothing, {"--regex", "(?=a)"})), {"byte 0", "look-ahead"});
+  expect_refusal(run_program(with(nothing, {"--regex", "a", "--choice", "b"})),
+                 {"--regex", "--choice"});
+  expect_refusal(run_program(with(nothing, {"--json-schema", "/nowhere.json"})),
+                 {"/nowhere.json", "read"});
+  const TemporaryFolder folder;
+  write_file(folder / "s.json", R"({"properties": {"a": {"not": {}}}})");
+  expect_refusal(run_program(with(nothing, {"--json-schema", (folder / "s.json").string()})),
+                 {"s.json", "#/properties/a", "\"not\""});
+}
+
 TEST(Describe, SeedMakesChoicesRepeatable) {
   const Arguments random = {"--temperature", "1.5", "--max_new_tokens", "20", "--top_k", "0"};
   const auto tokens = [&random](const std::string& seed) {
@@ -112,6 +166,28 @@ TEST(Describe, SeedMakesChoicesRepeatable) {
   };
   EXPECT_EQ(tokens("7"), tokens("7"));
   EXPECT_NE(tokens("7"), tokens("18446744073709551615"));
+}
+
+TEST(Describe, StopsBeforeAText) {
+  const std::string text = describe_json(kGreedy).at("text");
+  const std::string word = text.substr(text.size() / 2, 3);
+  const std::string before = text.substr(0, text.find(word));
+  const Arguments stop = with(kGreedy, {"--stop", "never said", "--stop", word});
+  EXPECT_EQ(run_program(with(kDescribe, stop)).output, before + "\n");
+  const json answer = describe_json(stop);
+  EXPECT_EQ(answer.at("text"), before);
+  EXPECT_EQ(describe_json(with(kGreedy, {"--stop", "never said"})).at("text"), text);
+}
+
+TEST(Describe, PenaltiesAndMinPChangeTheAnswer) {
+  const json greedy = describe_json(kGreedy).at("tokens");
+  const auto tokens = [](const Arguments& flags) {
+    return describe_json(with(kGreedy, flags)).at("tokens");
+  };
+  EXPECT_NE(tokens({"--frequency_penalty", "2", "--presence-penalty", "2"}), greedy);
+  const Arguments hot = {"--temperature", "3", "--top_k", "0", "--seed", "2"};
+  EXPECT_NE(tokens(hot), greedy);
+  EXPECT_EQ(tokens(with(hot, {"--min_p", "1"})), greedy);
 }
 
 TEST(Describe, LastOfRepeatedFlagsCountsAndDashesAreUnderscores) {

@@ -1,6 +1,7 @@
 // fastvlm describe: one prompt about one or more pictures, answered once. The flags are those of
 // FastVLM's predict.py, so that its users need to learn nothing.
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "fvlm/engine.hpp"
 #include "tools/commands/answer.hpp"
 #include "tools/commands/command.hpp"
+#include "tools/commands/grammar_options.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/report.hpp"
@@ -19,8 +21,10 @@ namespace {
 struct DescribeOptions {
   EngineOptions engine;
   Sampling sampling;
+  std::vector<std::string> stop;
   std::vector<std::string> image_files;
   ImageOptions pictures;
+  GrammarOptions grammar;
   std::string prompt = "Describe the image.";
   bool stats = false;
   bool json = false;
@@ -30,14 +34,16 @@ struct DescribeOptions {
 // checkpoint, pictures.
 int describe(const DescribeOptions& options) {
   check_sampling(options.sampling);
+  std::optional<Grammar> grammar = compile_grammar(options.grammar);
   const auto pictures = open_pictures(options.image_files, options.pictures);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
   Request request;
   request.conversation.push_back(
       {Turn::Role::kUser, options.prompt, prepare(*engine, pictures), true});
   request.sampling = options.sampling;
+  request.grammar = std::move(grammar);
   const Answer answer =
-      ask(*engine, std::move(request), options.json ? Show::kNothing : Show::kText);
+      ask(*engine, std::move(request), options.stop, options.json ? Show::kNothing : Show::kText);
   if (options.json) {
     const auto replace = nlohmann::json::error_handler_t::replace;  // folder names may be any bytes
     write_output(answer_json(engine->info(), answer.result).dump(-1, ' ', false, replace) + "\n");
@@ -58,7 +64,9 @@ Command add_describe(CLI::App& program) {
       ->option_text("TEXT");
   add_model_flags(*parser, options->engine);
   add_sampling_flags(*parser, options->sampling);
+  add_stop_flag(*parser, options->stop);
   add_picture_flags(*parser, options->pictures);
+  add_grammar_flags(*parser, options->grammar);
   parser->add_flag("--stats", options->stats, "Print times and memory to standard error");
   parser->add_flag("--json", options->json, "Print one JSON object with text, tokens and times");
   return {parser, [options] { return describe(*options); }};

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/cuda/sampling/sampling.hpp"
@@ -49,13 +50,17 @@ template <Target target, class E>
 void CudaBackend<target, E>::multiply(Context& context, View<const E> in, const Linear& weights,
                                       Activation activation, View<const E> residual, View<E> out) {
   const Layer<E> matrix = layer(weights);
-  LinearKernels<target, E>::multiply(context.stream(), device_shape(),
-                                     {.in = in,
-                                      .weight = matrix.weight,
-                                      .bias = matrix.bias,
-                                      .activation = activation,
-                                      .residual = residual,
-                                      .out = out});
+  const auto chosen = tiles_.find({in.rows, weights.shape.out, weights.shape.in,
+                                   activation == Activation::kGelu, residual.data != nullptr});
+  LinearKernels<target, E>::multiply(
+      context.stream(), device_shape(),
+      {.in = in,
+       .weight = matrix.weight,
+       .bias = matrix.bias,
+       .activation = activation,
+       .residual = residual,
+       .out = out,
+       .tile = chosen == tiles_.end() ? kTileByRule : chosen->second});
 }
 
 template <Target target, class E>
@@ -75,11 +80,7 @@ auto CudaBackend<target, E>::scratch(Arena& arena, const ConvFfnShape& shape) co
     -> ConvFfnScratch {
   const auto mixed =
       arena.template feature_map<E>(shape.images, shape.height, shape.width, shape.channels());
-  if constexpr (std::is_same_v<E, BFloat16>) {
-    if (FeedForwardKernels<target, E>::supports(shape.channels(), device_shape())) {
-      return {mixed, {}};
-    }
-  }
+  if (fuses_feed_forward(shape.channels())) return {mixed, {}};
   return {mixed, arena.template matrix<E>(shape.positions(), shape.fc1.out)};
 }
 
@@ -91,15 +92,25 @@ void CudaBackend<target, E>::conv_ffn(Context& context, FeatureMap<const E> in,
   const auto [mixed, hidden] =
       scratch(context.arena(), ConvFfnShape{in.batch, in.height, in.width, fc1.shape, fc2.shape});
   depthwise(context, in, conv, Activation::kNone, mixed);
-  if constexpr (std::is_same_v<E, BFloat16>) {
-    if (hidden.data == nullptr) {
-      FeedForwardKernels<target, E>::feed_forward(context.stream(), mixed.matrix(), layer(fc1),
-                                                  layer(fc2), in.matrix(), out.matrix());
-      return;
-    }
+  feed_forward(context, mixed.matrix(), fc1, fc2, in.matrix(), hidden, out.matrix());
+}
+
+template <Target target, class E>
+bool CudaBackend<target, E>::fuses_feed_forward(std::int64_t channels) const {
+  return FeedForwardKernels<target, E>::supports(channels, device_shape());
+}
+
+template <Target target, class E>
+void CudaBackend<target, E>::feed_forward(Context& context, View<const E> in, const Linear& fc1,
+                                          const Linear& fc2, View<const E> residual, View<E> hidden,
+                                          View<E> out) {
+  if (hidden.data == nullptr) {
+    FeedForwardKernels<target, E>::feed_forward(context.stream(), in, layer(fc1), layer(fc2),
+                                                residual, out);
+    return;
   }
-  multiply(context, mixed.matrix(), fc1, Activation::kGelu, {}, hidden);
-  multiply(context, hidden, fc2, Activation::kNone, in.matrix(), out.matrix());
+  multiply(context, in, fc1, Activation::kGelu, {}, hidden);
+  multiply(context, hidden, fc2, Activation::kNone, residual, out);
 }
 
 template <Target target, class E>
@@ -229,47 +240,67 @@ auto CudaBackend<target, E>::scratch(Arena& arena, const SampleShape& shape) con
           arena.allocate<std::int32_t>(shape.rows)};
 }
 
-// The parameters and, if a row has a penalty, a bit for each token of each row's history go to the
-// device in one copy.
+// Adjustments, parameters and masks go to the device in one copy; of very many adjustments the
+// first ones before that.
 template <Target target, class E>
 std::span<const std::int32_t> CudaBackend<target, E>::sample(
     Context& context, View<float> logits, std::span<const SamplingParams> params) {
   const Arena::Scope scope(context.arena());
-  const std::int64_t rows = logits.rows;
-  const auto there = scratch(context.arena(), SampleShape{rows, logits.cols});
-  const std::int64_t seen_words = Context::seen_words(logits.cols);
-  const auto how_bytes = static_cast<std::size_t>(rows) * sizeof(SamplingRow);
-
-  const bool penalised = std::any_of(params.begin(), params.end(),
-                                     [](const auto& row) { return row.repetition_penalty != 1; });
-  const std::size_t bytes = penalised ? Context::sampling_bytes(rows, logits.cols) : how_bytes;
-  std::byte* const room = context.sampling().room(bytes);
-  auto* const how = reinterpret_cast<SamplingRow*>(room);
-  auto* const seen = reinterpret_cast<std::uint32_t*>(room + how_bytes);
-  if (penalised) std::fill_n(seen, rows * seen_words, 0U);
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const SamplingParams& row = params[static_cast<std::size_t>(r)];
-    how[r] = {.temperature = row.temperature,
-              .top_p = row.top_p,
-              .repetition_penalty = row.repetition_penalty,
-              .draw = row.draw,
-              .top_k = static_cast<std::int32_t>(row.top_k)};
-    if (row.repetition_penalty == 1) continue;
-    for (const std::int32_t token : row.history) {
-      if (token < 0 || token >= logits.cols) continue;
-      seen[r * seen_words + token / 32] |= 1U << (token % 32);
+  const auto rows = static_cast<std::size_t>(logits.rows);
+  const auto there = scratch(context.arena(), SampleShape{logits.rows, logits.cols});
+  std::vector<RowAdjustment> adjustments;
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (const LogitAdjustment& by : params[r].adjustments) {
+      if (by.token < 0 || by.token >= logits.cols) continue;
+      adjustments.push_back({static_cast<std::int64_t>(r), by});
     }
   }
+  std::span<const RowAdjustment> left = adjustments;
+  const auto adjust = [&](std::size_t count) {
+    SamplingKernels<target>::adjust(context.stream(), logits,
+                                    reinterpret_cast<const RowAdjustment*>(there.params),
+                                    static_cast<std::int64_t>(count));
+    left = left.subspan(count);
+  };
+  const std::size_t at_a_time = rows * Context::kAdjustmentsOfRow;
+  while (left.size() > at_a_time) {
+    const std::span<const RowAdjustment> some = left.first(at_a_time);
+    context.sampling().send(context.stream(), there.params, some.data(), some.size_bytes());
+    adjust(at_a_time);
+  }
+
+  const auto masks = static_cast<std::size_t>(
+      std::ranges::count_if(params, [](const auto& row) { return !row.allowed.empty(); }));
+  const auto mask_words = static_cast<std::size_t>(token_mask_words(logits.cols));
+  const std::size_t how_at = left.size_bytes();
+  const std::size_t masks_at = how_at + rows * sizeof(SamplingRow);
+  const std::size_t bytes = masks_at + masks * mask_words * sizeof(std::uint32_t);
+  std::byte* const room = context.sampling().room(bytes);
+  std::ranges::copy(left, reinterpret_cast<RowAdjustment*>(room));
+  auto* mask = reinterpret_cast<std::uint32_t*>(room + masks_at);
+  std::int32_t next_mask = 0;
+  for (std::size_t r = 0; r < rows; ++r) {
+    const SamplingParams& row = params[r];
+    const bool masked = !row.allowed.empty();
+    reinterpret_cast<SamplingRow*>(room + how_at)[r] = {
+        .temperature = row.temperature,
+        .top_p = row.top_p,
+        .min_p = row.min_p,
+        .draw = row.draw,
+        .top_k = static_cast<std::int32_t>(row.top_k),
+        .mask = masked ? next_mask++ : -1};
+    if (masked) mask = std::ranges::copy(row.allowed.first(mask_words), mask).out;
+  }
   context.sampling().send(context.stream(), there.params, bytes);
+  adjust(left.size());
   SamplingKernels<target>::sample(
       context.stream(),
       {.logits = logits,
-       .how = reinterpret_cast<const SamplingRow*>(there.params),
-       .seen = penalised ? reinterpret_cast<std::uint32_t*>(there.params + how_bytes) : nullptr,
-       .seen_words = seen_words,
+       .how = reinterpret_cast<const SamplingRow*>(there.params + how_at),
+       .masks = reinterpret_cast<const std::uint32_t*>(there.params + masks_at),
        .tokens = there.tokens},
       there.sums);
-  return context.fetch(there.tokens, rows);
+  return context.fetch(there.tokens, logits.rows);
 }
 
 template <Target target, class E>

@@ -2,7 +2,8 @@
 // them and draws.
 //
 // A logit and its token are packed into one integer key, larger for a larger logit and, among
-// equals, for a smaller token, so that sorting keys orders tokens as the host does.
+// equals, for a smaller token, so that sorting keys orders tokens as the host does. The key 0,
+// smaller than that of any logit, is in the place of a token that is not there or not allowed.
 #include "kernels/cuda/sampling/sampling.hpp"
 
 #include <cfloat>
@@ -35,14 +36,23 @@ __device__ inline int token_of(Key key) {
   return static_cast<int>(~static_cast<std::uint32_t>(key));
 }
 
-// As on the host: the penalty for tokens seen before, then clamped to finite numbers.
-__device__ inline float adjusted(float logit, bool seen, double penalty) {
-  if (seen) {
-    const double wide = logit;
-    logit = static_cast<float>(logit > 0 ? wide / penalty : wide * penalty);
-  }
+// As on the host.
+__device__ inline float made_finite(float logit) {
   if (!(logit == logit)) return -FLT_MAX;  // not a number
   return fminf(fmaxf(logit, -FLT_MAX), FLT_MAX);
+}
+
+// A thread for each adjustment.
+__global__ void __launch_bounds__(kThreads)
+    adjust(float* logits, std::int64_t stride, const RowAdjustment* adjustments, int count) {
+  check_launch_bounds<kThreads>();
+  wait_for_previous_kernel();
+  allow_next_kernel();
+  const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
+  if (i >= count) return;
+  const auto& [row, by] = adjustments[i];
+  float& logit = logits[row * stride + by.token];
+  logit = adjusted(logit, by);
 }
 
 // Bitonic sort of kCount keys in shared memory, a power of two; the largest first (Batcher, 1968).
@@ -73,7 +83,7 @@ __device__ inline int kept_keys(const SamplingRow& how) {
 // Grid: [slices, rows]. best [rows, slices, kMostTopK].
 __global__ void __launch_bounds__(kThreads)
     best_of_slices(const float* logits, std::int64_t stride, int vocab, const SamplingRow* how,
-                   const std::uint32_t* seen, std::int64_t seen_words, Key* best) {
+                   const std::uint32_t* masks, Key* best) {
   struct Shared {
     Key keys[kSlice];
     Key scratch[kThreads / 32];
@@ -83,18 +93,17 @@ __global__ void __launch_bounds__(kThreads)
   wait_for_previous_kernel();
   allow_next_kernel();
   const std::int64_t row = blockIdx.y;
-  const double penalty = how[row].repetition_penalty;
   const int kept = kept_keys(how[row]);
+  const std::uint32_t* const mask =
+      how[row].mask < 0 ? nullptr : masks + how[row].mask * token_mask_words(vocab);
   const int first = static_cast<int>(blockIdx.x) * kSlice;
   Key* const to = best + (row * gridDim.x + blockIdx.x) * kMostTopK;
   Key largest = 0;
   for (int i = static_cast<int>(threadIdx.x); i < kSlice; i += kThreads) {
     const int token = first + i;
     Key key = 0;
-    if (token < vocab) {
-      const bool lowered =
-          seen != nullptr && (seen[row * seen_words + token / 32] >> (token % 32) & 1U) != 0;
-      key = key_of(adjusted(logits[row * stride + token], lowered, penalty), token);
+    if (token < vocab && (mask == nullptr || (mask[token / 32] >> (token % 32) & 1U) != 0)) {
+      key = key_of(made_finite(logits[row * stride + token]), token);
     }
     shared.keys[i] = key;
     largest = max(largest, key);
@@ -110,6 +119,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // Of kept keys, the largest first: the token drawn.
 __device__ inline int draw_token(const Key* keys, int kept, const SamplingRow& how) {
+  while (kept > 1 && keys[kept - 1] == 0) --kept;
   const double largest = logit_of(keys[0]);
   const auto score = [&](int i) { return (double{logit_of(keys[i])} - largest) / how.temperature; };
   double sum = 0;
@@ -120,6 +130,12 @@ __device__ inline int draw_token(const Key* keys, int kept, const SamplingRow& h
     while (n < kept && reached < how.top_p * sum) reached += exp(score(n++));
     kept = n;
     sum = reached;
+  }
+  if (how.min_p > 0) {
+    int n = 0;
+    sum = 0;
+    for (; n < kept && exp(score(n)) >= how.min_p; ++n) sum += exp(score(n));
+    kept = n;
   }
   const double log_sum = log(sum);
   double draw = how.draw;
@@ -134,8 +150,7 @@ __device__ inline int draw_token(const Key* keys, int kept, const SamplingRow& h
 
 // A block for each row; `room` keys of shared memory, a power of two.
 __global__ void __launch_bounds__(kThreads)
-    sample(const Key* best, int slices, int vocab, int room, const SamplingRow* how,
-           std::uint32_t* seen, std::int64_t seen_words, std::int32_t* tokens) {
+    sample(const Key* best, int slices, int room, const SamplingRow* how, std::int32_t* tokens) {
   struct Shared {
     Key scratch[kThreads / 32];
   };
@@ -161,12 +176,9 @@ __global__ void __launch_bounds__(kThreads)
       keys[i] = there ? from[i / kept * kMostTopK + i % kept] : 0;
     }
     sort_keys(keys, room);
-    if (threadIdx.x == 0) token = draw_token(keys, min(kept, vocab), mine);
+    if (threadIdx.x == 0) token = draw_token(keys, kept, mine);
   }
-  if (threadIdx.x == 0) {
-    tokens[row] = token;
-    if (seen != nullptr) seen[row * seen_words + token / 32] |= 1U << (token % 32);
-  }
+  if (threadIdx.x == 0) tokens[row] = token;
 }
 
 std::int64_t slices_of(std::int64_t vocab) {
@@ -191,6 +203,17 @@ std::int64_t SamplingKernels<t>::scratch_bytes(std::int64_t rows, std::int64_t v
 }
 
 template <Target t>
+void SamplingKernels<t>::adjust(Stream<t>& stream, View<float> logits,
+                                const RowAdjustment* adjustments, std::int64_t count) {
+  if (count == 0) return;
+  launch<target::adjust>(Launch{.grid = (count + kThreads - 1) / kThreads,
+                                .block = kThreads,
+                                .stream = stream,
+                                .overlap_previous = true},
+                         logits.data, logits.stride, adjustments, static_cast<int>(count));
+}
+
+template <Target t>
 void SamplingKernels<t>::sample(Stream<t>& stream, const LogitRows& rows, std::byte* scratch) {
   const auto vocab = static_cast<int>(rows.logits.cols);
   const std::int64_t slices = target::slices_of(vocab);
@@ -199,8 +222,8 @@ void SamplingKernels<t>::sample(Stream<t>& stream, const LogitRows& rows, std::b
                                         .block = kThreads,
                                         .stream = stream,
                                         .overlap_previous = true},
-                                 rows.logits.data, rows.logits.stride, vocab, rows.how, rows.seen,
-                                 rows.seen_words, best);
+                                 rows.logits.data, rows.logits.stride, vocab, rows.how, rows.masks,
+                                 best);
   int room = kMostTopK;
   while (room < slices * kMostTopK) room *= 2;
   launch<target::sample>(
@@ -209,8 +232,7 @@ void SamplingKernels<t>::sample(Stream<t>& stream, const LogitRows& rows, std::b
              .shared_bytes = static_cast<std::size_t>(room) * sizeof(target::Key),
              .stream = stream,
              .overlap_previous = true},
-      best, static_cast<int>(slices), vocab, room, rows.how, rows.seen, rows.seen_words,
-      rows.tokens);
+      best, static_cast<int>(slices), room, rows.how, rows.tokens);
 }
 
 template struct SamplingKernels<kTarget>;

@@ -14,44 +14,64 @@ class CudaSampling : public CudaDecoderTest<Mode> {
  protected:
   using Kernels = SamplingKernels<CudaDecoderTest<Mode>::kTarget>;
 
-  // One token for each row, and the host's, for some seeds. Each row has a history of its own.
+  using Tokens = std::vector<std::int32_t>;
+  using Mask = std::vector<std::uint32_t>;
+
+  // One token for each row, and the host's, for some seeds. Each row has a history of its own and
+  // may have a mask.
   void expect_same(const std::vector<std::vector<float>>& logits, const Sampling& sampling,
-                   const std::vector<std::vector<std::int32_t>>& histories, bool with_seen = true) {
+                   const std::vector<Tokens>& histories, std::vector<Mask> masks = {}) {
     const auto rows = std::ssize(logits);
     const auto vocab = std::ssize(logits[0]);
-    const std::int64_t words = (vocab + 31) / 32;
+    masks.resize(logits.size());
     std::vector<float> all;
     for (const auto& row : logits) all.insert(all.end(), row.begin(), row.end());
-    const View<const float> on_device{this->upload(all), rows, vocab, vocab};
     std::byte* const scratch = this->upload(
         std::vector<std::byte>(static_cast<std::size_t>(Kernels::scratch_bytes(rows, vocab))));
     for (std::uint64_t seed = 0; seed < 4; ++seed) {
       std::vector<SamplingRow> how;
-      std::vector<std::int32_t> want;
-      std::vector<std::uint32_t> seen(static_cast<std::size_t>(rows * words));
-      const auto mark = [&](std::size_t r, std::int32_t token) {
-        seen[r * static_cast<std::size_t>(words) + static_cast<std::size_t>(token / 32)] |=
-            1U << (token % 32);
-      };
+      std::vector<RowAdjustment> adjustments;
+      Mask all_masks;
+      std::int32_t next_mask = 0;
+      Tokens want;
       for (std::size_t r = 0; r < logits.size(); ++r) {
-        std::mt19937_64 random(seed + r);
-        how.push_back({.temperature = sampling.temperature,
-                       .top_p = sampling.top_p,
-                       .repetition_penalty = sampling.repetition_penalty,
-                       .draw = std::uniform_real_distribution<double>(0, 1)(random),
-                       .top_k = static_cast<std::int32_t>(sampling.top_k)});
+        Sampler sampler(sampling, seed + r);
+        for (const std::int32_t token : histories[r]) sampler.append(token);
+        const auto params = sampler.params();
+        how.push_back({.temperature = params[0].temperature,
+                       .top_p = params[0].top_p,
+                       .min_p = params[0].min_p,
+                       .draw = params[0].draw,
+                       .top_k = static_cast<std::int32_t>(params[0].top_k),
+                       .mask = masks[r].empty() ? -1 : next_mask++});
+        for (const LogitAdjustment& by : params[0].adjustments) {
+          adjustments.push_back({static_cast<std::int64_t>(r), by});
+        }
+        all_masks.insert(all_masks.end(), masks[r].begin(), masks[r].end());
         auto changed = logits[r];
-        want.push_back(Sampler(sampling, seed + r).sample(changed, histories[r]));
-        for (const std::int32_t token : histories[r]) mark(r, token);
+        want.push_back(sampler.sample(changed, masks[r]));
       }
-      std::uint32_t* const bits = with_seen ? this->upload(seen) : nullptr;
-      std::int32_t* const tokens = this->upload(std::vector<std::int32_t>(logits.size(), -1));
-      Kernels::sample(*this->stream_, {on_device, this->upload(how), bits, words, tokens}, scratch);
+      const View<float> on_device{this->upload(all), rows, vocab, vocab};
+      if (!adjustments.empty()) {
+        Kernels::adjust(*this->stream_, on_device, this->upload(adjustments),
+                        std::ssize(adjustments));
+      }
+      std::int32_t* const tokens = this->upload(Tokens(logits.size(), -1));
+      Kernels::sample(*this->stream_,
+                      {on_device, this->upload(how),
+                       all_masks.empty() ? nullptr : this->upload(all_masks), tokens},
+                      scratch);
       EXPECT_EQ(this->download(tokens, rows), want) << "seed " << seed;
-      if (bits == nullptr) continue;
-      for (std::size_t r = 0; r < logits.size(); ++r) mark(r, want[r]);
-      EXPECT_EQ(this->download(bits, rows * words), seen);
     }
+  }
+
+  // Only these tokens.
+  static Mask mask_of(std::int64_t vocab, const Tokens& allowed) {
+    Mask mask(static_cast<std::size_t>(token_mask_words(vocab)));
+    for (const std::int32_t token : allowed) {
+      mask[static_cast<std::size_t>(token / 32)] |= 1U << (token % 32);
+    }
+    return mask;
   }
 
   std::vector<std::vector<float>> random_logits(std::int64_t rows, std::int64_t vocab) {
@@ -74,7 +94,7 @@ TYPED_TEST(CudaSampling, GreedyIsTheFirstOfTheLargest) {
   logits[2][5] = -std::numeric_limits<float>::infinity();
   Sampling greedy;
   greedy.temperature = 0;
-  this->expect_same(logits, greedy, {{}, {}, {}}, false);
+  this->expect_same(logits, greedy, {{}, {}, {}});
   logits[2][2049] = -std::numeric_limits<float>::max() / 2;
   this->expect_same(logits, greedy, {{}, {}, {}});
 }
@@ -89,6 +109,50 @@ TYPED_TEST(CudaSampling, RepetitionPenalty) {
   sampling.temperature = 0;
   sampling.repetition_penalty = 1.3;
   this->expect_same(logits, sampling, {{2999, 1, 1}, {64, 0}});
+}
+
+TYPED_TEST(CudaSampling, PenaltiesAndBiases) {
+  const auto logits = this->random_logits(2, 3000);
+  std::vector<std::vector<std::int32_t>> histories = {{}, {7, 7, 7, 2500, 8, 8}};
+  for (std::int32_t i = 0; i < 700; ++i) histories[0].push_back(i * i % 3000);
+  Sampling sampling;
+  sampling.temperature = 1.2;
+  sampling.frequency_penalty = 0.7;
+  sampling.presence_penalty = -0.4;
+  sampling.repetition_penalty = 1.1;
+  sampling.logit_bias = {{2500, 9}, {7, 8.5}, {12, -100}, {2999, 6}};
+  this->expect_same(logits, sampling, histories);
+  sampling.temperature = 0;
+  this->expect_same(logits, sampling, histories);
+}
+
+TYPED_TEST(CudaSampling, OnlyAllowedTokens) {
+  auto logits = this->random_logits(3, 4500);
+  for (float& v : logits[2]) v = std::nanf("");
+  const std::vector<std::vector<std::uint32_t>> masks = {
+      this->mask_of(4500, {4499, 31, 32, 2048}), {}, this->mask_of(4500, {3333, 4444})};
+  for (const double temperature : {0.0, 2.0}) {
+    for (const int top_k : {1, 3, 50}) {
+      Sampling sampling;
+      sampling.temperature = temperature;
+      sampling.top_k = top_k;
+      this->expect_same(logits, sampling, {{}, {}, {}}, masks);
+    }
+  }
+}
+
+TYPED_TEST(CudaSampling, MinP) {
+  const auto logits = this->random_logits(3, 5000);
+  for (const double min_p : {0.02, 0.3, 1.0}) {
+    for (const double top_p : {0.8, 1.0}) {
+      Sampling sampling;
+      sampling.temperature = 2.5;
+      sampling.top_k = 40;
+      sampling.top_p = top_p;
+      sampling.min_p = min_p;
+      this->expect_same(logits, sampling, {{}, {}, {}});
+    }
+  }
 }
 
 TYPED_TEST(CudaSampling, TopKAndTopP) {

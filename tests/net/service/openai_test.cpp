@@ -5,81 +5,37 @@
 #include <vector>
 
 #include "net/service/stop_filter.hpp"
-#include "tests/net/service/server_fixture.hpp"
+#include "tests/net/service/openai_fixture.hpp"
 
 namespace fvlm {
 namespace {
-
-std::string base64(std::string_view bytes) {
-  constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t bits = 0;
-    for (std::size_t j = 0; j < 3; ++j) {
-      bits = bits << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0);
-    }
-    for (std::size_t j = 0; j < 4; ++j) {
-      text += i + j <= bytes.size() ? kDigits[bits >> (18 - 6 * j) & 63] : '=';
-    }
-  }
-  return text;
-}
-
-json image_part() {
-  return {{"type", "image_url"},
-          {"image_url", {{"url", "data:image/jpeg;base64," + base64(jpeg())}}}};
-}
-
-json text_part(const std::string& text) {
-  return {{"type", "text"}, {"text", text}};
-}
-
-json question(int max_tokens) {
-  return {
-      {"model", "tiny"},
-      {"max_tokens", max_tokens},
-      {"temperature", 0},
-      {"messages",
-       {{{"role", "user"}, {"content", json::array({text_part("What is it?"), image_part()})}}}}};
-}
-
-class OpenAiTest : public ServerTest {
- protected:
-  OpenAiTest() { start({.chat = {.model = "tiny", .max_new_tokens = 1900}}); }
-
-  std::string post_request(const std::string& body, const std::string& more = "") const {
-    return "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + more +
-           "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
-           "\r\n\r\n" + body;
-  }
-  std::string post(const json& body) const { return http(port(), post_request(body.dump())); }
-  // The answer's body, which must have the status.
-  json answer(const json& body, int status = 200) const {
-    const std::string response = post(body);
-    EXPECT_EQ(status_of(response), status) << response;
-    return json::parse(body_of(response), nullptr, false);
-  }
-  // The data of a stream's events, without the "[DONE]" that must end them.
-  static std::vector<json> events(const std::string& response) {
-    std::vector<json> all;
-    std::string_view rest = body_of(response);
-    while (rest.starts_with("data: ") && !rest.starts_with("data: [DONE]")) {
-      all.push_back(json::parse(rest.substr(6, rest.find("\n\n") - 6)));
-      rest.remove_prefix(rest.find("\n\n") + 2);
-    }
-    EXPECT_EQ(rest, "data: [DONE]\n\n");
-    return all;
-  }
-};
 
 TEST_F(OpenAiTest, NamesItsModel) {
   const json list = json::parse(body_of(http_get(port(), "/v1/models")));
   EXPECT_EQ(list["object"], "list");
   ASSERT_EQ(list["data"].size(), 1U);
-  EXPECT_EQ(list["data"][0]["id"], "tiny");
+  const json& model = list["data"][0];
+  EXPECT_EQ(model["id"], "tiny");
+  EXPECT_EQ(model["max_model_len"], engine_->info().context_tokens);
+  EXPECT_EQ(model["max_completion_tokens"], 1900);
+  EXPECT_EQ(model["image_tokens"], engine_->info().image_tokens);
+  EXPECT_EQ(json::parse(body_of(http_get(port(), "/v1/models/"))), list);
+  // The folder's name is the model's, too.
+  EXPECT_EQ(json::parse(body_of(http_get(port(), "/v1/models/checkpoint"))), model);
+  EXPECT_EQ(json::parse(body_of(http_get(port(), "/v1/models/t%69ny"))), model);
   EXPECT_EQ(json::parse(body_of(http_get(port(), "/v1/models/tiny"))), list["data"][0]);
   EXPECT_EQ(status_of(http_get(port(), "/v1/models/huge")), 404);
+}
+
+TEST_F(OpenAiTest, AnswersByAnyNameOfItsModel) {
+  for (const json& name : {json("tiny"), json("checkpoint"), json(""), json(nullptr)}) {
+    json body = question(1);
+    body["model"] = name;
+    EXPECT_EQ(answer(body)["model"], "tiny") << name;
+  }
+  json body = question(1);
+  body.erase("model");
+  EXPECT_EQ(answer(body)["model"], "tiny");
 }
 
 TEST_F(OpenAiTest, AnswersAsAWhole) {
@@ -204,7 +160,7 @@ TEST_F(OpenAiTest, NamesWhatIsWrong) {
     return user(json::array({{{"type", "image_url"}, {"image_url", {{"url", url}}}}}));
   };
   const std::string url = "messages[0].content[0].image_url.url";
-  expect({{"model", nullptr}}, 400, "model", "\"model\"");
+  expect({{"model", 7}}, 400, "model", "\"model\"");
   expect({{"model", "huge"}}, 404, "model", "only \"tiny\"");
   expect({{"messages", json::array()}}, 400, "messages", "array");
   expect({{"messages", {{{"role", "robot"}, {"content", "hi"}}}}}, 400, "messages[0].role", "user");
@@ -217,12 +173,14 @@ TEST_F(OpenAiTest, NamesWhatIsWrong) {
   expect(image("data:image/png;base64,****"), 400, url, "Base64");
   expect(image("data:image/png;base64,aGFsbG8="), 400, "messages", "the picture");
   expect({{"temperature", "hot"}}, 400, "temperature", "number");
-  expect({{"temperature", -1}}, 400, "", "temperature");
+  expect({{"temperature", -1}}, 400, "temperature", "temperature");
   expect({{"max_tokens", 0}}, 400, "max_tokens", "above 0");
   expect({{"max_completion_tokens", 1.5}}, 400, "max_completion_tokens", "whole number");
-  expect({{"n", 2}}, 400, "n", "not supported");
-  expect({{"tools", {{{"type", "function"}}}}}, 400, "tools", "not supported");
-  expect({{"response_format", {{"type", "json_object"}}}}, 400, "response_format", "not supported");
+  expect({{"n", 9}}, 400, "n", "from 1 to 8");
+  expect({{"max_tokens", 1901}}, 400, "max_tokens", "--max_new_tokens");
+  expect({{"logit_bias", {{"999999", 1}}}}, 400, "logit_bias", "999999");
+  expect({{"tools", {{{"type", "function"}}}}}, 400, "tools[0]", "\"function\"");
+  expect({{"response_format", {{"type", "json"}}}}, 400, "response_format.type", "json_object");
   expect({{"stop", {"a", "b", "c", "d", "e"}}}, 400, "stop", "four");
   expect({{"stream", "yes"}}, 400, "stream", "true or false");
   // Asking for nothing special is fine.

@@ -96,7 +96,7 @@ TEST_F(ServerHttp, WithoutTheKeyNoBodyIsRead) {
 
 TEST_F(ServerHttp, HeadIsGetWithoutItsBody) {
   start();
-  for (const char* path : {"/", "/livez", "/static/app.js", "/v1/models", "/nothing"}) {
+  for (const char* path : {"/", "/livez", "/health", "/static/app.js", "/v1/models", "/nothing"}) {
     const std::string get = ask("GET " + std::string(path));
     const std::string head = ask("HEAD " + std::string(path));
     EXPECT_EQ(status_of(head), status_of(get)) << path;

@@ -190,6 +190,10 @@ TEST(Draft, TheAnswerIsWhatItWouldHaveBeen) {
     Sampling sampling;
     sampling.temperature = seed % 3 == 0 ? 0 : 0.7;
     sampling.repetition_penalty = seed % 5 == 0 ? 1.3 : 1;
+    sampling.frequency_penalty = seed % 7 == 0 ? 0.4 : 0;
+    sampling.presence_penalty = seed % 11 == 0 ? 1.5 : 0;
+    sampling.min_p = seed % 4 == 1 ? 0.05 : 0;
+    if (seed % 6 == 5) sampling.logit_bias = {{2, 1.5}, {5, -3}};
     sampling.max_new_tokens = 1 + static_cast<std::int64_t>(seed % 90);
     sampling.seed = seed;
     Ids draft = Rehearsal(model, sampling).finish().tokens;

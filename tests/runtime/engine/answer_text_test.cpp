@@ -55,5 +55,24 @@ TEST(AnswerText, SaysAtOnceWhatMayBeSaid) {
   EXPECT_EQ(stream.finish(), "");
 }
 
+TEST(AnswerText, WhatContinuesATextKeepsItsBeginning) {
+  AnswerText stream(true);
+  EXPECT_EQ(stream.push(" "), "");
+  EXPECT_EQ(stream.held(), 1U);
+  EXPECT_EQ(stream.push("cat"), " cat");
+  EXPECT_EQ(stream.push("\n"), "");
+  EXPECT_EQ(stream.finish(), "");
+}
+
+TEST(AnswerText, SaysHowMuchItHolds) {
+  AnswerText stream;
+  stream.push(" \t");
+  EXPECT_EQ(stream.held(), 0U) << "never said";
+  stream.push("a \xc3");
+  EXPECT_EQ(stream.held(), 2U);
+  EXPECT_EQ(stream.push("\xa9"), " \xc3\xa9");
+  EXPECT_EQ(stream.held(), 0U);
+}
+
 }  // namespace
 }  // namespace fvlm

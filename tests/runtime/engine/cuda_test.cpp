@@ -38,6 +38,11 @@ TEST(EngineCuda, TheDeviceChoosesAsTheHost) {
   };
   all.push_back(sampling(0, 50, 1, 1));
   all.back().num_beams = 3;
+  all.push_back(sampling(1.5, 50, 0.9, 1.2));
+  all.back().frequency_penalty = 0.8;
+  all.back().presence_penalty = -0.5;
+  all.back().min_p = 0.2;
+  all.back().logit_bias = {{100, 4}, {101, 4}, {102, -100}};
   for (const Sampling& how : all) {
     SCOPED_TRACE(testing::Message() << how.temperature << ", top " << how.top_k << ", " << how.top_p
                                     << ", penalty " << how.repetition_penalty);
@@ -64,6 +69,39 @@ TEST(EngineCuda, EachRequestOfAPassHasItsOwnWay) {
     return tokens;
   };
   EXPECT_EQ(answers(Device::kCudaEmulated), answers(Device::kRef));
+}
+
+// Drafts are verified under penalties: each row's are those of the proposed tokens before it.
+TEST(EngineCuda, DraftsUnderPenalties) {
+  const auto host = load(Device::kRef);
+  const auto device = load(Device::kCudaEmulated);
+  Request request = ask("go on: " + digits(9), {}, 24);
+  request.sampling = sampling(0.9, 20, 1, 1.1);
+  request.sampling.max_new_tokens = 24;
+  request.sampling.frequency_penalty = 0.6;
+  request.sampling.presence_penalty = 0.3;
+  const auto want = host->run(request).tokens;
+  request.live = LiveView{.id = 1};
+  EXPECT_EQ(device->run(request).tokens, want);
+  const Result drafted = device->run(request);
+  EXPECT_EQ(drafted.tokens, want);
+  EXPECT_GT(drafted.statistics.accepted_tokens, 10);
+}
+
+// Log probabilities need the logits: a pass with one request that asks for them brings them back.
+TEST(EngineCuda, Logprobs) {
+  const auto host = load(Device::kRef);
+  const auto device = load(Device::kCudaEmulated);
+  Request request = ask("count: " + digits(9), {}, 6);
+  request.sampling.logprobs = 3;
+  const Result want = host->run(request);
+  const Result found = device->run(request);
+  ASSERT_EQ(found.tokens, want.tokens);
+  ASSERT_EQ(found.logprobs.size(), 6U);
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_NEAR(found.logprobs[i].chosen.logprob, want.logprobs[i].chosen.logprob, 1e-4);
+    EXPECT_EQ(found.logprobs[i].top.size(), 3U);
+  }
 }
 
 // In bfloat16, with the GEMMs that devices with and without wgmma have.

@@ -8,6 +8,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -75,6 +76,22 @@ TEST_F(EngineCoreTest, AnswersWithLogitsAndWithTokensThatWereChosen) {
     EXPECT_EQ(passes_, (std::vector<std::string>{"prefill " + rows, "decode 1", "decode 1",
                                                  "decode 1", "decode 1"}));
   }
+}
+
+// A pass that fails may not have kept what it was told to keep.
+TEST_F(EngineCoreTest, AnImageOfAPassThatFailedIsEncodedAgain) {
+  bool fails = true;
+  auto running = engine({.limits = {.kept_images = 4}}, [&](const std::string& pass) {
+    if (pass.starts_with("prefill") && std::exchange(fails, false)) {
+      throw std::runtime_error("no luck");
+    }
+  });
+  const PreparedImage image = picture(90, 60, 1);
+  for (const char* text : {"1<image>", "2<image>", "3<image>"}) {
+    running->run(ask_marked(text, {image}, 1));
+  }
+  running.reset();
+  EXPECT_EQ(count("encode"), 2);
 }
 
 TEST_F(EngineCoreTest, AnswersGoOnBetweenTheChunksOfALongPrompt) {
@@ -160,6 +177,55 @@ TEST_F(EngineCoreTest, TheNextPromptGoesOnFromWhatIsCached) {
   EXPECT_EQ(again.text, first.text);
   EXPECT_EQ(again.statistics.cached_tokens, first.statistics.prompt_tokens - 1);
   EXPECT_EQ(passes_.at(3), "prefill 1");
+}
+
+// Several answers to one prompt: it is prefilled once, its pictures are encoded once.
+TEST_F(EngineCoreTest, APromptThatIsBeingReadIsWaitedFor) {
+  std::vector<Listener> same(3);
+  Listener other;
+  std::promise<void> submitted;
+  auto running = engine(
+      {}, [known = submitted.get_future().share()](const std::string& /*pass*/) { known.wait(); });
+  for (Listener& listener : same) {
+    running->submit(listener.attach(ask("look", {picture(9, 9, 1)}, 4)));
+  }
+  running->submit(other.attach(ask("look", {picture(9, 9, 2)}, 4)));
+  submitted.set_value();
+  const Result first = same[0].result();
+  const std::int64_t prompt = first.statistics.prompt_tokens;
+  for (std::size_t i = 1; i < same.size(); ++i) {
+    EXPECT_EQ(same[i].result().text, first.text);
+    EXPECT_EQ(same[i].result().statistics.cached_tokens, prompt - 1);
+  }
+  EXPECT_EQ(other.result().text, first.text) << "positions are what this model answers with";
+  EXPECT_LT(other.result().statistics.cached_tokens, prompt / 2);
+  running.reset();
+  EXPECT_EQ(count("encode"), 2);
+  std::int64_t rows = 0;
+  for (const std::string& pass : passes_) {
+    std::istringstream words(pass);
+    std::string kind;
+    words >> kind;
+    for (std::int64_t more = 0; kind == "prefill" && words >> more;) rows += more;
+  }
+  EXPECT_EQ(rows, prompt + 1 + 1 + prompt - other.result().statistics.cached_tokens);
+}
+
+// If the one that is waited for ends before its prompt is through, another takes its place.
+TEST_F(EngineCoreTest, APromptThatIsWaitedForMayFail) {
+  Listener first;
+  Listener second;
+  std::promise<void> submitted;
+  bool failed = false;
+  auto running = engine({}, [&, known = submitted.get_future().share()](const std::string& pass) {
+    known.wait();
+    if (pass.starts_with("prefill") && !std::exchange(failed, true)) throw std::runtime_error("no");
+  });
+  running->submit(first.attach(ask("Hi", {}, 4)));
+  running->submit(second.attach(ask("Hi", {}, 4)));
+  submitted.set_value();
+  EXPECT_EQ(first.result().outcome, Outcome::kFailed);
+  EXPECT_EQ(second.result().text, digits_after(second.result()));
 }
 
 TEST_F(EngineCoreTest, AnUnchangedViewIsAnsweredWithoutAPass) {
