@@ -62,6 +62,7 @@ TEST(JsonObject, IsAnyObject) {
                            R"({"a":"\ud83d"})",
                            R"({"a":"\ude00"})",
                            R"({"a":"\ud83d\u0041"})",
+                           R"({"a":"\ud83d\ud83d"})",
                            "{\"\xff\":1}",
                            "{\n\n}",
                            "{\"a\":\n1}"}) {
