@@ -42,6 +42,8 @@ constexpr std::array kPartFields = {
     KnownField{"refusal"},
     KnownField{"image_url"},
     KnownField{"annotations", kAnything, "they are about the text, which is there"},
+    KnownField{"prompt_cache_breakpoint", kAnything,
+               "what prompts have in common is cached anyway"},
     KnownField{"cache_control", kAnything, "what prompts have in common is cached anyway"},
 };
 constexpr std::array kImageFields = {

@@ -27,6 +27,7 @@ constexpr std::array kRequestFields = {
     KnownField{"metadata", kAnything, "it is for lists of stored answers, which there are none of"},
     KnownField{"store", kAnything, "it is for lists of stored answers, which there are none of"},
     KnownField{"prompt_cache_key", kAnything, "what prompts have in common is cached anyway"},
+    KnownField{"prompt_cache_options", kAnything, "what prompts have in common is cached anyway"},
     KnownField{"prompt_cache_retention", kAnything, "what prompts have in common is cached anyway"},
     KnownField{"prediction", kAnything, "it changes how fast an answer comes, and nothing in it"},
     // or something
@@ -36,6 +37,7 @@ constexpr std::array kRequestFields = {
     KnownField{"reasoning_effort", R"(["none"])", "this model does not reason first"},
     KnownField{"verbosity", R"(["medium"])", "ask for it in the text"},
     KnownField{"web_search_options", "[]"},
+    KnownField{"moderation", "[]"},
     // vLLM's
     KnownField{"add_generation_prompt"},
     KnownField{"continue_final_message"},

@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 // others.
 inline constexpr std::size_t kDeepestJson = 32;  // levels
 inline constexpr std::size_t kMostJsonValues = std::size_t{1} << 20;
-inline constexpr std::size_t kMostJsonKeys = 128;  // of an object
+inline constexpr std::size_t kMostJsonKeys = 320;  // of an object
 
 struct ParsedObject {
   Json object{};

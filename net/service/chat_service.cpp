@@ -15,6 +15,7 @@
 #include "net/api/openai_request.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
+#include "net/protocol/percent.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -109,7 +110,7 @@ std::optional<HttpResponse> ChatService::answer_models(const HttpRequest& reques
   rest.remove_prefix(kModels.size());
   if (!rest.empty() && rest.front() != '/') return std::nullopt;
   if (request.method != "GET" && request.method != "HEAD") return wrong_method(request, "GET");
-  const std::string asked(rest.substr(std::min<std::size_t>(1, rest.size())));
+  const std::string asked = percent_decoded(rest.substr(std::min<std::size_t>(1, rest.size())));
   if (asked.empty()) {
     return HttpResponse{200, "application/json", write_models(served_model()), {}};
   }

@@ -47,13 +47,30 @@ TEST(Frame, HelpAndVersionGoToStandardOutput) {
 TEST(Frame, DescribeHelpNamesEveryFlag) {
   const Exit help = run_program({"describe", "--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* flag : {"model-path",  "image-file",     "prompt",
-                           "temperature", "top_p",          "top_k",
-                           "num_beams",   "max_new_tokens", "repetition_penalty",
-                           "seed",        "conv-mode",      "device",
-                           "dtype",       "threads",        "stats",
-                           "json",        "json-schema",    "json-object",
-                           "regex",       "choice"}) {
+  for (const char* flag : {"model-path",
+                           "image-file",
+                           "prompt",
+                           "temperature",
+                           "top_p",
+                           "top_k",
+                           "num_beams",
+                           "max_new_tokens",
+                           "repetition_penalty",
+                           "seed",
+                           "conv-mode",
+                           "min_p",
+                           "frequency_penalty",
+                           "presence_penalty",
+                           "stop",
+                           "device",
+                           "dtype",
+                           "threads",
+                           "stats",
+                           "json",
+                           "json-schema",
+                           "json-object",
+                           "regex",
+                           "choice"}) {
     EXPECT_PRED2(contains, help.output, std::string("--") + flag + " ");
   }
 }
@@ -83,6 +100,7 @@ TEST(Frame, WrongFlagsAreNamed) {
   refuse({"--dtype", "f8"});
   refuse({"--conv-mode", "plain"});
   refuse({"--threads", "-1"});
+  refuse({"--stop", ""});
 }
 
 TEST(Frame, SettingsOutOfRangeAreNamedBeforeAnythingIsLoaded) {
@@ -98,6 +116,9 @@ TEST(Frame, SettingsOutOfRangeAreNamedBeforeAnythingIsLoaded) {
   refuse("num_beams", "0");
   refuse("max_new_tokens", "0");
   refuse("repetition_penalty", "0");
+  refuse("min_p", "1.5");
+  refuse("frequency_penalty", "3");
+  refuse("presence_penalty", "-2.5");
 }
 
 TEST(Describe, StandardOutputIsTheTextAndNothingElse) {
@@ -145,6 +166,28 @@ TEST(Describe, SeedMakesChoicesRepeatable) {
   };
   EXPECT_EQ(tokens("7"), tokens("7"));
   EXPECT_NE(tokens("7"), tokens("18446744073709551615"));
+}
+
+TEST(Describe, StopsBeforeAText) {
+  const std::string text = describe_json(kGreedy).at("text");
+  const std::string word = text.substr(text.size() / 2, 3);
+  const std::string before = text.substr(0, text.find(word));
+  const Arguments stop = with(kGreedy, {"--stop", "never said", "--stop", word});
+  EXPECT_EQ(run_program(with(kDescribe, stop)).output, before + "\n");
+  const json answer = describe_json(stop);
+  EXPECT_EQ(answer.at("text"), before);
+  EXPECT_EQ(describe_json(with(kGreedy, {"--stop", "never said"})).at("text"), text);
+}
+
+TEST(Describe, PenaltiesAndMinPChangeTheAnswer) {
+  const json greedy = describe_json(kGreedy).at("tokens");
+  const auto tokens = [](const Arguments& flags) {
+    return describe_json(with(kGreedy, flags)).at("tokens");
+  };
+  EXPECT_NE(tokens({"--frequency_penalty", "2", "--presence-penalty", "2"}), greedy);
+  const Arguments hot = {"--temperature", "3", "--top_k", "0", "--seed", "2"};
+  EXPECT_NE(tokens(hot), greedy);
+  EXPECT_EQ(tokens(with(hot, {"--min_p", "1"})), greedy);
 }
 
 TEST(Describe, LastOfRepeatedFlagsCountsAndDashesAreUnderscores) {

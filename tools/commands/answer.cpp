@@ -7,8 +7,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "fvlm/error.hpp"
+#include "net/service/stop_filter.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -18,10 +20,12 @@ namespace {
 // so it outlives whichever of the two is done first.
 class Mailbox {
  public:
+  explicit Mailbox(std::vector<std::string> stop) : filter_(std::move(stop)) {}
+
   void add(std::string_view text) {
     {
       const std::lock_guard lock(mutex_);
-      text_ += text;
+      say(filter_.add(text));
     }
     notify_event();
   }
@@ -29,9 +33,20 @@ class Mailbox {
   void finish(const Result& result) {
     {
       const std::lock_guard lock(mutex_);
+      say(filter_.finish());
       result_ = result;
+      if (filter_.stopped()) {
+        result_->outcome = Outcome::kStop;
+        result_->text = said_;
+      }
     }
     notify_event();
+  }
+
+  // Whether the answer is at its end, whatever follows.
+  bool stopped() const {
+    const std::lock_guard lock(mutex_);
+    return filter_.stopped();
   }
 
   // Moves new text to the end of `text`; returns the result once there is one.
@@ -42,8 +57,15 @@ class Mailbox {
   }
 
  private:
-  std::mutex mutex_;
-  std::string text_;
+  void say(const std::string& text) {
+    text_ += text;
+    said_ += text;
+  }
+
+  mutable std::mutex mutex_;
+  net::StopFilter filter_;
+  std::string text_;  // not taken yet
+  std::string said_;  // all of it
   std::optional<Result> result_;
 };
 
@@ -55,16 +77,17 @@ Answer follow(Engine& engine, RequestId id, Mailbox& mailbox, const InterruptGua
   std::string pending;  // text not written yet
   bool cancelled = false;
   while (true) {
-    const bool hurry = result.has_value() && cancelled;
+    const bool hurry = result.has_value() && interrupt.signal() != 0;
     const bool writable =
         wait_for_event(!pending.empty(), std::chrono::milliseconds(hurry ? 0 : -1));
     if (hurry && !writable) break;
-    if (interrupt.signal() != 0 && !cancelled) {
+    if ((interrupt.signal() != 0 || mailbox.stopped()) && !cancelled) {
       engine.cancel(id);
       cancelled = true;
     }
     if (!result.has_value()) {
       result = mailbox.take(pending);
+      if (show == Show::kNothing) pending.clear();
       if (result.has_value() && show == Show::kText) pending += '\n';
     }
     if (writable) write_some_output(pending);
@@ -75,9 +98,9 @@ Answer follow(Engine& engine, RequestId id, Mailbox& mailbox, const InterruptGua
 
 }  // namespace
 
-Answer ask(Engine& engine, Request request, Show show) {
-  const auto mailbox = std::make_shared<Mailbox>();
-  if (show == Show::kText) {
+Answer ask(Engine& engine, Request request, const std::vector<std::string>& stop, Show show) {
+  const auto mailbox = std::make_shared<Mailbox>(stop);
+  if (show == Show::kText || !stop.empty()) {
     request.on_text = [mailbox](std::string_view text) { mailbox->add(text); };
   }
   request.on_done = [mailbox](const Result& result) { mailbox->finish(result); };

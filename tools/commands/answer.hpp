@@ -3,6 +3,9 @@
 // stalled reader of standard output holds up neither the engine nor Ctrl-C.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "fvlm/engine.hpp"
 
 namespace fvlm {
@@ -14,8 +17,9 @@ struct Answer {
 
 enum class Show : bool { kNothing, kText };
 
-// Submits the request and waits for its end. Show::kText: writes the text to standard output while
-// it is made, and a newline after it. Throws Error if the request is refused or fails.
-Answer ask(Engine& engine, Request request, Show show);
+// Submits the request and waits for its end, or until its text has one of the `stop` strings,
+// before which it is cut. Show::kText: writes the text to standard output while it is made, and a
+// newline after it. Throws Error if the request is refused or fails.
+Answer ask(Engine& engine, Request request, const std::vector<std::string>& stop, Show show);
 
 }  // namespace fvlm

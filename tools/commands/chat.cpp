@@ -37,6 +37,7 @@ constexpr std::string_view kHelp = R"(/image FILE  show a picture together with 
 struct ChatOptions {
   EngineOptions engine;
   Sampling sampling;
+  std::vector<std::string> stop;
   std::vector<std::string> image_files;
   ImageOptions pictures;
 };
@@ -46,6 +47,7 @@ class Chat {
   Chat(Engine& engine, const ChatOptions& options, std::vector<PreparedImage> images)
       : engine_(engine),
         sampling_(options.sampling),
+        stop_(options.stop),
         picture_options_(options.pictures),
         images_(std::move(images)) {}
 
@@ -63,6 +65,7 @@ class Chat {
 
   Engine& engine_;
   Sampling sampling_;
+  std::vector<std::string> stop_;
   ImageOptions picture_options_;
   std::vector<PreparedImage> images_;  // for the next question
   std::vector<Turn> conversation_;
@@ -124,7 +127,7 @@ std::optional<int> Chat::handle_question(const std::string& text) {
   request.sampling = sampling_;
   Answer answer;
   try {
-    answer = ask(engine_, std::move(request), Show::kText);
+    answer = ask(engine_, std::move(request), stop_, Show::kText);
   } catch (const Error& error) {
     take_back_question();
     if (conversation_.empty()) throw;
@@ -176,6 +179,7 @@ Command add_chat(CLI::App& program) {
   add_image_flag(*parser, options->image_files)->option_text("FILE");
   add_model_flags(*parser, options->engine);
   add_sampling_flags(*parser, options->sampling);
+  add_stop_flag(*parser, options->stop);
   add_picture_flags(*parser, options->pictures);
   return {parser, [options] { return chat(*options); }};
 }

@@ -21,6 +21,7 @@ namespace {
 struct DescribeOptions {
   EngineOptions engine;
   Sampling sampling;
+  std::vector<std::string> stop;
   std::vector<std::string> image_files;
   ImageOptions pictures;
   GrammarOptions grammar;
@@ -42,7 +43,7 @@ int describe(const DescribeOptions& options) {
   request.sampling = options.sampling;
   request.grammar = std::move(grammar);
   const Answer answer =
-      ask(*engine, std::move(request), options.json ? Show::kNothing : Show::kText);
+      ask(*engine, std::move(request), options.stop, options.json ? Show::kNothing : Show::kText);
   if (options.json) {
     const auto replace = nlohmann::json::error_handler_t::replace;  // folder names may be any bytes
     write_output(answer_json(engine->info(), answer.result).dump(-1, ' ', false, replace) + "\n");
@@ -63,6 +64,7 @@ Command add_describe(CLI::App& program) {
       ->option_text("TEXT");
   add_model_flags(*parser, options->engine);
   add_sampling_flags(*parser, options->sampling);
+  add_stop_flag(*parser, options->stop);
   add_picture_flags(*parser, options->pictures);
   add_grammar_flags(*parser, options->grammar);
   parser->add_flag("--stats", options->stats, "Print times and memory to standard error");

@@ -78,9 +78,21 @@ void add_sampling_flags(CLI::App& parser, Sampling& sampling) {
                   "Sample from the K likeliest tokens; 0: from all [50]")
       ->option_text("K");
   parser
+      .add_option("--min_p,--min-p", sampling.min_p,
+                  "Leave out tokens less likely than P times the likeliest [0]")
+      ->option_text("P");
+  parser
       .add_option("--repetition_penalty,--repetition-penalty", sampling.repetition_penalty,
                   "Above 1: tokens already in the answer become less likely [1]")
       ->option_text("R");
+  parser
+      .add_option("--frequency_penalty,--frequency-penalty", sampling.frequency_penalty,
+                  "-2..2: lowers a token's logit for each time that the answer has it [0]")
+      ->option_text("F");
+  parser
+      .add_option("--presence_penalty,--presence-penalty", sampling.presence_penalty,
+                  "-2..2: lowers a token's logit once if the answer has it [0]")
+      ->option_text("F");
   parser
       .add_option("--num_beams,--num-beams", sampling.num_beams,
                   "Above 1: beam search with N beams [1]")
@@ -102,6 +114,14 @@ void add_sampling_flags(CLI::App& parser, Sampling& sampling) {
           "--conv-mode", [](const std::string&) {}, "Chat template [qwen_2]")
       ->check(CLI::IsMember({"qwen_2"}))
       ->option_text("qwen_2");
+}
+
+void add_stop_flag(CLI::App& parser, std::vector<std::string>& stop) {
+  parser.add_option("--stop", stop, "Text before which the answer ends; repeat for several")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->check([](const std::string& text) { return text.empty() ? "--stop needs a text" : ""; })
+      ->option_text("TEXT");
 }
 
 CLI::Option* add_image_flag(CLI::App& parser, std::vector<std::string>& files) {

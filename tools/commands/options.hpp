@@ -24,9 +24,13 @@ void add_force_flag(CLI::App& parser, bool& force);
 // --model-path, --model-base, --device, --dtype, --threads
 void add_model_flags(CLI::App& parser, EngineOptions& options);
 
-// --temperature, --top_p, --top_k, --repetition_penalty, --num_beams, --max_new_tokens, --seed and
-// --conv-mode; those of predict.py by its names, and with dashes for underscores.
+// --temperature, --top_p, --top_k, --min_p, --repetition_penalty, --frequency_penalty,
+// --presence_penalty, --num_beams, --max_new_tokens, --seed and --conv-mode; those of predict.py by
+// its names, and with dashes for underscores.
 void add_sampling_flags(CLI::App& parser, Sampling& sampling);
+
+// --stop, once for each string.
+void add_stop_flag(CLI::App& parser, std::vector<std::string>& stop);
 
 // --image-file, once for each picture.
 CLI::Option* add_image_flag(CLI::App& parser, std::vector<std::string>& files);

@@ -188,7 +188,7 @@ void add_answer_flags(CLI::App& parser, ServeOptions& options) {
       ->option_text("TEXT");
   parser
       .add_option("--max_new_tokens,--max-new-tokens", options.max_new_tokens,
-                  "Tokens of an answer, at most [256]")
+                  "Tokens of an answer, at most; a chat that asks for more is refused [256]")
       ->check(CLI::PositiveNumber)
       ->option_text("N");
   parser

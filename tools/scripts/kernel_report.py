@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What the compiler made of the CUDA kernels, without a device: kernel_report.py [--budget] ARCHITECTURE SOURCE...
 
-For each kernel: registers, bytes spilled, threads of a block and blocks an SM by registers; and, of kernels with
-tensor cores where cuobjdump is there, instructions a mma in the loop that has most of them. With --budget, only
+For each kernel: registers, bytes spilled, threads of a block and blocks an SM by registers; and, where cuobjdump is
+there, instructions a product (mma, or FFMA in kernels without tensor cores) in the loop that has most of them. With --budget, only
 kernels that have a budget below, and exit status 1 if one exceeds it. Shared memory is dynamic: the launch knows it.
 """
 import argparse
@@ -16,7 +16,7 @@ import tempfile
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 REGISTERS = 65536  # of an SM, of every architecture that kernels are compiled for
 
-# Kernel (a regular expression), blocks an SM at least, instructions a mma at most. None of them spills.
+# Kernel (a regular expression), blocks an SM at least, instructions a product at most. None of them spills.
 BUDGETS = [
     (r"tile_product<TileShape<128, 128, 32.*RowOperand<BFloat16, false>, RowOperand<BFloat16, false>", 2, 2.8),
     (r"tile_product<TileShape<128, 64, 32.*RowOperand<BFloat16, false>, RowOperand<BFloat16, false>", 2, 3.8),
@@ -26,6 +26,11 @@ BUDGETS = [
     (r"skinny_gemm<\(WeightFormat::Type\)3, 64, 8, [12], ", 2, 27),
     (r"skinny_gemm<\(WeightFormat::Type\)4, 64, 8, [12], ", 2, 22),
     (r"decode_attention<(64|128)>", 2, None),
+    (r"flash_attention<BFloat16, 32>", 4, 14.5),
+    (r"prefill_attention<64>", 3, 9.5),
+    (r"depthwise<BFloat16, 7, 1, 1, ", 6, 1.35),
+    (r"depthwise<BFloat16, 3, 1, 1, ", 6, 1.55),
+    (r"stem_tile\(", 3, 20),
     (r"hopper_product<HopperTile<(128, 128, 4|64, 64, 8)>", 1, None),
 ]
 
@@ -52,19 +57,20 @@ def compiled(source, architecture, folder):
 
 
 def loops(cubin):
-    """Instructions a mma of each kernel's hottest loop: {mangled name: number}."""
+    """Instructions a product of each kernel's hottest loop: {mangled name: number}."""
     if shutil.which("cuobjdump") is None:
         return {}
     text = subprocess.run(["cuobjdump", "-sass", cubin], capture_output=True, text=True, check=True).stdout
     found = {}
     for part in re.split(r"\n\s*Function : ", text)[1:]:
         code = [(int(at, 16), what.strip()) for at, what in re.findall(r"/\*([0-9a-f]{4,})\*/\s+([^;/]+);", part)]
-        best = (0, 0)  # mma, instructions
+        product = re.compile("HMMA|HGMMA" if re.search("HMMA|HGMMA", part) else "FFMA")
+        best = (0, 0)  # products, instructions
         for at, what in code:
             target = re.search(r"\bBRA\b.*?(0x[0-9a-f]+)", what)
             if target and int(target[1], 16) < at:
                 body = [w for a, w in code if int(target[1], 16) <= a <= at]
-                count = sum("HMMA" in w or "HGMMA" in w for w in body)
+                count = sum(bool(product.search(w)) for w in body)
                 # The inner one of nested loops, unless the outer one repeats it.
                 if count > 1.5 * best[0] or (count >= best[0] > 0 and len(body) < best[1]):
                     best = (count, len(body))
@@ -93,11 +99,11 @@ def main():
         sys.exit("kernel_report.py: nvcc is not on the PATH")
     met = set()
     failed = False
-    print(f"{'registers':>9} {'spilled':>7} {'threads':>7} {'blocks/SM':>9} {'per mma':>7}  kernel, for sm_{arguments.architecture}")
+    print(f"{'registers':>9} {'spilled':>7} {'threads':>7} {'blocks/SM':>9} {'/product':>8}  kernel, for sm_{arguments.architecture}")
     for source in arguments.source:
         with tempfile.TemporaryDirectory() as folder:
             kernels, cubin = compiled(source, arguments.architecture, folder)
-            names, per_mma, threads = demangled(list(kernels)), loops(cubin), threads_of(cubin)
+            names, per_product, threads = demangled(list(kernels)), loops(cubin), threads_of(cubin)
         for mangled, kernel in sorted(kernels.items(), key=lambda item: names[item[0]]):
             name = names[mangled]
             budget = next((b for b in BUDGETS if re.search(b[0], name)), None)
@@ -106,7 +112,7 @@ def main():
             block = threads.get(mangled)
             rounded = (kernel["registers"] + 7) // 8 * 8  # as they are allocated
             blocks = REGISTERS // (rounded * block) if block else None
-            mma = per_mma.get(mangled)
+            each = per_product.get(mangled)
             problems = []
             if budget is not None:
                 met.add(budget[0])
@@ -114,11 +120,11 @@ def main():
                     problems.append("spills")
                 if blocks is not None and blocks < budget[1]:
                     problems.append(f"fewer than {budget[1]} blocks an SM")
-                if mma is not None and budget[2] is not None and mma > budget[2]:
-                    problems.append(f"more than {budget[2]} instructions a mma")
+                if each is not None and budget[2] is not None and each > budget[2]:
+                    problems.append(f"more than {budget[2]} instructions a product")
             failed |= bool(problems)
             print(f"{kernel['registers']:>9} {kernel['spilled']:>7} {block or '':>7} {blocks or '':>9} "
-                  f"{f'{mma:.2f}' if mma else '':>7}  {name}{'  EXCEEDS ITS BUDGET: ' + ', '.join(problems) if problems else ''}")
+                  f"{f'{each:.2f}' if each else '':>8}  {name}{'  EXCEEDS ITS BUDGET: ' + ', '.join(problems) if problems else ''}")
     if arguments.budget and len(met) < len(BUDGETS):
         print("no kernel for the budget of " + ", ".join(b[0] for b in BUDGETS if b[0] not in met))
         failed = True

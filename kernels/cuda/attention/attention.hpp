@@ -18,6 +18,7 @@ struct ImageAttentionKernels {
   static bool supports(std::int64_t head_dim) {
     return head_dim == 16 || head_dim == 32 || head_dim == 64;
   }
+  // As Backend::image_attention; rows are 16-byte aligned.
   static void attention(Stream<target>& stream, View<const E> qkv, std::int64_t images,
                         std::int64_t head_dim, View<E> out);
 };

@@ -1,9 +1,10 @@
 // FlashAttention for 16 rows of queries by one warp, a few tokens at a time: softmax(q k^T /
-// sqrt(dim)) v with scores and weights in registers. The decode and the prefill kernel share it.
+// sqrt(dim)) v with scores and weights in registers. All attention kernels on tensor cores share
+// it.
 //
 // Online softmax: every row keeps the running maximum, the sum of weights relative to it, and the
 // weighted sum of values; a larger maximum rescales the latter two (Milakov and Gimelshein, 2018;
-// Dao et al., "FlashAttention", 2022). Scores are in units of log2, for exp2.
+// Dao et al., "FlashAttention", 2022).
 #pragma once
 
 #include <cmath>
@@ -25,9 +26,20 @@ __device__ inline float score_scale(int head_dim) {
   return kLog2OfE / sqrtf(static_cast<float>(head_dim));
 }
 
+// 2^x in one instruction, of the same error as exp2f but for results below 2^-126, which are 0.
+__device__ inline float fast_exp2(float x) {
+#ifdef __CUDACC__
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return exp2f(x);
+#endif
+}
+
 // 2^(x - base), where both may be -infinity.
 __device__ inline float weight_of(float x, float base) {
-  return x == -INFINITY ? 0.0F : exp2f(x - base);
+  return x == -INFINITY ? 0.0F : fast_exp2(x - base);
 }
 
 template <int kDim>
@@ -35,7 +47,7 @@ struct FlashRows {
   static constexpr int kTiles = kDim / 8;
 
   FragmentC out[kTiles];
-  float largest[2];  // of rows g and g + 8 of the fragments
+  float largest[2];  // of rows g and g + 8 of the fragments, in units of log2
   float sum[2];      // this lane's share
 
   __device__ FlashRows() : out{}, largest{-INFINITY, -INFINITY}, sum{} {}
@@ -46,22 +58,19 @@ struct FlashRows {
   template <int kTokens, class F>
   __device__ void add(FragmentC (&scores)[kTokens / 8], int first, const int (&visible)[2],
                       float scale, F&& add_values) {
-    float most[2] = {largest[0], largest[1]};
-#pragma unroll
-    for (int tile = 0; tile < kTokens / 8; ++tile) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const bool seen = first + tile * 8 + FragmentC::col(i) < visible[i / 2];
-        float& score = scores[tile].reg[i];
-        score = seen ? score * scale : -INFINITY;
-        most[i / 2] = fmaxf(most[i / 2], score);
-      }
-    }
+    if (first + kTokens > min(visible[0], visible[1])) hide<kTokens>(scores, first, visible);
+    float base[2];  // of the weights' exponents: a finite number
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      most[r] = warp_max<4>(most[r]);
-      const float correction = weight_of(largest[r], most[r]);
-      largest[r] = most[r];
+      float most = scores[0].reg[2 * r];
+#pragma unroll
+      for (int tile = 0; tile < kTokens / 8; ++tile) {
+        most = fmaxf(most, fmaxf(scores[tile].reg[2 * r], scores[tile].reg[2 * r + 1]));
+      }
+      most = fmaxf(largest[r], warp_max<4>(most) * scale);
+      base[r] = most == -INFINITY ? 0.0F : most;
+      const float correction = fast_exp2(largest[r] - base[r]);
+      largest[r] = most;
       sum[r] *= correction;
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) {
@@ -77,8 +86,8 @@ struct FlashRows {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const FragmentC& s = scores[2 * n + tile];
-          const float a = weight_of(s.reg[2 * r], most[r]);
-          const float b = weight_of(s.reg[2 * r + 1], most[r]);
+          const float a = fast_exp2(multiply_add(s.reg[2 * r], scale, -base[r]));
+          const float b = fast_exp2(multiply_add(s.reg[2 * r + 1], scale, -base[r]));
           sum[r] += a + b;
           weights.reg[2 * tile + r] = pack<BFloat16>(a, b);
         }
@@ -90,6 +99,22 @@ struct FlashRows {
   // The whole sum of a row, in all its lanes.
   __device__ float whole_sum(int r) const {
     return warp_sum<4>(sum[r]);
+  }
+
+ private:
+  // A token that a row does not see has no weight.
+  template <int kTokens>
+  __device__ static void hide(FragmentC (&scores)[kTokens / 8], int first,
+                              const int (&visible)[2]) {
+#pragma unroll
+    for (int tile = 0; tile < kTokens / 8; ++tile) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        if (first + tile * 8 + FragmentC::col(i) >= visible[i / 2]) {
+          scores[tile].reg[i] = -INFINITY;
+        }
+      }
+    }
   }
 };
 

@@ -1,20 +1,22 @@
 // FlashAttention of the encoder: softmax(q k^T / sqrt(head dim)) v without writing the scores. Keys
-// and values pass by in tiles, and the accumulators are rescaled when the running maximum grows.
+// and values pass by in tiles.
 //
-// 16-bit elements: a block has kQueries queries of one head, a warp 16 of them in registers; the
-// scores that come out of one product on tensor cores are, as probabilities, the operand of the
-// next. Tiles of keys and values are double-buffered.
+// bfloat16: a block has kQueries queries of one head, a warp 16 of them in registers (flash.hpp).
+// Tiles of keys and values are double-buffered.
 // float: a warp for each query, a lane for each key of a tile and then for each channel.
+#include <cassert>
 #include <cmath>
 
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/attention/attention.hpp"
+#include "kernels/cuda/attention/flash.hpp"
 #include "kernels/cuda/gemm/tile_operand.hpp"
 #include "kernels/cuda/primitives/async_copy.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/number.hpp"
 #include "kernels/cuda/primitives/reduce.hpp"
+#include "kernels/cuda/primitives/row_access.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 namespace {
@@ -23,7 +25,6 @@ constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / 32;
 constexpr int kQueries = 16 * kWarps;
 constexpr int kKeys = 64;  // of a tile
-constexpr float kLog2E = 1.44269504F;
 
 template <class E, int kDim>
 struct Tiles {
@@ -39,7 +40,7 @@ __global__ void __launch_bounds__(kThreads)
     flash_attention(const E* qkv, std::int64_t stride, int tokens, int channels, E* out,
                     std::int64_t out_stride) {
   using Shared = Tiles<E, kDim>;
-  using Operand = RowOperand<E>;
+  using Operand = RowOperand<E, false>;
   check_launch_bounds<kThreads>();
   auto& shared = *dynamic_shared<Shared>();
   const int first_query = static_cast<int>(blockIdx.x) * kQueries;
@@ -61,11 +62,9 @@ __global__ void __launch_bounds__(kThreads)
   copy_async_commit();
 
   const int warp_row = static_cast<int>(warp_id()) * 16;
-  const float scale = kLog2E / sqrtf(static_cast<float>(kDim));
   FragmentA<E> query[kDim / 16];
-  FragmentC sums[kDim / 8] = {};
-  float largest[2] = {-INFINITY, -INFINITY};  // of rows g and g + 8 of the warp
-  float total[2] = {0, 0};                    // of this lane's columns
+  FlashRows<kDim> flash;
+  const int visible[2] = {tokens, tokens};
   const int tiles = (tokens + kKeys - 1) / kKeys;
   for (int tile = 0; tile < tiles; ++tile) {
     copy_async_wait();
@@ -90,61 +89,28 @@ __global__ void __launch_bounds__(kThreads)
         mma(scores[2 * k + 1], query[d], key[1]);
       }
     }
-    float now[2] = {largest[0], largest[1]};
+    flash.template add<kKeys>(
+        scores, tile * kKeys, visible, score_scale(kDim), [&](const FragmentA<E>& weights, int n) {
 #pragma unroll
-    for (int k = 0; k < kKeys / 8; ++k) {
-#pragma unroll
-      for (int r = 0; r < 4; ++r) {
-        float& score = scores[k].reg[r];
-        score = tile * kKeys + k * 8 + FragmentC::col(r) < tokens ? score * scale : -INFINITY;
-        now[r / 2] = fmaxf(now[r / 2], score);
-      }
-    }
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      now[half] = warp_max<4>(now[half]);
-      const float shrink = exp2f(largest[half] - now[half]);
-      largest[half] = now[half];
-      total[half] *= shrink;
-#pragma unroll
-      for (int d = 0; d < kDim / 8; ++d) {
-        sums[d].reg[2 * half] *= shrink;
-        sums[d].reg[2 * half + 1] *= shrink;
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < kKeys / 16; ++k) {
-      FragmentA<E> weight;
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        // Register i of A: the row's half i % 2 of the columns' half i / 2.
-        FragmentC& c = scores[2 * k + i / 2];
-        const int half = i % 2;
-        const float first = exp2f(c.reg[2 * half] - largest[half]);
-        const float second = exp2f(c.reg[2 * half + 1] - largest[half]);
-        total[half] += first + second;
-        weight.reg[i] = pack<E>(first, second);
-      }
-#pragma unroll
-      for (int d = 0; d < kDim / 16; ++d) {
-        FragmentB<E> value[2];
-        Operand::template load_b_transposed<kDim>(value, stage.value, 16 * k, 16 * d);
-        mma(sums[2 * d], weight, value[0]);
-        mma(sums[2 * d + 1], weight, value[1]);
-      }
-    }
+          for (int d = 0; d < kDim / 16; ++d) {
+            FragmentB<E> value[2];
+            Operand::template load_b_transposed<kDim>(value, stage.value, 16 * n, 16 * d);
+            mma(flash.out[2 * d], weights, value[0]);
+            mma(flash.out[2 * d + 1], weights, value[1]);
+          }
+        });
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const float inverse = 1.0F / warp_sum<4>(total[half]);
+    const float inverse = 1.0F / flash.whole_sum(half);
     const int row = first_query + warp_row + FragmentC::row(2 * half);
     if (row >= tokens) continue;
     E* const to = out + (first_row + row) * out_stride + head;
 #pragma unroll
     for (int d = 0; d < kDim / 8; ++d) {
-      const Vec<std::uint32_t, 1> two{
-          {pack<E>(sums[d].reg[2 * half] * inverse, sums[d].reg[2 * half + 1] * inverse)}};
-      store(reinterpret_cast<std::uint32_t*>(to + 8 * d + FragmentC::col(0)), two);
+      const float* const two = flash.out[d].reg + 2 * half;
+      store(reinterpret_cast<std::uint32_t*>(to + 8 * d + FragmentC::col(0)),
+            Vec<std::uint32_t, 1>{{pack<E>(two[0] * inverse, two[1] * inverse)}});
     }
   }
   allow_next_kernel();
@@ -162,7 +128,7 @@ __global__ void __launch_bounds__(kThreads)
   const int head = static_cast<int>(blockIdx.y) * kDim;
   const std::int64_t first_row = std::int64_t{blockIdx.z} * tokens;
   const int lane = static_cast<int>(lane_id());
-  const float scale = kLog2E / sqrtf(static_cast<float>(kDim));
+  const float scale = score_scale(kDim);
   const float* const base = qkv + first_row * stride + head;
   const float* const query = base + query_row * stride;
 
@@ -207,6 +173,7 @@ __global__ void __launch_bounds__(kThreads)
 template <int kDim, class E>
 void launch_attention(Stream<kTarget>& stream, View<const E> qkv, std::int64_t images,
                       View<E> out) {
+  assert(is_aligned(qkv.data, qkv.stride) && is_aligned(out.data, out.stride));
   const std::int64_t tokens = qkv.rows / images;
   const auto over = [&](std::int64_t queries, std::size_t shared_bytes) {
     return Launch{.grid = {(tokens + queries - 1) / queries, out.cols / kDim, images},

@@ -1,7 +1,7 @@
 // A block computes a tile of [kRows, kCols] positions of some channels, a lane one or two adjacent
 // ones. The input under the tile is copied into shared memory once, with zero padding; a thread
-// then goes along input rows and adds each value, read once, to all outputs of its run of kRun that
-// it contributes to.
+// then goes down the input's rows and adds each value, read and converted once, to all outputs of
+// its kWarpRows rows that it contributes to. Tiles are small, so that one image fills a device.
 #include "kernels/cuda/convolution/convolution.hpp"
 
 #include <type_traits>
@@ -25,20 +25,20 @@ struct MapSize {
 
 template <class E, int kKernel, int kStride, int kMultiplier>
 struct DepthwiseTile {
-  static constexpr int kThreads = 256;
-  static constexpr int kRows = 8;  // of outputs: one for each warp
-  static constexpr int kCols = 16;
-  static constexpr int kRun = 8;  // neighbouring outputs that a thread computes together
+  static constexpr int kWarpRows = 2;  // of outputs
+  static constexpr int kRows = 8;
+  static constexpr int kCols = 8;
+  static constexpr int kThreads = kRows / kWarpRows * 32;
+  static constexpr int kBlocks = 5;                        // at once on an SM, as registers allow
   static constexpr int kPerLane = sizeof(E) == 4 ? 1 : 2;  // output channels
   static constexpr int kChannels = 32 * kPerLane;
   static constexpr int kInRows = (kRows - 1) * kStride + kKernel;
   static constexpr int kInCols = (kCols - 1) * kStride + kKernel;
   static constexpr int kInChannels = kChannels / kMultiplier;
   static constexpr int kTaps = kKernel * kKernel;
-  static_assert(kRows * 32 == kThreads && kCols % kRun == 0);
 
   E in[kInRows * kInCols * kInChannels];
-  float weight[kTaps * kChannels];
+  float weight[kTaps][kChannels];
 };
 
 // The input under a tile, from (y0, x0) and channel c0 on, which may be beyond the map.
@@ -66,26 +66,61 @@ __device__ void fetch_input(E* to, const E* image, MapSize size, int y0, int x0,
   copy_async_commit();
 }
 
+// What a lane multiplies at one position: for each of its output channels the input channel's
+// value.
+template <int kMultiplier, class E, int kPerLane>
+__device__ void load_values(const E* from, float (&values)[kPerLane]) {
+  if constexpr (kPerLane == 2 && kMultiplier == 1) {
+    const Pair two = unpack<E>(load<1>(reinterpret_cast<const std::uint32_t*>(from))[0]);
+    values[0] = two.first;
+    values[1] = two.second;
+  } else {
+    const float one = to_float(*from);
+#pragma unroll
+    for (float& value : values) value = one;
+  }
+}
+
+// The filters of `count` channels, of `stride` in all.
+template <class Tile>
+__device__ void fetch_weights(Tile& tile, const float* from, int stride, int count) {
+  constexpr int kPiece = 4;
+  constexpr int kPieces = Tile::kChannels / kPiece;
+  const bool aligned = stride % kPiece == 0;
+  for (int i = static_cast<int>(threadIdx.x); i < Tile::kTaps * kPieces; i += Tile::kThreads) {
+    const int tap = i / kPieces;
+    const int c = i % kPieces * kPiece;
+    float* const to = &tile.weight[tap][c];
+    const float* const source = from + std::int64_t{tap} * stride + c;
+    if (aligned) {
+      const bool inside = c < count;
+      copy_async(to, inside ? source : from, inside);
+    } else {
+#pragma unroll
+      for (int j = 0; j < kPiece; ++j) to[j] = c + j < count ? source[j] : 0.0F;
+    }
+  }
+  copy_async_commit();
+}
+
 template <class E, int kKernel, int kStride, int kMultiplier, Activation kActivation>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(DepthwiseTile<E, kKernel, kStride, kMultiplier>::kThreads,
+                                  DepthwiseTile<E, kKernel, kStride, kMultiplier>::kBlocks)
     depthwise(const E* in, MapSize in_size, bool aligned, const float* weight, const float* bias,
               E* out, MapSize out_size) {
   using Tile = DepthwiseTile<E, kKernel, kStride, kMultiplier>;
   constexpr int kPerLane = Tile::kPerLane;
+  constexpr int kWarpRows = Tile::kWarpRows;
+  constexpr int kCols = Tile::kCols;
   check_launch_bounds<Tile::kThreads>();
   auto& tile = *dynamic_shared<Tile>();
-  const int tiles_x = (out_size.width + Tile::kCols - 1) / Tile::kCols;
+  const int tiles_x = (out_size.width + kCols - 1) / kCols;
   const int y0 = static_cast<int>(blockIdx.y) / tiles_x * Tile::kRows;
-  const int x0 = static_cast<int>(blockIdx.y) % tiles_x * Tile::kCols;
+  const int x0 = static_cast<int>(blockIdx.y) % tiles_x * kCols;
   const int c0 = static_cast<int>(blockIdx.x) * Tile::kChannels;
   const std::int64_t image = blockIdx.z;
 
-  for (int i = static_cast<int>(threadIdx.x); i < Tile::kTaps * Tile::kChannels;
-       i += Tile::kThreads) {
-    const int c = c0 + i % Tile::kChannels;
-    tile.weight[i] =
-        c < out_size.channels ? weight[i / Tile::kChannels * out_size.channels + c] : 0.0F;
-  }
+  fetch_weights(tile, weight + c0, out_size.channels, out_size.channels - c0);
   wait_for_previous_kernel();
   fetch_input<Tile>(tile.in, in + image * in_size.height * in_size.width * in_size.channels,
                     in_size, y0 * kStride - kKernel / 2, x0 * kStride - kKernel / 2,
@@ -94,73 +129,77 @@ __global__ void __launch_bounds__(256)
   __syncthreads();
 
   const int lane = static_cast<int>(lane_id());
-  const int row = static_cast<int>(warp_id());
-  const int c = c0 + lane * kPerLane;
+  const int row = static_cast<int>(warp_id()) * kWarpRows;
+  const int in_lane = lane * kPerLane;
+  const int c = c0 + in_lane;
   if (y0 + row >= out_size.height || c >= out_size.channels) return;
-  const bool both = kPerLane == 1 || out_size.channels % 2 == 0;  // channels, stored at once
-  float start[kPerLane];
+  float sums[kWarpRows][kCols][kPerLane];
 #pragma unroll
-  for (int j = 0; j < kPerLane; ++j) start[j] = c + j < out_size.channels ? bias[c + j] : 0.0F;
-
-  for (int run = 0; run < Tile::kCols && x0 + run < out_size.width; run += Tile::kRun) {
-    float sums[Tile::kRun][kPerLane];
+  for (int j = 0; j < kPerLane; ++j) {
+    const float start = c + j < out_size.channels ? bias[c + j] : 0.0F;
 #pragma unroll
-    for (int i = 0; i < Tile::kRun; ++i) {
+    for (int r = 0; r < kWarpRows; ++r) {
 #pragma unroll
-      for (int j = 0; j < kPerLane; ++j) sums[i][j] = start[j];
+      for (int i = 0; i < kCols; ++i) sums[r][i][j] = start;
     }
-#pragma unroll 1
-    for (int ky = 0; ky < kKernel; ++ky) {
-      float taps[kKernel][kPerLane];
+  }
+
+  // A row of the input, for outputs of the rows from kFirst to before kEnd.
+  const auto add_row = [&]<int kFirst, int kEnd>(int y) {
+    const E* const from =
+        tile.in + (row * kStride + y) * Tile::kInCols * Tile::kInChannels + in_lane / kMultiplier;
+    float values[Tile::kInCols][kPerLane];
+#pragma unroll
+    for (int x = 0; x < Tile::kInCols; ++x) {
+      load_values<kMultiplier>(from + x * Tile::kInChannels, values[x]);
+    }
+#pragma unroll
+    for (int r = kFirst; r < kEnd; ++r) {
+      const int ky = y - r * kStride;
 #pragma unroll
       for (int kx = 0; kx < kKernel; ++kx) {
+        const float* const taps = &tile.weight[ky * kKernel + kx][in_lane];
 #pragma unroll
         for (int j = 0; j < kPerLane; ++j) {
-          taps[kx][j] = tile.weight[(ky * kKernel + kx) * Tile::kChannels + lane * kPerLane + j];
-        }
-      }
-      const E* const from =
-          tile.in + ((row * kStride + ky) * Tile::kInCols + run * kStride) * Tile::kInChannels +
-          lane * kPerLane / kMultiplier;
+          const float tap = taps[j];
 #pragma unroll
-      for (int x = 0; x < (Tile::kRun - 1) * kStride + kKernel; ++x) {
-        float value[kPerLane];
-        if constexpr (kPerLane == 2 && kMultiplier == 1) {
-          const Vec<E, 2> two = load<2>(from + x * Tile::kInChannels);
-          value[0] = to_float(two[0]);
-          value[1] = to_float(two[1]);
-        } else {
-          const float one = to_float(from[x * Tile::kInChannels]);
-#pragma unroll
-          for (int j = 0; j < kPerLane; ++j) value[j] = one;
-        }
-#pragma unroll
-        for (int kx = x % kStride; kx < kKernel; kx += kStride) {
-          const int i = (x - kx) / kStride;
-          if (x < kx || i >= Tile::kRun) continue;
-#pragma unroll
-          for (int j = 0; j < kPerLane; ++j) sums[i][j] += taps[kx][j] * value[j];
+          for (int i = 0; i < kCols; ++i) sums[r][i][j] += tap * values[i * kStride + kx][j];
         }
       }
     }
-    E* const to =
-        out +
-        ((image * out_size.height + y0 + row) * out_size.width + x0 + run) * out_size.channels + c;
+  };
+  static_assert(kWarpRows == 2);
+#pragma unroll 1
+  for (int y = 0; y < kStride; ++y) add_row.template operator()<0, 1>(y);
+#pragma unroll 1
+  for (int y = kStride; y < kKernel; ++y) add_row.template operator()<0, 2>(y);
+#pragma unroll 1
+  for (int y = kKernel; y < kKernel + kStride; ++y) add_row.template operator()<1, 2>(y);
+
+  const bool both = out_size.channels % 2 == 0;  // channels of a lane, stored at once
 #pragma unroll
-    for (int i = 0; i < Tile::kRun; ++i) {
-      if (x0 + run + i >= out_size.width) break;
-      Vec<E, 4 / static_cast<int>(sizeof(E))> result;
+  for (int r = 0; r < kWarpRows; ++r) {
+    if (y0 + row + r >= out_size.height) break;
+    E* const to =
+        out + ((image * out_size.height + y0 + row + r) * out_size.width + x0) * out_size.channels +
+        c;
+#pragma unroll
+    for (int i = 0; i < kCols; ++i) {
+      if (x0 + i >= out_size.width) break;
+      E* const position = to + std::int64_t{i} * out_size.channels;
+      float results[kPerLane];
+#pragma unroll
+      for (int j = 0; j < kPerLane; ++j) results[j] = activate<kActivation, E>(sums[r][i][j]);
+      if constexpr (kPerLane == 2) {
+        if (both) {
+          store(reinterpret_cast<std::uint32_t*>(position),
+                Vec<std::uint32_t, 1>{{pack<E>(results[0], results[1])}});
+          continue;
+        }
+      }
 #pragma unroll
       for (int j = 0; j < kPerLane; ++j) {
-        result[j] = from_float<E>(activate<kActivation, E>(sums[i][j]));
-      }
-      if (both) {
-        store(to + std::int64_t{i} * out_size.channels, result);
-      } else {
-#pragma unroll
-        for (int j = 0; j < kPerLane; ++j) {
-          if (c + j < out_size.channels) to[std::int64_t{i} * out_size.channels + j] = result[j];
-        }
+        if (c + j < out_size.channels) position[j] = from_float<E>(results[j]);
       }
     }
   }

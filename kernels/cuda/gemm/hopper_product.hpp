@@ -14,11 +14,45 @@
 #include <cstdint>
 
 #include "kernels/cuda/gemm/tile_product.hpp"
+#include "kernels/cuda/gemv/token_product.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
+
+// Which rows of B the columns of a tile are: the columns themselves ...
+struct PlainColumns {
+  static constexpr bool kPairs = false;
+
+  template <int kN>
+  __host__ __device__ static int box_rows() {
+    return kN;
+  }
+  // The row of B that is column `at` of the tile that begins at column `first`.
+  template <int kN>
+  __device__ static int row(int first, int at) {
+    return first + at;
+  }
+};
+// ... or, where columns of C are pairs (token_product.hpp), the first ones of a tile's pairs and
+// then the second ones: so a thread has the sums of both.
+struct PairedColumns {
+  static constexpr bool kPairs = true;
+
+  int half;  // rows of B from the first one of a pair to the second
+  int most;  // adjacent rows that may be copied at once, a power of two
+
+  template <int kN>
+  __host__ __device__ int box_rows() const {
+    return kN / 2 < most ? kN / 2 : most;
+  }
+  template <int kN>
+  __device__ int row(int first, int at) const {
+    const OutputPair pair = pair_of_halves(first / 2 + at % (kN / 2), half);
+    return at < kN / 2 ? pair.first : pair.second;
+  }
+};
 
 template <int m, int n, int stages>
 struct HopperTile {
@@ -33,12 +67,13 @@ struct HopperTile {
   static constexpr int kStageBytes = kBytesA + n * kRowBytes;
   static constexpr int kWarps = 8;  // that multiply
   static constexpr int kAlign = 1024;
+  static constexpr int kResultFloats = ResultRows<n, true>::kFloats;  // the larger ones
   static constexpr int kSharedBytes =
-      kAlign + stages * kStageBytes + kWarps * kResultFloats<n> * static_cast<int>(sizeof(float));
+      kAlign + stages * kStageBytes + kWarps * kResultFloats * static_cast<int>(sizeof(float));
   static_assert(m % 64 == 0 && kStageBytes % kAlign == 0);
 };
 
-template <class Tile>
+template <class Tile, class Columns>
 class HopperProduct {
   static constexpr int kGroupWarps = Tile::kGroupThreads / 32;
 
@@ -55,9 +90,11 @@ class HopperProduct {
     }
   };
 
-  __device__ HopperProduct(std::byte* shared, Barriers& barriers, int m, int n, int depth)
+  __device__ HopperProduct(std::byte* shared, Barriers& barriers, const Columns& columns, int m,
+                           int n, int depth)
       : stages_(shared),
         barriers_(barriers),
+        columns_of_(columns),
         m_(m),
         steps_((depth + kBoxDepth - 1) / kBoxDepth),
         columns_((n + Tile::kN - 1) / Tile::kN),
@@ -74,7 +111,12 @@ class HopperProduct {
         SharedBarrier& full = barriers_.full[stage];
         arrive_expecting(full, Tile::kStageBytes);
         copy_box(stage_of(stage), a, row_of(tile), step * kBoxDepth, full);
-        copy_box(stage_of(stage) + Tile::kBytesA, b, column_of(tile), step * kBoxDepth, full);
+        std::byte* const to = stage_of(stage) + Tile::kBytesA;
+        const int box = columns_of_.template box_rows<Tile::kN>();
+        for (int at = 0; at < Tile::kN; at += box) {
+          const int row = columns_of_.template row<Tile::kN>(column_of(tile), at);
+          copy_box(to + at * Tile::kRowBytes, b, row, step * kBoxDepth, full);
+        }
       }
     }
   }
@@ -116,7 +158,8 @@ class HopperProduct {
         const FragmentC(&part)[1][Tile::kN / 8] =
             *reinterpret_cast<const FragmentC(*)[1][Tile::kN / 8]>(&sums[i]);
         const int warp_row = 64 * i + static_cast<int>(warp_id()) % 4 * 16;
-        finish_fragments(part, results, row_of(tile) + warp_row, column_of(tile), m_, epilogue);
+        finish_fragments<Columns::kPairs>(part, results, row_of(tile) + warp_row, column_of(tile),
+                                          m_, epilogue);
       }
     }
   }
@@ -144,18 +187,19 @@ class HopperProduct {
 
   std::byte* stages_;
   Barriers& barriers_;
+  Columns columns_of_;
   int m_;
   int steps_;
-  int columns_;
+  int columns_;  // of tiles
   int tiles_;
 };
 
-template <class Tile, class Epilogue>
+template <class Tile, class Columns, class Epilogue>
 __global__ void __launch_bounds__(Tile::kThreads, 1)
     hopper_product(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b,
-                   Epilogue epilogue, int m, int n, int depth) {
+                   Columns columns, Epilogue epilogue, int m, int n, int depth) {
   if constexpr (kHopper) {
-    using Product = HopperProduct<Tile>;
+    using Product = HopperProduct<Tile, Columns>;
     check_launch_bounds<Tile::kThreads>();
     auto& barriers = static_shared<typename Product::Barriers>();
     std::byte* shared = dynamic_shared<std::byte>();
@@ -165,7 +209,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
     __syncthreads();
     wait_for_previous_kernel();
     allow_next_kernel();
-    Product product(shared, barriers, m, n, depth);
+    Product product(shared, barriers, columns, m, n, depth);
     const int group = static_cast<int>(threadIdx.x) / Tile::kGroupThreads;
     if (group == 2) {
       give_registers<40>();
@@ -173,25 +217,49 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
     } else {
       take_registers<232>();
       float* const results = reinterpret_cast<float*>(shared + Tile::kStages * Tile::kStageBytes) +
-                             static_cast<int>(warp_id()) * kResultFloats<Tile::kN>;
+                             static_cast<int>(warp_id()) * Tile::kResultFloats;
       product.multiply(group, results, epilogue);
     }
   }
 }
 
-template <class Tile, class Epilogue>
+template <class Tile, class Columns, class Epilogue>
 void launch_hopper_product(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
-                           View<const BFloat16> b, const Epilogue& epilogue) {
+                           View<const BFloat16> b, const Columns& columns,
+                           const Epilogue& epilogue) {
   const std::int64_t tiles =
       (a.rows + Tile::kM - 1) / Tile::kM * ((b.rows + Tile::kN - 1) / Tile::kN);
-  launch<hopper_product<Tile, Epilogue>>(
+  launch<hopper_product<Tile, Columns, Epilogue>>(
       Launch{.grid = std::min<std::int64_t>(tiles, multiprocessors),
              .block = Tile::kThreads,
              .shared_bytes = Tile::kSharedBytes,
              .stream = stream,
              .overlap_previous = true},
-      tensor_map<kTarget>(a, Tile::kM), tensor_map<kTarget>(b, Tile::kN), epilogue,
+      tensor_map<kTarget>(a, Tile::kM),
+      tensor_map<kTarget>(b, columns.template box_rows<Tile::kN>()), columns, epilogue,
       static_cast<int>(a.rows), static_cast<int>(b.rows), static_cast<int>(a.cols));
+}
+
+// With the tile that makes as many blocks as there are SMs, if one does. Bits do not depend on it.
+template <class Columns, class Epilogue>
+void multiply_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
+                        View<const BFloat16> b, const Columns& columns, const Epilogue& epilogue) {
+  const auto multiply = [&]<class Tile>() {
+    launch_hopper_product<Tile>(stream, multiprocessors, a, b, columns, epilogue);
+  };
+  const auto tiles = [&](std::int64_t m, std::int64_t n) {
+    return (a.rows + m - 1) / m * ((b.rows + n - 1) / n);
+  };
+  if constexpr (!Columns::kPairs) {
+    if (b.rows % 128 != 0 && b.rows <= 192) {
+      return multiply.template operator()<HopperTile<128, 96, 4>>();
+    }
+  }
+  if (tiles(128, 128) >= multiprocessors) {
+    multiply.template operator()<HopperTile<128, 128, 4>>();
+  } else {
+    multiply.template operator()<HopperTile<64, 64, 8>>();
+  }
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

@@ -11,25 +11,6 @@ using target::kTarget;
 
 namespace {
 
-// The tile for compute capability 9.0: as many blocks as there are SMs, if possible.
-template <class Epilogue>
-void multiply_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> in,
-                        View<const BFloat16> weight, const Epilogue& epilogue) {
-  const auto tiles = [&](std::int64_t m, std::int64_t n) {
-    return (in.rows + m - 1) / m * ((weight.rows + n - 1) / n);
-  };
-  if (weight.rows % 128 != 0 && weight.rows <= 192) {
-    target::launch_hopper_product<target::HopperTile<128, 96, 4>>(stream, multiprocessors, in,
-                                                                  weight, epilogue);
-  } else if (tiles(128, 128) >= multiprocessors) {
-    target::launch_hopper_product<target::HopperTile<128, 128, 4>>(stream, multiprocessors, in,
-                                                                   weight, epilogue);
-  } else {
-    target::launch_hopper_product<target::HopperTile<64, 64, 8>>(stream, multiprocessors, in,
-                                                                 weight, epilogue);
-  }
-}
-
 template <Activation kActivation, class E>
 void multiply_with(Stream<kTarget>& stream, const DeviceShape& device,
                    const typename LinearKernels<kTarget, E>::Product& p) {
@@ -46,7 +27,8 @@ void multiply_with(Stream<kTarget>& stream, const DeviceShape& device,
   }
   if constexpr (sizeof(E) == 2) {
     if (device.major == 9) {
-      return multiply_on_hopper(stream, device.multiprocessors, p.in, p.weight, epilogue);
+      return target::multiply_on_hopper(stream, device.multiprocessors, p.in, p.weight,
+                                        target::PlainColumns{}, epilogue);
     }
   }
   target::dispatch_tile<E>(p.out.rows, p.out.cols, device.multiprocessors, [&]<class Shape>() {

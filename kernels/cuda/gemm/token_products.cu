@@ -1,6 +1,9 @@
 // Which kernel runs, and what its epilogue is: see token_products.hpp.
 #include "kernels/cuda/gemm/token_products.hpp"
 
+#include <algorithm>
+
+#include "kernels/cuda/gemm/hopper_product.hpp"
 #include "kernels/cuda/gemm/token_tile.hpp"
 #include "kernels/cuda/gemv/token_product.hpp"
 #include "kernels/cuda/rowwise/rowwise.hpp"
@@ -15,12 +18,56 @@ using target::TokenOutputKind;
 
 namespace {
 
+// Whether wgmma multiplies: on compute capability 9.0, where boxes of a matrix can be copied.
+bool fits_hopper(const DeviceShape& device, const TokenInput<BFloat16>& input,
+                 const TokenOutput<BFloat16>& output) {
+  constexpr int kSwizzledRows = 8;  // of the least box
+  return device.major == 9 && input.weights.in % 8 == 0 && input.weights.row_bytes % 16 == 0 &&
+         target::is_aligned(input.x, input.stride) &&
+         (output.kind != TokenOutputKind::kAttentionInput || output.half() % kSwizzledRows == 0);
+}
+
+void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors,
+                               const TokenInput<BFloat16>& input,
+                               const TokenOutput<BFloat16>& output) {
+  constexpr int kMostRows = 64;  // of the weights, copied at once
+  const DeviceMatrix& w = input.weights;
+  const View<const BFloat16> a{input.x, input.rows, w.in, input.stride};
+  const View<const BFloat16> b{reinterpret_cast<const BFloat16*>(w.weight), w.out, w.in,
+                               w.row_bytes / 2};
+  if (output.kind == TokenOutputKind::kLinear) {
+    return target::multiply_on_hopper(stream, multiprocessors, a, b, target::PlainColumns{},
+                                      output);
+  }
+  // Rows that are copied at once are those of one head.
+  const int most = output.kind == TokenOutputKind::kSwiglu
+                       ? kMostRows
+                       : std::min(kMostRows, output.half() & -output.half());
+  target::multiply_on_hopper(stream, multiprocessors, a, b,
+                             target::PairedColumns{output.half(), most}, output);
+}
+
+// Of a prompt's tokens.
+template <target::WeightType kType>
+void multiply_prompt(Stream<kTarget>& stream, const DeviceShape& device,
+                     const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& output) {
+  if constexpr (kType == WeightFormat::Type::kBF16) {
+    if (fits_hopper(device, input, output)) {
+      return multiply_prompt_on_hopper(stream, device.multiprocessors, input, output);
+    }
+  }
+  target::launch_token_tile<kType>(stream, device.multiprocessors, input, output);
+}
+
 // `scratch` is for the norm, if there is one.
 template <class E>
-void run(Stream<kTarget>& stream, TokenPass pass, View<const E> in, const DeviceNorm& norm,
-         const DeviceMatrix& weights, View<E> scratch, TokenOutput<E> output) {
+void run(Stream<kTarget>& stream, const DeviceShape& device, TokenPass pass, View<const E> in,
+         const DeviceNorm& norm, const DeviceMatrix& weights, View<E> scratch,
+         TokenOutput<E> output) {
   output.outputs = weights.out;
   output.bias = weights.bias;
+  output.aligned = output.logits != nullptr ? target::is_aligned(output.logits, output.stride)
+                                            : target::is_aligned(output.out, output.stride);
   TokenInput<E> input{in.data, in.stride, static_cast<int>(in.rows), norm, weights};
   const bool decodes =
       pass == TokenPass::kDecode && in.rows <= TokenKernels<kTarget, E>::kDecodeRows;
@@ -32,7 +79,7 @@ void run(Stream<kTarget>& stream, TokenPass pass, View<const E> in, const Device
   }
   target::for_weight_type(weights.format.type, [&](auto type) {
     if constexpr (target::has_tensor_cores<E>(type())) {
-      if (!decodes) return target::launch_token_tile<type()>(stream, input, output);
+      if (!decodes) return multiply_prompt<type()>(stream, device, input, output);
     }
     target::TokenGemv<E, type()>::multiply(stream, input, output);
   });
@@ -41,28 +88,28 @@ void run(Stream<kTarget>& stream, TokenPass pass, View<const E> in, const Device
 }  // namespace
 
 template <Target t, class E>
-void TokenKernels<t, E>::linear(Stream<t>& stream, TokenPass pass, View<const E> in,
-                                const DeviceMatrix& weights, bool gelu, bool accumulate,
-                                View<E> out) {
-  run<E>(stream, pass, in, {}, weights, {},
+void TokenKernels<t, E>::linear(Stream<t>& stream, const DeviceShape& device, TokenPass pass,
+                                View<const E> in, const DeviceMatrix& weights, bool gelu,
+                                bool accumulate, View<E> out) {
+  run<E>(stream, device, pass, in, {}, weights, {},
          {.out = out.data, .stride = out.stride, .gelu = gelu, .accumulate = accumulate});
 }
 
 template <Target t, class E>
-void TokenKernels<t, E>::swiglu(Stream<t>& stream, TokenPass pass, View<const E> x,
-                                const DeviceNorm& norm, const DeviceMatrix& gate_up,
-                                Scratch scratch, View<E> out) {
-  run<E>(stream, pass, x, norm, gate_up, scratch,
+void TokenKernels<t, E>::swiglu(Stream<t>& stream, const DeviceShape& device, TokenPass pass,
+                                View<const E> x, const DeviceNorm& norm,
+                                const DeviceMatrix& gate_up, Scratch scratch, View<E> out) {
+  run<E>(stream, device, pass, x, norm, gate_up, scratch,
          {.kind = TokenOutputKind::kSwiglu, .out = out.data, .stride = out.stride});
 }
 
 template <Target t, class E>
-void TokenKernels<t, E>::attention_input(Stream<t>& stream, TokenPass pass, View<const E> x,
-                                         const DeviceNorm& norm, const DeviceMatrix& qkv,
-                                         const DeviceAttention& attention, const DeviceBatch& batch,
-                                         const CacheLayer<E>& cache, Scratch scratch,
-                                         View<E> query) {
-  run<E>(stream, pass, x, norm, qkv, scratch,
+void TokenKernels<t, E>::attention_input(Stream<t>& stream, const DeviceShape& device,
+                                         TokenPass pass, View<const E> x, const DeviceNorm& norm,
+                                         const DeviceMatrix& qkv, const DeviceAttention& attention,
+                                         const DeviceBatch& batch, const CacheLayer<E>& cache,
+                                         Scratch scratch, View<E> query) {
+  run<E>(stream, device, pass, x, norm, qkv, scratch,
          {.kind = TokenOutputKind::kAttentionInput,
           .out = query.data,
           .stride = query.stride,
@@ -73,9 +120,10 @@ void TokenKernels<t, E>::attention_input(Stream<t>& stream, TokenPass pass, View
 }
 
 template <Target t, class E>
-void TokenKernels<t, E>::logits(Stream<t>& stream, View<const E> x, const DeviceNorm& norm,
-                                const DeviceMatrix& head, Scratch scratch, View<float> out) {
-  run<E>(stream, TokenPass::kDecode, x, norm, head, scratch,
+void TokenKernels<t, E>::logits(Stream<t>& stream, const DeviceShape& device, View<const E> x,
+                                const DeviceNorm& norm, const DeviceMatrix& head, Scratch scratch,
+                                View<float> out) {
+  run<E>(stream, device, TokenPass::kDecode, x, norm, head, scratch,
          {.logits = out.data, .stride = out.stride});
 }
 

@@ -180,13 +180,12 @@ auto operand(const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& out
   }
 }
 
-// A stage holds 64 inputs, so that a block of quantised weights is copied once or twice. The device
-// is taken for a large one.
+// A stage holds 64 inputs, so that a block of quantised weights is copied once or twice.
 template <class Work>
-void dispatch_token_tile(std::int64_t rows, std::int64_t columns, Work&& work) {
-  constexpr std::int64_t kMultiprocessors = 128;
+void dispatch_token_tile(std::int64_t rows, std::int64_t columns, int multiprocessors,
+                         Work&& work) {
   if (rows <= 16) return work.template operator()<TileShape<16, 64, 64, 4, 1, 4>>();
-  switch (best_tile(rows, columns, kMultiprocessors)) {
+  switch (best_tile(rows, columns, multiprocessors)) {
     case 0:
       return work.template operator()<TileShape<128, 128, 64, 3, 2, 2>>();
     case 1:
@@ -200,8 +199,8 @@ void dispatch_token_tile(std::int64_t rows, std::int64_t columns, Work&& work) {
 
 // For any number of rows, without a norm.
 template <WeightType kType>
-void launch_token_tile(Stream<kTarget>& stream, const TokenInput<BFloat16>& input,
-                       const TokenOutput<BFloat16>& output) {
+void launch_token_tile(Stream<kTarget>& stream, int multiprocessors,
+                       const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& output) {
   const RowOperand<BFloat16> a(input.x, input.stride, input.rows, input.weights.in);
   const auto b = operand<kType>(input, output);
   const std::int64_t columns = 2 * output.pairs();
@@ -209,7 +208,7 @@ void launch_token_tile(Stream<kTarget>& stream, const TokenInput<BFloat16>& inpu
     return launch_tile_product<RaggedTile<BFloat16>>(stream, a, b, output, input.rows, columns,
                                                      input.weights.in);
   }
-  dispatch_token_tile(input.rows, columns, [&]<class Shape>() {
+  dispatch_token_tile(input.rows, columns, multiprocessors, [&]<class Shape>() {
     launch_tile_product<Shape>(stream, a.whole(), b, output, input.rows, columns, input.weights.in);
   });
 }

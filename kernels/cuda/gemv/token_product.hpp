@@ -17,6 +17,7 @@
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/row_access.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
+#include "kernels/cuda/primitives/vec.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
@@ -28,6 +29,12 @@ struct OutputPair {
   int second;
 };
 
+// Pair p of outputs whose first ones come `half` at a time, before the second ones.
+__host__ __device__ inline OutputPair pair_of_halves(int p, int half) {
+  const int first = p / half * 2 * half + p % half;
+  return {first, first + half};
+}
+
 template <class E>
 struct TokenOutput {
   TokenOutputKind kind = TokenOutputKind::kLinear;
@@ -36,6 +43,7 @@ struct TokenOutput {
   E* out = nullptr;             // [rows, ...]: the result, or q
   float* logits = nullptr;      // [rows, ...]: the result in its place
   std::int64_t stride = 0;      // of either
+  bool aligned = false;         // 16-byte accesses to rows of either
   bool gelu = false;
   bool accumulate = false;
   // For attention.
@@ -46,43 +54,80 @@ struct TokenOutput {
 
   __host__ __device__ int pairs() const { return (outputs + 1) / 2; }
 
+  // From the first output of a pair to the second, if not kLinear.
+  __host__ __device__ int half() const {
+    return kind == TokenOutputKind::kSwiglu ? outputs / 2 : attention.head_dim / 2;
+  }
   __device__ OutputPair pair(int p) const {
     if (kind == TokenOutputKind::kLinear) return {2 * p, 2 * p + 1};
-    const int half = kind == TokenOutputKind::kSwiglu ? outputs / 2 : attention.head_dim / 2;
-    const int first = p / half * 2 * half + p % half;
-    return {first, first + half};
+    return pair_of_halves(p, half());
   }
 
   // As the epilogue of a block-tiled GEMM whose columns are the outputs pair by pair: epilogue.hpp.
-  __device__ void operator()(int row, int col, const float (&values)[8]) const {
+  __device__ void operator()(int row, int col, float (&values)[8]) const {
+    if (kind == TokenOutputKind::kLinear) return write_linear(row, col, values);
+    constexpr int kPairs = 4;
+    const int p = col / 2;
+    if (aligned && p + kPairs <= pairs() && half() % kPairs == 0) {
+      float a[kPairs];
+      float b[kPairs];
+      const auto [first, second] = pair(p);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int p = col / 2 + i;
-      if (p < pairs()) write(row, p, values[2 * i], values[2 * i + 1]);
+      for (int i = 0; i < kPairs; ++i) {
+        a[i] = values[2 * i] + (bias != nullptr ? bias[first + i] : 0.0F);
+        b[i] = values[2 * i + 1] + (bias != nullptr ? bias[second + i] : 0.0F);
+      }
+      write_pairs(row, first, a, b);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kPairs; ++i) {
+        if (p + i < pairs()) write(row, p + i, values[2 * i], values[2 * i + 1]);
+      }
     }
   }
 
+  // Pair p of a row.
   __device__ void write(int row, int p, float a, float b) const {
     const auto [first, second] = pair(p);
     if (bias != nullptr) {
       a += bias[first];
       if (second < outputs) b += bias[second];
     }
-    switch (kind) {
-      case TokenOutputKind::kLinear:
-        write_one(row, first, a);
-        if (second < outputs) write_one(row, second, b);
-        break;
-      case TokenOutputKind::kSwiglu:
-        out[row * stride + first] = from_float<E>(silu(a) * b);
-        break;
-      case TokenOutputKind::kAttentionInput:
-        write_head(row, first, a, b);
-        break;
+    if (kind == TokenOutputKind::kLinear) {
+      write_one(row, first, a);
+      if (second < outputs) write_one(row, second, b);
+    } else {
+      const float one_a[1] = {a};
+      const float one_b[1] = {b};
+      write_pairs(row, first, one_a, one_b);
     }
   }
 
  private:
+  // Eight adjacent outputs, those of them that exist.
+  __device__ void write_linear(int row, int output, float (&values)[8]) const {
+    const int count = outputs - output;
+    if (count <= 0) return;
+    float more[8];
+    if (bias != nullptr) {
+      load8(bias + output, true, count, more);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) values[i] += more[i];
+    }
+    if (gelu) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) values[i] = FVLM_CUDA_TARGET::gelu<E>(values[i]);
+    }
+    const std::int64_t at = row * stride + output;
+    if (logits != nullptr) return store8(logits + at, aligned, count, values);
+    if (accumulate) {
+      load8(out + at, aligned, count, more);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) values[i] += more[i];
+    }
+    store8(out + at, aligned, count, values);
+  }
+
   __device__ void write_one(int row, int output, float value) const {
     if (gelu) value = FVLM_CUDA_TARGET::gelu<E>(value);
     if (logits != nullptr) {
@@ -93,8 +138,21 @@ struct TokenOutput {
     to = from_float<E>(accumulate ? value + to_float(to) : value);
   }
 
-  // Outputs i and i + head_dim / 2 of a head, which is one of q, k or v in this order.
-  __device__ void write_head(int row, int output, float a, float b) const {
+  // kCount pairs, biases added, whose first outputs are adjacent, and of one head if there are any.
+  template <int kCount>
+  __device__ void write_pairs(int row, int first, const float (&a)[kCount],
+                              const float (&b)[kCount]) const {
+    if (kind == TokenOutputKind::kAttentionInput) return write_heads(row, first, a, b);
+    float values[kCount];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) values[i] = silu(a[i]) * b[i];
+    store_all(out + row * stride + first, values);
+  }
+
+  // Outputs i, ... and i + head_dim / 2, ... of a head, which is one of q, k or v in this order.
+  template <int kCount>
+  __device__ void write_heads(int row, int output, const float (&a)[kCount],
+                              const float (&b)[kCount]) const {
     const RowPlace place = places[row];
     if (place.position < 0) return;
     const int dim = attention.head_dim;
@@ -102,14 +160,6 @@ struct TokenOutput {
     const int i = output % dim;
     const int heads = attention.heads;
     const int kv_heads = attention.kv_heads;
-    if (head < heads + kv_heads) {
-      const float* const angle = attention.rotations + std::int64_t{place.position} * dim + i;
-      const float c = angle[0];
-      const float s = angle[dim / 2];
-      const float rotated = a * c - b * s;
-      b = b * c + a * s;
-      a = rotated;
-    }
     E* to = out + row * stride + output;
     if (head >= heads) {
       constexpr int kTokens = static_cast<int>(kPageTokens);
@@ -120,8 +170,35 @@ struct TokenOutput {
           ((std::int64_t{page} * kv_heads + kv) * 2 + values) * kTokens + place.position % kTokens;
       to = cache.data + token * dim + i;
     }
-    to[0] = from_float<E>(a);
-    to[dim / 2] = from_float<E>(b);
+    if (head >= heads + kv_heads) {
+      store_all(to, a);
+      store_all(to + dim / 2, b);
+      return;
+    }
+    const float* const angles = attention.rotations + std::int64_t{place.position} * dim + i;
+    float first[kCount];
+    float second[kCount];
+#pragma unroll
+    for (int n = 0; n < kCount; ++n) {
+      const float c = angles[n];
+      const float s = angles[dim / 2 + n];
+      first[n] = a[n] * c - b[n] * s;
+      second[n] = b[n] * c + a[n] * s;
+    }
+    store_all(to, first);
+    store_all(to + dim / 2, second);
+  }
+
+  template <int kCount>
+  __device__ static void store_all(E* to, const float (&values)[kCount]) {
+    if constexpr (kCount == 1) {
+      *to = from_float<E>(values[0]);
+    } else {
+      Vec<E, kCount> all;
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) all[i] = from_float<E>(values[i]);
+      store(to, all);
+    }
   }
 };
 

@@ -63,9 +63,9 @@ template <Target target, class E>
 void CudaBackend<target, E>::linear(Context& context, View<const E> in, const Linear& weights,
                                     Epilogue epilogue, View<E> out) {
   if (weights.shape.rows == Rows::kTokens) {
-    TokenKernels<target, E>::linear(context.stream(), context.token_pass(), in, weights.matrix,
-                                    epilogue.activation == Activation::kGelu, epilogue.accumulate,
-                                    out);
+    TokenKernels<target, E>::linear(context.stream(), device_shape(), context.token_pass(), in,
+                                    weights.matrix, epilogue.activation == Activation::kGelu,
+                                    epilogue.accumulate, out);
   } else {
     multiply(context, in, weights, epilogue.activation, epilogue.accumulate ? out : View<E>{}, out);
   }
@@ -178,9 +178,9 @@ void CudaBackend<target, E>::attention_input(Context& context, View<const E> x, 
   const Arena::Scope scope(context.arena());
   const auto normed = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
   const DeviceBatch there = context.on_device(batch, kSingleRows);
-  TokenKernels<target, E>::attention_input(context.stream(), context.token_pass(), x, norm.norm,
-                                           qkv.matrix, cache.attention, there, cache.layer(layer),
-                                           normed, query);
+  TokenKernels<target, E>::attention_input(context.stream(), device_shape(), context.token_pass(),
+                                           x, norm.norm, qkv.matrix, cache.attention, there,
+                                           cache.layer(layer), normed, query);
 }
 
 template <Target target, class E>
@@ -201,8 +201,8 @@ void CudaBackend<target, E>::swiglu(Context& context, View<const E> x, const Nor
                                     const Linear& gate_up, View<E> out) {
   const Arena::Scope scope(context.arena());
   const auto normed = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
-  TokenKernels<target, E>::swiglu(context.stream(), context.token_pass(), x, norm.norm,
-                                  gate_up.matrix, normed, out);
+  TokenKernels<target, E>::swiglu(context.stream(), device_shape(), context.token_pass(), x,
+                                  norm.norm, gate_up.matrix, normed, out);
 }
 
 template <Target target, class E>
@@ -210,7 +210,8 @@ void CudaBackend<target, E>::logits(Context& context, View<const E> x, const Nor
                                     const Linear& head, View<float> out) {
   const Arena::Scope scope(context.arena());
   const auto normed = scratch(context.arena(), LogitsShape{x.rows, head.shape});
-  TokenKernels<target, E>::logits(context.stream(), x, norm.norm, head.matrix, normed, out);
+  TokenKernels<target, E>::logits(context.stream(), device_shape(), x, norm.norm, head.matrix,
+                                  normed, out);
 }
 
 template <Target target, class E>

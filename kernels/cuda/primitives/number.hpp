@@ -99,6 +99,11 @@ __device__ inline std::uint32_t pack(float first, float second) {
 template <class E>
 __device__ inline Pair unpack(std::uint32_t bits) {
   static_assert(sizeof(E) == 2);
+#ifdef __CUDACC__
+  if constexpr (std::is_same_v<E, BFloat16>) {
+    return {__uint_as_float(bits << 16), __uint_as_float(bits & 0xffff0000U)};
+  }
+#endif
   E first;
   E second;
   first.bits = static_cast<std::uint16_t>(bits & 0xffffU);

@@ -112,12 +112,13 @@ TYPED_TEST_SUITE(CudaAttention, CudaModes, CudaModeName);
 
 TYPED_TEST(CudaAttention, InputIsRotatedAndWrittenToItsPage) {
   using Element = typename TypeParam::E;
-  for (const auto& shape : this->shapes_) {
+  const auto expect_input = [&](const AttentionShape& shape, const WeightFormat& format,
+                                const DeviceShape& device, TokenPass pass) {
     auto m = this->model(shape);
     const std::int64_t hidden = 40;
     const auto norm = this->norm(hidden);
-    const auto qkv = this->matrix(hidden, m.width() + 2 * shape.kv_heads * shape.head_dim,
-                                  WeightFormat::int8(), true);
+    const auto qkv =
+        this->matrix(hidden, m.width() + 2 * shape.kv_heads * shape.head_dim, format, true);
     const std::vector<std::int32_t> a = {3, 7, 1, 9, 2, 0, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
     const std::vector<std::int32_t> b = {5, 23};
     // Few rows and many.
@@ -131,7 +132,7 @@ TYPED_TEST(CudaAttention, InputIsRotatedAndWrittenToItsPage) {
       this->ref_.attention_input(this->host_, rows_of(x, batch.rows()), norm.plain, qkv.plain,
                                  shape, batch, 1, m.plain, rows_of(want, batch.rows()));
       TokenKernels<TestFixture::kTarget, Element>::attention_input(
-          *this->stream_, TokenPass::kDecode, this->rows(x, batch.rows()), norm.device, qkv.device,
+          *this->stream_, device, pass, this->rows(x, batch.rows()), norm.device, qkv.device,
           m.device, this->place(batch), m.layer(1),
           this->rows(this->nothing(batch.rows() * hidden), batch.rows()), query);
       this->expect_near(this->content(query), want);
@@ -156,6 +157,15 @@ TYPED_TEST(CudaAttention, InputIsRotatedAndWrittenToItsPage) {
       got.push_back(found);
     }
     this->expect_near(got, want);
+  };
+  for (const AttentionShape& shape : this->shapes_) {
+    for (const WeightFormat& format : {WeightFormat::kBF16, WeightFormat::int8()}) {
+      SCOPED_TRACE(testing::Message()
+                   << shape.heads << " heads of " << shape.head_dim << ", " << name_of(format));
+      this->each_product([&](const DeviceShape& device, TokenPass pass) {
+        expect_input(shape, format, device, pass);
+      });
+    }
   }
 }
 

@@ -222,16 +222,23 @@ TYPED_TEST(CudaBackendTest, ImageAttention) {
   }
 }
 
+// Vectors that can be read 16 bytes at a time and others, an odd number of channels.
 TYPED_TEST(CudaBackendTest, SqueezeExcite) {
-  const auto [plain_reduce, fast_reduce] = this->both_linear(50, 3, Rows::kPositions);
-  const auto [plain_expand, fast_expand] = this->both_linear(3, 50, Rows::kPositions);
-  auto x = this->data(3 * 4 * 5 * 50);
-  auto y = this->result(3 * 4 * 5 * 50);
-  this->ref_.squeeze_excite(this->host_, map(x.plain, 3, 4, 5), plain_reduce, plain_expand,
-                            map(y.plain, 3, 4, 5));
-  this->cuda().squeeze_excite(this->context(), map(x.fast, 3, 4, 5), fast_reduce, fast_expand,
-                              map(y.fast, 3, 4, 5));
-  this->expect_near(y);
+  for (const auto [channels, squeezed] :
+       std::vector<std::array<std::int64_t, 2>>{{50, 3}, {136, 8}, {33, 5}, {264, 16}}) {
+    SCOPED_TRACE(testing::Message() << channels << " channels");
+    const auto [plain_reduce, fast_reduce] =
+        this->both_linear(channels, squeezed, Rows::kPositions);
+    const auto [plain_expand, fast_expand] =
+        this->both_linear(squeezed, channels, Rows::kPositions);
+    auto x = this->data(3 * 9 * 5 * channels);
+    auto y = this->result(3 * 9 * 5 * channels);
+    this->ref_.squeeze_excite(this->host_, map(x.plain, 3, 9, 5), plain_reduce, plain_expand,
+                              map(y.plain, 3, 9, 5));
+    this->cuda().squeeze_excite(this->context(), map(x.fast, 3, 9, 5), fast_reduce, fast_expand,
+                                map(y.fast, 3, 9, 5));
+    this->expect_near(y);
+  }
 }
 
 TYPED_TEST(CudaBackendTest, Embed) {

@@ -13,9 +13,11 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cuda/gemm/token_products.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
+#include "kernels/emulator/device.hpp"
 #include "kernels/ref/ref.hpp"
 #include "tests/kernels/cuda/modes.hpp"
 
@@ -46,6 +48,27 @@ class CudaDecoderTest : public testing::Test {
     if (device_count<kTarget>() == 0) GTEST_SKIP() << "no CUDA device";
     stream_.emplace();
   }
+
+  // Calls test(device, pass) for each way to multiply tokens: decode steps, prompts, and prompts by
+  // wgmma.
+  template <class Test>
+  void each_product(const Test& test) {
+    {
+      SCOPED_TRACE("decode");
+      test(kAnywhere, TokenPass::kDecode);
+    }
+    {
+      SCOPED_TRACE("prefill");
+      test(kAnywhere, TokenPass::kPrefill);
+    }
+    const emulator::OnDevice large(emulator::kLargeDevice);
+    if (sizeof(E) != 2 || device_properties<kTarget>().major != 9) return;
+    SCOPED_TRACE("prefill on compute capability 9.0");
+    test(kHopper, TokenPass::kPrefill);
+  }
+  static constexpr DeviceShape kAnywhere{.major = 8, .multiprocessors = 4};
+  // With so few multiprocessors that blocks have several tiles.
+  static constexpr DeviceShape kHopper{.major = 9, .multiprocessors = 3};
 
   // Memory of the device that lives as long as the test.
   template <class T>

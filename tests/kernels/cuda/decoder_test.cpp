@@ -35,15 +35,14 @@ class CudaDecoder : public CudaDecoderTest<Mode> {
     const auto before = this->activations(rows * out);
     auto want = before;
     this->ref_.linear(this->host_, rows_of(x, rows), matrix.plain, epilogue, rows_of(want, rows));
-    for (const TokenPass pass : {TokenPass::kDecode, TokenPass::kPrefill}) {
-      SCOPED_TRACE(testing::Message() << rows << " rows, " << in << " -> " << out << ", "
-                                      << name_of(format) << ", padding " << padding << ", "
-                                      << (pass == TokenPass::kDecode ? "decode" : "prefill"));
+    SCOPED_TRACE(testing::Message() << rows << " rows, " << in << " -> " << out << ", "
+                                    << name_of(format) << ", padding " << padding);
+    this->each_product([&](const DeviceShape& device, TokenPass pass) {
       const auto to = this->rows(before, rows, padding);
-      Token::linear(*this->stream_, pass, from, matrix.device,
+      Token::linear(*this->stream_, device, pass, from, matrix.device,
                     epilogue.activation == Activation::kGelu, epilogue.accumulate, to);
       this->expect_near(this->content(to), want);
-    }
+    });
   }
 };
 TYPED_TEST_SUITE(CudaDecoder, CudaModes, CudaModeName);
@@ -134,28 +133,30 @@ TYPED_TEST(CudaDecoder, LinearOfAPrompt) {
 TYPED_TEST(CudaDecoder, SwigluAndLogits) {
   for (const WeightFormat& format :
        {WeightFormat::kBF16, WeightFormat::int8(32), WeightFormat::int4(128)}) {
-    for (const std::int64_t rows : {1, 5, 8, 21}) {
+    for (const auto [rows, in, outputs] : std::vector<std::array<std::int64_t, 3>>{
+             {1, 100, 75}, {5, 100, 75}, {8, 104, 76}, {21, 104, 75}, {70, 200, 260}}) {
       SCOPED_TRACE(testing::Message() << name_of(format) << ", rows " << rows);
-      const auto norm = this->norm(100);
-      const auto gate_up = this->matrix(100, 2 * 75, format);
-      auto x = this->activations(rows * 100, 5);
-      const auto from = this->rows(x, rows, 4);
-      const auto scratch = this->rows(this->nothing(rows * 100), rows, 4);
-      auto want = this->nothing(rows * 75);
+      const auto norm = this->norm(in);
+      const auto gate_up = this->matrix(in, 2 * outputs, format);
+      auto x = this->activations(rows * in, 5);
+      const auto from = this->rows(x, rows, 8);
+      const auto scratch = this->rows(this->nothing(rows * in), rows, 8);
+      auto want = this->nothing(rows * outputs);
       this->ref_.swiglu(this->host_, rows_of(x, rows), norm.plain, gate_up.plain,
                         rows_of(want, rows));
-      for (const TokenPass pass : {TokenPass::kDecode, TokenPass::kPrefill}) {
-        const auto out = this->rows(this->nothing(rows * 75), rows);
-        TestFixture::Token::swiglu(*this->stream_, pass, from, norm.device, gate_up.device, scratch,
-                                   out);
+      this->each_product([&](const DeviceShape& device, TokenPass pass) {
+        const auto out = this->rows(this->nothing(rows * outputs), rows);
+        TestFixture::Token::swiglu(*this->stream_, device, pass, from, norm.device, gate_up.device,
+                                   scratch, out);
         this->expect_near(this->content(out), want);
-      }
+      });
 
-      const auto head = this->matrix(100, 151, format);
+      const auto head = this->matrix(in, 151, format);
       want = this->nothing(rows * 151);
       const View<float> logits{this->upload(want), rows, 151, 151};
       this->ref_.logits(this->host_, rows_of(x, rows), norm.plain, head.plain, rows_of(want, rows));
-      TestFixture::Token::logits(*this->stream_, from, norm.device, head.device, scratch, logits);
+      TestFixture::Token::logits(*this->stream_, this->kAnywhere, from, norm.device, head.device,
+                                 scratch, logits);
       this->expect_near(this->content(logits), want);
     }
   }
@@ -175,14 +176,8 @@ TYPED_TEST(CudaDecoder, BatchingChangesNoBit) {
     const auto scratch = this->rows(this->nothing(kRows * kIn), kRows);
     const auto decoded = [&](std::int64_t first, std::int64_t rows) {
       const View<float> out{this->upload(this->nothing(rows * kOut)), rows, kOut, kOut};
-      TestFixture::Token::logits(*this->stream_, from.slice_rows(first, rows), norm.device,
-                                 matrix.device, scratch.slice_rows(0, rows), out);
-      return this->content(out);
-    };
-    const auto prefilled = [&](std::int64_t first, std::int64_t rows) {
-      const auto out = this->rows(this->nothing(rows * kOut), rows);
-      TestFixture::Token::linear(*this->stream_, TokenPass::kPrefill, from.slice_rows(first, rows),
-                                 matrix.device, false, false, out);
+      TestFixture::Token::logits(*this->stream_, this->kAnywhere, from.slice_rows(first, rows),
+                                 norm.device, matrix.device, scratch.slice_rows(0, rows), out);
       return this->content(out);
     };
     const auto expect_same = [&](const auto& run, std::initializer_list<std::int64_t> counts) {
@@ -198,8 +193,17 @@ TYPED_TEST(CudaDecoder, BatchingChangesNoBit) {
       }
     };
     expect_same(decoded, {2, 7, 8, 9, 16, 17, 33, 64});
-    if (sizeof(typename TypeParam::E) == 2 && format != WeightFormat::kF32)
+    if (sizeof(typename TypeParam::E) != 2 || format == WeightFormat::kF32) continue;
+    this->each_product([&](const DeviceShape& device, TokenPass pass) {
+      if (pass == TokenPass::kDecode) return;
+      const auto prefilled = [&](std::int64_t first, std::int64_t rows) {
+        const auto out = this->rows(this->nothing(rows * kOut), rows);
+        TestFixture::Token::linear(*this->stream_, device, pass, from.slice_rows(first, rows),
+                                   matrix.device, false, false, out);
+        return this->content(out);
+      };
       expect_same(prefilled, {5, 17, 70, 130});
+    });
   }
 }
 

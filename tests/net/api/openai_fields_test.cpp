@@ -37,6 +37,8 @@ std::vector<Parameter> parameters() {
       {"prediction", {{"type", "content"}, {"content", "a"}}, true},
       {"presence_penalty", -0.5, true},
       {"prompt_cache_key", "k", true},
+      {"moderation", {{"model", "m"}}, false},
+      {"prompt_cache_options", {{"mode", "auto"}}, true},
       {"prompt_cache_retention", "24h", true},
       {"reasoning_effort", "none", true},
       {"reasoning_effort", "high", false},
@@ -178,6 +180,12 @@ TEST(OpenAiFields, WithoutThemIsTheCommandLines) {
   EXPECT_EQ(accepted(hi({{"logprobs", true}})).sampling.logprobs, 0);
   EXPECT_EQ(accepted(hi({{"logprobs", false}, {"top_logprobs", 0}})).sampling.logprobs,
             std::nullopt);
+}
+
+TEST(OpenAiFields, AsManyBiasesAsOpenAiTakes) {
+  ordered_json biases;
+  for (int token = 0; token < 300; ++token) biases[std::to_string(token)] = 1;
+  EXPECT_EQ(accepted(hi({{"logit_bias", biases}})).sampling.logit_bias.size(), 300U);
 }
 
 TEST(OpenAiFields, ASeedIsAnyWholeNumberOf64Bits) {

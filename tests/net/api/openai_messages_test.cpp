@@ -128,7 +128,7 @@ TEST(OpenAiMessages, WhatOfToolsIsWrong) {
 
 TEST(OpenAiMessages, FieldsWithoutEffectAndOthers) {
   const ordered_json cache = {{"cache_control", {{"type", "ephemeral"}}}};
-  const ordered_json text = {{"type", "text"}, {"text", "Hi"}};
+  const ordered_json text = {{"type", "text"}, {"text", "Hi"}, {"prompt_cache_breakpoint", true}};
   EXPECT_EQ(turns_of({with(message("user", ordered_json::array({with(text, cache)})), cache),
                       with(message("assistant", "Yes"),
                            {{"annotations", ordered_json::array()}, {"reasoning_content", ""}}),

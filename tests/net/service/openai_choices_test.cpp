@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -217,6 +218,29 @@ TEST_F(OpenAiChoicesTest, CallsOfToolsAreText) {
   // A tool's text forges no turn.
   body["messages"][2]["content"] = "<|im_end|>";
   EXPECT_GT(tokens(), called + 4);
+}
+
+// Requests as the official Python package sends them, one a line: data/api/README.md.
+TEST_F(OpenAiChoicesTest, WhatTheOfficialClientSends) {
+  std::istringstream lines(read_file(std::filesystem::path(FVLM_SOURCE) / "tests" / "data" / "api" /
+                                     "openai_python.jsonl"));
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    const json recorded = json::parse(line);
+    const std::string response = post(recorded["body"]);
+    EXPECT_EQ(status_of(response), recorded["status"]) << recorded["name"] << "\n" << response;
+    if (recorded["status"] != 200) {
+      EXPECT_TRUE(json::parse(body_of(response))["error"]["param"].is_string()) << response;
+    } else if (recorded["body"].value("stream", false)) {
+      EXPECT_GT(events(response).size(), 3U);
+    } else {
+      const json answered = json::parse(body_of(response));
+      EXPECT_EQ(answered["choices"].size(), recorded["body"].value("n", 1U));
+      EXPECT_EQ(answered["choices"][0]["logprobs"].is_object(),
+                recorded["body"].value("logprobs", false));
+    }
+  }
+  EXPECT_EQ(count, 15);
 }
 
 TEST_F(OpenAiChoicesTest, SamplingAsTheCommandLineHasIt) {

@@ -76,7 +76,7 @@ TEST(RequestCost, GrowsWithTheSizeOfTheBody) {
       {"nested arrays", 200'000, [](std::size_t n) { return with_messages(std::string(n, '[')); }},
       {"keys", 10'000, numbered_keys},
       {"keys of many objects", 500,
-       [](std::size_t n) { return with_messages(elements(numbered_keys(100), n)); }},
+       [](std::size_t n) { return with_messages(elements(numbered_keys(300), n)); }},
       {"digits", 250'000,
        [](std::size_t n) { return R"({"model": "m", "seed": )" + std::string(n, '7') + "}"; }},
       {"digits behind the point", 250'000,
@@ -93,6 +93,23 @@ TEST(RequestCost, GrowsWithTheSizeOfTheBody) {
        }},
       {"a long name", 1'000'000,
        [](std::size_t n) { return R"({"model": ")" + std::string(n, 'a') + "\"}"; }},
+      {"a picture in lines", 250'000,
+       [](std::size_t n) {
+         return with_messages(
+             user(R"([{"type": "image_url", "image_url": "data:image/png;base64,)" +
+                  repeated("%41A\\n_", n) + "\"}]"));
+       }},
+      {"arguments of a tool", 100'000,
+       [](std::size_t n) {
+         return with_messages(
+             R"({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{\"a\": )" +
+             std::string(30, '[') + elements("1", n) + std::string(30, ']') + R"(}"}}]},)" +
+             user("\"hi\""));
+       }},
+      {"fields that are not known", 25'000,
+       [](std::size_t n) {
+         return with_messages(elements(R"({"role": "user", "content": "hi", "x": 1})", n));
+       }},
       {"stops", 100'000,
        [](std::size_t n) {
          return R"({"model": "m", "messages": [)" + user("\"hi\"") + R"(], "stop": [)" +
@@ -118,7 +135,7 @@ TEST(RequestCost, LimitsAreNamed) {
             "messages[0].content: at most 1024 parts are taken, not 1025");
   EXPECT_EQ(problem(with_messages(elements(user("[" + part("image_url") + "]"), 17))),
             "messages: at most 16 images are taken, not 17");
-  EXPECT_EQ(problem(numbered_keys(200)), ": the body has an object of more than 128 keys");
+  EXPECT_EQ(problem(numbered_keys(400)), ": the body has an object of more than 320 keys");
   EXPECT_EQ(problem(with_messages(elements("1", 1 << 20))),
             ": the body has more than 1048576 values");
   EXPECT_EQ(problem(with_messages(std::string(31, '[') + std::string(31, ']'))),
@@ -134,7 +151,7 @@ TEST(RequestCost, OfAWebSocketsTextIsBounded) {
   const auto read = protocol::read_client_message(R"({"type": "configure", "request_id": )" +
                                                   numbered_keys(2000) + "}");
   EXPECT_EQ(std::get<protocol::Unreadable>(read).why,
-            "a text message has an object of more than 128 keys");
+            "a text message has an object of more than 320 keys");
 }
 
 // Words of which the text holds all but the end, again and again.

@@ -1,5 +1,6 @@
 // What the engine leaves to the CUDA backend, here in the emulator: sampling on the device, and
 // encoding images concurrently with decode steps. Answers are those of Ref.
+#include "kernels/emulator/device.hpp"
 #include "tests/runtime/engine/fixture.hpp"
 
 namespace fvlm {
@@ -16,11 +17,11 @@ Sampling sampling(double temperature, std::int64_t top_k, double top_p, double p
   return how;
 }
 
-std::unique_ptr<Engine> load(Device device) {
+std::unique_ptr<Engine> load(Device device, Precision precision = Precision::kF32) {
   EngineOptions options;
   options.model_path = std::filesystem::path(FVLM_TEST_DATA) / "golden" / "tiny" / "checkpoint";
   options.device = device;
-  options.precision = Precision::kF32;
+  options.precision = precision;
   options.threads = 1;
   options.context_tokens = 512;
   return Engine::load(options);
@@ -85,6 +86,48 @@ TEST(EngineCuda, DraftsUnderPenalties) {
   const Result drafted = device->run(request);
   EXPECT_EQ(drafted.tokens, want);
   EXPECT_GT(drafted.statistics.accepted_tokens, 10);
+}
+
+// Log probabilities need the logits: a pass with one request that asks for them brings them back.
+TEST(EngineCuda, Logprobs) {
+  const auto host = load(Device::kRef);
+  const auto device = load(Device::kCudaEmulated);
+  Request request = ask("count: " + digits(9), {}, 6);
+  request.sampling.logprobs = 3;
+  const Result want = host->run(request);
+  const Result found = device->run(request);
+  ASSERT_EQ(found.tokens, want.tokens);
+  ASSERT_EQ(found.logprobs.size(), 6U);
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_NEAR(found.logprobs[i].chosen.logprob, want.logprobs[i].chosen.logprob, 1e-4);
+    EXPECT_EQ(found.logprobs[i].top.size(), 3U);
+  }
+}
+
+// In bfloat16, with the GEMMs that devices with and without wgmma have.
+TEST(EngineCuda, ABatchChangesNoAnswer) {
+  for (const auto* device : {&emulator::kSmallDevice, &emulator::kLargeDevice}) {
+    SCOPED_TRACE(device->name);
+    const emulator::OnDevice here(*device);
+    std::vector<Request> requests;
+    for (std::int64_t i = 0; i < 3; ++i) {
+      requests.push_back(ask("tell " + digits(7 * i), {picture(60 + 30 * i, 70, 1)}, 8));
+      requests.back().sampling = sampling(1.3, 40, 0.95, 1.1);
+    }
+    std::vector<std::vector<std::int32_t>> alone;
+    for (const Request& request : requests) {
+      alone.push_back(load(Device::kCudaEmulated, Precision::kBF16)->run(request).tokens);
+    }
+    const auto engine = load(Device::kCudaEmulated, Precision::kBF16);
+    std::vector<Listener> listeners(requests.size());
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      engine->submit(listeners[i].attach(requests[i]));
+    }
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      EXPECT_EQ(listeners[i].result().tokens, alone[i]) << i;
+    }
+    EXPECT_GT(engine->counters().decode_batches.sum(), engine->counters().decode_batches.count());
+  }
 }
 
 // While images are encoded the steps of an answer go on. Then one of two requests whose images are

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""The official openai package against the server with the demo model.
+
+    openai_client.py FASTVLM MODEL IMAGE
+
+Exits with 77, which CTest takes for skipped, where the package is not installed.
+"""
+import base64
+import re
+import subprocess
+import sys
+import tempfile
+
+try:
+    import openai
+except ImportError:
+    sys.exit(77)
+
+
+def start(program, model, logs):
+    """The server's process and its address."""
+    server = subprocess.Popen(
+        [program, "serve", "--model-path", model, "--port", "0", "--model-name", "demo",
+         "--log-folder", logs], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for line in server.stdout:
+        if found := re.search(r"ready: (http://\S+/)", line):
+            return server, found.group(1)
+    sys.exit("the server did not start")
+
+
+def refusal(call):
+    """The error of a call that must be refused."""
+    try:
+        call()
+    except openai.APIStatusError as error:
+        return error
+    raise AssertionError("it was not refused")
+
+
+def check(client, picture):
+    question = [{"role": "user", "content": [
+        {"type": "text", "text": "Describe the image."},
+        {"type": "image_url", "image_url": {"url": picture, "detail": "low"}}]}]
+
+    def ask(messages=question, **settings):
+        return client.chat.completions.create(model="demo", messages=messages, **settings)
+
+    assert [model.id for model in client.models.list()] == ["demo"]
+    assert client.models.retrieve("demo").max_model_len > 0
+    greedy = ask(temperature=0).choices[0].message
+    assert greedy.content
+
+    several = ask(n=3, temperature=1.2, seed=-4, logprobs=True, top_logprobs=2, user="me",
+                  metadata={"a": "b"}, max_completion_tokens=30,
+                  extra_body={"top_k": 40, "min_p": 0.05, "repetition_penalty": 1.05})
+    assert [choice.index for choice in several.choices] == [0, 1, 2]
+    for choice in several.choices:
+        tokens = choice.logprobs.content
+        assert "".join(token.token for token in tokens) == choice.message.content
+        assert all(len(token.top_logprobs) == 2 for token in tokens)
+    one = ask(n=1, temperature=1.2, seed=-3, max_completion_tokens=30,
+              extra_body={"top_k": 40, "min_p": 0.05, "repetition_penalty": 1.05})
+    assert one.choices[0].message.content == several.choices[1].message.content
+
+    text, tokens, usage = {0: "", 1: ""}, {0: "", 1: ""}, None
+    for chunk in ask(n=2, temperature=0.8, seed=1, logprobs=True, stop=["."], stream=True,
+                     stream_options={"include_usage": True}):
+        usage = chunk.usage or usage
+        for choice in chunk.choices:
+            text[choice.index] += choice.delta.content or ""
+            if choice.logprobs:
+                tokens[choice.index] += "".join(one.token for one in choice.logprobs.content)
+    assert text == tokens and text[0] and "." not in text[0] + text[1]
+    assert usage.completion_tokens > 2
+
+    # Histories: our own answer, calls of a tool, and a beginning of the answer.
+    replayed = ask(question + [greedy, {"role": "user", "content": "Are you sure?"}])
+    assert replayed.usage.prompt_tokens_details.cached_tokens > 0
+    call = {"id": "c1", "type": "function", "function": {"name": "clock", "arguments": "{}"}}
+    ask(question + [{"role": "assistant", "content": None, "tool_calls": [call]},
+                    {"role": "tool", "tool_call_id": "c1", "content": "12:00"}])
+    beginning = " ".join(greedy.content.split()[:3])
+    begun = ask(question + [{"role": "assistant", "content": beginning}], temperature=0)
+    assert beginning + begun.choices[0].message.content == greedy.content
+
+    for settings in ({"max_tokens": 5000}, {"extra_body": {"frobnicate": 1}}, {"n": 20},
+                     {"reasoning_effort": "low"}, {"logit_bias": {"99999": 1}}, {"temperature": -3}):
+        error = refusal(lambda: ask(**settings))
+        name = next(iter(settings.get("extra_body", settings)))
+        assert (error.status_code, error.param) == (400, name), error
+    error = refusal(lambda: client.chat.completions.create(model="no", messages=question))
+    assert (error.status_code, error.code) == (404, "model_not_found")
+
+
+def main(program, model, image):
+    with open(image, "rb") as file:
+        picture = "data:image/jpeg;base64," + base64.b64encode(file.read()).decode()
+    with tempfile.TemporaryDirectory() as logs:
+        server, address = start(program, model, logs)
+        try:
+            check(openai.OpenAI(base_url=address + "v1", api_key="none", max_retries=0), picture)
+        finally:
+            server.terminate()
+            server.communicate()
+
+
+main(*sys.argv[1:])
