@@ -62,6 +62,9 @@ void Block::run(const Grid& grid, Index3 block, Body body) {
                                              ? current_device.load()->shared_bytes
                                              : kDefaultSharedBytes);
   barriers_.clear();
+  MemoryTrace* const trace = MemoryTrace::current();
+  traffic_.reset();
+  if (trace != nullptr) traffic_.emplace();
   emulated::blockIdx = block;
   emulated::blockDim = grid.threads;
   emulated::gridDim = grid.blocks;
@@ -71,6 +74,17 @@ void Block::run(const Grid& grid, Index3 block, Body body) {
     throw make_error("{}: block {} has written behind its shared memory", grid.kernel, text(block));
   }
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  if (trace != nullptr) trace->add(grid.kernel, *traffic_);
+}
+
+void Block::count_access(const std::source_location& where, bool loads, const void* address,
+                         unsigned bytes) {
+  const bool shared = shared_.contains(address, bytes);
+  const auto access = shared ? (loads ? MemoryAccess::kSharedLoad : MemoryAccess::kSharedStore)
+                             : (loads ? MemoryAccess::kGlobalLoad : MemoryAccess::kGlobalStore);
+  const std::uint64_t at =
+      shared ? shared_.offset(address) : reinterpret_cast<std::uintptr_t>(address);
+  traffic_->add(thread_rank(), where, access, at, bytes);
 }
 
 void Block::fiber_entry() {

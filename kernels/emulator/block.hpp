@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@
 
 #include "kernels/emulator/copy_queue.hpp"
 #include "kernels/emulator/device.hpp"
+#include "kernels/emulator/memory_trace.hpp"
 #include "kernels/emulator/shared_memory.hpp"
 #include "kernels/emulator/tensor_memory.hpp"
 
@@ -114,6 +116,10 @@ class Block {
     wait_until(
         site, [](void* function) { return (*static_cast<F*>(function))(); }, &ready);
   }
+  // Counts `bytes` that the running thread loads or stores, if somebody traces.
+  void trace(const std::source_location& where, bool loads, const void* address, unsigned bytes) {
+    if (traffic_) count_access(where, loads, address, bytes);
+  }
   // Throws an Error about the running thread.
   [[noreturn]] void fail(const Site& site, const std::string& problem) const;
 
@@ -127,6 +133,8 @@ class Block {
   };
   struct Abandoned {};  // unwinds the threads of a block that has failed
 
+  void count_access(const std::source_location& where, bool loads, const void* address,
+                    unsigned bytes);
   static void fiber_entry();
   void work();
   template <class F>
@@ -168,6 +176,7 @@ class Block {
 
   SharedMemory shared_{};
   Barriers barriers_{};
+  std::optional<BlockTraffic> traffic_{};
   std::unique_ptr<Fiber> home_;                   // of run()
   std::vector<std::unique_ptr<Fiber>> fibers_{};  // destroyed first: they end there
   std::vector<Fiber*> idle_{};

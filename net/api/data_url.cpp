@@ -1,11 +1,11 @@
 #include "net/api/data_url.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <utility>
 
 #include "net/protocol/base64.hpp"
+#include "net/protocol/percent.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -22,21 +22,10 @@ bool equal_in_any_case(std::string_view a, std::string_view b) {
 
 // What decode_base64() reads.
 std::string plain_base64(std::string_view text) {
-  std::string plain;
-  plain.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (c == '%' && i + 2 < text.size()) {
-      unsigned char byte = 0;
-      const char* const end = text.data() + i + 3;
-      if (std::from_chars(text.data() + i + 1, end, byte, 16).ptr == end) {
-        c = static_cast<char>(byte);
-        i += 2;
-      }
-    }
-    if (kSpaces.find(c) != kSpaces.npos) continue;
-    plain += c == '-' ? '+' : c == '_' ? '/' : c;
-  }
+  std::string plain = percent_decoded(text);
+  std::erase_if(plain, [](char c) { return kSpaces.find(c) != kSpaces.npos; });
+  std::ranges::replace(plain, '-', '+');
+  std::ranges::replace(plain, '_', '/');
   return plain;
 }
 

@@ -2,6 +2,7 @@
 // of the tokens whose text begins there.
 #pragma once
 
+#include <cstddef>
 #include <deque>
 #include <string>
 #include <string_view>

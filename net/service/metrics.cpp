@@ -41,6 +41,9 @@ std::string engine_text(const EngineCounters& c) {
          gauge("fastvlm_requests_running", "Running requests.", c.running) +
          gauge("fastvlm_cache_pages", "Pages of the KV cache.", c.cache_pages) +
          gauge("fastvlm_cache_pages_free", "Free pages of the KV cache.", c.free_pages) +
+         counter("fastvlm_reused_images_total",
+                 "Images that were not encoded, because their embeddings were there.",
+                 c.reused_images) +
          histogram("fastvlm_encoder_batch_images", "Images per encoder pass.", c.encoder_batches) +
          histogram("fastvlm_prefill_batch_prompts", "Prompts per prefill pass.",
                    c.prefill_batches) +

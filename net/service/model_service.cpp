@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "net/api/fields.hpp"
 #include "net/api/ollama_answer.hpp"
@@ -13,6 +15,7 @@
 #include "net/api/openai_answer.hpp"
 #include "net/http/one_line.hpp"
 #include "net/protocol/json.hpp"
+#include "net/protocol/percent.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -94,7 +97,7 @@ std::optional<HttpResponse> ModelService::answer_models(const HttpRequest& reque
   rest.remove_prefix(kModels.size());
   if (!rest.empty() && rest.front() != '/') return std::nullopt;
   if (!is_read(request)) return wrong_method(request, "GET");
-  const std::string_view asked = rest.substr(std::min<std::size_t>(1, rest.size()));
+  const std::string asked = percent_decoded(rest.substr(std::min<std::size_t>(1, rest.size())));
   if (asked.empty()) return json_response(write_models(model_));
   if (!serves(asked)) return error_response(not_found(asked), request.path);
   return json_response(write_model(model_));

@@ -74,6 +74,7 @@ RequestId EngineCore::submit(Request request) {
     throw make_error("logit_bias names token {}, the model has {} tokens", one.token,
                      info_.vocabulary);
   }
+  if (request.grammar) grammars_.prepare();
   PromptLayout prompt = layout(request);
   const Generation::Budget most = budget(prompt, request.sampling);
   const RequestId id = next_id_++;
@@ -201,7 +202,7 @@ void EngineCore::prefill() {
   if (!prefill_batch_) {
     auto chunks = plan_prefill(scheduler_.running(), runner_->limits());
     if (chunks.empty()) return;
-    prefill_batch_.emplace(std::move(chunks));
+    prefill_batch_.emplace(passes_.begin(std::move(chunks)));
     const bool encodes =
         guarded_batch([&](const std::stop_token& stop) { passes_.encode(*prefill_batch_, stop); });
     if (!encodes) return;
@@ -230,7 +231,7 @@ bool EngineCore::guarded_batch(const Work& part) {
     }
   } catch (const Stopped&) {  // all of them: end_cancelled() ends them
   } catch (const std::exception& error) {
-    for (const auto& [chunk, first_image] : prefill_batch_->parts()) chunk.generation->fail(error);
+    for (const auto& [chunk, images] : prefill_batch_->parts()) chunk.generation->fail(error);
   }
   prefill_batch_.reset();
   return false;

@@ -37,6 +37,9 @@ struct ServeOptions {
   LogOptions log{.folder = default_log_folder(), .name = "server"};
   std::int64_t max_new_tokens = 256;
   double drain_s = 10;
+
+  // Clients ask again about a picture.
+  ServeOptions() { engine.image_cache_bytes = 64 * kMegabyte; }
 };
 
 // The flags of the command line, with their values, so that settings can be read again.
@@ -173,12 +176,12 @@ void add_seconds(CLI::App& parser, const std::string& flag, std::chrono::millise
 }
 
 void add_megabytes(CLI::App& parser, const std::string& flag, std::size_t& value,
-                   const std::string& description) {
+                   const std::string& description, int least = 1) {
   const auto set = [&value](std::size_t megabytes) { value = megabytes * kMegabyte; };
   parser
       .add_option_function<std::size_t>(flag, set,
                                         fmt::format("{} [{}]", description, value / kMegabyte))
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(CLI::Range(least, 1 << 20))
       ->option_text("MB");
 }
 
@@ -260,7 +263,7 @@ void add_answer_flags(CLI::App& parser, ServeOptions& options) {
       ->option_text("TEXT");
   parser
       .add_option("--max_new_tokens,--max-new-tokens", options.max_new_tokens,
-                  "Tokens of an answer, at most [256]")
+                  "Tokens of an answer, at most; a chat that asks for more is refused [256]")
       ->check(CLI::PositiveNumber)
       ->option_text("N");
   parser
@@ -297,6 +300,8 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
           "bytes of one; 0: four times the context [0]")
       ->check(CLI::Range(0, 1 << 30))
       ->option_text("N");
+  add_megabytes(parser, "--image-cache", options.engine.image_cache_bytes,
+                "Embeddings of recent pictures, which are not encoded again; 0: keep none", 0);
   add_count(parser, "--max-waiting-frames", server.live.max_waiting_frames,
             "Unanswered frames of one connection");
   add_count(parser, "--max-frames-per-address", server.live.max_waiting_frames_per_address,

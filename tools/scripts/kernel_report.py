@@ -26,7 +26,7 @@ BUDGETS = [
     (r"skinny_gemm<\(WeightFormat::Type\)3, 64, 8, [12], ", 2, 27),
     (r"skinny_gemm<\(WeightFormat::Type\)4, 64, 8, [12], ", 2, 22),
     (r"decode_attention<(64|128)>", 2, None),
-    (r"flash_attention<BFloat16, 32>", 4, 14),
+    (r"flash_attention<BFloat16, 32>", 4, 14.5),
     (r"prefill_attention<64>", 3, 9.5),
     (r"depthwise<BFloat16, 7, 1, 1, ", 6, 1.35),
     (r"depthwise<BFloat16, 3, 1, 1, ", 6, 1.55),

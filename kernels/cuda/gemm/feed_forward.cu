@@ -41,7 +41,7 @@ struct FeedForward {
   };
   union Shared {
     Weights tiles;
-    float results[kThreads / 32][kResultFloats<8 * kSumTiles>];
+    float results[kThreads / 32][ResultRows<8 * kSumTiles>::kFloats];
   };
 };
 

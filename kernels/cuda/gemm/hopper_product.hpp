@@ -67,8 +67,9 @@ struct HopperTile {
   static constexpr int kStageBytes = kBytesA + n * kRowBytes;
   static constexpr int kWarps = 8;  // that multiply
   static constexpr int kAlign = 1024;
+  static constexpr int kResultFloats = ResultRows<n, true>::kFloats;  // the larger ones
   static constexpr int kSharedBytes =
-      kAlign + stages * kStageBytes + kWarps * kResultFloats<n> * static_cast<int>(sizeof(float));
+      kAlign + stages * kStageBytes + kWarps * kResultFloats * static_cast<int>(sizeof(float));
   static_assert(m % 64 == 0 && kStageBytes % kAlign == 0);
 };
 
@@ -216,7 +217,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
     } else {
       take_registers<232>();
       float* const results = reinterpret_cast<float*>(shared + Tile::kStages * Tile::kStageBytes) +
-                             static_cast<int>(warp_id()) * kResultFloats<Tile::kN>;
+                             static_cast<int>(warp_id()) * Tile::kResultFloats;
       product.multiply(group, results, epilogue);
     }
   }
@@ -239,22 +240,21 @@ void launch_hopper_product(Stream<kTarget>& stream, int multiprocessors, View<co
       static_cast<int>(a.rows), static_cast<int>(b.rows), static_cast<int>(a.cols));
 }
 
-// With the tile that makes as many blocks as there are SMs, if one does. Bits do not depend on it.
+// `tile` is an index of kHopperTiles, or kTileByRule.
 template <class Columns, class Epilogue>
 void multiply_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
-                        View<const BFloat16> b, const Columns& columns, const Epilogue& epilogue) {
+                        View<const BFloat16> b, const Columns& columns, const Epilogue& epilogue,
+                        int tile = kTileByRule) {
   const auto multiply = [&]<class Tile>() {
     launch_hopper_product<Tile>(stream, multiprocessors, a, b, columns, epilogue);
   };
-  const auto tiles = [&](std::int64_t m, std::int64_t n) {
-    return (a.rows + m - 1) / m * ((b.rows + n - 1) / n);
-  };
-  if constexpr (!Columns::kPairs) {
-    if (b.rows % 128 != 0 && b.rows <= 192) {
-      return multiply.template operator()<HopperTile<128, 96, 4>>();
-    }
+  if (tile == kTileByRule) {
+    tile = best_hopper_tile(a.rows, b.rows, multiprocessors, Columns::kPairs);
   }
-  if (tiles(128, 128) >= multiprocessors) {
+  if constexpr (!Columns::kPairs) {
+    if (tile == 1) return multiply.template operator()<HopperTile<128, 96, 4>>();
+  }
+  if (tile == 0) {
     multiply.template operator()<HopperTile<128, 128, 4>>();
   } else {
     multiply.template operator()<HopperTile<64, 64, 8>>();

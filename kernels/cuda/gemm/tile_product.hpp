@@ -43,49 +43,63 @@ struct TileShape {
   static_assert(kWarpRows % 16 == 0 && kWarpCols % 16 == 0 && depth % 16 == 0 && stages >= 2);
 };
 
-// A warp's accumulators on their way to the epilogue: 16 rows, padded against bank conflicts.
-template <int kCols>
-inline constexpr int kResultFloats = 16 * (kCols + 4);
+// A warp's accumulators on their way to the epilogue: 16 rows of float32 in shared memory. Rows are
+// padded and 16-byte pieces exchanged so that neither the stores of fragments nor the loads of
+// eight adjacent results have bank conflicts.
+template <int kCols, bool kPairs = false>
+struct ResultRows {
+  static constexpr int kStride = kCols + (kPairs ? 16 : 8);
+  static constexpr int kFloats = 16 * kStride;
+
+  __device__ static int at(int row, int col) {
+    return row * kStride + (col ^ ((col / 32 ^ row) % 2 * 4));
+  }
+};
 
 // Hands a warp's accumulators, which begin at (row0, col0) of a matrix with m rows, to the
-// epilogue, by way of its own `scratch`. With kPairs a fragment's columns are the first of pairs,
-// and its partner's, half of all further, the second: the epilogue gets them side by side.
+// epilogue, by way of its own `scratch` (ResultRows). With kPairs a fragment's columns are the
+// first of pairs, and its partner's, half of all further, the second: the epilogue gets them side
+// by side.
 template <bool kPairs = false, int kRowTiles, int kColTiles, class Epilogue>
 __device__ inline void finish_fragments(const FragmentC (&sums)[kRowTiles][kColTiles],
                                         float* scratch, int row0, int col0, int m,
                                         const Epilogue& epilogue) {
-  constexpr int kStride = kResultFloats<8 * kColTiles> / 16;
+  using Rows = ResultRows<8 * kColTiles, kPairs>;
   static_assert(kEpilogueCols == 8);  // those of a fragment
 #pragma unroll
   for (int i = 0; i < kRowTiles; ++i) {
-    if constexpr (kPairs) {
 #pragma unroll
-      for (int j = 0; j < kColTiles / 2; ++j) {
-        const FragmentC& first = sums[i][j];
-        const FragmentC& second = sums[i][j + kColTiles / 2];
+    for (int r = 0; r < 4; r += 2) {
+      const int row = FragmentC::row(r);
+      if constexpr (kPairs) {
 #pragma unroll
-        for (int r = 0; r < 4; r += 2) {
-          store(scratch + FragmentC::row(r) * kStride + 2 * (j * 8 + FragmentC::col(r)),
-                Vec<float, 4>{{first.reg[r], second.reg[r], first.reg[r + 1], second.reg[r + 1]}});
+        for (int j = 0; j < kColTiles / 2; ++j) {
+          const float* const first = sums[i][j].reg + r;
+          const float* const second = sums[i][j + kColTiles / 2].reg + r;
+          store(scratch + Rows::at(row, 2 * (j * 8 + FragmentC::col(r))),
+                Vec<float, 4>{{first[0], second[0], first[1], second[1]}});
         }
-      }
-    } else {
+      } else {
 #pragma unroll
-      for (int j = 0; j < kColTiles; ++j) {
-        const FragmentC& c = sums[i][j];
-#pragma unroll
-        for (int r = 0; r < 4; r += 2) {
-          store(scratch + FragmentC::row(r) * kStride + j * 8 + FragmentC::col(r),
-                Vec<float, 2>{{c.reg[r], c.reg[r + 1]}});
+        for (int j = 0; j < kColTiles; ++j) {
+          const float* const two = sums[i][j].reg + r;
+          store(scratch + Rows::at(row, j * 8 + FragmentC::col(r)),
+                Vec<float, 2>{{two[0], two[1]}});
         }
       }
     }
     __syncwarp();
     for (int at = static_cast<int>(lane_id()); at < 16 * kColTiles; at += 32) {
-      const int row = row0 + i * 16 + at / kColTiles;
+      const int in_tile = at / kColTiles;
+      const int row = row0 + i * 16 + in_tile;
       const int piece = at % kColTiles * kEpilogueCols;
       float values[kEpilogueCols];
-      load8(scratch + at / kColTiles * kStride + piece, true, kEpilogueCols, values);
+#pragma unroll
+      for (int half = 0; half < kEpilogueCols; half += 4) {
+        const auto four = load<4>(scratch + Rows::at(in_tile, piece + half));
+#pragma unroll
+        for (int k = 0; k < 4; ++k) values[half + k] = four[k];
+      }
       if (row < m) epilogue(row, col0 + piece, values);
     }
     __syncwarp();
@@ -101,10 +115,10 @@ class TileProduct {
 
   static constexpr int kBytesA = A::template stage_bytes<Shape::kM, Shape::kDepth>();
   static constexpr int kStageBytes = kBytesA + B::template stage_bytes<Shape::kN, Shape::kDepth>();
-  static constexpr int kResultBytes =
-      kTensorCores
-          ? Shape::kThreads / 32 * kResultFloats<Shape::kWarpCols> * static_cast<int>(sizeof(float))
-          : 0;
+  static constexpr int kResultBytes = kTensorCores ? Shape::kThreads / 32 *
+                                                         ResultRows<Shape::kWarpCols>::kFloats *
+                                                         static_cast<int>(sizeof(float))
+                                                   : 0;
   static constexpr int kSharedBytes =
       Shape::kStages * kStageBytes > kResultBytes ? Shape::kStages* kStageBytes : kResultBytes;
 
@@ -256,7 +270,7 @@ class TileProduct {
                                 const Epilogue& epilogue) {
     __syncthreads();  // all are done with the stages
     auto* const scratch = reinterpret_cast<float*>(shared) +
-                          static_cast<int>(warp_id()) * kResultFloats<Shape::kWarpCols>;
+                          static_cast<int>(warp_id()) * ResultRows<Shape::kWarpCols>::kFloats;
     finish_fragments(sums.at, scratch, row0 + warp_row(), col0 + warp_col(), m, epilogue);
   }
 
@@ -288,16 +302,17 @@ template <class E>
 using RaggedTile = std::conditional_t<sizeof(E) == 4, TileShape<64, 64, 16, 2, 4, 2>,
                                       TileShape<32, 64, 64, 4, 2, 2>>;
 
-// Calls work.template operator()<Shape>() with the tile shape for an [m, n] GEMM.
+// Calls work.template operator()<Shape>() with the tile shape for an [m, n] GEMM: `tile` is an
+// index of kTileChoices, or kTileByRule.
 template <class E, class Work>
-void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, Work&& work) {
+void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, int tile, Work&& work) {
   if constexpr (sizeof(E) == 4) {
     if (m <= 16) return work.template operator()<TileShape<16, 64, 16, 2, 1, 4>>();
     return work.template operator()<TileShape<64, 64, 16, 2, 4, 2>>();
   } else {
     if (m <= 16) return work.template operator()<TileShape<16, 64, 64, 4, 1, 4>>();
     if (n <= 32) return work.template operator()<TileShape<64, 32, 32, 4, 4, 1>>();
-    switch (best_tile(m, n, multiprocessors)) {
+    switch (tile == kTileByRule ? static_cast<int>(best_tile(m, n, multiprocessors)) : tile) {
       case 0:
         return work.template operator()<TileShape<128, 128, 32, 3, 2, 2>>();
       case 1:

@@ -36,6 +36,8 @@ __device__ inline void copy_async(void* to, const void* from, bool valid = true,
   if (!block.shared().contains(to, kBytes)) {
     block.fail({"copy_async", where}, "the destination is not in the block's shared memory");
   }
+  if (valid) detail::count_access(from, true, kBytes, where);
+  detail::count_access(to, false, kBytes, where);
   block.thread().copies.start(to, valid ? from : nullptr, kBytes);
 #endif
 }

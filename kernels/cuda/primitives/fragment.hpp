@@ -136,6 +136,7 @@ __device__ inline void ldmatrix(std::uint32_t (&reg)[n], const void* row,
     if (!block.shared().contains(row, 16)) {
       block.fail({"ldmatrix", where}, "the row is not in the block's shared memory");
     }
+    count_access(row, true, 16, where);
   }
   emulator::LoadMatrix operands{.row = row, .reg = reg};
   block.meet(kAllLanes, {transposed ? "ldmatrix_transposed" : "ldmatrix", where},

@@ -33,6 +33,15 @@ using Vec16 = Vec<T, static_cast<int>(16 / sizeof(T))>;
 
 namespace detail {
 
+// An access of `bytes`, a power of two, as the emulator sees it.
+__device__ inline void count_access([[maybe_unused]] const void* p, [[maybe_unused]] bool loads,
+                                    [[maybe_unused]] std::size_t bytes,
+                                    [[maybe_unused]] Where where) {
+#ifndef __CUDACC__
+  emulator::Block::current().trace(where, loads, p, static_cast<unsigned>(bytes));
+#endif
+}
+
 __device__ inline void check_aligned([[maybe_unused]] const void* p,
                                      [[maybe_unused]] std::size_t bytes,
                                      [[maybe_unused]] const char* function,
@@ -51,6 +60,7 @@ template <int N, class T>
 __device__ inline Vec<std::remove_const_t<T>, N> load(T* p, Where where = Where::current()) {
   using Result = Vec<std::remove_const_t<T>, N>;
   detail::check_aligned(p, sizeof(Result), "load", where);
+  detail::count_access(p, true, sizeof(Result), where);
   Result v;
 #ifdef __CUDACC__
   v = *reinterpret_cast<const Result*>(p);
@@ -63,6 +73,7 @@ __device__ inline Vec<std::remove_const_t<T>, N> load(T* p, Where where = Where:
 template <class T, int N>
 __device__ inline void store(T* p, const Vec<T, N>& v, Where where = Where::current()) {
   detail::check_aligned(p, sizeof(v), "store", where);
+  detail::count_access(p, false, sizeof(v), where);
 #ifdef __CUDACC__
   *reinterpret_cast<Vec<T, N>*>(p) = v;
 #else

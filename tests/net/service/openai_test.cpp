@@ -22,6 +22,7 @@ TEST_F(OpenAiTest, NamesItsModel) {
   EXPECT_EQ(json::parse(body_of(http_get(port(), "/v1/models/"))), list);
   // The folder's name is the model's, too.
   EXPECT_EQ(json::parse(body_of(http_get(port(), "/v1/models/checkpoint"))), model);
+  EXPECT_EQ(json::parse(body_of(http_get(port(), "/v1/models/t%69ny"))), model);
   EXPECT_EQ(json::parse(body_of(http_get(port(), "/v1/models/tiny"))), list["data"][0]);
   EXPECT_EQ(status_of(http_get(port(), "/v1/models/huge")), 404);
 }
