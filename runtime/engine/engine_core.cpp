@@ -74,6 +74,7 @@ RequestId EngineCore::submit(Request request) {
     throw make_error("logit_bias names token {}, the model has {} tokens", one.token,
                      info_.vocabulary);
   }
+  if (request.grammar) grammars_.prepare();
   PromptLayout prompt = layout(request);
   const Generation::Budget most = budget(prompt, request.sampling);
   const RequestId id = next_id_++;

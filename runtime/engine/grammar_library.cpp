@@ -4,6 +4,13 @@
 
 namespace fvlm {
 
+void GrammarLibrary::prepare() {
+  std::call_once(made_, [this] {
+    trie_ =
+        std::make_shared<TokenTrie>(tokenizer_, static_cast<std::size_t>(vocabulary_), end_tokens_);
+  });
+}
+
 std::shared_ptr<TokenMasks> GrammarLibrary::masks(const Grammar& grammar) {
   const auto known = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
     return entry.source == grammar.source();
@@ -11,10 +18,7 @@ std::shared_ptr<TokenMasks> GrammarLibrary::masks(const Grammar& grammar) {
   if (known != entries_.end()) {
     entries_.splice(entries_.begin(), entries_, known);
   } else {
-    if (!trie_) {
-      trie_ = std::make_shared<TokenTrie>(tokenizer_, static_cast<std::size_t>(vocabulary_),
-                                          end_tokens_);
-    }
+    prepare();
     entries_.push_front(
         {grammar.source(), std::make_shared<TokenMasks>(grammar.automaton(), trie_)});
   }

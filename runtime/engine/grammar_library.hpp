@@ -1,11 +1,12 @@
 // The masks of the grammars that were used last, so that requests with the same grammar, such as
-// those of a camera, find tokens once. For the engine's thread.
+// those of a camera, find tokens once. For the engine's thread, but for prepare().
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,9 @@ class GrammarLibrary {
                  std::vector<std::int32_t> end_tokens)
       : tokenizer_(tokenizer), vocabulary_(vocabulary), end_tokens_(std::move(end_tokens)) {}
 
+  // Makes the trie of the vocabulary, which takes some 50 ms, unless there is one: so that masks()
+  // need not.
+  void prepare();
   std::shared_ptr<TokenMasks> masks(const Grammar& grammar);
 
   // Keeps the memory of all masks within bounds: forgets grammars that no answer uses, and clears
@@ -41,8 +45,9 @@ class GrammarLibrary {
   const Tokenizer& tokenizer_;
   std::int64_t vocabulary_;
   std::vector<std::int32_t> end_tokens_;
-  std::shared_ptr<const TokenTrie> trie_;  // made when it is first needed
-  std::list<Entry> entries_;               // the last used first
+  std::once_flag made_;
+  std::shared_ptr<const TokenTrie> trie_;
+  std::list<Entry> entries_;  // the last used first
 };
 
 }  // namespace fvlm

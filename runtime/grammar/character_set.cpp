@@ -24,7 +24,7 @@ ByteSequence::Range byte_range(char32_t first, char32_t last) {
 
 // Splits a range until the bytes of its first and last character bound those of all between.
 void split(CharacterRange range, std::vector<ByteSequence>& sequences) {
-  for (const char32_t longest : {0x7F, 0x7FF, 0xFFFF}) {
+  for (const char32_t longest : {U'\x7F', U'\x7FF', U'\xFFFF'}) {
     if (range.first <= longest && range.last > longest) {
       split({range.first, longest}, sequences);
       split({longest + 1, range.last}, sequences);

@@ -22,6 +22,7 @@ namespace {
 using Json = SchemaNode::Json;
 
 constexpr std::size_t kMaxSchemaBytes = 1 << 20;  // bytes
+constexpr std::size_t kMaxKeys = 1000;            // of an object
 constexpr int kMaxValueDepth = 300;               // of objects and arrays
 constexpr std::size_t kMaxAlternatives = 500;     // of anyOf, and optional properties of an object
 constexpr int kMaxSchemas = 100;                  // of schemas
@@ -240,23 +241,34 @@ class SchemaCompiler {
   int depth_ = 0;
 };
 
-}  // namespace
-
-RuleId add_json_schema(AutomatonBuilder& builder, JsonWriter& writer, std::string_view schema) {
-  if (schema.size() > kMaxSchemaBytes) {
-    throw make_error("the JSON schema has {} bytes, more than {}", schema.size(), kMaxSchemaBytes);
-  }
-  Json document;
+// Depths and keys are bounded: what reads a value again takes its stack, and an object compares
+// each key with the others.
+Json parse(std::string_view schema) {
+  std::vector<std::size_t> keys;  // of the objects that are open
   try {
-    document = Json::parse(schema, [](int depth, Json::parse_event_t, const Json&) {
+    return Json::parse(schema, [&](int depth, Json::parse_event_t event, const Json&) {
       if (depth > kMaxValueDepth) {
         throw make_error("the JSON schema is nested more than {} levels deep", kMaxValueDepth);
+      }
+      keys.resize(static_cast<std::size_t>(depth) + 1);
+      if (event == Json::parse_event_t::object_start) keys.push_back(0);
+      if (event == Json::parse_event_t::key && ++keys.back() > kMaxKeys) {
+        throw make_error("the JSON schema has an object of more than {} keys", kMaxKeys);
       }
       return true;
     });
   } catch (const Json::exception& error) {
     throw make_error("the JSON schema is not valid JSON: {}", error.what());
   }
+}
+
+}  // namespace
+
+RuleId add_json_schema(AutomatonBuilder& builder, JsonWriter& writer, std::string_view schema) {
+  if (schema.size() > kMaxSchemaBytes) {
+    throw make_error("the JSON schema has {} bytes, more than {}", schema.size(), kMaxSchemaBytes);
+  }
+  const Json document = parse(schema);
   return SchemaCompiler(builder, writer).compile(SchemaNode(document));
 }
 

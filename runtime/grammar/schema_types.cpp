@@ -113,46 +113,68 @@ bool is_simple(const SchemaNode& schema) {
          !schema.has("anyOf") && !schema.has("oneOf") && !schema.has("allOf");
 }
 
-bool disjoint(const SchemaNode& a, const SchemaNode& b, int look);
-
-// Whether both require a property that has no value in common.
-bool differ_in_property(const SchemaNode& a, const SchemaNode& b, int look) {
-  if (!a.has("properties") || !b.has("properties")) return false;
-  const std::vector<std::string> required = b.names("required");
-  for (const std::string& name : a.names("required")) {
-    if (std::find(required.begin(), required.end(), name) == required.end()) continue;
-    if (!a.object("properties").contains(name) || !b.object("properties").contains(name)) continue;
-    if (disjoint(a.child("properties", name), b.child("properties", name), look)) return true;
-  }
-  return false;
-}
-
-bool disjoint(const SchemaNode& left, const SchemaNode& right, int look) {
-  const SchemaNode a = resolved(left);
-  const SchemaNode b = resolved(right);
-  if (look == 0 || !is_simple(a) || !is_simple(b)) return false;
-  if (a.boolean("nullable", false) && b.boolean("nullable", false)) return false;
-  const auto lists = [](const SchemaNode& s) { return s.has("const") || s.has("enum"); };
-  if (lists(a) && lists(b)) {
-    const auto values = constants_of(b);
-    const auto mine = constants_of(a);
-    return std::none_of(mine.begin(), mine.end(), [&](const Json& value) {
-      return std::find(values.begin(), values.end(), value) != values.end();
-    });
-  }
-  const auto types_a = possible_types(a);
-  const auto types_b = possible_types(b);
-  bool shared = false;
-  bool only_objects = true;
-  for (const JsonType x : types_a) {
-    for (const JsonType y : types_b) {
-      if (!overlap(x, y)) continue;
-      shared = true;
-      only_objects = only_objects && x == JsonType::kObject;
+// Whether two schemas have no value in common, as far as it is looked at.
+class Comparison {
+ public:
+  bool disjoint(const SchemaNode& left, const SchemaNode& right, int look = kMaxLook) {
+    const SchemaNode a = resolved(left);
+    const SchemaNode b = resolved(right);
+    if (look == 0 || !is_simple(a) || !is_simple(b) || !may_compare(a, b)) return false;
+    if (a.boolean("nullable", false) && b.boolean("nullable", false)) return false;
+    if (lists(a) && lists(b)) {
+      const auto mine = constants_of(a);
+      const auto others = constants_of(b);
+      return std::none_of(mine.begin(), mine.end(), [&](const Json& value) {
+        return std::find(others.begin(), others.end(), value) != others.end();
+      });
     }
+    bool shared = false;
+    bool only_objects = true;
+    const auto types_b = possible_types(b);
+    for (const JsonType x : possible_types(a)) {
+      for (const JsonType y : types_b) {
+        if (!overlap(x, y)) continue;
+        shared = true;
+        only_objects = only_objects && x == JsonType::kObject;
+      }
+    }
+    return !shared || (only_objects && differ_in_property(a, b, look - 1));
   }
-  return !shared || (only_objects && differ_in_property(a, b, look - 1));
-}
+
+ private:
+  static constexpr std::size_t kMost = 4'000'000;  // pairs of values or names
+
+  static bool lists(const SchemaNode& schema) { return schema.has("const") || schema.has("enum"); }
+
+  static std::size_t size_of(const SchemaNode& schema) {
+    std::size_t size = 1;
+    for (const char* keyword : {"enum", "required"}) {
+      if (schema.has(keyword)) size += schema.at(keyword).size();
+    }
+    return size;
+  }
+
+  bool may_compare(const SchemaNode& a, const SchemaNode& b) {
+    work_ += size_of(a) * size_of(b);
+    return work_ <= kMost;
+  }
+
+  // Whether both require a property that has no value in common.
+  bool differ_in_property(const SchemaNode& a, const SchemaNode& b, int look) {
+    if (!a.has("properties") || !b.has("properties")) return false;
+    const std::vector<std::string> required = b.names("required");
+    for (const std::string& name : a.names("required")) {
+      if (std::find(required.begin(), required.end(), name) == required.end()) continue;
+      const bool both =
+          a.object("properties").contains(name) && b.object("properties").contains(name);
+      if (both && disjoint(a.child("properties", name), b.child("properties", name), look))
+        return true;
+    }
+    return false;
+  }
+
+  std::size_t work_ = 0;
+};
 
 }  // namespace
 
@@ -204,9 +226,10 @@ void refuse_overlap(const SchemaNode& schema) {
   const std::size_t count = schema.array("oneOf").size();
   if (count > kMost) schema.fail("oneOf with more than {} schemas is not supported", kMost);
   for (std::size_t i = 0; i < count; ++i) schema.child("oneOf", i).check();
+  Comparison comparison;
   for (std::size_t i = 0; i < count; ++i) {
     for (std::size_t j = i + 1; j < count; ++j) {
-      if (disjoint(schema.child("oneOf", i), schema.child("oneOf", j), kMaxLook)) continue;
+      if (comparison.disjoint(schema.child("oneOf", i), schema.child("oneOf", j))) continue;
       schema.fail(
           "a value may match both {} and {} of oneOf: use anyOf, or give both a required "
           "property with different constants",

@@ -46,6 +46,11 @@ std::string user(const std::string& content) {
   return R"({"role": "user", "content": )" + content + "}";
 }
 
+// A request that asks "hi", with more fields.
+std::string with_hi(const std::string& more) {
+  return R"({"model": "m", "messages": [)" + user("\"hi\"") + "], " + more + "}";
+}
+
 std::string numbered_keys(std::size_t count) {
   std::string text;
   for (std::size_t i = 0; i < count; ++i) text += fmt::format(R"("k{}": 1,)", i);
@@ -110,6 +115,22 @@ TEST(RequestCost, GrowsWithTheSizeOfTheBody) {
        [](std::size_t n) {
          return with_messages(elements(R"({"role": "user", "content": "hi", "x": 1})", n));
        }},
+      {"values of a schema", 25'000,
+       [](std::size_t n) {
+         return with_hi(R"("guided_json": {"enum": [)" + elements("\"word\"", n) + "]}");
+       }},
+      {"schemas in a schema", 1000,
+       [](std::size_t n) {
+         return with_hi(
+             R"("guided_json": {"$defs": {"a": {"type": "string", "maxLength": 9}}, "prefixItems": [)" +
+             elements(R"({"type": "array", "items": {"$ref": "#/$defs/a"}})", n) + "]}");
+       }},
+      {"texts to choose", 25'000,
+       [](std::size_t n) {
+         return with_hi(R"("guided_choice": [)" + elements("\"word\"", n) + "]");
+       }},
+      {"an expression", 1000,
+       [](std::size_t n) { return with_hi(R"("guided_regex": ")" + repeated("[a-f]", n) + "\""); }},
       {"stops", 100'000,
        [](std::size_t n) {
          return R"({"model": "m", "messages": [)" + user("\"hi\"") + R"(], "stop": [)" +

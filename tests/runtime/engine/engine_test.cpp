@@ -286,6 +286,23 @@ TEST_P(LongPromptTest, AFullCacheMakesRoom) {
   EXPECT_EQ(listeners[2].result().tokens, fresh(prompt(3)).tokens);
 }
 
+// What is said after its text, with the white space between them.
+TEST_P(EngineTest, ALastTurnOfTheAssistantIsContinued) {
+  const auto engine = load();
+  const auto tokenizer = Tokenizer::load(folder());
+  const std::vector<std::int32_t> token = {tokenizer.encode(" a").at(0)};
+  const std::string text = tokenizer.decode(token);
+  ASSERT_GT(text.size(), 1U);
+  ASSERT_EQ(text[0], ' ');
+  Request request = ask("Hi", {}, 2);
+  request.sampling.logit_bias = {{token[0], 100}};
+  EXPECT_EQ(engine->run(request).text, text.substr(1) + text);
+  request.conversation.push_back({Turn::Role::kAssistant, "It is", {}});
+  EXPECT_EQ(engine->run(request).text, text + text);
+  request.conversation.back().text.clear();
+  EXPECT_EQ(engine->run(request).text, text.substr(1) + text) << "nothing was said yet";
+}
+
 INSTANTIATE_TEST_SUITE_P(All, EngineTest, kEveryEngine, engine_test_name);
 INSTANTIATE_TEST_SUITE_P(All, LongPromptTest, kTinyEngines, engine_test_name);
 

@@ -62,6 +62,7 @@ TEST(JsonObject, IsAnyObject) {
                            R"({"a":"\ud83d"})",
                            R"({"a":"\ude00"})",
                            R"({"a":"\ud83d\u0041"})",
+                           R"({"a":"\ud83d\ud83d"})",
                            "{\"\xff\":1}",
                            "{\n\n}",
                            "{\"a\":\n1}"}) {
@@ -318,6 +319,15 @@ std::vector<std::string> hostile_schemas() {
         R"(, "d{}": {{"prefixItems": [{{"$ref": "#/$defs/d{}"}}, {{"$ref": "#/$defs/d{}"}}]}})",
         i + 1, i, i);
   }
+  std::string values = "0";
+  for (int i = 1; i < 5000; ++i) values += fmt::format(",{}", i);
+  std::string exclusive;
+  std::string keys = R"("key":1)";
+  for (int i = 0; i < 60; ++i)
+    exclusive += fmt::format(R"({}{{"enum":[{}]}})", i == 0 ? "" : ",", values);
+  for (int i = 0; i < 100000; ++i) keys += fmt::format(",\"{}\":1", i);
+  schemas.push_back(R"({"oneOf": [)" + exclusive + "]}");
+  schemas.push_back(R"({"properties": {)" + keys + "}}");
   schemas.push_back(properties + "}}");
   schemas.push_back(properties + R"(}, "additionalProperties": true})");
   schemas.push_back(alternatives + "]}");

@@ -69,6 +69,10 @@ TEST(Regex, SearchesUnlessAnchored) {
                               {"ab+a", {"xxabbbax", "ababa"}, {"abb"}}});
 }
 
+TEST(Regex, WhatFollowsAMatchTakesNoStates) {
+  EXPECT_EQ(compile_regex("abc", RegexMatch::kSearch).nodes.size(), 5U);
+}
+
 TEST(Regex, RefusesByName) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"(?=a)", "look-ahead"},

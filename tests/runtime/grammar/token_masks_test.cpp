@@ -51,6 +51,8 @@ void expect_exact(const Grammar& grammar, const std::vector<std::string>& beginn
   }
 }
 
+constexpr std::string_view kDeeperFirst = "[{\"xbc:0]}";
+
 TEST(TokenMasks, AreWhatTheBytesSay) {
   expect_exact(Grammar::json_object(),
                {R"({"a": [1.5e3, -0, {"b\u00e9\ud83d\ude00": null}], "c": 1 })",
@@ -80,6 +82,61 @@ TEST(TokenMasks, AreExactNearTheDeepestStack) {
   }
   EXPECT_GT(deep.size(), 20U);
   expect_exact(grammar, {deep, deep + std::string(deep.size(), ']')});
+}
+
+// Tokens of single bytes and of many brackets.
+std::shared_ptr<const TokenTrie> bracket_trie() {
+  std::vector<std::string> tokens = {""};
+  for (int byte = 0; byte < 128; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+  for (const std::size_t count : {2U, 8U, 30U, 60U}) {
+    tokens.emplace_back(count, '[');
+    tokens.emplace_back(count, ']');
+  }
+  return std::make_shared<TokenTrie>(tokens, tokens.size(), std::vector<std::int32_t>{0});
+}
+
+TEST(TokenMasks, ATokenMayNotPassTheDeepestStack) {
+  const Grammar grammar = Grammar::json_schema(R"({"$defs": {"N": {"type": "array", "items":
+      {"$ref": "#/$defs/N"}}}, "$ref": "#/$defs/N"})");
+  const auto trie = bracket_trie();
+  TokenMasks masks(grammar.automaton(), trie);
+  TokenMasks::StateId state = masks.start();
+  int depth = 0;
+  for (; state != TokenMasks::kDead && depth < 1000; ++depth) {
+    for (const std::int32_t token : allowed_tokens(masks.mask(state))) {
+      if (token == trie->end_tokens().front()) continue;
+      EXPECT_NE(masks.advance(state, token), TokenMasks::kDead) << depth << trie->bytes(token);
+    }
+    state = masks.advance(state, '[' + 1);
+  }
+  EXPECT_GT(depth, 20);
+  EXPECT_LT(depth, 100);
+}
+
+// A level takes several calls: one that is begun must find room for all of them.
+TEST(TokenMasks, TheDeepestAnswerCanBeEnded) {
+  const auto trie = bracket_trie();
+  for (const char* schema : {R"({"$defs": {"A": {"anyOf": [{"const": 0},
+           {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "object", "required": ["b"],
+            "properties": {"b": {"type": "object", "required": ["c"],
+                                 "properties": {"c": {"$ref": "#/$defs/A"}}}}}}]}}, "$ref": "#/$defs/A"})",
+                             R"({"type": "object", "properties": {"x": {"$ref": "#"}}})"}) {
+    const Grammar grammar = Grammar::json_schema(schema);
+    TokenMasks masks(grammar.automaton(), trie);
+    TokenMasks::StateId state = masks.start();
+    std::string answer;
+    while (answer.size() < 5000) {
+      const std::vector<std::int32_t> tokens = allowed_tokens(masks.mask(state));
+      const auto next = std::find_if(kDeeperFirst.begin(), kDeeperFirst.end(), [&](char byte) {
+        return std::find(tokens.begin(), tokens.end(), byte + 1) != tokens.end();
+      });
+      if (next == kDeeperFirst.end()) break;
+      answer += *next;
+      state = masks.advance(state, *next + 1);
+    }
+    EXPECT_TRUE(grammar.matches(answer)) << answer;
+    EXPECT_GT(answer.size(), 100U);
+  }
 }
 
 TEST(TokenMasks, ControlTokensAreNeverText) {
