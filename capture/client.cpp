@@ -166,7 +166,9 @@ void Client::on_link(Link::State link, const std::string& why) {
 
 void Client::on_answer(const protocol::ServerMessage& message, const std::string& text) {
   if (const auto* description = std::get_if<protocol::Description>(&message)) {
-    log_(LogLevel::kInfo, "✨ " + description->content);
+    log_(LogLevel::kInfo, options_.log_answers
+                              ? "✨ " + description->content
+                              : fmt::format("✨ {} bytes", description->content.size()));
   } else if (const auto* error = std::get_if<protocol::Error>(&message)) {
     log_(LogLevel::kWarning, "❌ " + error->message);
   }

@@ -27,6 +27,7 @@ struct ClientOptions {
   ServerAddress server{};
   LinkOptions link{};
   PageOptions page{};
+  bool log_answers = false;  // the texts of descriptions, else how long they are
 };
 
 class Client {

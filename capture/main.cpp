@@ -1,6 +1,8 @@
 // fastvlm-camera: command line, configuration file, log, signals.
 #include <version.hpp>  // generated: FVLM_VERSION
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
@@ -12,7 +14,7 @@
 
 #include "capture/client.hpp"
 #include "capture/source/v4l2_source.hpp"
-#include "net/http/key_guard.hpp"
+#include "net/http/api_keys.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 
@@ -25,7 +27,7 @@ struct Options {
   std::string interval = "1s";
   std::string api_key_file{};
   std::string page_key_file{};
-  std::string log_folder{};
+  LogOptions log{.folder = default_log_folder(), .name = "client"};
   bool verbose = false;
   bool list = false;
 };
@@ -121,6 +123,28 @@ void add_page_flags(CLI::App& app, Options& options) {
       ->capture_default_str();
 }
 
+// As those of `fastvlm serve`.
+void add_log_flags(CLI::App& app, Options& options) {
+  LogOptions& log = options.log;
+  app.add_option_function<std::string>(
+      "--log-folder", [&log](const std::string& folder) { log.folder = folder; },
+      "Where client.log goes [~/ml-fastvlm-logs]");
+  app.add_option_function<std::string>(
+         "--log-level", [&log](const std::string& name) { log.level = *net::level_of(name); },
+         "What is logged: this and what is more important [info]")
+      ->check(CLI::IsMember({"error", "warn", "info", "debug"}));
+  app.add_option_function<std::string>(
+         "--log-format",
+         [&log](const std::string& name) {
+           log.format = name == "json" ? LogFormat::kJson : LogFormat::kText;
+         },
+         "Lines of text, or a JSON object a line [text]")
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_flag("--log-answers", options.client.log_answers,
+               "Log the descriptions' texts, not only their lengths");
+  app.add_flag("--verbose", options.verbose, "Log each frame: --log-level debug");
+}
+
 int run(Options& options) {
   if (options.list) {
     std::cout << list_cameras(*system_calls());
@@ -140,21 +164,21 @@ int run(Options& options) {
   if (!options.page_key_file.empty())
     client_options.page.access.key = net::read_key(options.page_key_file);
 
-  const auto logger = open_log(
-      options.log_folder.empty() ? default_log_folder() : std::filesystem::path(options.log_folder),
-      "client");
-  if (options.verbose) logger->set_level(spdlog::level::debug);
-  Client client(client_options, log_to(logger));
+  if (options.verbose) options.log.level = net::LogLevel::kDebug;
+  const net::Log log = open_log(options.log);
+  Client client(client_options, log);
   client.loop().on_signal([&](int) {
-    logger->info("stopping");
+    log(net::LogLevel::kInfo, "stopping");
     systemd::notify("STOPPING=1");
     client.stop();
   });
-  logger->info("🚀 {} -> {}", public_name(client_options.source.source), client_options.server.url);
-  logger->info("✅ ready: http://{}:{}/", client_options.page.transport.host, client.port());
+  log(net::LogLevel::kInfo, fmt::format("🚀 {} -> {}", public_name(client_options.source.source),
+                                        client_options.server.url));
+  log(net::LogLevel::kInfo,
+      fmt::format("✅ ready: http://{}:{}/", client_options.page.transport.host, client.port()));
   systemd::notify("READY=1");
   client.run([] { systemd::notify("WATCHDOG=1"); });
-  logger->info("stopped");
+  log(net::LogLevel::kInfo, "stopped");
   return EXIT_SUCCESS;
 }
 
@@ -166,8 +190,7 @@ int main_program(int count, char** arguments) {
   add_camera_flags(app, options);
   add_server_flags(app, options);
   add_page_flags(app, options);
-  app.add_option("--log-folder", options.log_folder, "Where client.log goes [~/ml-fastvlm-logs]");
-  app.add_flag("--verbose", options.verbose, "Log each frame");
+  add_log_flags(app, options);
   app.add_flag("--list", options.list, "List cameras with their formats and sizes, and exit")
       ->configurable(false);
   try {

@@ -1,7 +1,5 @@
 #include "capture/metrics.hpp"
 
-#include <sys/resource.h>
-
 #include "net/process/prometheus.hpp"
 
 namespace fvlm::capture {
@@ -10,15 +8,6 @@ namespace {
 using prometheus::counter;
 using prometheus::counters;
 using prometheus::gauge;
-
-double busy_seconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 }  // namespace
 
@@ -57,10 +46,7 @@ std::string metrics_text(const Counters& c, const Gauges& gauges) {
           counter("fastvlm_camera_keys_refused_total",
                   "Requests refused without a look at their key, because of wrong ones before.",
                   gauges.refused_keys);
-  text += gauge("process_open_fds", "Open file descriptors.", prometheus::open_descriptors()) +
-          gauge("process_resident_memory_bytes", "Memory in use.", prometheus::resident_bytes()) +
-          counter("process_cpu_seconds_total", "Processor time.", busy_seconds());
-  return text;
+  return text + prometheus::process_text();
 }
 
 }  // namespace fvlm::capture

@@ -22,6 +22,10 @@ constexpr double kShortestInterval = 0.02;
 constexpr double kLongestInterval = 3600;
 constexpr std::size_t kLongestPrompt = 8000;
 
+net::LogFields fields_of(const net::HttpRequest& request) {
+  return {.client = request.peer, .request_id = request.request_id};
+}
+
 void append(net::HttpHeaders more, net::HttpHeaders& to) {
   to.insert(to.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
@@ -32,7 +36,9 @@ Page::Page(net::EventLoop& loop, PageOptions options, Counters& counters, Contro
     : options_(std::move(options)),
       files_(net::kWebFiles, "img-src 'self' blob:"),
       gate_(options_.access, {"camera", "key", "fastvlm-camera"}, files_,
-            [this](const std::string& line) { controls_.log(net::LogLevel::kWarning, line); }),
+            [this](const std::string& line, const net::HttpRequest& request) {
+              controls_.log(net::LogLevel::kWarning, line, fields_of(request));
+            }),
       counters_(counters),
       controls_(std::move(controls)) {
   const std::string& host = options_.transport.host;
@@ -96,7 +102,7 @@ void Page::set_state(const protocol::State& state) {
   for (const ViewerId id : ours_) transport_->send(id, text);
 }
 
-std::optional<net::HttpResponse> Page::refuse(const net::HttpRequest& request) {
+std::optional<net::HttpResponse> Page::refuse(net::HttpRequest& request) {
   auto refusal = gate_.refuse_caller(request);
   if (!refusal && request.path != "/healthz" && request.method != "OPTIONS") {
     refusal = gate_.refuse_key(request);
@@ -105,13 +111,13 @@ std::optional<net::HttpResponse> Page::refuse(const net::HttpRequest& request) {
   return net::text_response(refusal->status, refusal->text, refusal->headers);
 }
 
-std::optional<net::HttpResponse> Page::on_head(const net::HttpRequest& request) {
+std::optional<net::HttpResponse> Page::on_head(net::HttpRequest& request) {
   auto response = refuse(request);
   if (response) append(headers_for(request), response->headers);
   return response;
 }
 
-net::HttpResponse Page::on_upgrade(const net::HttpRequest& request) {
+net::HttpResponse Page::on_upgrade(net::HttpRequest& request) {
   if (auto response = refuse(request)) return *std::move(response);
   if (request.path != "/ws") return net::text_response(404, "WebSockets are at /ws");
   return {.status = 101};
@@ -181,7 +187,8 @@ net::HttpResponse Page::health() const {
 
 void Page::on_open(ViewerId id, const net::HttpRequest& request) {
   pages_.insert(id);
-  controls_.log(net::LogLevel::kInfo, fmt::format("🔌 viewer {} connected", request.peer));
+  controls_.log(net::LogLevel::kInfo, fmt::format("🔌 viewer {} connected", request.peer),
+                fields_of(request));
   viewers_->open(id);
 }
 

@@ -70,8 +70,8 @@ class Page final : private net::TransportEvents {
  private:
   using ViewerId = Viewers::ViewerId;
 
-  std::optional<net::HttpResponse> on_head(const net::HttpRequest& request) override;
-  net::HttpResponse on_upgrade(const net::HttpRequest& request) override;
+  std::optional<net::HttpResponse> on_head(net::HttpRequest& request) override;
+  net::HttpResponse on_upgrade(net::HttpRequest& request) override;
   void on_open(ViewerId id, const net::HttpRequest& request) override;
   void on_message(ViewerId id, std::string payload, bool binary) override;
   void on_pong(ViewerId id, const std::string& payload) override;
@@ -83,7 +83,7 @@ class Page final : private net::TransportEvents {
                             const std::string& why) override;
   void on_error(const std::string& what) override;
 
-  std::optional<net::HttpResponse> refuse(const net::HttpRequest& request);
+  std::optional<net::HttpResponse> refuse(net::HttpRequest& request);
   // With whom may read or embed it.
   net::HttpHeaders headers_for(const net::HttpRequest& request) const;
   // Nothing if pictures answer it.

@@ -71,7 +71,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
      {"include/fvlm", "include/fvlm/core", "kernels/support", "include/fvlm/ops",
       "include/fvlm/models", "kernels/plan", "runtime/support", "runtime/config", "runtime/image",
       "runtime/checkpoint", "runtime/engine"}},
-    {"net/process", {}},
+    {"net/process", {"net/protocol"}},
     {"net/protocol", {}},
     {"net/http", {"net/protocol"}},
     {"net/api", {"include/fvlm", "net/protocol", "net/http"}},

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""A table of all *.json that gpu_bench and torch_peer.py have written into a folder, lines of JSON:
-table.py FOLDER. Times are milliseconds; in brackets the fraction of the device's limit."""
+"""Tables of what the parts of tools/gpu_check.sh have written into a folder: *.json of gpu_bench,
+torch_peer.py and gpu_kernels, lines of JSON, and serve-N.txt of load.py: table.py FOLDER. Times of models are
+milliseconds; in brackets the fraction of the device's limit."""
 import json
 import sys
 from pathlib import Path
@@ -23,18 +24,50 @@ def cell(row, key, scale, fraction):
     return text + (f" ({100 * share:.0f} %)" if share is not None else "")
 
 
-rows = [json.loads(line) for path in sorted(Path(sys.argv[1]).glob("*.json"))
-        for line in path.read_text().splitlines() if line.startswith("{")]
-for row in rows:
-    if "device" in row:
-        print(f"{row['device']}: {row['bf16_flops'] / 1e12:.0f} TFLOP/s bf16, "
-              f"{row['bandwidth'] / 1e12:.2f} TB/s")
-print("| model | " + " | ".join(name for name, *_ in COLUMNS) + " |")
-print("|-|" + "-|" * len(COLUMNS))
-for row in rows:
-    if "model" in row:
+def models_table(rows):
+    yield "| model | " + " | ".join(name for name, *_ in COLUMNS) + " |"
+    yield "|-|" + "-|" * len(COLUMNS)
+    for row in rows:
         name = f"{row['model']} {row['format']}"
         if "error" in row:
-            print(f"| {name} | {row['error']} |")
+            yield f"| {name} | {row['error']} |"
         else:
-            print(f"| {name} | " + " | ".join(cell(row, *column[1:]) for column in COLUMNS) + " |")
+            yield f"| {name} | " + " | ".join(cell(row, *column[1:]) for column in COLUMNS) + " |"
+
+
+def products_table(rows):
+    yield "| pass | product | m x n x k | weights | us | of the roofline | cuBLASLt, us | ratio | kernels |"
+    yield "|-|-|-|-|-|-|-|-|-|"
+    for row in rows:
+        share = "" if row["fraction"] is None else f"{100 * row['fraction']:.0f} %"
+        library = row["cublaslt_us"]
+        beside = f"{library:.1f} | {row['of_cublaslt']:.2f}" if library is not None else " | "
+        yield (f"| {row['pass']} | {row['name']}, {row['count']} | {row['m']} x {row['n']} x {row['k']} | "
+               f"{row['format']} | {row['us']:.1f} | {share} | {beside} | {row['variant']} |")
+
+
+def cameras_table(files):
+    yield "| cameras at 1 fps | described | latency, ms |"
+    yield "|-|-|-|"
+    for path in sorted(files, key=lambda path: int(path.stem.split("-")[1])):
+        lines = dict(line.split(maxsplit=1) for line in path.read_text().splitlines() if "  " in line)
+        latency = lines.get("latency,", "").removeprefix("ms").strip()
+        yield f"| {path.stem.split('-')[1]} | {lines.get('described', '0')} of {lines.get('frames', '?')} | {latency} |"
+
+
+def main():
+    folder = Path(sys.argv[1])
+    rows = [json.loads(line) for path in sorted(folder.glob("*.json"))
+            for line in path.read_text().splitlines() if line.startswith("{")]
+    devices = {row["device"]: row for row in rows if "device" in row}
+    for name, row in devices.items():
+        print(f"{name}: {row['bf16_flops'] / 1e12:.0f} TFLOP/s bf16, {row['bandwidth'] / 1e12:.2f} TB/s")
+    tables = [(models_table, [row for row in rows if "model" in row]),
+              (cameras_table, list(folder.glob("serve-*.txt"))),
+              (products_table, [row for row in rows if "pass" in row])]
+    for table, content in tables:
+        if content:
+            print("\n" + "\n".join(table(content)))
+
+
+main()

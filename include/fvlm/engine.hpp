@@ -2,6 +2,7 @@
 // no other header but image.hpp; no tensors are shown. Times are in seconds.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -31,12 +32,21 @@ struct EngineOptions {
   std::filesystem::path model_base{};  // the base checkpoint, if model_path holds only an adapter
                                        // (LoRA) or a projector
   Device device = Device::kAuto;
+  // Which CUDA device, of those that CUDA_VISIBLE_DEVICES shows; kAuto takes the first. It becomes
+  // the current one of each thread that loads the engine or prepares images for it.
+  int device_index = 0;
+  // Whether kernels are chosen by measuring on the CUDA device while loading, in at most a second;
+  // the choice is remembered in the user's cache folder. Answers do not depend on it.
+  bool tuning = true;
   Precision precision = Precision::kAuto;
   int threads = 0;  // of the CPU backend; 0: OpenMP's default, one for each logical CPU
   std::int64_t context_tokens = 8192;  // prompt + answer, in tokens; at most the model's context
   // Capacity of the KV cache in tokens, in whole pages of 64, for running requests and the prefix
   // cache; it limits how many requests run at a time. 0: four times the context.
   std::int64_t cache_tokens = 0;
+  // Memory for the embeddings of recent images, which are not encoded again when a request shows
+  // them again; 0: none are kept.
+  std::size_t image_cache_bytes = 0;
   std::int64_t max_waiting = 1024;  // length of the request queue; more are refused
   std::function<void(double fraction)> on_progress{};            // while loading, in 0..1
   std::function<void(const std::string& message)> on_warning{};  // while loading
@@ -105,6 +115,7 @@ struct LiveView {
 // counts in full for each of them.
 struct Statistics {
   double preprocess_s = 0;           // decoding and resizing of images, before submission
+  double queue_s = 0;                // from submission to the first work on it
   double encode_s = 0;               // image encoder and projector
   double prefill_s = 0;              // prefill: the decoder over the prompt
   double ttft_s = 0;                 // time to first token, from submission
@@ -112,6 +123,7 @@ struct Statistics {
   double total_s = 0;                // from submission to the end
   std::int64_t prompt_tokens = 0;    // image positions included
   std::int64_t cached_tokens = 0;    // of these, from the prefix cache
+  std::int64_t encoded_images = 0;   // by the encoder; others' embeddings or prefixes were cached
   std::int64_t new_tokens = 0;       // sampled, the end-of-sequence token included
   std::int64_t drafted_tokens = 0;   // verified by speculative decoding
   std::int64_t accepted_tokens = 0;  // of these, accepted
@@ -194,6 +206,7 @@ struct EngineCounters {
   std::int64_t cache_pages = 0;             // of the KV cache, in all
   std::int64_t free_pages = 0;              // neither used by requests nor by the prefix cache
   double step_s = 0;                        // age of the current step of the engine; 0: idle
+  std::int64_t reused_images = 0;           // whose embeddings were kept, or made for another
   Histogram encoder_batches{kBatchBounds};  // images per encoder pass
   Histogram prefill_batches{kBatchBounds};  // prompts per prefill pass
   Histogram decode_batches{kBatchBounds};   // rows per decode pass, draft tokens included

@@ -38,7 +38,7 @@ class Cpu : public HostMemory {
  public:
   using Element = float;
   static constexpr std::int64_t kBatchInvariantRows = 16;
-  static constexpr std::size_t kScratchBudget = std::size_t{32} << 20;
+  static PassBudget pass_budget() { return {.images = 8, .encoder_bytes = std::size_t{32} << 20}; }
 
   struct Linear {
     MatrixShape shape;

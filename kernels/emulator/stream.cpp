@@ -45,11 +45,18 @@ int device_count<kEmulated>() {
   return 1;
 }
 
+template <>
+std::string device_name<kEmulated>(int) {
+  return fmt::format("emulated device, {}", emulator::current_device.load()->name);
+}
+template <>
+void use_device<kEmulated>(int) {}
+
 // A small device, so that loops over what does not fit at once run more than once.
 template <>
 DeviceProperties device_properties<kEmulated>() {
   const emulator::Device& device = *emulator::current_device;
-  return {.name = fmt::format("emulated device, {}", device.name),
+  return {.name = device_name<kEmulated>(0),
           .major = device.major,
           .minor = device.minor,
           .multiprocessors = 4,

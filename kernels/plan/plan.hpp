@@ -1,6 +1,7 @@
 // Backends without data. They check the shapes of every operation and count: Plan the bytes of
 // weights, WorkCounter the operations with their arithmetic and memory traffic, PlanOf<B> the
-// scratch memory that B needs for a pass, its operations' own and what the models ask for. `info`
+// scratch memory that B needs for a pass, its operations' own and what the models ask for,
+// GemmCounter the matrix products. `info`
 // draws the model from them, the engine sizes its contexts with them, and benchmarks take their
 // rooflines from them. A shape that does not fit is a fault of the model's code: std::logic_error,
 // in every build, since a pass without data costs nothing.
@@ -19,6 +20,7 @@
 
 #include "fvlm/core/element.hpp"
 #include "fvlm/ops/backend.hpp"
+#include "fvlm/ops/epilogue.hpp"
 #include "fvlm/ops/host_memory.hpp"
 #include "fvlm/ops/sampling.hpp"
 
@@ -29,6 +31,17 @@ struct Operation {
   double flops = 0;         // multiplications and additions counted as two
   double weight_bytes = 0;  // weights and cached keys and values
   double activation_bytes = 0;
+};
+
+// One matrix product of an operation, or the two of a feed-forward layer.
+struct PlannedGemm {
+  enum class Kind : std::uint8_t { kLinear, kFeedForward, kAttentionInput, kSwiglu, kLogits };
+  Kind kind = Kind::kLinear;
+  std::int64_t rows = 0;
+  MatrixShape weights{};  // of a feed-forward layer fc1, whose transpose fc2 has the shape of
+  Epilogue epilogue{};
+
+  bool operator==(const PlannedGemm&) const = default;
 };
 
 // What becomes of the operations: `Element` is the type of activations, scratch() asks the arena
@@ -71,6 +84,8 @@ struct ListOperations {
 
 template <class Sink>
 class WithoutData : public HostMemory {
+  using Kind = PlannedGemm::Kind;
+
  public:
   using Element = typename Sink::Element;
   struct Linear {
@@ -149,10 +164,11 @@ class WithoutData : public HostMemory {
     sink_(
         {"depthwise", depthwise_flops(weights, out), 0, bytes(in.matrix()) + bytes(out.matrix())});
   }
-  void linear(Context& context, View<const Element> in, const Linear& weights, Epilogue,
+  void linear(Context& context, View<const Element> in, const Linear& weights, Epilogue epilogue,
               View<Element> out) {
     require(in.rows == out.rows && weights.shape.out == out.cols, "linear");
     product<Element>("linear", in, weights, out);
+    gemm({Kind::kLinear, in.rows, weights.shape, epilogue});
     need(context, LinearShape{in.rows, weights.shape});
   }
   void conv_ffn(Context& context, FeatureMap<const Element> in, const Depthwise& conv,
@@ -164,6 +180,7 @@ class WithoutData : public HostMemory {
     const double rows = static_cast<double>(in.batch * in.positions());
     sink_({"conv_ffn", depthwise_flops(conv, out) + rows * (flops(fc1) + flops(fc2)),
            fc1.bytes() + fc2.bytes(), bytes(in.matrix()) + bytes(out.matrix())});
+    gemm({Kind::kFeedForward, in.batch * in.positions(), fc1.shape});
     need(context, ConvFfnShape{in.batch, in.height, in.width, fc1.shape, fc2.shape});
   }
   void layer_norm(Context&, View<const Element> in, const Norm& norm, View<Element> out) {
@@ -207,6 +224,7 @@ class WithoutData : public HostMemory {
                 qkv.shape.out == (shape.heads + 2 * shape.kv_heads) * shape.head_dim,
             "attention_input");
     product<Element>("attention_input", x, qkv, query);
+    gemm({Kind::kAttentionInput, x.rows, qkv.shape});
     need(context, AttentionInputShape{x.rows, qkv.shape});
   }
   void attention(Context& context, View<const Element> query, const AttentionShape& shape,
@@ -232,12 +250,14 @@ class WithoutData : public HostMemory {
     require(norm.channels == x.cols && gate_up.shape.out == 2 * out.cols && x.rows == out.rows,
             "swiglu");
     product<Element>("swiglu", x, gate_up, out);
+    gemm({Kind::kSwiglu, x.rows, gate_up.shape});
     need(context, SwigluShape{x.rows, gate_up.shape});
   }
   void logits(Context& context, View<const Element> x, const Norm& norm, const Linear& head,
               View<float> out) {
     require(norm.channels == x.cols && head.shape.out == out.cols && x.rows == out.rows, "logits");
     product<float>("logits", x, head, out);
+    gemm({Kind::kLogits, x.rows, head.shape});
     need(context, LogitsShape{x.rows, head.shape});
   }
 
@@ -285,6 +305,9 @@ class WithoutData : public HostMemory {
             operation);
   }
 
+  void gemm(const PlannedGemm& planned) {
+    if constexpr (requires { sink_.gemm(planned); }) sink_.gemm(planned);
+  }
   static double flops(const Linear& weights) { return 2 * static_cast<double>(weights.weights()); }
   static double depthwise_flops(const Depthwise& weights, FeatureMap<const Element> out) {
     return 2 * static_cast<double>(out.elements() * weights.spec.kernel * weights.spec.kernel);
@@ -302,8 +325,15 @@ class WithoutData : public HostMemory {
   Sink sink_;
 };
 
+struct ListGemms : IgnoreOperations {
+  std::vector<PlannedGemm> gemms;
+
+  void gemm(const PlannedGemm& planned) { gemms.push_back(planned); }
+};
+
 using Plan = WithoutData<IgnoreOperations>;
 using WorkCounter = WithoutData<ListOperations>;
+using GemmCounter = WithoutData<ListGemms>;
 template <ReportsScratch B>
 using PlanOf = WithoutData<AskForScratch<B>>;
 

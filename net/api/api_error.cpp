@@ -15,6 +15,8 @@ Json error_object(const ApiError& error) {
 
 HttpResponse error_response(const ApiError& error) {
   HttpResponse response{error.status, "application/json", dump(error_object(error)), {}};
+  response.reason = error.code.empty() ? "bad_request" : error.code;
+  response.detail = error.message;
   if (error.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   if (error.status == 429 || error.status == 503) response.headers.emplace_back("Retry-After", "1");
   return response;

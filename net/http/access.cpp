@@ -81,7 +81,7 @@ HttpResponse readable_by(const std::string& origin, HttpResponse response) {
   response.headers.emplace_back("Vary", "Origin");
   if (!origin.empty()) {
     response.headers.emplace_back("Access-Control-Allow-Origin", origin);
-    response.headers.emplace_back("Access-Control-Expose-Headers", "Retry-After");
+    response.headers.emplace_back("Access-Control-Expose-Headers", "Retry-After, X-Request-Id");
   }
   return response;
 }

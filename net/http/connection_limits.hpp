@@ -77,6 +77,11 @@ class ConnectionLimits : public std::enable_shared_from_this<ConnectionLimits> {
     return Place(shared_from_this(), id);
   }
 
+  // Places stay, even beyond them.
+  void set_limits(std::size_t limit, std::size_t limit_of_client) {
+    limit_ = limit;
+    clients_.set_limit(limit_of_client);
+  }
   std::size_t open() const { return open_.size(); }
   // Connections cut or refused so far.
   std::uint64_t refused() const { return refused_; }

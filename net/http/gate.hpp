@@ -19,14 +19,15 @@
 namespace fvlm::net {
 
 struct AccessOptions {
-  std::string key{};                           // empty: no authentication
+  std::string key{};                           // named "default"; empty: none
+  std::vector<ApiKey> keys{};                  // more; without any there is no authentication
   std::size_t free_wrong_keys = 5;             // then a client is rate-limited; 0: never
   std::vector<std::string> allowed_origins{};  // of pages, besides the server's own
   bool open_to_all = false;                    // listen beyond loopback without a key
 
   // Whether everybody could use a server that listens on `host`, and nobody has said so.
   bool exposes(std::string_view host) const {
-    return key.empty() && !open_to_all && !is_loopback(host);
+    return key.empty() && keys.empty() && !open_to_all && !is_loopback(host);
   }
 };
 
@@ -35,6 +36,7 @@ struct Refusal {
   std::string text{};
   std::string code{};  // for programs, e.g. "wrong_host"
   HttpHeaders headers{};
+  std::string reason{};  // HttpResponse::reason
 };
 
 class Gate {
@@ -47,14 +49,16 @@ class Gate {
   };
 
   // `page`: its files say nothing to those who embed them, and links lead to them: any site may.
-  // `warn` gets lines for the log.
+  // `warn` gets lines for the log, with the requests they are about.
   Gate(const AccessOptions& options, const Names& names, const WebPage& page,
-       std::function<void(const std::string& line)> warn);
+       std::function<void(const std::string& line, const HttpRequest& request)> warn);
 
+  // Other keys, origins and limits from now on.
+  void set(const AccessOptions& options);
   // By where the request comes from.
   std::optional<Refusal> refuse_caller(const HttpRequest& request) const;
-  // By its key.
-  std::optional<Refusal> refuse_key(const HttpRequest& request);
+  // By its key, whose name is then the request's.
+  std::optional<Refusal> refuse_key(HttpRequest& request);
 
   std::int64_t wrong_keys() const { return wrong_keys_; }
   // Requests of clients that are rate-limited.
@@ -64,7 +68,7 @@ class Gate {
   AccessOptions options_;
   Names names_;
   const WebPage& page_;
-  std::function<void(const std::string& line)> warn_;
+  std::function<void(const std::string& line, const HttpRequest& request)> warn_;
   KeyGuard guard_;
   std::int64_t wrong_keys_ = 0;
   std::int64_t refused_keys_ = 0;

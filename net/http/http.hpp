@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -25,9 +26,11 @@ struct HttpRequest {
   bool asks_private_network = false;
   std::string forwarded_for{};  // X-Forwarded-For, of proxies, like the next
   std::string forwarded{};
-  std::string peer{};    // address and port; of the client, if a trusted proxy tells it
-  std::string client{};  // client_of() that address
-  bool secure = false;   // over TLS
+  std::string request_id{};  // X-Request-Id; from the head on a usable one, of ours if need be
+  std::string peer{};        // address and port; of the client, if a trusted proxy tells it
+  std::string client{};      // client_of() that address
+  std::string key{};         // name of the API key that it gave, once that was checked
+  bool secure = false;       // over TLS
   std::string body{};
 };
 
@@ -44,11 +47,40 @@ struct HttpResponse {
   std::string content_type = "text/plain; charset=utf-8";
   std::string body{};
   HttpHeaders headers{};
+  // Of a refusal, for logs and metrics: a word such as "wrong_host", and a sentence.
+  std::string reason{};
+  std::string detail{};
+
+  // In place of the field of this name, if there is one: of most there may be one only.
+  void set_header(std::string_view name, std::string value) {
+    for (auto& [known, old] : headers) {
+      if (known == name) {
+        old = std::move(value);
+        return;
+      }
+    }
+    headers.emplace_back(name, std::move(value));
+  }
 };
 
 // One line of text.
 inline HttpResponse text_response(int status, std::string text, HttpHeaders headers = {}) {
   return {status, "text/plain; charset=utf-8", std::move(text) + "\n", std::move(headers)};
 }
+
+// A request and what came of it, for logs and metrics.
+struct HttpExchange {
+  static constexpr int kClientLeft = 499;  // as nginx has it: before there was a response
+
+  std::string method{};  // empty, like the path, if the request could not be read
+  std::string path{};
+  std::string peer{};
+  std::string key{};
+  std::string request_id{};
+  int status = 0;
+  std::string reason{};  // as HttpResponse has them
+  std::string detail{};
+  double seconds = 0;  // from the end of the request's head to the end of the response
+};
 
 }  // namespace fvlm::net

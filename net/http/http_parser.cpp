@@ -221,6 +221,7 @@ HttpParser::Progress HttpParser::read_request() {
   request_.authorization = text(field::authorization);
   request_.forwarded_for = all("X-Forwarded-For");
   request_.forwarded = all("Forwarded");
+  request_.request_id = text("X-Request-Id");
   request_.asked_headers = text(field::access_control_request_headers);
   request_.asks_private_network = text("Access-Control-Request-Private-Network") == "true";
   return read_target();
@@ -285,6 +286,7 @@ std::string response_head(const HttpResponse& response, const ResponseFraming& f
   head += "\r\nDate: " + http_date() + "\r\nServer: fastvlm\r\n";
   if (!response.content_type.empty()) head += "Content-Type: " + response.content_type + "\r\n";
   for (const auto& [name, value] : response.headers) head += name + ": " + value + "\r\n";
+  if (!framing.request_id.empty()) head += "X-Request-Id: " + framing.request_id + "\r\n";
   if (framing.body == Body::kChunks) head += "Transfer-Encoding: chunked\r\n";
   if (framing.body == Body::kLength && response.status != 204) {
     head += "Content-Length: " + std::to_string(response.body.size()) + "\r\n";

@@ -79,6 +79,7 @@ struct ResponseFraming {
   enum class Body { kLength, kChunks, kUntilEnd } body = Body::kLength;
   bool http_1_1 = true;
   bool keep_alive = true;
+  std::string request_id{};
 };
 std::string response_head(const HttpResponse& response, const ResponseFraming& framing);
 // A chunk of a chunked body: what comes before and after its data.

@@ -56,25 +56,34 @@ void HttpSession::on_head(bool body_begun) {
     request.peer = *from + " by " + peer_.address;
     request.client = client_of(*from);
   }
-  framing_ = {.http_1_1 = head.http_1_1, .keep_alive = head.keep_alive && !core_.stopping};
+  begin_record();
+  framing_ = {.http_1_1 = head.http_1_1,
+              .keep_alive = head.keep_alive && !core_.draining,
+              .request_id = request.request_id};
   head_only_ = request.method == "HEAD";
-  if (auto elsewhere = leave_base_path(request)) {
+  auto elsewhere = leave_base_path(request);
+  record_->path = request.path;
+  if (elsewhere) {
     refusal_ = std::move(elsewhere);
   } else if (head.wants_websocket) {
     place_.keep();
     refusal_ = answer_handshake(request);
+    record_->key = request.key;
     if (refusal_->status == 101) {
       state_ = State::kLeft;
-      stream_.write(
-          share("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
-                accept_key(head.websocket_key) + "\r\n\r\n"));
+      stream_.write(share(
+          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+          "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
+          accept_key(head.websocket_key) + "\r\nX-Request-Id: " + request.request_id + "\r\n\r\n"));
+      record_->status = refusal_->status;
+      end_record();
       core_.open(stream_, request, std::move(place_));
       return;
     }
-  } else if (!core_.survives([&] { refusal_ = core_.events.on_head(request); })) {
+  } else if (!core_.survives([&] { refusal_ = core_.events->on_head(request); })) {
     refusal_ = refusal(500, "internal error");
   }
+  record_->key = request.key;
   if (!head.has_body) return;
   stream_.set_deadline(std::max(std::chrono::milliseconds(0),
                                 std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now())));
@@ -100,7 +109,7 @@ std::optional<HttpResponse> HttpSession::leave_base_path(HttpRequest& request) {
   return refusal(404, "all paths begin with " + base + "/ here");
 }
 
-HttpResponse HttpSession::answer_handshake(const HttpRequest& request) {
+HttpResponse HttpSession::answer_handshake(HttpRequest& request) {
   if (const auto wrong = wrong_handshake(request, parser_.head())) {
     HttpResponse response = refusal(wrong->status, wrong->message);
     if (wrong->status == 426) {
@@ -110,12 +119,12 @@ HttpResponse HttpSession::answer_handshake(const HttpRequest& request) {
     return response;
   }
   HttpResponse response;
-  const bool well = core_.survives([&] { response = core_.events.on_upgrade(request); });
+  const bool well = core_.survives([&] { response = core_.events->on_upgrade(request); });
   return well ? response : refusal(500, "internal error");
 }
 
 HttpResponse HttpSession::refusal(int status, const std::string& why) {
-  return core_.events.refusal(parser_.request(), status, why);
+  return core_.events->refusal(parser_.request(), status, why);
 }
 
 void HttpSession::on_request() {
@@ -132,7 +141,7 @@ void HttpSession::on_request() {
   core_.exchanges.emplace(exchange_, this);
   std::optional<HttpResponse> response;
   if (!core_.survives(
-          [&] { response = core_.events.on_http(exchange_, std::move(parser_.request())); })) {
+          [&] { response = core_.events->on_http(exchange_, std::move(parser_.request())); })) {
     response = refusal(500, "internal error");
   }
   if (response) respond(*std::move(response));
@@ -144,6 +153,11 @@ void HttpSession::respond(HttpResponse response) {
 
 void HttpSession::send(HttpResponse response, ResponseFraming::Body body) {
   framing_.body = body;
+  if (record_) {
+    record_->status = response.status;
+    record_->reason = response.reason;
+    record_->detail = response.detail;
+  }
   const bool streamed = body != ResponseFraming::Body::kLength;
   state_ = streamed && !head_only_ ? State::kStreaming : State::kSending;
   std::string head = response_head(response, framing_);
@@ -162,7 +176,7 @@ void HttpSession::begin_response(const HttpResponse& response, StreamedBody body
   if (state_ != State::kAnswering) return;
   const bool chunks = body == StreamedBody::kChunks && framing_.http_1_1;
   if (!chunks) framing_.keep_alive = false;
-  send({response.status, response.content_type, {}, response.headers},
+  send({response.status, response.content_type, {}, response.headers, {}},
        chunks ? Body::kChunks : Body::kUntilEnd);
   if (!response.body.empty()) add_to_response(share(response.body));
 }
@@ -186,19 +200,24 @@ void HttpSession::finish_response() {
 }
 
 void HttpSession::refuse(int status, const std::string& why) {
+  if (!record_) {
+    begin_record();
+    framing_.request_id = record_->request_id;
+  }
   framing_.keep_alive = false;
   send(refusal(status, why), ResponseFraming::Body::kLength);
 }
 
 void HttpSession::on_flushed() {
   if (state_ == State::kStreaming) {
-    core_.survives([&] { core_.events.on_http_flushed(exchange_); });
+    core_.survives([&] { core_.events->on_http_flushed(exchange_); });
   }
   if (state_ != State::kSending) return;
   const bool unwanted = head_only_ && framing_.body != ResponseFraming::Body::kLength;
   end_exchange(unwanted);
+  end_record();
   place_.rest();
-  if (!framing_.keep_alive) {
+  if (!framing_.keep_alive || core_.draining) {
     state_ = State::kLeft;
     stream_.leave();
     return;
@@ -211,7 +230,25 @@ void HttpSession::on_flushed() {
 void HttpSession::end_exchange(bool unwanted) {
   const ExchangeId id = std::exchange(exchange_, 0);
   core_.exchanges.erase(id);
-  if (unwanted && id != 0) core_.survives([&] { core_.events.on_http_gone(id); });
+  if (unwanted && id != 0) core_.survives([&] { core_.events->on_http_gone(id); });
+}
+
+void HttpSession::begin_record() {
+  HttpRequest& request = parser_.request();
+  request.request_id = core_.request_ids.choose(request.request_id);
+  record_ = HttpExchange{.method = request.method,
+                         .path = request.path,
+                         .peer = request.peer.empty() ? peer_.address : request.peer,
+                         .request_id = request.request_id,
+                         .status = HttpExchange::kClientLeft};
+  asked_ = Clock::now();
+}
+
+void HttpSession::end_record() {
+  if (!record_) return;
+  HttpExchange record = *std::exchange(record_, std::nullopt);
+  record.seconds = std::chrono::duration<double>(Clock::now() - asked_).count();
+  core_.survives([&] { core_.events->on_exchange(record); });
 }
 
 void HttpSession::on_farewell() {
@@ -234,6 +271,7 @@ void HttpSession::on_deadline() {
 void HttpSession::on_end(const std::string&) {
   state_ = State::kLeft;
   end_exchange(true);
+  end_record();
 }
 
 }  // namespace fvlm::net

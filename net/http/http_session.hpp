@@ -44,7 +44,7 @@ class HttpSession final : public Stream::Session {
   void on_request();
   // The response if the path lies outside of the base path.
   std::optional<HttpResponse> leave_base_path(HttpRequest& request);
-  HttpResponse answer_handshake(const HttpRequest& request);
+  HttpResponse answer_handshake(HttpRequest& request);
   HttpResponse refusal(int status, const std::string& why);
   // A failure after which the connection ends.
   void refuse(int status, const std::string& why);
@@ -52,6 +52,9 @@ class HttpSession final : public Stream::Session {
   void begin_request();
   // `unwanted`: the rest of its response, if any, is not sent.
   void end_exchange(bool unwanted);
+  // Begins and ends what logs and metrics learn of a request.
+  void begin_record();
+  void end_record();
 
   Stream& stream_;
   TransportCore& core_;
@@ -65,6 +68,8 @@ class HttpSession final : public Stream::Session {
   // Of the request that is answered.
   std::optional<HttpResponse> refusal_{};
   ResponseFraming framing_{};
+  std::optional<HttpExchange> record_{};
+  Clock::time_point asked_{};  // when its head was whole
   bool head_only_ = false;
   ExchangeId exchange_ = 0;  // 0: none
 };

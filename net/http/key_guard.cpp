@@ -1,9 +1,7 @@
 #include "net/http/key_guard.hpp"
 
 #include <algorithm>
-#include <fstream>
 #include <functional>
-#include <stdexcept>
 
 #include "net/protocol/base64.hpp"
 
@@ -14,55 +12,43 @@ constexpr std::size_t kMostNames = 4096;
 constexpr std::chrono::seconds kLongestWait{60};
 constexpr std::chrono::minutes kMemory{15};
 
-// Constant time: it shows neither the place of the first difference nor, beyond its length, the
-// key.
-bool same_in_constant_time(std::string_view given, std::string_view key) {
-  std::size_t difference = given.size() ^ key.size();
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    const char expected = key.empty() ? '\0' : key[i % key.size()];
-    difference |= static_cast<std::size_t>(static_cast<unsigned char>(given[i] ^ expected));
-  }
-  return difference == 0;
-}
-
-bool carries_key(std::string_view authorization, std::string_view key) {
+// What an Authorization header gives as the key; empty if it is of another scheme.
+std::string key_in(std::string_view authorization) {
   const std::size_t space = authorization.find(' ');
-  if (space == authorization.npos) return false;
+  if (space == authorization.npos) return {};
   std::string scheme(authorization.substr(0, space));
   std::transform(scheme.begin(), scheme.end(), scheme.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   const std::string_view credentials = authorization.substr(space + 1);
-  if (scheme == "bearer") return same_in_constant_time(credentials, key);
-  if (scheme != "basic") return false;
+  if (scheme == "bearer") return std::string(credentials);
+  if (scheme != "basic") return {};
   const auto name_and_password = decode_base64(credentials);
-  if (!name_and_password) return false;
+  if (!name_and_password) return {};
   const std::size_t colon = name_and_password->find(':');
-  if (colon == std::string::npos) return false;
-  return same_in_constant_time(std::string_view(*name_and_password).substr(colon + 1), key);
+  return colon == std::string::npos ? std::string() : name_and_password->substr(colon + 1);
 }
 
 }  // namespace
 
-std::string read_key(const std::string& file) {
-  std::ifstream lines(file);
-  std::string key;
-  if (!std::getline(lines, key) || key.empty()) {
-    throw std::runtime_error(file + ": expected a key in its first line");
-  }
-  return key;
+void KeyGuard::set(std::vector<ApiKey> keys, std::size_t free_tries) {
+  keys_ = std::move(keys);
+  free_tries_ = free_tries;
+  tries_.clear();  // what was wrong may be right now
 }
 
 KeyGuard::Verdict KeyGuard::check(const std::string& client, std::string_view authorization,
                                   Clock::time_point now) {
   using Kind = Verdict::Kind;
-  if (authorization.empty()) return {Kind::kMissing};  // as a browser's first request is
+  if (authorization.empty()) return {.kind = Kind::kMissing};  // as a browser's first request is
   const std::string given =
       client + ' ' + std::to_string(std::hash<std::string_view>{}(authorization));
   const auto wait = [&] { return std::max(left(client, now), left(given, now)); };
-  if (wait().count() > 0) return {Kind::kWait, wait()};
-  if (carries_key(authorization, key_)) return {Kind::kRight};
+  if (wait().count() > 0) return {.kind = Kind::kWait, .wait = wait()};
+  if (const ApiKey* key = find_key(keys_, key_in(authorization))) {
+    return {.kind = Kind::kRight, .name = key->name};
+  }
   if (add(given, now) == 0) add(client, now);
-  return {Kind::kWrong, wait()};
+  return {.kind = Kind::kWrong, .wait = wait()};
 }
 
 std::size_t KeyGuard::add(const std::string& name, Clock::time_point now) {

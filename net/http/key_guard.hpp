@@ -1,4 +1,4 @@
-// Checks the API key and rate-limits clients that send wrong ones, against brute force. A client
+// Checks API keys and rate-limits clients that send wrong ones, against brute force. A client
 // that sends many different keys is refused without a check, for an exponentially growing time. One
 // that repeats the same wrong key, such as a camera with an old key, learns nothing by it: that key
 // alone is refused, and others behind the same address are not delayed.
@@ -12,11 +12,11 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
+
+#include "net/http/api_keys.hpp"
 
 namespace fvlm::net {
-
-// The key in a file's first line. Throws std::runtime_error, naming the file, if there is none.
-std::string read_key(const std::string& file);
 
 class KeyGuard {
  public:
@@ -25,14 +25,17 @@ class KeyGuard {
     enum class Kind { kRight, kMissing, kWrong, kWait } kind;
     // Until the client (or, for a repeated key, that key) is checked again.
     std::chrono::seconds wait{0};
+    std::string name{};  // of the right key
   };
 
   // `free_tries`: wrong keys of a client before it is rate-limited; 0: no limit.
-  KeyGuard(std::string key, std::size_t free_tries)
-      : key_(std::move(key)), free_tries_(free_tries) {}
+  KeyGuard(std::vector<ApiKey> keys, std::size_t free_tries)
+      : keys_(std::move(keys)), free_tries_(free_tries) {}
 
+  // Other keys from now on.
+  void set(std::vector<ApiKey> keys, std::size_t free_tries);
   // False if there is no key.
-  bool asks() const { return !key_.empty(); }
+  bool asks() const { return !keys_.empty(); }
   // Of an Authorization header, "Bearer KEY" or, for browsers, which ask their user, with the key
   // as the password of "Basic". Constant time over wrong keys, against timing attacks.
   Verdict check(const std::string& client, std::string_view authorization,
@@ -50,7 +53,7 @@ class KeyGuard {
   std::chrono::seconds left(const std::string& name, Clock::time_point now) const;
   void make_room(Clock::time_point now);
 
-  std::string key_;
+  std::vector<ApiKey> keys_;
   std::size_t free_tries_;
   std::unordered_map<std::string, Tries> tries_;  // of clients, and of each one's keys
 };

@@ -24,6 +24,8 @@ class Quota {
   Quota(const Quota&) = delete;
   Quota& operator=(const Quota&) = delete;
 
+  // Leases stay, even beyond it.
+  void set_limit(std::size_t limit) { limit_ = limit; }
   // Nothing if the client would exceed its quota. A client that holds nothing may take any amount:
   // a quota smaller than one image must not block all images.
   std::optional<Lease> take(const std::string& client, std::size_t amount = 1) {

@@ -46,14 +46,14 @@ class ServedWebSocket final : public WebSocketSession::Events {
       : core_(core), id_(id), place_(std::move(place)) {}
 
   void on_message(std::string payload, bool binary) override {
-    close_if_it_throws([&] { core_.events.on_message(id_, std::move(payload), binary); });
+    close_if_it_throws([&] { core_.events->on_message(id_, std::move(payload), binary); });
   }
   void on_pong(const std::string& payload) override {
-    close_if_it_throws([&] { core_.events.on_pong(id_, payload); });
+    close_if_it_throws([&] { core_.events->on_pong(id_, payload); });
   }
   void on_closed(const std::string&) override {
     core_.peers.erase(id_);
-    core_.survives([&] { core_.events.on_close(id_); });
+    core_.survives([&] { core_.events->on_close(id_); });
   }
   template <class Work>
   void close_if_it_throws(const Work& work) {
@@ -70,21 +70,36 @@ class ServedWebSocket final : public WebSocketSession::Events {
 class AsioTransport final : public Transport {
  public:
   // On `loop`, or on one of its own.
-  AsioTransport(EventLoop* loop, const TransportOptions& options, TransportEvents& events)
+  AsioTransport(EventLoop* loop, const TransportOptions& options)
       : own_loop_(loop == nullptr ? std::make_unique<EventLoop>() : nullptr),
         loop_(loop == nullptr ? *own_loop_ : *loop),
-        core_{.options = options, .events = events},
-        limits_(std::make_shared<ConnectionLimits>(
-            connections_allowed(options.max_connections),
-            share_of(connections_allowed(options.max_connections),
-                     options.max_connections_per_address))),
+        core_{.options = options},
+        limits_(std::make_shared<ConnectionLimits>(connections_allowed(options.max_connections),
+                                                   share_of_address(options))),
         acceptor_(loop_.context()) {
-    if (!options.certificate_file.empty()) {
-      tls_ = server_tls(options.certificate_file, options.key_file);
-    }
-    listen();
+    tls_ = tls_of(options);
+    bind();
+  }
+
+  void open(TransportEvents& events) override {
+    core_.events = &events;
+    error_code error;
+    acceptor_.listen(tcp::acceptor::max_listen_connections, error);
+    if (error) throw std::system_error(error, address());
     accept();
     probe_peers();
+  }
+  void set(const TransportOptions& options) override {
+    if (options.certificate_file.empty() != (tls_ == nullptr)) {
+      throw std::runtime_error("TLS is turned on or off by a restart alone");
+    }
+    tls_ = tls_of(options);
+    const TransportOptions before = std::exchange(core_.options, options);
+    core_.options.host = before.host;
+    core_.options.port = before.port;
+    core_.options.base_path = before.base_path;
+    core_.proxies = TrustedProxies(options.trusted_proxies);
+    limits_->set_limits(connections_allowed(options.max_connections), share_of_address(options));
   }
 
   std::uint16_t port() const override { return port_; }
@@ -124,13 +139,14 @@ class AsioTransport final : public Transport {
     if (auto* session = find(core_.exchanges, id)) session->abandon_response();
   }
 
+  void drain() override { core_.draining = true; }
   void stop_listening() override {
     error_code ignored;  // it has stopped already
     acceptor_.close(ignored);
   }
   void stop() override {
     constexpr std::chrono::milliseconds kConsent{1000};
-    core_.stopping = true;
+    core_.draining = true;
     stop_listening();
     for (const auto& [id, peer] : core_.peers) {
       peer->close({static_cast<std::uint16_t>(CloseReason::kGoingAway), "the server stops"});
@@ -145,7 +161,21 @@ class AsioTransport final : public Transport {
     return session == sessions.end() ? nullptr : session->second;
   }
 
-  void listen() {
+  static TlsContext tls_of(const TransportOptions& options) {
+    return options.certificate_file.empty()
+               ? nullptr
+               : server_tls(options.certificate_file, options.key_file);
+  }
+  static std::size_t share_of_address(const TransportOptions& options) {
+    return share_of(connections_allowed(options.max_connections),
+                    options.max_connections_per_address);
+  }
+  std::string address() const {
+    return core_.options.host + ":" + std::to_string(core_.options.port);
+  }
+
+  // A socket that listens already, of another server, makes it fail.
+  void bind() {
     const std::string port = std::to_string(core_.options.port);
     error_code error;
     tcp::resolver resolver(loop_.context());
@@ -155,9 +185,8 @@ class AsioTransport final : public Transport {
       acceptor_.open(endpoint.protocol(), error);
       if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
       if (!error) acceptor_.bind(endpoint, error);
-      if (!error) acceptor_.listen(tcp::acceptor::max_listen_connections, error);
     }
-    if (error) throw std::system_error(error, core_.options.host + ":" + port);
+    if (error) throw std::system_error(error, address());
     port_ = acceptor_.local_endpoint().port();
   }
 
@@ -235,17 +264,25 @@ void TransportCore::open(Stream& stream, const HttpRequest& request,
       std::move(served));
   stream.set_session(session);
   peers.emplace(id, session.get());
-  events_of_it.close_if_it_throws([&] { events.on_open(id, request); });
+  events_of_it.close_if_it_throws([&] { events->on_open(id, request); });
+}
+
+std::unique_ptr<Transport> Transport::bind(const TransportOptions& options) {
+  return std::make_unique<AsioTransport>(nullptr, options);
 }
 
 std::unique_ptr<Transport> Transport::listen(const TransportOptions& options,
                                              TransportEvents& events) {
-  return std::make_unique<AsioTransport>(nullptr, options, events);
+  auto transport = bind(options);
+  transport->open(events);
+  return transport;
 }
 
 std::unique_ptr<Transport> Transport::listen(EventLoop& loop, const TransportOptions& options,
                                              TransportEvents& events) {
-  return std::make_unique<AsioTransport>(&loop, options, events);
+  auto transport = std::make_unique<AsioTransport>(&loop, options);
+  transport->open(events);
+  return transport;
 }
 
 }  // namespace fvlm::net

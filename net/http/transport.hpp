@@ -43,9 +43,11 @@ class TransportEvents {
   virtual ~TransportEvents() = default;
   // Looks at a request whose body may not have come yet. A response refuses it, and the body is not
   // read.
-  virtual std::optional<HttpResponse> on_head(const HttpRequest& request) = 0;
-  // Answers a request to open a WebSocket: status 101 accepts it, any other is the refusal.
-  virtual HttpResponse on_upgrade(const HttpRequest& request) = 0;
+  // It may set the request's key.
+  virtual std::optional<HttpResponse> on_head(HttpRequest& request) = 0;
+  // Answers a request to open a WebSocket: status 101 accepts it, any other is the refusal. It may
+  // set the request's key.
+  virtual HttpResponse on_upgrade(HttpRequest& request) = 0;
   virtual void on_open(ConnectionId id, const HttpRequest& request) = 0;
   virtual void on_message(ConnectionId id, std::string payload, bool binary) = 0;
   // The client has received all that was sent before ping() with this payload.
@@ -62,6 +64,8 @@ class TransportEvents {
   // The response to a request that the transport itself refuses, such as one that cannot be read:
   // `request` has what could be, or nothing.
   virtual HttpResponse refusal(const HttpRequest& request, int status, const std::string& why) = 0;
+  // A request has been answered, or its client has left.
+  virtual void on_exchange(const HttpExchange&) {}
   // A handler or posted work has thrown. Its connection or exchange is closed; all others continue.
   virtual void on_error(const std::string& what) = 0;
 };
@@ -95,15 +99,23 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Begins to listen. Throws std::system_error if the address cannot be had, std::runtime_error if
-  // the certificate or its key cannot be used.
+  // Takes the address, on which clients are refused until open(). Throws std::system_error if it
+  // cannot be had, std::runtime_error if the certificate or its key cannot be used.
+  static std::unique_ptr<Transport> bind(const TransportOptions& options);
+  // Begins to listen. Throws std::system_error if another has begun in between.
+  virtual void open(TransportEvents& events) = 0;
+  // Both.
   static std::unique_ptr<Transport> listen(const TransportOptions& options,
                                            TransportEvents& events);
-  // The same on a loop of the caller's, who runs it and outlives the transport with it.
+  // Both on a loop of the caller's, who runs it and outlives the transport with it.
   static std::unique_ptr<Transport> listen(EventLoop& loop, const TransportOptions& options,
                                            TransportEvents& events);
 
   virtual std::uint16_t port() const = 0;
+  // Another certificate for new connections, other limits, timeouts and proxies from now on; host,
+  // port and base path stay. Throws std::runtime_error, and changes nothing, if the certificate or
+  // its key cannot be used, or there was none before.
+  virtual void set(const TransportOptions& options) = 0;
   // Connections that were closed or refused at a limit. Not while run() runs on another thread.
   virtual std::uint64_t refused_connections() const = 0;
   // Serves until stop() and the end of all connections. For one thread.
@@ -132,6 +144,8 @@ class Transport {
   // Ends its connection without finishing it.
   virtual void abandon_response(ExchangeId id) = 0;
 
+  // From now on each connection ends with its response, or its next one.
+  virtual void drain() = 0;
   // Closes the listening socket.
   virtual void stop_listening() = 0;
   // Closes all connections, waits up to a second for their closing handshakes, and ends run().

@@ -9,6 +9,7 @@
 
 #include "net/http/connection_limits.hpp"
 #include "net/http/proxy.hpp"
+#include "net/http/request_id.hpp"
 #include "net/http/transport.hpp"
 
 namespace fvlm::net {
@@ -27,12 +28,13 @@ struct Peer {
 
 struct TransportCore {
   TransportOptions options{};
-  TransportEvents& events;
+  TransportEvents* events = nullptr;
   TrustedProxies proxies{options.trusted_proxies};
+  RequestIds request_ids{};
   std::uint64_t last_id = 0;  // of exchanges and WebSockets
   std::map<ExchangeId, HttpSession*> exchanges{};
   std::map<ConnectionId, WebSocketSession*> peers{};
-  bool stopping = false;
+  bool draining = false;  // connections end with their next response
 
   // Whether `work` does not throw. What it throws is reported.
   template <class Work>
@@ -41,7 +43,7 @@ struct TransportCore {
       work();
       return true;
     } catch (const std::exception& error) {
-      events.on_error(error.what());
+      events->on_error(error.what());
       return false;
     }
   }

@@ -38,7 +38,13 @@ std::string counters(std::string_view name, std::string_view help, std::string_v
   return text;
 }
 
+// A label's value, which may be any text.
+std::string escaped(std::string_view value);
+
 std::int64_t resident_bytes();
 std::int64_t open_descriptors();
+// What Prometheus' own client libraries tell of a process: its processor time, memory, start and
+// descriptors, under their names.
+std::string process_text();
 
 }  // namespace fvlm::prometheus

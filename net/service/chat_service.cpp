@@ -55,13 +55,16 @@ HttpResponse wrong_method(const HttpRequest& request, const char* allowed) {
 }  // namespace
 
 ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
-                         PicturePool& pictures, Metrics& metrics, Log log, ChatOptions options)
+                         PicturePool& pictures, Metrics& metrics, KeyLimiter& key_limits,
+                         Reporting reporting, ChatOptions options)
     : engine_(engine),
       transport_(transport),
       inbox_(std::move(inbox)),
       pictures_(pictures),
       metrics_(metrics),
-      log_(std::move(log)),
+      key_limits_(key_limits),
+      log_(reporting.log),
+      reporting_(std::move(reporting)),
       options_(std::move(options)),
       addresses_(share_of(options_.max_chats, options_.max_chats_per_address)),
       started_(now_in_seconds()),
@@ -135,11 +138,36 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
     metrics_.end_chat("busy");
     return error_response(busy_error("too many chats of your address at a time"));
   }
-  log_(LogLevel::kInfo, fmt::format("📥 {} chat {} 📊 {:.1f} KB", request.peer, id,
-                                    static_cast<double>(request.body.size()) / 1000));
+  auto stream = key_limits_.take_stream(request.key);
+  if (!stream) {
+    metrics_.end_chat("busy");
+    return error_response(busy_error("this key has as many streams as it may have"));
+  }
+  if (const auto wait = key_limits_.take_request(request.key); wait.count() > 0) {
+    metrics_.end_chat("rate_limited");
+    HttpResponse response = error_response(
+        {.status = 429,
+         .message = fmt::format("this key may not ask more often; try again in {} s", wait.count()),
+         .type = "rate_limit_error",
+         .code = "rate_limited"});
+    response.set_header("Retry-After", std::to_string(wait.count()));
+    return response;
+  }
   const auto body = std::make_shared<const std::string>(std::move(request.body));
-  chats_.emplace(
-      id, Chat{.peer = request.peer, .origin = request.origin, .place = *place, .body = body});
+  const Chat& chat = chats_
+                         .emplace(id, Chat{.peer = request.peer,
+                                           .request_id = request.request_id,
+                                           .key = request.key,
+                                           .stream_of_key = *std::move(stream),
+                                           .arrived = std::chrono::steady_clock::now(),
+                                           .origin = request.origin,
+                                           .place = *place,
+                                           .body = body})
+                         .first->second;
+  log_(LogLevel::kInfo,
+       fmt::format("📥 {} chat {} 📊 {:.1f} KB", chat.peer, id,
+                   static_cast<double>(body->size()) / 1000),
+       fields_of(chat));
   Workers& readers = body->size() < kLargeBody ? readers_ : large_readers_;
   readers.put([this, id, body = Body(body)] { read(id, body); });
   return std::nullopt;
@@ -249,6 +277,7 @@ void ChatService::accept(ExchangeId id, const ChatRequest& request) {
   if (known == chats_.end()) return;
   Chat& chat = known->second;
   chat.body.reset();
+  chat.submitted = std::chrono::steady_clock::now();
   chat.answer = {.id = fmt::format("{}{:08x}", id_prefix_, id),
                  .model = options_.model,
                  .created = now_in_seconds(),
@@ -281,7 +310,8 @@ void ChatService::abandon(ExchangeId id) {
   if (known == chats_.end()) return;
   cancel(known->second);
   metrics_.end_chat("abandoned");
-  log_(LogLevel::kInfo, fmt::format("🔌 {} left chat {}", known->second.peer, id));
+  log_(LogLevel::kInfo, fmt::format("🔌 {} left chat {}", known->second.peer, id),
+       fields_of(known->second));
   chats_.erase(known);
 }
 
@@ -335,7 +365,8 @@ void ChatService::on_done(ExchangeId id, std::size_t index, const Result& result
   }
   end_choice(id, chat, index, stopped ? Outcome::kStop : result.outcome);
   const Statistics& statistics = result.statistics;
-  metrics_.add(statistics);
+  choice.statistics = statistics;
+  metrics_.add(statistics, std::chrono::duration<double>(chat.submitted - chat.arrived).count());
   chat.seconds = std::max(chat.seconds, statistics.total_s);
   chat.usage.new_tokens += statistics.new_tokens;
   if (index == 0) {
@@ -366,8 +397,8 @@ void ChatService::end_choice(ExchangeId id, Chat& chat, std::size_t index, Outco
 void ChatService::finish(ExchangeId id, const Chat& chat) {
   metrics_.end_chat("answered");
   for (const Choice& choice : chat.choices) {
-    log_(LogLevel::kInfo, fmt::format("📤 {} chat {} ✨ {:.0f} ms: {}", chat.peer, id,
-                                      1000 * chat.seconds, choice.said.text));
+    reporting_.answered(fmt::format("📤 {} chat {} ✨ {:.0f} ms", chat.peer, id, 1000 * chat.seconds),
+                        choice.said.text, choice.statistics, fields_of(chat));
   }
   if (chat.stream) {
     transport_.add_to_response(id, last_events(chat.answer, chat.usage));
@@ -383,14 +414,34 @@ void ChatService::finish(ExchangeId id, const Chat& chat) {
   transport_.respond(id, readable_by(chat.origin, {200, "application/json", body, {}}));
 }
 
+void ChatService::cut() {
+  while (!chats_.empty()) {
+    fail(chats_.begin()->first, {.status = 503,
+                                 .message = "the server is stopping",
+                                 .type = "server_error",
+                                 .code = "stopping"});
+  }
+}
+
+void ChatService::set(const ChatOptions& options) {
+  options_.max_new_tokens = options.max_new_tokens;
+  options_.max_chats = options.max_chats;
+  addresses_.set_limit(share_of(options.max_chats, options.max_chats_per_address));
+}
+
+LogFields ChatService::fields_of(const Chat& chat) {
+  return {.client = chat.peer, .request_id = chat.request_id, .key = chat.key};
+}
+
 void ChatService::fail(ExchangeId id, const ApiError& error) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
   cancel(known->second);
   metrics_.end_chat(error.code.empty() ? "bad_request" : error.code);
-  log_(LogLevel::kError, fmt::format("❌ {} chat {}: {}", known->second.peer, id, error.message));
-  if (known->second.begun) {
-    transport_.add_to_response(id, error_event(error));
+  if (known->second.begun) {  // else the response says it, and is logged
+    log_(LogLevel::kError, fmt::format("❌ {} chat {}: {}", known->second.peer, id, error.message),
+         fields_of(known->second));
+    transport_.add_to_response(id, error_event(error) + "data: [DONE]\n\n");
     transport_.finish_response(id);
   } else {
     transport_.respond(id, readable_by(known->second.origin, error_response(error)));

@@ -3,6 +3,7 @@
 // their images, so that long bodies do not delay cameras.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -15,13 +16,14 @@
 #include "net/api/chat_request.hpp"
 #include "net/api/openai_answer.hpp"
 #include "net/api/tools.hpp"
+#include "net/http/key_limiter.hpp"
 #include "net/http/quota.hpp"
 #include "net/http/transport.hpp"
-#include "net/process/log.hpp"
 #include "net/service/answer_filter.hpp"
 #include "net/service/inbox.hpp"
 #include "net/service/metrics.hpp"
 #include "net/service/picture_pool.hpp"
+#include "net/service/reporting.hpp"
 #include "net/service/workers.hpp"
 
 namespace fvlm::net {
@@ -37,7 +39,8 @@ struct ChatOptions {
 class ChatService {
  public:
   ChatService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
-              PicturePool& pictures, Metrics& metrics, Log log, ChatOptions options);
+              PicturePool& pictures, Metrics& metrics, KeyLimiter& key_limits, Reporting reporting,
+              ChatOptions options);
   // Cancels running requests.
   ~ChatService();
   ChatService(const ChatService&) = delete;
@@ -49,6 +52,10 @@ class ChatService {
   void abandon(ExchangeId id);
   // From now on new requests are refused.
   void drain() { draining_ = true; }
+  // Ends running requests, and tells their clients why.
+  void cut();
+  // Other limits from now on.
+  void set(const ChatOptions& options);
 
   std::int64_t running() const { return static_cast<std::int64_t>(chats_.size()); }
 
@@ -63,9 +70,15 @@ class ChatService {
     std::optional<RequestId> request{};   // once submitted to the engine
     std::optional<ToolCall> call{};       // in place of what was said
     const char* finish_reason = nullptr;  // once it has ended
+    Statistics statistics{};              // like these
   };
   struct Chat {
     std::string peer{};
+    std::string request_id{};
+    std::string key{};  // by its name
+    KeyLimiter::Lease stream_of_key{};
+    std::chrono::steady_clock::time_point arrived{};
+    std::chrono::steady_clock::time_point submitted{};
     std::string origin{};                       // of the page that sends the request, if any
     Quota::Lease place{};                       // among the chats of its address
     std::shared_ptr<const std::string> body{};  // until the engine has its request
@@ -100,13 +113,16 @@ class ChatService {
   void finish(ExchangeId id, const Chat& chat);
   void fail(ExchangeId id, const ApiError& error);
   void cancel(const Chat& chat);
+  static LogFields fields_of(const Chat& chat);
 
   Engine& engine_;
   Transport& transport_;
   std::shared_ptr<Inbox> inbox_;
   PicturePool& pictures_;
   Metrics& metrics_;
+  KeyLimiter& key_limits_;
   Log log_;
+  Reporting reporting_;
   ChatOptions options_;
   Quota addresses_;       // chats of each address
   std::int64_t started_;  // seconds since 1970

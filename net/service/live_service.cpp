@@ -30,13 +30,15 @@ protocol::Description description_now(std::string content) {
 }  // namespace
 
 LiveService::LiveService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
-                         PicturePool& pictures, Metrics& metrics, Log log, LiveOptions options)
+                         PicturePool& pictures, Metrics& metrics, KeyLimiter& key_limits,
+                         Reporting reporting, LiveOptions options)
     : engine_(engine),
       transport_(transport),
       inbox_(std::move(inbox)),
       pictures_(pictures),
       metrics_(metrics),
-      log_(std::move(log)),
+      key_limits_(key_limits),
+      reporting_(std::move(reporting)),
       options_(std::move(options)),
       frames_(options_.max_waiting_frames_per_address),
       bytes_(share_of(options_.max_waiting_bytes, options_.max_waiting_bytes_per_address)) {}
@@ -57,12 +59,20 @@ std::int64_t LiveService::running() const {
 }
 
 void LiveService::open(ConnectionId id, const HttpRequest& request) {
-  clients_.emplace(id, Client{.peer = request.peer,
-                              .address = request.client,
-                              .prompt = options_.prompt,
-                              .max_new_tokens = options_.max_new_tokens,
-                              .unchanged_below = options_.unchanged_below});
-  log_(LogLevel::kInfo, fmt::format("🔌 {} connected, {} in all", request.peer, clients_.size()));
+  const Client& client =
+      clients_
+          .emplace(id,
+                   Client{.peer = request.peer,
+                          .handshake = request.request_id,
+                          .key = request.key,
+                          .stream_of_key = key_limits_.take_stream(request.key).value_or(nullptr),
+                          .address = request.client,
+                          .prompt = options_.prompt,
+                          .max_new_tokens = options_.max_new_tokens,
+                          .unchanged_below = options_.unchanged_below})
+          .first->second;
+  log(LogLevel::kInfo, client,
+      fmt::format("🔌 {} connected, {} in all", client.peer, clients_.size()));
 }
 
 void LiveService::close(ConnectionId id) {
@@ -73,8 +83,8 @@ void LiveService::close(ConnectionId id) {
   engine_.end_live(id);
   metrics_.end_frame("abandoned",
                      std::ssize(take_waiting(client)) + (client.current.has_value() ? 1 : 0));
-  log_(LogLevel::kInfo,
-       fmt::format("🔌 {} disconnected after {} frames", client.peer, client.frames));
+  log(LogLevel::kInfo, client,
+      fmt::format("🔌 {} disconnected after {} frames", client.peer, client.frames));
   clients_.erase(known);
 }
 
@@ -140,14 +150,16 @@ std::deque<LiveService::Frame> LiveService::take_waiting(Client& client) {
 void LiveService::take_frame(ConnectionId id, Client& client, std::string file) {
   metrics_.receive_frame();
   const std::int64_t frame_id = ++client.frames;
-  log_(LogLevel::kInfo, fmt::format("📥 {} frame {} 📊 {:.1f} KB", client.peer, frame_id,
-                                    static_cast<double>(file.size()) / 1000));
+  log(LogLevel::kInfo, client,
+      fmt::format("📥 {} frame {} 📊 {:.1f} KB", client.peer, frame_id,
+                  static_cast<double>(file.size()) / 1000));
   if (client.configured) {
     for (const Frame& frame : take_waiting(client)) {
       metrics_.end_frame("skipped");
       transport_.send(id, protocol::write(protocol::Skipped{frame.id}));
     }
   } else if (client.waiting.size() >= options_.max_waiting_frames) {
+    metrics_.reject("too_fast");
     transport_.close(id, CloseReason::kPolicy, "frames come faster than they are answered");
     return;
   }
@@ -165,8 +177,14 @@ void LiveService::take_frame(ConnectionId id, Client& client, std::string file) 
     refuse(id, client, "busy", "too many frames of your address are queued");
     return;
   }
+  const auto place_of_key = key_limits_.take_waiting_frame(client.key);
+  if (!place_of_key) {
+    refuse(id, client, "busy", "too many frames of your key are queued");
+    return;
+  }
   waiting_bytes_ += file.size();
-  client.waiting.push_back({frame_id, std::move(file), Clock::now(), *place, *bytes});
+  client.waiting.push_back(
+      {frame_id, std::move(file), Clock::now(), *place, *bytes, *place_of_key});
   begin_next(id, client);
 }
 
@@ -176,6 +194,7 @@ void LiveService::refuse(ConnectionId id, const Client& client, const std::strin
   if (client.configured || !out_of_order) {
     fail(id, client.frames, code, why);
   } else {
+    metrics_.reject(code);
     transport_.close(id, CloseReason::kOverload, why);
   }
 }
@@ -185,6 +204,11 @@ void LiveService::begin_next(ConnectionId id, Client& client) {
   Frame frame = std::move(client.waiting.front());
   client.waiting.pop_front();
   waiting_bytes_ -= frame.file.size();
+  if (const auto wait = key_limits_.take_request(client.key); wait.count() > 0) {
+    fail(id, frame.id, "rate_limited",
+         fmt::format("this key may not ask more often; try again in {} s", wait.count()));
+    return;
+  }
   client.current = Current{.frame_id = frame.id, .arrived = frame.arrived};
   std::vector<std::string> files;
   files.push_back(std::move(frame.file));
@@ -257,7 +281,7 @@ void LiveService::on_done(ConnectionId id, std::int64_t frame_id, const Result& 
   } else {
     send_description(id, *client, current, result);
     metrics_.end_frame(result.unchanged ? "unchanged" : "described");
-    metrics_.add(result.statistics);
+    metrics_.add(result.statistics, milliseconds(current.submitted - current.arrived) / 1000);
     begin_next(id, *client);
   }
 }
@@ -278,25 +302,62 @@ void LiveService::send_description(ConnectionId id, const Client& client, const 
   transport_.send(id, protocol::write(description));
   if (current.warnings > 0) {
     metrics_.add_damaged_pictures(1);
-    log_(LogLevel::kWarning, fmt::format("⚠️ {} frame {}: damaged in {} places", client.peer,
-                                         current.frame_id, current.warnings));
+    log(LogLevel::kWarning, client,
+        fmt::format("⚠️ {} frame {}: damaged in {} places", client.peer, current.frame_id,
+                    current.warnings));
   }
-  log_(LogLevel::kInfo, fmt::format("📤 {} frame {} ✨ {:.0f} ms: {}", client.peer, current.frame_id,
-                                    total_ms, result.text));
+  reporting_.answered(
+      fmt::format("📤 {} frame {} ✨ {:.0f} ms", client.peer, current.frame_id, total_ms),
+      result.text, result.statistics, fields_of(client));
+  if (total_ms > milliseconds(reporting_.slow)) {
+    log(LogLevel::kWarning, client,
+        fmt::format("⚠️ {} frame {}: {:.0f} ms, slow", client.peer, current.frame_id,
+                    total_ms));
+  }
 }
 
 void LiveService::fail(ConnectionId id, std::int64_t frame_id, const std::string& code,
                        const std::string& why) {
   Client& client = clients_.at(id);
   metrics_.end_frame(code);
-  log_(code == "cancelled" ? LogLevel::kInfo : LogLevel::kError,
-       fmt::format("❌ {} frame {}: {}", client.peer, frame_id, why));
+  if (code != "cancelled" && code != "failed") metrics_.reject(code);
+  log(code == "cancelled" ? LogLevel::kInfo : LogLevel::kError, client,
+      fmt::format("❌ {} frame {}: {}", client.peer, frame_id, why));
   if (client.configured) {
     transport_.send(id, protocol::write(protocol::Error{code, why, frame_id}));
   } else {
     transport_.send(id, protocol::write(description_now("处理出错: " + why)));
   }
   begin_next(id, client);
+}
+
+void LiveService::cut() {
+  std::vector<ConnectionId> ids;
+  for (const auto& [id, client] : clients_) ids.push_back(id);
+  for (const ConnectionId id : ids) {
+    Client& client = clients_.at(id);
+    std::vector<std::int64_t> frames;
+    if (client.current) {
+      if (client.current->request) engine_.cancel(*client.current->request);
+      frames.push_back(std::exchange(client.current, std::nullopt)->frame_id);
+    }
+    for (const Frame& frame : take_waiting(client)) frames.push_back(frame.id);
+    for (const std::int64_t frame : frames) fail(id, frame, "stopping", "the server is stopping");
+  }
+}
+
+void LiveService::set(const LiveOptions& options) {
+  options_ = options;
+  frames_.set_limit(options.max_waiting_frames_per_address);
+  bytes_.set_limit(share_of(options.max_waiting_bytes, options.max_waiting_bytes_per_address));
+}
+
+void LiveService::log(LogLevel level, const Client& client, const std::string& line) const {
+  reporting_.log(level, line, fields_of(client));
+}
+
+LogFields LiveService::fields_of(const Client& client) {
+  return {.client = client.peer, .request_id = client.handshake, .key = client.key};
 }
 
 LiveService::Client* LiveService::client_at(ConnectionId id, std::int64_t frame_id) {

@@ -15,13 +15,14 @@
 #include <vector>
 
 #include "fvlm/engine.hpp"
+#include "net/http/key_limiter.hpp"
 #include "net/http/quota.hpp"
 #include "net/http/transport.hpp"
-#include "net/process/log.hpp"
 #include "net/protocol/messages.hpp"
 #include "net/service/inbox.hpp"
 #include "net/service/metrics.hpp"
 #include "net/service/picture_pool.hpp"
+#include "net/service/reporting.hpp"
 
 namespace fvlm::net {
 
@@ -40,7 +41,8 @@ struct LiveOptions {
 class LiveService {
  public:
   LiveService(Engine& engine, Transport& transport, std::shared_ptr<Inbox> inbox,
-              PicturePool& pictures, Metrics& metrics, Log log, LiveOptions options);
+              PicturePool& pictures, Metrics& metrics, KeyLimiter& key_limits, Reporting reporting,
+              LiveOptions options);
   // Cancels running requests.
   ~LiveService();
   LiveService(const LiveService&) = delete;
@@ -51,6 +53,10 @@ class LiveService {
   void close(ConnectionId id);
   // From now on new frames are answered with an error.
   void drain() { draining_ = true; }
+  // Ends the description of frames, queued ones included, and tells their clients why.
+  void cut();
+  // Other limits from now on; prompt and length of answers for clients that come.
+  void set(const LiveOptions& options);
 
   std::int64_t connections() const { return static_cast<std::int64_t>(clients_.size()); }
   std::int64_t waiting() const;  // queued frames
@@ -64,6 +70,7 @@ class LiveService {
     Clock::time_point arrived{};
     Quota::Lease place{};  // one of the queued frames of its address
     Quota::Lease bytes{};  // their bytes
+    KeyLimiter::Lease place_of_key{};
   };
   // The frame being described.
   struct Current {
@@ -75,6 +82,9 @@ class LiveService {
   };
   struct Client {
     std::string peer{};
+    std::string handshake{};  // the id of the request that opened the connection
+    std::string key{};        // by its name
+    KeyLimiter::Lease stream_of_key{};
     std::string address{};    // HttpRequest::client, of which there may be several connections
     bool configured = false;  // it has sent "configure": our protocol, not the original's
     bool stream = false;
@@ -107,6 +117,8 @@ class LiveService {
   // Answers a frame that is not described, then goes on with the next.
   void fail(ConnectionId id, std::int64_t frame_id, const std::string& code,
             const std::string& why);
+  void log(LogLevel level, const Client& client, const std::string& line) const;
+  static LogFields fields_of(const Client& client);
   // The client whose frame is still the one being described.
   Client* client_at(ConnectionId id, std::int64_t frame_id);
 
@@ -115,7 +127,8 @@ class LiveService {
   std::shared_ptr<Inbox> inbox_;
   PicturePool& pictures_;
   Metrics& metrics_;
-  Log log_;
+  KeyLimiter& key_limits_;
+  Reporting reporting_;
   LiveOptions options_;
   Quota frames_;  // queued, of each address
   Quota bytes_;   // their bytes

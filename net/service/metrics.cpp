@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <utility>
 #include <vector>
@@ -29,7 +31,8 @@ std::string series(const Histogram& histogram, const std::string& name, const st
                              name, more, only, histogram.sum(), histogram.count());
 }
 
-std::string batches(const std::string& name, const std::string& help, const Histogram& histogram) {
+std::string histogram(const std::string& name, const std::string& help,
+                      const Histogram& histogram) {
   return prometheus::head(name, "histogram", help) + series(histogram, name, "");
 }
 
@@ -38,9 +41,32 @@ std::string engine_text(const EngineCounters& c) {
          gauge("fastvlm_requests_running", "Running requests.", c.running) +
          gauge("fastvlm_cache_pages", "Pages of the KV cache.", c.cache_pages) +
          gauge("fastvlm_cache_pages_free", "Free pages of the KV cache.", c.free_pages) +
-         batches("fastvlm_encoder_batch_images", "Images per encoder pass.", c.encoder_batches) +
-         batches("fastvlm_prefill_batch_prompts", "Prompts per prefill pass.", c.prefill_batches) +
-         batches("fastvlm_decode_batch_positions", "Tokens per decode step.", c.decode_batches);
+         counter("fastvlm_reused_images_total",
+                 "Images that were not encoded, because their embeddings were there.",
+                 c.reused_images) +
+         histogram("fastvlm_encoder_batch_images", "Images per encoder pass.", c.encoder_batches) +
+         histogram("fastvlm_prefill_batch_prompts", "Prompts per prefill pass.",
+                   c.prefill_batches) +
+         histogram("fastvlm_decode_batch_positions", "Tokens per decode step.", c.decode_batches);
+}
+
+// What exists, whatever a path says.
+std::string_view route_of(std::string_view path) {
+  constexpr std::string_view kModel = "/v1/models/";
+  constexpr std::array<std::string_view, 7> kRoutes = {
+      "/", "/ws", "/livez", "/readyz", "/metrics", "/v1/models", "/v1/chat/completions"};
+  if (path.starts_with(kModel)) return kModel.substr(0, kModel.size() - 1);
+  if (path.starts_with("/static/")) return "/static/";
+  return std::find(kRoutes.begin(), kRoutes.end(), path) == kRoutes.end() ? "other" : path;
+}
+
+std::string build_text(const Metrics::Build& build) {
+  using prometheus::escaped;
+  return prometheus::head("fastvlm_build_info", "gauge", "What runs, and on what; always 1.") +
+         fmt::format(
+             "fastvlm_build_info{{version=\"{}\",model=\"{}\",device=\"{}\",precision=\"{}\"}} 1\n",
+             escaped(build.version), escaped(build.model), escaped(build.device),
+             escaped(build.precision));
 }
 
 }  // namespace
@@ -48,14 +74,26 @@ std::string engine_text(const EngineCounters& c) {
 // Series that exist from the beginning have a rate from the beginning.
 Metrics::Metrics()
     : frames_{{"described", 0}, {"unchanged", 0}, {"skipped", 0}, {"abandoned", 0}, {"busy", 0}},
-      chats_{{"answered", 0}, {"abandoned", 0}, {"busy", 0}} {
+      chats_{{"answered", 0}, {"abandoned", 0}, {"busy", 0}},
+      rejections_{
+          {"busy", 0}, {"stopping", 0}, {"rate_limited", 0}, {"no_key", 0}, {"wrong_key", 0}} {
   for (const char* stage : {"preprocess", "encode", "prefill", "first_token", "decode", "total"}) {
     stages_.emplace(
         stage, std::vector<double>{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30});
   }
 }
 
-void Metrics::add(const Statistics& s) {
+void Metrics::end_request(std::string_view path, int status, const std::string& key) {
+  ++requests_[{std::string(route_of(path)), status, key}];
+}
+
+void Metrics::add(const Statistics& s, double before_s) {
+  in_queue_.add(s.queue_s);
+  to_first_token_.add(before_s + s.ttft_s);
+  if (s.new_tokens > 1) {
+    between_tokens_.add(s.decode_s / static_cast<double>(s.new_tokens - 1));
+  }
+  answers_.add(before_s + s.total_s);
   prompt_tokens_ += s.prompt_tokens;
   cached_tokens_ += s.cached_tokens;
   new_tokens_ += s.new_tokens;
@@ -91,6 +129,8 @@ std::string Metrics::text(const Now& now) const {
               "Images that were described although their files are damaged.", damaged_pictures_) +
       counters("fastvlm_frames_total", "Frames by outcome.", "outcome", frames_) +
       counters("fastvlm_chats_total", "Chat completions by outcome.", "outcome", chats_) +
+      counters("fastvlm_rejections_total", "Requests and frames that were refused, by reason.",
+               "reason", rejections_) +
       counter("fastvlm_prompt_tokens_total", "Prompt tokens, those of images included.",
               prompt_tokens_) +
       counter("fastvlm_cached_tokens_total", "Prompt tokens found in the prefix cache.",
@@ -106,11 +146,26 @@ std::string Metrics::text(const Now& now) const {
   for (const auto& [stage, histogram] : stages_) {
     out += series(histogram, "fastvlm_stage_seconds", fmt::format("stage=\"{}\"", stage));
   }
-  return out + gauge("fastvlm_weight_bytes", "Memory of the weights.", now.weight_bytes) +
+  out += prometheus::head("fastvlm_http_requests_total", "counter",
+                          "HTTP requests and WebSocket handshakes, by name of their API key.");
+  for (const auto& [labels, count] : requests_) {
+    const auto& [route, code, key] = labels;
+    out += fmt::format("fastvlm_http_requests_total{{route=\"{}\",code=\"{}\",key=\"{}\"}} {}\n",
+                       route, code, key, count);
+  }
+  return out +
+         histogram("fastvlm_time_in_queue_seconds",
+                   "Of an answer, from submission to the engine to its first work.", in_queue_) +
+         histogram("fastvlm_time_to_first_token_seconds",
+                   "From the arrival of a frame or request to the first token of its answer.",
+                   to_first_token_) +
+         histogram("fastvlm_time_between_tokens_seconds",
+                   "Mean of an answer, after its first token.", between_tokens_) +
+         histogram("fastvlm_answer_seconds",
+                   "From the arrival of a frame or request to the end of its answer.", answers_) +
+         gauge("fastvlm_weight_bytes", "Memory of the weights.", now.weight_bytes) +
          gauge("fastvlm_scratch_bytes", "Memory of activations.", now.scratch_bytes) +
-         gauge("process_resident_memory_bytes", "Resident memory size.",
-               prometheus::resident_bytes()) +
-         gauge("process_open_fds", "Open file descriptors.", prometheus::open_descriptors());
+         build_text(now.build) + prometheus::process_text();
 }
 
 }  // namespace fvlm::net

@@ -22,6 +22,42 @@ namespace {
 constexpr std::string_view kEndpoint = "/ws";
 constexpr std::string_view kApi = "/v1/";
 
+constexpr char kExposed[] =
+    "listening on another address than this machine's own without an API key lets anybody who "
+    "reaches it use it: give --api-key, or --open-to-all if that is wanted";
+
+// What can be wrong in options by themselves.
+void check(const ServerOptions& options) {
+  if (options.access.exposes(options.transport.host)) throw Error(kExposed);
+  if (const auto wrong = wrong_origin(options.access.allowed_origins)) throw Error(*wrong);
+  if (const auto wrong = wrong_network(options.transport.trusted_proxies)) throw Error(*wrong);
+  if (options.transport.certificate_file.empty() != options.transport.key_file.empty()) {
+    throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
+  }
+}
+
+Error cannot_listen(const std::system_error& error) {
+  return Error(fmt::format("cannot listen on {}; is another server running? --port chooses another",
+                           error.what()));
+}
+
+LogFields fields_of(const HttpRequest& request) {
+  return {.client = request.peer, .request_id = request.request_id, .key = request.key};
+}
+
+bool is_our_fault(int status) {
+  return status >= 500 && status != 501 && status != 503;
+}
+
+// What clients do by mistake, or page by page, is no reason to wake anybody.
+LogLevel level_for(int status) {
+  constexpr std::array<int, 5> kUsual = {404, 405, 426, 499, 501};
+  if (status < 400) return LogLevel::kDebug;
+  if (is_our_fault(status)) return LogLevel::kError;
+  return std::find(kUsual.begin(), kUsual.end(), status) == kUsual.end() ? LogLevel::kWarning
+                                                                         : LogLevel::kInfo;
+}
+
 HttpResponse failure(int status, const std::string& why) {
   struct Code {
     int status;
@@ -44,46 +80,76 @@ HttpResponse failure(int status, const std::string& why) {
 
 }  // namespace
 
-Server::Server(Engine& engine, ServerOptions options)
-    : engine_(engine),
-      options_(std::move(options)),
+Server::Server(ServerOptions options)
+    : options_(std::move(options)),
       page_(kWebFiles, "img-src 'self' blob: data:; media-src 'self' blob:"),
       gate_(options_.access, {"server", "API key", "fastvlm"}, page_,
-            [this](const std::string& line) { options_.log(LogLevel::kWarning, line); }),
-      pictures_(engine, options_.pictures) {
-  if (options_.access.exposes(options_.transport.host)) {
-    throw Error(fmt::format(
-        "listening on {} without an API key lets anybody who reaches this machine use it: give "
-        "--api-key, or --open-to-all if that is wanted",
-        options_.transport.host));
-  }
-  if (const auto wrong = wrong_origin(options_.access.allowed_origins)) throw Error(*wrong);
+            [this](const std::string& line, const HttpRequest& request) {
+              options_.log(LogLevel::kWarning, line, fields_of(request));
+            }),
+      key_limits_(options_.access.keys) {
+  check(options_);
   options_.transport.base_path = normal_base_path(options_.transport.base_path);
   if (const auto wrong = wrong_base_path(options_.transport.base_path)) throw Error(*wrong);
-  if (const auto wrong = wrong_network(options_.transport.trusted_proxies)) throw Error(*wrong);
-  if (options_.transport.certificate_file.empty() != options_.transport.key_file.empty()) {
-    throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
-  }
-  options_.log = [log = options_.log](LogLevel level, const std::string& text) {
-    if (log) log(level, one_line(text, kLongestLine));
+  options_.log = [log = options_.log](LogLevel level, const std::string& text,
+                                      const LogFields& fields) {
+    log(level, one_line(text, kLongestLine), fields);
   };
   try {
-    transport_ = Transport::listen(options_.transport, *this);
+    transport_ = Transport::bind(options_.transport);
   } catch (const std::system_error& error) {
-    throw Error(fmt::format(
-        "cannot listen on {}; is another server running? --port chooses another", error.what()));
+    throw cannot_listen(error);
   } catch (const std::runtime_error& error) {
     throw Error(fmt::format("{}; --tls-cert and --tls-key want PEM files", error.what()));
   }
+}
+
+void Server::open(Engine& engine) {
+  engine_ = &engine;
+  pictures_.emplace(engine, options_.pictures);
   inbox_ = std::make_shared<Inbox>(*transport_);
   options_.chat.readers = options_.pictures.threads;
-  live_.emplace(engine_, *transport_, inbox_, pictures_, metrics_, options_.log, options_.live);
-  chat_.emplace(engine_, *transport_, inbox_, pictures_, metrics_, options_.log, options_.chat);
+  const Reporting reporting{options_.log, options_.log_answers, options_.slow};
+  live_.emplace(engine, *transport_, inbox_, *pictures_, metrics_, key_limits_, reporting,
+                options_.live);
+  chat_.emplace(engine, *transport_, inbox_, *pictures_, metrics_, key_limits_, reporting,
+                options_.chat);
+  try {
+    transport_->open(*this);
+  } catch (const std::system_error& error) {
+    throw cannot_listen(error);
+  }
 }
 
 Server::~Server() {
+  if (inbox_ == nullptr) return;
   inbox_->close();
-  pictures_.stop();
+  pictures_->stop();
+}
+
+void Server::set(ServerOptions options) {
+  transport_->post([this, options = std::move(options)]() mutable {
+    try {
+      apply(std::move(options));
+      options_.log(LogLevel::kInfo, "✅ settings are read again");
+    } catch (const std::exception& error) {
+      options_.log(LogLevel::kError,
+                   fmt::format("❌ the settings stay as they were: {}", error.what()));
+    }
+  });
+}
+
+// What can throw comes first.
+void Server::apply(ServerOptions options) {
+  check(options);
+  if (options.access.exposes(options_.transport.host)) throw Error(kExposed);
+  transport_->set(options.transport);
+  gate_.set(options.access);
+  key_limits_.set(options.access.keys);
+  live_->set(options.live);
+  chat_->set(options.chat);
+  options_.access = std::move(options.access);
+  options_.step_timeout = options.step_timeout;
 }
 
 void Server::run() {
@@ -91,24 +157,27 @@ void Server::run() {
 }
 
 bool Server::alive() const {
-  return std::chrono::duration<double>(engine_.counters().step_s) <= options_.step_timeout;
+  return std::chrono::duration<double>(engine_->counters().step_s) <= options_.step_timeout;
 }
 
 void Server::drain(std::chrono::milliseconds patience) {
   transport_->post([this, patience] {
     if (drain_until_) return;
     drain_until_ = Clock::now() + patience;
+    transport_->drain();
     live_->drain();
     chat_->drain();
     finish_if_drained();
   });
 }
 
-// Polled until all running requests are answered, or `patience` is over. Meanwhile the port stays
-// open, so that load balancers get 503 from /readyz.
+// Polled until all running requests are answered, or `patience` is over: the rest are told.
+// Meanwhile the port stays open, so that load balancers get 503 from /readyz.
 void Server::finish_if_drained() {
   const bool busy = live_->waiting() + live_->running() + chat_->running() > 0;
   if (!busy || Clock::now() >= *drain_until_) {
+    live_->cut();
+    chat_->cut();
     transport_->stop();
     return;
   }
@@ -118,27 +187,36 @@ void Server::finish_if_drained() {
 // HTTP -------------------------------------------------------------------------------------------
 
 // Every failure is an error in the shape of the API.
-std::optional<HttpResponse> Server::refuse(const HttpRequest& request) {
+std::optional<HttpResponse> Server::refuse(HttpRequest& request) {
   auto refusal = gate_.refuse_caller(request);
   const bool foreign = refusal.has_value();
   // CORS preflights carry no key.
   if (!refusal && request.method != "OPTIONS") refusal = gate_.refuse_key(request);
   if (!refusal) return std::nullopt;
-  const auto& [status, text, code, headers] = *refusal;
+  const auto& [status, text, code, headers, reason] = *refusal;
   HttpResponse response = error_response({.status = status, .message = text, .code = code});
-  // At "Basic" a browser asks its user for a password; programs know what to do.
-  if (status != 401 || !request.path.starts_with(kApi)) response.headers = headers;
+  response.reason = reason;
+  for (const auto& [name, value] : headers) {
+    // At "Basic" a browser asks its user for a password; programs know what to do.
+    if (status != 401 || !request.path.starts_with(kApi)) response.set_header(name, value);
+  }
   return readable_by(foreign ? "" : request.origin, std::move(response));
 }
 
-std::optional<HttpResponse> Server::on_head(const HttpRequest& request) {
+std::optional<HttpResponse> Server::on_head(HttpRequest& request) {
   return refuse(request);
 }
 
-HttpResponse Server::on_upgrade(const HttpRequest& request) {
+HttpResponse Server::on_upgrade(HttpRequest& request) {
   if (auto response = refuse(request)) return *std::move(response);
   if (request.path != kEndpoint) return failure(404, "WebSocket connections go to /ws");
   if (drain_until_) return failure(503, "the server is stopping");
+  if (!key_limits_.has_stream(request.key)) {
+    return error_response({.status = 429,
+                           .message = "this key has as many streams as it may have",
+                           .type = "rate_limit_error",
+                           .code = "busy"});
+  }
   return {.status = 101};
 }
 
@@ -175,6 +253,23 @@ HttpResponse Server::refusal(const HttpRequest& request, int status, const std::
                      failure(status, status == 413 ? why + "; see --max-body-size" : why));
 }
 
+void Server::on_exchange(const HttpExchange& exchange) {
+  const auto& [method, path, peer, key, id, status, reason, detail, seconds] = exchange;
+  metrics_.end_request(path, status, key);
+  if (status >= 400 && !is_our_fault(status) && !reason.empty()) metrics_.reject(reason);
+  if (reason == "wrong_key") return;  // the gate has said so
+  const std::chrono::duration<double> time(seconds);
+  const bool slow = time > options_.slow && status != 101;
+  const LogLevel level = slow ? std::max(level_for(status), LogLevel::kWarning) : level_for(status);
+  options_.log(
+      level,
+      fmt::format("{}{} {} {}: {} in {:.0f} ms{}", level >= LogLevel::kWarning ? "⚠️ " : "",
+                  peer, one_line(method, kLongestQuote), one_line(path, kLongestQuote), status,
+                  1000 * seconds, slow ? ", slow" : "") +
+          (detail.empty() ? "" : ": " + detail),
+      {.client = peer, .request_id = id, .key = key});
+}
+
 void Server::on_error(const std::string& what) {
   options_.log(LogLevel::kError, "❌ internal error: " + what);
 }
@@ -208,9 +303,13 @@ std::string Server::metrics_text() const {
        .wrong_keys = gate_.wrong_keys(),
        .refused_keys = gate_.refused_keys(),
        .draining = drain_until_.has_value(),
-       .engine = engine_.counters(),
-       .weight_bytes = engine_.info().weight_bytes,
-       .scratch_bytes = engine_.info().scratch_bytes});
+       .engine = engine_->counters(),
+       .weight_bytes = engine_->info().weight_bytes,
+       .scratch_bytes = engine_->info().scratch_bytes,
+       .build = {.version = options_.version,
+                 .model = engine_->info().model,
+                 .device = engine_->info().device,
+                 .precision = engine_->info().precision}});
 }
 
 // WebSocket --------------------------------------------------------------------------------------

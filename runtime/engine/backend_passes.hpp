@@ -42,6 +42,7 @@ class BackendPasses {
         encoder_(backend.make_context(sizes.encoder)),
         decoder_(backend.make_context(sizes.decoder)),
         encoded_(matrix(limits.images * image_tokens())),
+        kept_(matrix(limits.kept_images * image_tokens())),
         cache_(model.decoder.make_cache(backend, cache_pages)) {}
 
   // As those of ModelRunner.
@@ -60,6 +61,9 @@ class BackendPasses {
     const auto x = matrix(pass.batch.rows());
     decoder_.wait_for(encoder_);
     embed(pass.input, x);
+    for (const KeptImage& one : pass.keep) {
+      backend_.copy(decoder_, image_rows(encoded_, one.image), image_rows(kept_, one.place));
+    }
     decoder_.synchronize();  // so that the time before is the encoder's
     const auto embedded = std::chrono::steady_clock::now();
     DecoderBatch batch = pass.batch;
@@ -104,16 +108,22 @@ class BackendPasses {
     return arena().template matrix<E>(rows, config_.text.hidden_size);
   }
 
+  View<E> image_rows(View<E> images, std::int64_t image) const {
+    return images.slice_rows(image * image_tokens(), image_tokens());
+  }
+
   // x [rows of all input, hidden].
   void embed(const std::vector<PromptRows>& input, View<E> x) {
     std::int64_t row = 0;
     for (const PromptRows& part : input) {
-      const bool is_image = part.image >= 0;
+      const bool is_image = part.image >= 0 || part.kept >= 0;
       const auto place = x.slice_rows(row, is_image ? image_tokens() : std::ssize(part.ids));
       row += place.rows;
       if (is_image) {
-        const auto image = encoded_.slice_rows(part.image * image_tokens(), image_tokens());
-        backend_.copy(decoder_, image, place);
+        backend_.copy(
+            decoder_,
+            part.image >= 0 ? image_rows(encoded_, part.image) : image_rows(kept_, part.kept),
+            place);
       } else {
         model_.decoder.embed(backend_, decoder_, part.ids, place);
       }
@@ -138,7 +148,10 @@ class BackendPasses {
   const FastVlmConfig& config_;
   Context encoder_;
   Context decoder_;
-  View<E> encoded_;  // what pictures become, [images * tokens, hidden]; in the decoder's arena
+  // What pictures become, [images * tokens, hidden], in the decoder's arena: those of the last
+  // encode(), and some of before.
+  View<E> encoded_;
+  View<E> kept_;
   typename B::Cache cache_;
 };
 

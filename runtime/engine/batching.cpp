@@ -28,6 +28,15 @@ PrefillChunk next_chunk(Generation& g, std::int64_t& rows_left, std::int64_t& im
   return chunk;
 }
 
+std::int64_t images_in(const std::vector<PrefillChunk>& chunks) {
+  std::int64_t images = 0;
+  for (const PrefillChunk& chunk : chunks) {
+    images += std::count_if(chunk.spans.begin(), chunk.spans.end(),
+                            [](const PromptSpan& span) { return span.image >= 0; });
+  }
+  return images;
+}
+
 // Divides `spare` rows of a batch among its sequences that have a draft.
 void propose(const std::vector<Generation*>& group, std::int64_t spare) {
   const auto drafts = [](const Generation* g) { return g->answer().has_draft(); };
@@ -55,15 +64,20 @@ std::vector<PrefillChunk> plan_prefill(const std::list<GenerationPtr>& running,
   std::stable_sort(candidates.begin(), candidates.end(), [](const auto* a, const auto* b) {
     return a->prefill_passes() < b->prefill_passes();
   });
-  std::int64_t rows_left = limits.prefill_rows;
-  std::int64_t images_left = limits.images;
-  std::vector<PrefillChunk> chunks;
-  for (Generation* g : candidates) {
-    if (std::ssize(chunks) == limits.decode_rows) break;
-    PrefillChunk chunk = next_chunk(*g, rows_left, images_left);
-    if (!chunk.spans.empty()) chunks.push_back(std::move(chunk));
-  }
-  return chunks;
+  const auto plan = [&](std::int64_t images_left) {
+    std::int64_t rows_left = limits.prefill_rows;
+    std::vector<PrefillChunk> chunks;
+    for (Generation* g : candidates) {
+      if (std::ssize(chunks) == limits.decode_rows) break;
+      PrefillChunk chunk = next_chunk(*g, rows_left, images_left);
+      if (!chunk.spans.empty()) chunks.push_back(std::move(chunk));
+    }
+    return chunks;
+  };
+  auto chunks = plan(limits.images);
+  const std::int64_t fitting = images_in(chunks);
+  const std::int64_t taken = images_of_pass(fitting);
+  return taken < fitting ? plan(taken) : chunks;
 }
 
 std::vector<std::vector<Generation*>> plan_decode(const std::list<GenerationPtr>& running,

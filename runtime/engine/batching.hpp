@@ -20,7 +20,8 @@ struct PrefillChunk {
 };
 
 // Prompts that are prepared and not fully prefilled (chunked prefill). Those with fewer passes so
-// far come first, so that a long prompt does not delay the others; an image is taken whole.
+// far come first, so that a long prompt does not delay the others; an image is taken whole, and
+// as many of them as images_of_pass() says.
 std::vector<PrefillChunk> plan_prefill(const std::list<GenerationPtr>& running,
                                        const PassLimits& limits);
 

@@ -192,7 +192,7 @@ void EngineCore::prefill() {
   if (!prefill_batch_) {
     auto chunks = plan_prefill(scheduler_.running(), runner_->limits());
     if (chunks.empty()) return;
-    prefill_batch_.emplace(std::move(chunks));
+    prefill_batch_.emplace(passes_.begin(std::move(chunks)));
     const bool encodes =
         guarded_batch([&](const std::stop_token& stop) { passes_.encode(*prefill_batch_, stop); });
     if (!encodes) return;
@@ -221,7 +221,7 @@ bool EngineCore::guarded_batch(const Work& part) {
     }
   } catch (const Stopped&) {  // all of them: end_cancelled() ends them
   } catch (const std::exception& error) {
-    for (const auto& [chunk, first_image] : prefill_batch_->parts()) chunk.generation->fail(error);
+    for (const auto& [chunk, images] : prefill_batch_->parts()) chunk.generation->fail(error);
   }
   prefill_batch_.reset();
   return false;

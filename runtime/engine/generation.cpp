@@ -46,9 +46,14 @@ void Generation::expect(bool allowed, std::string_view transition) const {
 
 void Generation::prepare(Sequence cached) {
   expect(phase_ == Phase::kQueued, "be prepared");
+  leave_queue();
   prefilled_ = statistics_.cached_tokens = cached.length();
   answer_.begin(std::move(cached));
   phase_ = Phase::kPrepared;
+}
+
+void Generation::leave_queue() {
+  statistics_.queue_s = std::chrono::duration<double>(Clock::now() - submitted_).count();
 }
 
 void Generation::prefill(std::int64_t positions) {
@@ -73,6 +78,7 @@ void Generation::advance(std::span<const std::int32_t> chosen, std::span<const s
 
 void Generation::repeat(std::vector<std::int32_t> tokens, Outcome outcome) {
   expect(phase_ == Phase::kQueued, "repeat an answer");
+  leave_queue();
   unchanged_ = true;
   first_token_ = Clock::now();
   end(outcome);

@@ -93,6 +93,8 @@ class Generation {
   // Ends the text and takes the answer. Only when done.
   Result take_result();
 
+  // So many of its images were encoded.
+  void count_encoded(std::int64_t images) { statistics_.encoded_images += images; }
   // Adds to a time in its statistics.
   void spend(double Statistics::*time, double seconds) { statistics_.*time += seconds; }
 
@@ -103,6 +105,7 @@ class Generation {
 
  private:
   void expect(bool allowed, std::string_view transition) const;
+  void leave_queue();
   void end_with(std::optional<Outcome> outcome);
 
   RequestId id_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "fvlm/error.hpp"
@@ -12,6 +13,7 @@
 #include "kernels/ref/ref.hpp"
 #include "kernels/support/make_error.hpp"
 #include "runtime/engine/backend_runner.hpp"
+#include "runtime/engine/tune_tiles.hpp"
 
 namespace fvlm {
 
@@ -42,19 +44,25 @@ BackendChoice backend_choice(const EngineOptions& options, const FastVlmConfig& 
   };
   const std::int64_t context = std::min(options.context_tokens, config.text.max_positions);
   return {.device = options.device,
+          .device_index = options.device_index,
+          .tuning = options.tuning,
           .precision = options.precision,
           .threads = options.threads,
           .cache_tokens = options.cache_tokens > 0 ? paged(options.cache_tokens)
                                                    : kCachedContexts * paged(context),
+          .image_cache_bytes = options.image_cache_bytes,
           .warn = options.on_warning};
 }
 
 namespace {
 
 template <class B>
-PassLimits limits_for(const FastVlmConfig& config) {
-  PassLimits limits = pass_limits(config, B::kScratchBudget);
+PassLimits limits_for(const B& backend, const FastVlmConfig& config, const BackendChoice& choice) {
+  const std::int64_t image_bytes = config.vision.tokens() * config.text.hidden_size *
+                                   static_cast<std::int64_t>(sizeof(typename B::Element));
+  PassLimits limits = pass_limits(config, backend.pass_budget());
   limits.exact_rows = B::kBatchInvariantRows;
+  limits.kept_images = static_cast<std::int64_t>(choice.image_cache_bytes) / image_bytes;
   return limits;
 }
 
@@ -67,7 +75,7 @@ ModelMemory memory_on(const B& backend, const Checkpoint& checkpoint, const Back
   model.visit(shapes);
   const std::int64_t element = sizeof(typename B::Element);
   return {.weights = plan.weight_bytes(),
-          .scratch = plan_contexts(plan, model, config, limits_for<B>(config),
+          .scratch = plan_contexts(plan, model, config, limits_for(backend, config, choice),
                                    choice.cache_tokens / kPageTokens)
                          .scratch_bytes(),
           .cache = 2 * element * config.text.layers * config.text.kv_size() * choice.cache_tokens};
@@ -77,11 +85,36 @@ ModelMemory memory_on(const B& backend, const Checkpoint& checkpoint, const Back
 template <Target target, class Work>
 auto with_cuda(const BackendChoice& choice, const Work& work) {
   const FormatChoice formats = format_choice(choice.precision);
-  if (choice.precision == Precision::kF32) return work(CudaBackend<target, float>(formats));
-  return work(CudaBackend<target, BFloat16>(formats));
+  const int device = choice.device_index;
+  if (choice.precision == Precision::kF32) return work(CudaBackend<target, float>(formats, device));
+  return work(CudaBackend<target, BFloat16>(formats, device));
+}
+
+template <Target target>
+void check_index(int index, std::string_view flag) {
+  const int count = device_count<target>();
+  if (index >= 0 && index < count) return;
+  std::string devices;
+  for (int i = 0; i < count; ++i) {
+    devices += fmt::format("{}{}:{} ({})", i == 0 ? "" : ", ", flag, i, device_name<target>(i));
+  }
+  throw make_error("--device {}:{}: there {} {} such device{}: {}", flag, index,
+                   count == 1 ? "is" : "are", count, count == 1 ? "" : "s", devices);
 }
 
 }  // namespace
+
+void check_device_index(const BackendChoice& choice) {
+#ifdef FVLM_HAS_CUDA
+  if (choice.device == Device::kCuda) check_index<Target::kDevice>(choice.device_index, "cuda");
+#endif
+#ifdef FVLM_HAS_EMULATOR
+  if (choice.device == Device::kCudaEmulated) {
+    check_index<Target::kEmulated>(choice.device_index, "cuda-emulated");
+  }
+#endif
+  static_cast<void>(choice);
+}
 
 #ifdef FVLM_HAS_CUDA
 bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
@@ -91,6 +124,7 @@ bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice) {
     if (by_name) throw Error("--device cuda: there is no CUDA device, or no driver for it");
     return false;
   }
+  check_device_index(choice);
   const auto [weights, scratch, cache] = with_cuda<Target::kDevice>(
       choice, [&](const auto& backend) { return memory_on(backend, checkpoint, choice); });
   const auto needed = static_cast<double>(weights + scratch + cache);
@@ -119,6 +153,10 @@ bool takes_cuda(const Checkpoint&, const BackendChoice& choice) {
 
 namespace {
 
+// Of backends that have tiles to choose from; see tuning.hpp.
+template <class B>
+void tune_tiles(BackendRunner<B>&, const WarningSink&) {}
+
 template <class Work>
 auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, const Work& work) {
   const FormatChoice formats = format_choice(choice.precision);
@@ -128,7 +166,10 @@ auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, con
   takes_cuda(checkpoint, choice);  // for its errors
 #endif
 #ifdef FVLM_HAS_EMULATOR
-  if (choice.device == Device::kCudaEmulated) return with_cuda<Target::kEmulated>(choice, work);
+  if (choice.device == Device::kCudaEmulated) {
+    check_device_index(choice);
+    return with_cuda<Target::kEmulated>(choice, work);
+  }
 #else
   if (choice.device == Device::kCudaEmulated) {
     throw Error("this build has no emulated CUDA device; configure it with -DFVLM_EMULATOR=ON");
@@ -149,11 +190,14 @@ std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const Bac
                                          const LoadProgress& progress) {
   const FastVlmConfig& config = checkpoint.config();
   return with_backend(checkpoint, choice, [&]<class B>(B backend) -> std::unique_ptr<ModelRunner> {
-    return std::make_unique<BackendRunner<B>>(
-        config, std::move(backend), limits_for<B>(config), choice.cache_tokens / kPageTokens,
+    const PassLimits limits = limits_for(backend, config, choice);
+    auto runner = std::make_unique<BackendRunner<B>>(
+        config, std::move(backend), limits, choice.cache_tokens / kPageTokens,
         [&](B& to, FastVlm<B>& model) {
           load_weights(checkpoint, to, model, progress, choice.warn);
         });
+    if (choice.tuning) tune_tiles(*runner, choice.warn);
+    return runner;
   });
 }
 

@@ -14,10 +14,13 @@ namespace fvlm {
 
 struct BackendChoice {
   Device device = Device::kAuto;
+  int device_index = 0;  // of a CUDA device asked for by name
+  bool tuning = true;
   Precision precision = Precision::kAuto;
   int threads = 0;                // 0: one for each core
   std::int64_t cache_tokens = 0;  // capacity of the KV cache, in whole pages
-  WarningSink warn{};             // hears if a GPU is there that is not taken, and of odd weights
+  std::size_t image_cache_bytes = 0;
+  WarningSink warn{};  // hears if a GPU is there that is not taken, and of odd weights
 };
 
 // What an engine with these options loads.
@@ -28,6 +31,9 @@ FormatChoice format_choice(Precision precision);
 
 // The number of threads to use: as OpenMP would, one for each core, unless told.
 int thread_count(int asked);
+
+// Throws Error if the choice names a CUDA device by a number that none has.
+void check_device_index(const BackendChoice& choice);
 
 // Whether to use a CUDA device. Throws Error if one was asked for by name and cannot be used.
 bool takes_cuda(const Checkpoint& checkpoint, const BackendChoice& choice);

@@ -11,11 +11,12 @@ double since(Generation::Clock::time_point start) {
   return std::chrono::duration<double>(Generation::Clock::now() - start).count();
 }
 
-void add_input(const PrefillChunk& chunk, std::int64_t image, std::vector<PromptRows>& input) {
-  const std::span<const std::int32_t> ids = chunk.generation->prompt().ids;
-  for (const PromptSpan& span : chunk.spans) {
+void add_input(const PrefillBatch::Part& part, std::vector<PromptRows>& input) {
+  const std::span<const std::int32_t> ids = part.chunk.generation->prompt().ids;
+  auto image = part.images.begin();
+  for (const PromptSpan& span : part.chunk.spans) {
     if (span.image >= 0) {
-      input.push_back({.image = image++});
+      input.push_back(*image++);
     } else {
       input.push_back({.ids = ids.subspan(static_cast<std::size_t>(span.first_id),
                                           static_cast<std::size_t>(span.rows))});
@@ -39,12 +40,24 @@ void ModelPasses::encode(const PrefillBatch& batch, const std::stop_token& stop)
   counters_.encoder_batches.add(static_cast<double>(batch.images().size()));
 }
 
+// If the pass does not end well, what it should have kept may be missing.
+PassOutput ModelPasses::run(const PrefillPass& pass, const NextTokens& next,
+                            const std::stop_token& stop) {
+  try {
+    return runner_.prefill(pass, next, stop);
+  } catch (...) {
+    if (!pass.keep.empty()) images_.clear();
+    throw;
+  }
+}
+
 void ModelPasses::prefill(const PrefillBatch& batch, const std::stop_token& stop) {
   PrefillPass pass;
   std::vector<Generation*> done;  // with their prompts
-  for (const auto& [chunk, first_image] : batch.parts()) {
+  for (const PrefillBatch::Part& part : batch.parts()) {
+    const PrefillChunk& chunk = part.chunk;
     Generation& g = *chunk.generation;
-    add_input(chunk, first_image, pass.input);
+    add_input(part, pass.input);
     Sequence& sequence = g.answer().hypotheses().front().sequence;
     cache_.extend(sequence, chunk.rows());
     pass.batch.add(chunk.rows(), g.prefilled(), sequence.pages());
@@ -52,13 +65,20 @@ void ModelPasses::prefill(const PrefillBatch& batch, const std::stop_token& stop
     done.push_back(&g);
     pass.last_rows.push_back(pass.batch.rows() - 1);
   }
+  for (std::size_t i = 0; i < batch.hashes().size(); ++i) {
+    const std::int64_t place = images_.add(batch.hashes()[i]);
+    if (place >= 0) pass.keep.push_back({.image = static_cast<std::int64_t>(i), .place = place});
+  }
   const auto sampling = sampling_of(done);
-  const PassOutput output = runner_.prefill(pass, next(sampling), stop);
+  const PassOutput output = run(pass, next(sampling), stop);
+  counters_.reused_images += batch.reused_images();
   counters_.prefill_batches.add(static_cast<double>(batch.parts().size()));
   const double encode_s = batch.seconds(output.embedded);
   const double layers_s = since(output.embedded);
-  for (const auto& [chunk, first_image] : batch.parts()) {
+  for (const auto& [chunk, images] : batch.parts()) {
     Generation& g = *chunk.generation;
+    g.count_encoded(
+        std::ranges::count_if(images, [](const PromptRows& rows) { return rows.image >= 0; }));
     g.spend(&Statistics::encode_s, encode_s);
     g.spend(&Statistics::prefill_s, layers_s);
     g.prefill(chunk.rows());

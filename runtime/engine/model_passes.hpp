@@ -23,8 +23,14 @@ class ModelPasses {
   // beyond, for ids that no token has.
   ModelPasses(ModelRunner& runner, KvCache& cache, std::vector<std::int32_t> eos,
               std::int64_t tokens)
-      : runner_(runner), cache_(cache), eos_(std::move(eos)), tokens_(tokens) {}
+      : runner_(runner),
+        cache_(cache),
+        images_(runner.limits().kept_images),
+        eos_(std::move(eos)),
+        tokens_(tokens) {}
 
+  // A batch of these chunks: prefill() must follow, or nothing, before the next one is made.
+  PrefillBatch begin(std::vector<PrefillChunk> chunks) { return {std::move(chunks), images_}; }
   // Encodes the images of prompts, perhaps beside what is done until prefill(). Throws Stopped.
   void encode(const PrefillBatch& batch, const std::stop_token& stop);
   // Whether prefill() need not wait for the images.
@@ -47,9 +53,11 @@ class ModelPasses {
   NextTokens next(std::span<const SamplingParams> sampling) const { return {tokens_, sampling}; }
   std::vector<SamplingParams> sampling_of(const std::vector<Generation*>& group) const;
   void advance(const std::vector<Generation*>& group, const PassOutput& output);
+  PassOutput run(const PrefillPass& pass, const NextTokens& next, const std::stop_token& stop);
 
   ModelRunner& runner_;
   KvCache& cache_;
+  ImageCache images_;
   std::vector<std::int32_t> eos_;
   std::int64_t tokens_;
   EngineCounters counters_;

@@ -2,6 +2,7 @@
 // a backend may do beside decode passes, and then their rows run through the decoder.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -15,6 +16,8 @@
 
 #include "runtime/engine/batching.hpp"
 #include "runtime/engine/generation.hpp"
+#include "runtime/engine/image_cache.hpp"
+#include "runtime/engine/runner.hpp"
 
 namespace fvlm {
 
@@ -40,24 +43,27 @@ class PrefillBatch {
  public:
   struct Part {
     PrefillChunk chunk;
-    std::int64_t first_image;  // of the chunk, among all that are encoded
+    std::vector<PromptRows> images{};  // where the chunk's images come from, in order
   };
 
-  explicit PrefillBatch(std::vector<PrefillChunk> chunks) {
+  // Images that are kept, or that the batch has already, are not encoded.
+  PrefillBatch(std::vector<PrefillChunk> chunks, ImageCache& cache) {
     for (PrefillChunk& chunk : chunks) {
-      parts_.push_back({std::move(chunk), std::ssize(images_)});
-      const PrefillChunk& taken = parts_.back().chunk;
-      for (const PromptSpan& span : taken.spans) {
+      Part& part = parts_.emplace_back(Part{std::move(chunk)});
+      for (const PromptSpan& span : part.chunk.spans) {
         if (span.image < 0) continue;
-        const auto& images = taken.generation->prompt().images;
-        images_.push_back(images[static_cast<std::size_t>(span.image)].pixels);
+        const auto& images = part.chunk.generation->prompt().images;
+        part.images.push_back(source_of(images[static_cast<std::size_t>(span.image)], cache));
       }
     }
   }
 
   const std::vector<Part>& parts() const { return parts_; }
-  // To be encoded.
+  // To be encoded, and their hashes.
   const std::vector<Pixels>& images() const { return images_; }
+  const std::vector<Hash128>& hashes() const { return hashes_; }
+  // Images of the batch that need not be encoded.
+  std::int64_t reused_images() const { return reused_images_; }
   std::vector<std::stop_token> stops() const {
     std::vector<std::stop_token> stops;
     for (const Part& part : parts_) stops.push_back(part.chunk.generation->stop_token());
@@ -72,8 +78,21 @@ class PrefillBatch {
   }
 
  private:
+  PromptRows source_of(const PreparedImage& image, ImageCache& cache) {
+    const std::int64_t kept = cache.find(image.hash);
+    const auto same = std::ranges::find(hashes_, image.hash);
+    if (kept >= 0 || same != hashes_.end()) ++reused_images_;
+    if (kept >= 0) return {.kept = kept};
+    if (same != hashes_.end()) return {.image = same - hashes_.begin()};
+    images_.push_back(image.pixels);
+    hashes_.push_back(image.hash);
+    return {.image = std::ssize(images_) - 1};
+  }
+
   std::vector<Part> parts_;
   std::vector<Pixels> images_;
+  std::vector<Hash128> hashes_;
+  std::int64_t reused_images_ = 0;
   Generation::Clock::time_point start_ = Generation::Clock::now();
 };
 

@@ -20,11 +20,13 @@
 #include "fvlm/ops/batch.hpp"
 #include "fvlm/ops/pixels.hpp"
 #include "fvlm/ops/sampling.hpp"
+#include "fvlm/ops/shapes.hpp"
 
 namespace fvlm {
 
 struct PassLimits {
   std::int64_t images = 1;          // of an encoder pass
+  std::int64_t kept_images = 0;     // whose embeddings later passes may use
   std::int64_t prefill_rows = 512;  // of a prefill pass; at least those of one image
   std::int64_t decode_rows = 64;    // of a decode pass; prompts of a prefill pass over those
   // A decode pass of up to so many rows gives each row the same bits, whatever the others are and
@@ -37,20 +39,33 @@ inline std::int64_t max_prefill_rows(const FastVlmConfig& config) {
   return std::max<std::int64_t>(512, config.vision.tokens());
 }
 
-// Several images are encoded in one pass where that takes no more scratch memory: there one image
-// alone does not fill the machine.
-PassLimits pass_limits(const FastVlmConfig& config, std::size_t scratch_budget);
+// As many images in a pass as the budget allows, a power of two, and their prompts in one prefill
+// pass; at least one.
+PassLimits pass_limits(const FastVlmConfig& config, const PassBudget& budget);
+
+// Of `waiting` images those that go into the next encoder pass: up to 8 all, then 8, 16, 32, ... A
+// backend may record passes and choose kernels by the number of images, so it should see few
+// numbers.
+std::int64_t images_of_pass(std::int64_t waiting);
 
 // Consecutive rows of a prompt: tokens, or the positions of one image.
 struct PromptRows {
   std::span<const std::int32_t> ids{};
-  std::int64_t image = -1;  // of those that the last encode() was given, or -1: `ids`
+  std::int64_t image = -1;  // of those that the last encode() was given, or -1: `ids`, or
+  std::int64_t kept = -1;   // an image that an earlier pass kept there
+};
+
+// An image of those that the last encode() was given, to be kept for later passes.
+struct KeptImage {
+  std::int64_t image;
+  std::int64_t place;  // below limits().kept_images; what was there is lost
 };
 
 struct PrefillPass {
   std::vector<PromptRows> input;        // the rows of all segments, in order
   DecoderBatch batch;                   // their places in the KV cache
   std::vector<std::int64_t> last_rows;  // of the batch, after which an answer begins
+  std::vector<KeptImage> keep{};        // once the input is read
 };
 
 // How the tokens after some rows are sampled.

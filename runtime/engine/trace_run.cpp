@@ -19,6 +19,7 @@ std::vector<TracedTensor> trace_run(const TraceOptions& options, ImageReader& im
   const FastVlmConfig& config = checkpoint.config();
   const auto runner = load_runner(
       checkpoint, {.device = options.device,
+                   .device_index = options.device_index,
                    .precision = options.precision,
                    .threads = options.threads,
                    .cache_tokens = trace_pages(config, options.max_new_tokens) * kPageTokens});

@@ -18,6 +18,7 @@ struct TraceOptions {
   std::vector<std::int32_t> prompt_ids;  // kImageToken where the image goes
   std::int64_t max_new_tokens = 1;
   Device device = Device::kAuto;
+  int device_index = 0;
   Precision precision = Precision::kAuto;
   int threads = 0;
 };

@@ -23,8 +23,8 @@ const std::string kViewers = "fastvlm_camera_copied_bytes_total{reason=\"viewers
 
 TEST_F(ClientTest, AnOriginalServerGetsPicturesAndNothingElse) {
   CameraServer server(describe);
-  const auto camera =
-      start(server.url(), {"--source", "test-pattern", "--width", "320", "--interval", "20ms"});
+  const auto camera = start(server.url(), {"--source", "test-pattern", "--width", "320",
+                                           "--interval", "20ms", "--log-answers"});
   EXPECT_TRUE(
       CameraProgram::wait_for([&] { return server.pictures().size() >= 10; }, Milliseconds(5000)));
   EXPECT_EQ(camera->end(SIGTERM), 0);
@@ -214,10 +214,22 @@ TEST_F(ClientTest, WhatTheServerSaysStaysOneLineOfTheLog) {
   CameraServer server([](bool, const std::string&) {
     return std::vector<std::string>{original_description("one\\ntwo\\u001b[2J")};
   });
-  const auto camera = start(server.url(), {"--source", "test-pattern", "--width", "64"});
+  const auto camera =
+      start(server.url(), {"--source", "test-pattern", "--width", "64", "--log-answers"});
   EXPECT_TRUE(CameraProgram::wait_for(
       [&] { return contains(read_file(folder / "client.log"), "✨ one two [2J\n"); },
       Milliseconds(5000)));
+}
+
+TEST_F(ClientTest, ItsLogHasDescriptionsOnlyIfThatIsWantedAndMayBeJson) {
+  CameraServer server(describe);
+  const auto camera =
+      start(server.url(), {"--source", "test-pattern", "--width", "64", "--log-format", "json"});
+  EXPECT_TRUE(CameraProgram::wait_for(
+      [&] { return contains(read_file(folder / "client.log"), "\"message\":\"✨ 7 bytes\"}\n"); },
+      Milliseconds(5000)));
+  EXPECT_FALSE(contains(read_file(folder / "client.log"), "A tree."));
+  EXPECT_TRUE(camera->get("/metrics").find("process_start_time_seconds") != std::string::npos);
 }
 
 TEST_F(ClientTest, AServiceManagerIsToldHowItGoes) {

@@ -27,8 +27,8 @@ class SecureServer final : private net::TransportEvents {
   }
 
  private:
-  std::optional<net::HttpResponse> on_head(const net::HttpRequest&) override { return {}; }
-  net::HttpResponse on_upgrade(const net::HttpRequest& request) override {
+  std::optional<net::HttpResponse> on_head(net::HttpRequest&) override { return {}; }
+  net::HttpResponse on_upgrade(net::HttpRequest& request) override {
     return {.status = request.authorization == "Bearer secret" ? 101 : 401};
   }
   void on_open(net::ConnectionId, const net::HttpRequest&) override {}
@@ -74,7 +74,7 @@ class WssTest : public ClientTest {
 };
 
 TEST_F(WssTest, ATrustedServerGetsPictures) {
-  EXPECT_TRUE(logs(server_->url("localhost"), "✨ A tree.", trust_));
+  EXPECT_TRUE(logs(server_->url("localhost"), "✨ 7 bytes", trust_));
 }
 
 TEST_F(WssTest, AServerThatNobodyVouchesForGetsNone) {

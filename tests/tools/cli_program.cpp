@@ -107,6 +107,11 @@ Program::~Program() {
   for (int* ours : {&input_, &output_, &errors_}) close_if_open(*ours);
 }
 
+void Program::hang_up() {
+  close_if_open(input_);
+  send_signal(SIGHUP);  // by its shell
+}
+
 void Program::type(std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = write(input_, text.data(), text.size());

@@ -39,6 +39,7 @@ class Program {
 
   void type(std::string_view text);  // to standard input
   void end_input();                  // end of file; on a terminal, Ctrl-D
+  void hang_up();                    // the terminal goes
   void send_signal(int number);
   void stop_reading();  // closes our end of its standard output
 

@@ -31,6 +31,18 @@
 namespace fvlm {
 namespace {
 
+std::uint16_t free_port() {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ::bind(socket, reinterpret_cast<const sockaddr*>(&address), size);
+  ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size);
+  ::close(socket);
+  return ntohs(address.sin_port);
+}
+
 class Serve : public ::testing::Test {
  protected:
   Arguments arguments(const Arguments& more = {}) const {
@@ -69,6 +81,96 @@ TEST_F(Serve, NamesWhatIsWrong) {
   expect_named(run_program(arguments({"--tls-cert", "/none"})), "--tls-key");
   expect_named(run_program(arguments({"--tls-cert", "/none", "--tls-key", "/none"})), "/none");
   expect_refusal(run_program({"serve"}), {"--model-path is required"});
+}
+
+// What is wrong with flags, files and the port shows before a model is loaded, which takes long.
+TEST_F(Serve, ChecksWhatIsCheapBeforeItLoadsTheModel) {
+  Program first(arguments({"--port", "0"}));
+  ASSERT_TRUE(first.await_error("ready: http://127.0.0.1:"));
+  const std::string log = read_file(folder_ / "server.log");
+  const std::size_t at = log.rfind("ready: http://127.0.0.1:") + 24;
+  const std::string port = log.substr(at, log.find('/', at) - at);
+  write_file(folder_ / "keys", "a:b\nc\n");
+  const std::string keys = (folder_ / "keys").string();
+  const auto start = [&](const Arguments& more) {
+    return run_program(
+        with({"serve", "--model-path", "/no/model", "--log-folder", (folder_ / "other").string()},
+             more));
+  };
+  expect_named(start({"--port", port}), "127.0.0.1:" + port);
+  expect_named(start({"--tls-cert", "/none", "--tls-key", "/none"}), "/none");
+  expect_named(start({"--api-key-list", keys}), keys + ":2: expected NAME:KEY");
+  expect_named(start({"--allow-origin", "http://a/b"}), "--allow-origin http://a/b");
+  expect_named(start({"--host", "0.0.0.0"}), "--api-key");
+  expect_named(start({"--port", "0"}), "/no/model");
+}
+
+TEST_F(Serve, ReadsItsFilesAgainOnSighup) {
+  const std::string keys = (folder_ / "keys").string();
+  const std::string config = (folder_ / "serve.toml").string();
+  write_file(keys, "old:first\n");
+  write_file(config, "api-key-list = \"" + keys + "\"\nmax-body-size = 3\n");
+  std::filesystem::permissions(
+      keys, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  const std::uint16_t port = free_port();
+  Program server(arguments({"--config", config, "--port", std::to_string(port)}));
+  ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
+  const auto status = [&](const std::string& key, const std::string& more = "") {
+    return status_of(http_get(port, "/livez", "Authorization: Bearer " + key + "\r\n" + more));
+  };
+  const std::string body = "Content-Length: 1500000\r\nExpect: 100-continue\r\n";
+  EXPECT_EQ(status("first"), 200);
+  RawWebSocket camera(port, "Authorization: Bearer first\r\n");
+  write_file(keys, "new:second streams=2\n");
+  write_file(config, "api-key-list = \"" + keys + "\"\nmax-body-size = 1\n");
+  server.send_signal(SIGHUP);
+  ASSERT_TRUE(server.await_error("settings are read again"));
+  EXPECT_EQ(status("second"), 200);
+  EXPECT_EQ(status("first"), 401);
+  EXPECT_EQ(status("second", body), 413);
+  write_file(keys, "new:second strems=2\n");
+  server.send_signal(SIGHUP);
+  ASSERT_TRUE(server.await_error("the settings stay as they were: " + keys + ":1: "));
+  write_file(keys, "");
+  server.send_signal(SIGHUP);
+  ASSERT_TRUE(server.await_error("there is no key in it"));
+  write_file(config, "colour = 1\n");
+  server.send_signal(SIGHUP);
+  ASSERT_TRUE(server.await_error("no flag \"colour\""));
+  EXPECT_EQ(status("second"), 200);
+  camera.send(RawWebSocket::kPing, "still here");
+  auto frame = camera.next();
+  while (frame && frame->opcode != RawWebSocket::kPong) frame = camera.next();
+  EXPECT_TRUE(frame) << "who is in stays in";
+  server.send_signal(SIGTERM);
+  EXPECT_EQ(server.finish().code, 0);
+}
+
+TEST_F(Serve, EndsWithTheTerminalItWasStartedFrom) {
+  Program server(arguments({"--port", "0"}), Program::Input::kTerminal);
+  ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
+  server.send_signal(SIGHUP);
+  ASSERT_TRUE(server.await_error("settings are read again"));
+  server.hang_up();
+  EXPECT_EQ(server.finish().code, 0);
+}
+
+TEST_F(Serve, WarnsOfKeysThatOthersMayRead) {
+  write_file(folder_ / "keys", "name:key\n");
+  std::filesystem::permissions(
+      folder_ / "keys", std::filesystem::perms::owner_read | std::filesystem::perms::others_read);
+  Program server(arguments({"--port", "0", "--api-key-list", (folder_ / "keys").string()}));
+  EXPECT_TRUE(server.await_error("keys may be read by others than its owner"));
+}
+
+TEST_F(Serve, LogsJsonAndAsMuchAsIsWanted) {
+  Program server(arguments({"--port", "0", "--log-format", "json", "--log-level", "info"}));
+  ASSERT_TRUE(server.await_error("\"message\":\"✅ ready: http://127.0.0.1:"));
+  server.send_signal(SIGTERM);
+  EXPECT_EQ(server.finish().code, 0);
+  for (const char* wrong : {"--log-level=loud", "--log-format=xml"}) {
+    EXPECT_EQ(run_program(arguments({wrong})).code, 2) << wrong;
+  }
 }
 
 TEST_F(Serve, TakesFlagsFromAFile) {
@@ -161,18 +263,6 @@ TEST_F(Serve, TellsSystemdWhatItDoes) {
   EXPECT_EQ(last, "STOPPING=1");
   EXPECT_EQ(server.finish().code, 0);
   ::close(socket);
-}
-
-std::uint16_t free_port() {
-  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ::bind(socket, reinterpret_cast<const sockaddr*>(&address), size);
-  ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size);
-  ::close(socket);
-  return ntohs(address.sin_port);
 }
 
 // A camera that connects again after 250 ms, doubled up to 5 s, as the original does after 5 s.

@@ -19,9 +19,11 @@
 #include "fvlm/image.hpp"
 #include "kernels/cpu/limits.hpp"
 #include "kernels/cuda/host/limits.hpp"
+#include "kernels/cuda/primitives/memory.hpp"
 #include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
 #include "runtime/image/fit.hpp"
+#include "tools/commands/bench_kernels.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/report.hpp"
@@ -39,6 +41,7 @@ struct BenchOptions {
   EngineOptions engine;
   int runs = 5;
   bool json = false;
+  bool kernels = false;
 };
 
 // Seconds of all runs of one stage.
@@ -88,14 +91,16 @@ struct Limits {
   }
 };
 
-Limits limits_of(bool is_gpu, int threads) {
+Limits limits_of(bool is_gpu, int device_index, int threads) {
 #ifdef FVLM_HAS_CUDA
   if (is_gpu) {
+    use_device<Target::kDevice>(device_index);
     const GpuLimits gpu = measure_gpu_limits();
     return {0, gpu.bf16_flops, gpu.bandwidth};
   }
 #else
   static_cast<void>(is_gpu);
+  static_cast<void>(device_index);
 #endif
   const CpuLimits cpu = measure_cpu_limits(threads);
   return {cpu.f32_flops, cpu.bf16_flops, cpu.read_bandwidth};
@@ -115,11 +120,14 @@ Measured measure(const BenchOptions& options, const Checkpoint& checkpoint) {
   const std::int64_t rows = config.vision.tokens() + kTextTokens;
   const std::int64_t pages = (rows + kDecodeSteps) / kPageTokens + 1;
   const BackendChoice choice{.device = options.engine.device,
+                             .device_index = options.engine.device_index,
+                             .tuning = options.engine.tuning,
                              .precision = options.engine.precision,
                              .threads = options.engine.threads,
                              .cache_tokens = pages * kPageTokens};
   Measured m;
-  m.limits = limits_of(takes_cuda(checkpoint, choice), thread_count(options.engine.threads));
+  m.limits = limits_of(takes_cuda(checkpoint, choice), choice.device_index,
+                       thread_count(options.engine.threads));
   reset_peak_memory();  // what follows is the model's
   const auto start = Clock::now();
   const auto runner = load_runner(checkpoint, choice);
@@ -178,6 +186,9 @@ int bench(const BenchOptions& options) {
   const int threads = thread_count(options.engine.threads);
   const Checkpoint checkpoint =
       Checkpoint::open(options.engine.model_path, options.engine.model_base, print_warning);
+  if (options.kernels) {
+    return bench_kernels(options.engine, checkpoint, options.runs, options.json);
+  }
   const Measured m = measure(options, checkpoint);
   const Limits& limits = m.limits;
   const double matmul = limits.matmul();
@@ -244,6 +255,14 @@ Command add_bench(CLI::App& program) {
       ->check(CLI::Range(1, 1000))
       ->option_text("N");
   parser->add_flag("--json", options->json, "Print one JSON object");
+  parser->add_flag(
+      "--kernels", options->kernels,
+      "Instead, time each matrix product of the model on the CUDA device, alone, with the norm, "
+      "bias, activation and residual that belong to it; beside it cuBLASLt's bare product, the "
+      "best "
+      "of its first eight algorithms, if the library is there. A time is the median of --runs CUDA "
+      "graphs of such launches, whose weights, inputs and outputs take turns over more than twice "
+      "the L2 cache, so that each comes from memory");
   return {parser, [options] { return bench(*options); }};
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -27,6 +28,42 @@ void add_choice(CLI::App& parser, const std::string& flag, Enum& value,
       ->option_text(fmt::format("{}", fmt::join(names, "|")));
 }
 
+// --device NAME or, of CUDA devices, NAME:N.
+void add_device_flag(CLI::App& parser, EngineOptions& options) {
+  static const std::vector<std::string> names = {"auto", "cpu", "ref", "cuda",
+#ifdef FVLM_HAS_EMULATOR
+                                                 "cuda-emulated"
+#endif
+  };
+  const auto name_of = [](const std::string& value) { return value.substr(0, value.find(':')); };
+  const auto check = [name_of](const std::string& value) -> std::string {
+    const std::string name = name_of(value);
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      return fmt::format("{} not in {{{}}}", value, fmt::join(names, ","));
+    }
+    if (name == value) return "";
+    constexpr std::size_t kMostDigits = 4;
+    const std::string index = value.substr(name.size() + 1);
+    const bool is_number = !index.empty() && index.size() <= kMostDigits &&
+                           index.find_first_not_of("0123456789") == std::string::npos;
+    if (name.starts_with("cuda") && is_number) return "";
+    return fmt::format("{}: only cuda takes a device's number, as in cuda:1", value);
+  };
+  const auto set = [&options, name_of](const std::string& value) {
+    const std::string name = name_of(value);
+    const auto found = std::find(names.begin(), names.end(), name);
+    options.device = static_cast<Device>(found - names.begin());
+    options.device_index = name == value ? 0 : std::stoi(value.substr(name.size() + 1));
+  };
+  parser
+      .add_option_function<std::string>(
+          "--device", set,
+          "Backend; cuda:N is the CUDA device number N, cuda the first; ref is the slow reference "
+          "[auto: the first GPU if there is one with enough memory, else cpu]")
+      ->check(check)
+      ->option_text(fmt::format("{}|cuda:N", fmt::join(names, "|")));
+}
+
 }  // namespace
 
 void add_base_flag(CLI::App& parser, std::filesystem::path& base) {
@@ -48,17 +85,15 @@ void add_model_flags(CLI::App& parser, EngineOptions& options) {
       ->required()
       ->option_text("DIR (required)");
   add_base_flag(parser, options.model_base);
-  add_choice(parser, "--device", options.device,
-             {"auto", "cpu", "ref", "cuda",
-#ifdef FVLM_HAS_EMULATOR
-              "cuda-emulated"
-#endif
-             },
-             "Backend; ref is the slow reference "
-             "[auto: a GPU if there is one with enough memory, else cpu]");
+  add_device_flag(parser, options);
   add_choice(parser, "--dtype", options.precision, {"auto", "f32", "bf16", "int8", "int4"},
              "Weight format of the decoder; int8 and int4 quantise while loading "
              "[auto: that of a quantised checkpoint, else bf16]");
+  parser.add_flag(
+      "--tuning,!--no-tuning", options.tuning,
+      "Choose the tiles of GEMMs on a CUDA device by measuring, in a second of loading, "
+      "and remember them in the cache folder; answers do not depend on it; --no-tuning: "
+      "by rule [on]");
   parser.add_option("--threads", options.threads, "CPU threads; 0: one for each core [0]")
       ->check(CLI::Range(0, 1024))
       ->option_text("N");

@@ -21,7 +21,7 @@ void add_base_flag(CLI::App& parser, std::filesystem::path& base);
 // --force: to write where something is.
 void add_force_flag(CLI::App& parser, bool& force);
 
-// --model-path, --model-base, --device, --dtype, --threads
+// --model-path, --model-base, --device, --dtype, --tuning, --threads
 void add_model_flags(CLI::App& parser, EngineOptions& options);
 
 // --temperature, --top_p, --top_k, --min_p, --repetition_penalty, --frequency_penalty,

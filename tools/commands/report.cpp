@@ -94,6 +94,7 @@ nlohmann::ordered_json answer_json(const EngineInfo& info, const Result& result)
         {"total_s", statistics.total_s},
         {"prompt_tokens", statistics.prompt_tokens},
         {"cached_tokens", statistics.cached_tokens},
+        {"encoded_images", statistics.encoded_images},
         {"new_tokens", statistics.new_tokens},
         {"prefill_tok_s", prefill_tokens_per_second(statistics)},
         {"decode_tok_s", statistics.tokens_per_second()},

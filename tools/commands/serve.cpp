@@ -1,17 +1,21 @@
 // fastvlm serve: the server of the real-time system, for cameras, pages and programs.
 #include <fmt/format.h>
+#include <version.hpp>  // generated: FVLM_VERSION
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
-#include "net/http/key_guard.hpp"
+#include "net/http/api_keys.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 #include "net/service/server.hpp"
@@ -29,10 +33,25 @@ struct ServeOptions {
   net::ServerOptions server;
   std::string config_file;
   std::string api_key_file;
-  std::string log_folder = default_log_folder();
+  std::string api_key_list;
+  LogOptions log{.folder = default_log_folder(), .name = "server"};
   std::int64_t max_new_tokens = 256;
   double drain_s = 10;
+
+  // Clients ask again about a picture.
+  ServeOptions() { engine.image_cache_bytes = 64 * kMegabyte; }
 };
+
+// The flags of the command line, with their values, so that settings can be read again.
+using Given = std::vector<std::pair<std::string, std::vector<std::string>>>;
+
+Given given_flags(const CLI::App& parser) {
+  Given given;
+  for (const CLI::Option* option : parser.get_options()) {
+    if (option->count() > 0) given.emplace_back(option->get_name(), option->results());
+  }
+  return given;
+}
 
 // What follows from the flags once all are known.
 void complete(ServeOptions& options, CLI::App& parser) {
@@ -42,54 +61,105 @@ void complete(ServeOptions& options, CLI::App& parser) {
   }
   net::ServerOptions& server = options.server;
   if (!options.api_key_file.empty()) server.access.key = net::read_key(options.api_key_file);
+  if (!options.api_key_list.empty()) {
+    server.access.keys = net::read_key_list(options.api_key_list);
+  }
   if (server.access.key.empty()) {
     if (const char* key = std::getenv("FASTVLM_API_KEY")) server.access.key = key;
   }
   server.live.max_new_tokens = options.max_new_tokens;
   server.chat.max_new_tokens = options.max_new_tokens;
+  server.version = FVLM_VERSION;
 }
 
-// Until a signal comes. Systemd hears of us from the thread that serves, as long as that and the
-// engine work.
-void wait_for_signal(const InterruptGuard& interrupt, net::Server& server) {
+void warn_of_readers(const ServeOptions& options, const net::Log& log) {
+  for (const std::string& file : {options.api_key_file, options.api_key_list}) {
+    if (file.empty()) continue;
+    const std::string warning = net::readable_by_others(file);
+    if (!warning.empty()) log(net::LogLevel::kWarning, "⚠️ " + warning);
+  }
+}
+
+void add_flags(CLI::App& parser, ServeOptions& options);
+
+// Flags and files as they are now.
+ServeOptions read_again(const Given& given) {
+  ServeOptions options;
+  CLI::App parser;
+  add_flags(parser, options);
+  for (const auto& [name, values] : given) {
+    CLI::Option* option = parser.get_option(name);
+    option->add_result(values);
+    option->run_callback();
+  }
+  complete(options, parser);
+  return options;
+}
+
+// On SIGHUP: all that can change without a restart, or nothing.
+void reload(const Given& given, net::Server& server, const net::Log& log) {
+  try {
+    ServeOptions options = read_again(given);
+    warn_of_readers(options, log);
+    server.set(std::move(options.server));
+  } catch (const std::exception& error) {
+    log(net::LogLevel::kError, fmt::format("❌ the settings stay as they were: {}", error.what()));
+  }
+}
+
+// Until a signal comes, or the terminal goes that this was started from. Systemd hears of us from
+// the thread that serves, as long as that and the engine work.
+void wait_for_signal(const InterruptGuard& interrupt, HangupGuard& hangup, const Given& given,
+                     net::Server& server, const net::Log& log) {
   const auto tell = [&server] {
     if (server.alive()) systemd::notify("WATCHDOG=1");
   };
   const std::chrono::milliseconds watchdog = systemd::watchdog_interval();
   while (interrupt.signal() == 0) {
+    if (hangup.take()) {
+      if (hangup.terminal_gone()) return;
+      reload(given, server, log);
+    }
     if (watchdog.count() > 0) server.post(tell);
     wait_for_event(false, watchdog);
   }
 }
 
 int serve(ServeOptions& options, CLI::App& parser) {
+  using net::LogLevel;
+  HangupGuard hangup;  // from now on it means: read the settings again
+  const Given given = given_flags(parser);
   complete(options, parser);
-  const auto log = open_log(options.log_folder, "server");
+  const net::Log log = open_log(options.log);
+  warn_of_readers(options, log);
   net::ServerOptions& settings = options.server;
-  settings.log = log_to(log);
-  if (settings.access.open_to_all && settings.access.key.empty()) {
-    log->warn("⚠️ no authentication: every client that reaches {} may use this server",
-              settings.transport.host);
+  settings.log = log;
+  if (settings.access.open_to_all && settings.access.key.empty() && settings.access.keys.empty()) {
+    log(LogLevel::kWarning,
+        fmt::format("⚠️ no authentication: every client that reaches {} may use this server",
+                    settings.transport.host));
   }
+  net::Server server(settings);  // what is wrong shows before the model is loaded
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
-  net::Server server(*engine, settings);
+  server.open(*engine);
   const InterruptGuard interrupt;  // before readiness is reported: from then on signals drain
-  log->info("🚀 {} on {}, {}", engine->info().model, engine->info().device,
-            engine->info().precision);
-  log->info("✅ ready: {}://{}:{}/", settings.transport.certificate_file.empty() ? "http" : "https",
-            settings.transport.host, server.port());
+  log(LogLevel::kInfo, fmt::format("🚀 {} on {}, {}", engine->info().model, engine->info().device,
+                                   engine->info().precision));
+  log(LogLevel::kInfo, fmt::format("✅ ready: {}://{}:{}/",
+                                   settings.transport.certificate_file.empty() ? "http" : "https",
+                                   settings.transport.host, server.port()));
   systemd::notify("READY=1");
 
   std::thread traffic([&] {
     server.run();
     notify_event();
   });
-  wait_for_signal(interrupt, server);
+  wait_for_signal(interrupt, hangup, given, server, log);
   systemd::notify("STOPPING=1");
-  log->info("draining: running requests have {} s", options.drain_s);
+  log(LogLevel::kInfo, fmt::format("draining: running requests have {} s", options.drain_s));
   server.drain(std::chrono::milliseconds(static_cast<std::int64_t>(options.drain_s * 1000)));
   traffic.join();
-  log->info("stopped");
+  log(LogLevel::kInfo, "stopped");
   return kExitSuccess;
 }
 
@@ -106,12 +176,12 @@ void add_seconds(CLI::App& parser, const std::string& flag, std::chrono::millise
 }
 
 void add_megabytes(CLI::App& parser, const std::string& flag, std::size_t& value,
-                   const std::string& description) {
+                   const std::string& description, int least = 1) {
   const auto set = [&value](std::size_t megabytes) { value = megabytes * kMegabyte; };
   parser
       .add_option_function<std::size_t>(flag, set,
                                         fmt::format("{} [{}]", description, value / kMegabyte))
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(CLI::Range(least, 1 << 20))
       ->option_text("MB");
 }
 
@@ -148,6 +218,11 @@ void add_access_flags(CLI::App& parser, ServeOptions& options) {
                   "Key that clients must give; see also --api-key-file and $FASTVLM_API_KEY")
       ->option_text("KEY");
   parser.add_option("--api-key-file", options.api_key_file, "File whose first line is the key")
+      ->option_text("FILE");
+  parser
+      .add_option("--api-key-list", options.api_key_list,
+                  "File of keys with names and limits: NAME:KEY or NAME:sha256:HEX a line; read "
+                  "again on SIGHUP")
       ->option_text("FILE");
   parser
       .add_option("--free-wrong-keys", server.access.free_wrong_keys,
@@ -225,6 +300,8 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
           "bytes of one; 0: four times the context [0]")
       ->check(CLI::Range(0, 1 << 30))
       ->option_text("N");
+  add_megabytes(parser, "--image-cache", options.engine.image_cache_bytes,
+                "Embeddings of recent pictures, which are not encoded again; 0: keep none", 0);
   add_count(parser, "--max-waiting-frames", server.live.max_waiting_frames,
             "Unanswered frames of one connection");
   add_count(parser, "--max-frames-per-address", server.live.max_waiting_frames_per_address,
@@ -264,26 +341,54 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
       ->option_text("SECONDS");
 }
 
+void add_log_flags(CLI::App& parser, ServeOptions& options) {
+  LogOptions& log = options.log;
+  const auto set_folder = [&log](const std::string& folder) { log.folder = folder; };
+  parser
+      .add_option_function<std::string>("--log-folder", set_folder,
+                                        "Where server.log goes [~/ml-fastvlm-logs]")
+      ->option_text("DIR");
+  const auto set_level = [&log](const std::string& name) { log.level = *net::level_of(name); };
+  parser
+      .add_option_function<std::string>("--log-level", set_level,
+                                        "What is logged: this and what is more important [info]")
+      ->check(CLI::IsMember({"error", "warn", "info", "debug"}))
+      ->option_text("error|warn|info|debug");
+  const auto set_format = [&log](const std::string& name) {
+    log.format = name == "json" ? LogFormat::kJson : LogFormat::kText;
+  };
+  parser
+      .add_option_function<std::string>("--log-format", set_format,
+                                        "Lines of text, or a JSON object a line [text]")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->option_text("text|json");
+  parser.add_flag("--log-answers", options.server.log_answers,
+                  "Log the answers' texts, not only their sizes and times");
+  add_seconds(parser, "--slow-request", options.server.slow,
+              "Warn of requests and frames that take longer");
+}
+
+void add_flags(CLI::App& parser, ServeOptions& options) {
+  parser
+      .add_option("--config", options.config_file,
+                  "File of flags, such as tools/deploy/fastvlm.toml; the command line overrides it")
+      ->option_text("FILE");
+  add_model_flags(parser, options.engine);
+  parser.get_option("--model-path")->required(false);  // it may stand in the file
+  add_access_flags(parser, options);
+  add_answer_flags(parser, options);
+  add_limit_flags(parser, options);
+  add_picture_flags(parser, options.server.pictures.image);
+  add_log_flags(parser, options);
+}
+
 }  // namespace
 
 Command add_serve(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
       "serve", "Serve cameras, pages and OpenAI's clients over WebSocket and HTTP");
   const auto options = std::make_shared<ServeOptions>();
-  parser
-      ->add_option(
-          "--config", options->config_file,
-          "File of flags, such as tools/deploy/fastvlm.toml; the command line overrides it")
-      ->option_text("FILE");
-  add_model_flags(*parser, options->engine);
-  parser->get_option("--model-path")->required(false);  // it may stand in the file
-  add_access_flags(*parser, *options);
-  add_answer_flags(*parser, *options);
-  add_limit_flags(*parser, *options);
-  add_picture_flags(*parser, options->server.pictures.image);
-  parser
-      ->add_option("--log-folder", options->log_folder, "Where server.log goes [~/ml-fastvlm-logs]")
-      ->option_text("DIR");
+  add_flags(*parser, *options);
   return {parser, [options, parser] { return serve(*options, *parser); }};
 }
 

@@ -51,11 +51,19 @@ const EventPipe& event_pipe() {
 }
 
 std::atomic<int> received_signal{0};
+std::atomic<bool> received_hangup{false};
 static_assert(std::atomic<int>::is_always_lock_free, "used in a signal handler");
 
 // The guard has made the pipe before, so event_pipe() only returns it here.
 void on_signal(int number) {
   if (received_signal.exchange(number) != 0) _exit(kExitSignal + number);
+  const int saved_errno = errno;
+  notify_event();
+  errno = saved_errno;
+}
+
+void on_hangup(int) {
+  received_hangup = true;
   const int saved_errno = errno;
   notify_event();
   errno = saved_errno;
@@ -151,6 +159,27 @@ InterruptGuard::~InterruptGuard() {
 
 int InterruptGuard::signal() const {
   return received_signal;
+}
+
+HangupGuard::HangupGuard() : on_terminal_(isatty(STDIN_FILENO) != 0) {
+  event_pipe();
+  received_hangup = false;
+  struct sigaction action = {};
+  action.sa_handler = on_hangup;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGHUP, &action, &previous_);
+}
+
+HangupGuard::~HangupGuard() {
+  sigaction(SIGHUP, &previous_, nullptr);
+}
+
+bool HangupGuard::take() {
+  return received_hangup.exchange(false);
+}
+
+bool HangupGuard::terminal_gone() const {
+  return on_terminal_ && isatty(STDIN_FILENO) == 0;
 }
 
 void notify_event() {

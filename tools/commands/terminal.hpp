@@ -64,6 +64,24 @@ class InterruptGuard {
   struct sigaction previous_terminate_ = {};
 };
 
+// While one exists, SIGHUP does not end the process but ends `wait_for_event`. One at a time.
+class HangupGuard {
+ public:
+  HangupGuard();
+  ~HangupGuard();
+  HangupGuard(const HangupGuard&) = delete;
+  HangupGuard& operator=(const HangupGuard&) = delete;
+
+  // Whether one came since the last call.
+  bool take();
+  // Whether standard input was a terminal, and is gone: then it came of that.
+  bool terminal_gone() const;
+
+ private:
+  bool on_terminal_;
+  struct sigaction previous_ = {};
+};
+
 // Ends a wait_for_event, current or next. Safe from any thread and from signal handlers.
 void notify_event();
 

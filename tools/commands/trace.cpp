@@ -34,6 +34,7 @@ int trace(const TraceArguments& options) {
                                   .prompt_ids = options.prompt_ids,
                                   .max_new_tokens = options.max_new_tokens,
                                   .device = options.engine.device,
+                                  .device_index = options.engine.device_index,
                                   .precision = options.engine.precision,
                                   .threads = options.engine.threads},
                                  *open_picture(options.image_file, options.pictures).reader);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs haproxy.cfg before two replicas with the demo model while cameras send frames; ends one replica
 # with kill -9 and starts it again, then lets the other drain and starts that again. Fails if a
-# frame is left without an answer. Needs haproxy, python3-websockets and a build (cpu).
+# frame is left without an answer. Needs haproxy and a build (cpu).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

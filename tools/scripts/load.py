@@ -9,8 +9,6 @@ time, as a camera never sees the same twice. A camera that loses its
 connection tries again after 250 ms, doubled up to 5 s, and sends what was not answered once more.
 At the end come the latencies, from a frame's first sending to its description, and what became of
 all frames; the exit code is 1 if a frame was neither described, skipped nor refused.
-
-Needs python3-websockets.
 """
 import argparse
 import asyncio
@@ -21,7 +19,7 @@ import random
 import sys
 import time
 
-import websockets
+import plain_websocket
 
 DEMO_IMAGES = pathlib.Path(__file__).resolve().parents[1] / "demo" / "images"
 SHORTEST_WAIT, LONGEST_WAIT = 0.25, 5.0  # before the next try to connect, in seconds
@@ -55,20 +53,21 @@ class Camera:
         headers = {}
         if self.options.api_key:
             headers["Authorization"] = f"Bearer {self.options.api_key}"
-        major = int(websockets.__version__.split(".")[0])
-        keyword = "additional_headers" if major >= 14 else "extra_headers"
         while True:
             try:
-                async with websockets.connect(self.options.url, max_size=None, **{keyword: headers}) as socket:
-                    self.counts["connections"] += 1
-                    wait = SHORTEST_WAIT
-                    await self.begin(socket)
-                    async for message in socket:
-                        self.receive(json.loads(message))
-            except (OSError, websockets.WebSocketException, asyncio.TimeoutError):
+                socket = await plain_websocket.connect(self.options.url, headers)
+                self.counts["connections"] += 1
+                wait = SHORTEST_WAIT
+                await self.begin(socket)
+                async for message in socket:
+                    self.receive(json.loads(message))
+            except OSError:
                 self.counts["connections_lost_or_refused"] += 1
             finally:
                 self.connected.clear()
+                if self.socket is not None:
+                    await self.socket.close()
+                    self.socket = None
             await asyncio.sleep(wait * random.uniform(0.75, 1.25))
             wait = min(2 * wait, LONGEST_WAIT)
 
@@ -87,7 +86,7 @@ class Camera:
         self.waiting[self.number] = (first_sent, file)
         try:
             await self.socket.send(file)
-        except websockets.ConnectionClosed:
+        except plain_websocket.Closed:
             pass  # it waits, and is sent again
 
     def receive(self, message):

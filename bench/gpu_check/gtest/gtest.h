@@ -31,6 +31,7 @@ class Test {
  public:
   virtual ~Test() = default;
   virtual void SetUp() {}
+  virtual void TearDown() {}
   virtual void TestBody() = 0;
 };
 
@@ -53,6 +54,8 @@ struct State {
 class Trace {
  public:
   explicit Trace(const Message& message) { State::get().traces.push_back(message.text()); }
+  template <class T>
+  explicit Trace(const T& value) : Trace(Message() << value) {}
   ~Trace() { State::get().traces.pop_back(); }
   Trace(const Trace&) = delete;
   Trace& operator=(const Trace&) = delete;
@@ -106,6 +109,7 @@ bool run_test(const std::string& name) {
                                   Test& test = typed;
                                   test.SetUp();
                                   if (!State::get().skipped) test.TestBody();
+                                  test.TearDown();
                                 }});
   return true;
 }
@@ -135,8 +139,12 @@ bool for_each_type(Types<T...>, const std::string& suite, F&& f) {
                            ::testing::shown(fvlm_b)) = ::testing::Message()
 
 #define EXPECT_TRUE(a) FVLM_CHECK(a, #a)
+#define EXPECT_FALSE(a) FVLM_CHECK(!(a), "not " #a)
 #define EXPECT_EQ(a, b) FVLM_COMPARE(fvlm_a == fvlm_b, a, b)
+#define EXPECT_NE(a, b) FVLM_COMPARE(fvlm_a != fvlm_b, a, b)
 #define EXPECT_LT(a, b) FVLM_COMPARE(fvlm_a < fvlm_b, a, b)
+#define EXPECT_GT(a, b) FVLM_COMPARE(fvlm_a > fvlm_b, a, b)
+#define EXPECT_GE(a, b) FVLM_COMPARE(fvlm_a >= fvlm_b, a, b)
 #define EXPECT_FLOAT_EQ(a, b) FVLM_COMPARE(::testing::nearly_equal(fvlm_a, fvlm_b), a, b)
 #define ASSERT_EQ(a, b)     \
   if ((a) == (b)) {         \

@@ -209,8 +209,8 @@ concept EngineBackend = Backend<B> && ReportsScratch<B> &&
   requires std::same_as<decltype(linear.shape), MatrixShape>;
   // A decode pass of up to so many rows gives each row the same bits as a pass of that row alone.
   requires std::same_as<decltype(B::kBatchInvariantRows), const std::int64_t>;
-  // Bytes of scratch memory up to which several images are encoded in one pass.
-  requires std::same_as<decltype(B::kScratchBudget), const std::size_t>;
+  // How large passes that requests share may become.
+  { constant.pass_budget() } -> std::same_as<PassBudget>;
   // The device, for users: "cpu (AVX2, 8 threads)".
   { constant.description() } -> std::same_as<std::string>;
   // Bytes of all parameters packed so far.

@@ -11,6 +11,8 @@ enum class Activation : std::uint8_t { kNone, kGelu };
 struct Epilogue {
   Activation activation = Activation::kNone;
   bool accumulate = false;
+
+  bool operator==(const Epilogue&) const = default;
 };
 
 }  // namespace fvlm

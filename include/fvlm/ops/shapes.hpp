@@ -2,6 +2,7 @@
 // memory is computed from (ReportsScratch in backend.hpp).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "fvlm/ops/batch.hpp"
@@ -40,6 +41,16 @@ struct MatrixShape {
   std::int64_t in = 0;
   Rows rows = Rows::kPositions;
   WeightFormat format = WeightFormat::kF32;
+
+  bool operator==(const MatrixShape&) const = default;
+};
+
+// What bounds the passes that several requests share. More images in a pass fill the device better,
+// up to a point, but take more memory, and decode steps wait longer for the prefill behind them.
+struct PassBudget {
+  std::int64_t images = 1;        // of an encoder pass, at most: a power of two
+  std::size_t encoder_bytes = 0;  // of scratch memory, for an encoder pass of more than one
+  double prefill_flops = 1e300;   // of a prefill pass over the prompts of more than one
 };
 
 // Operations -------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 
 #include "fvlm/core/view.hpp"
 #include "fvlm/ops/epilogue.hpp"
+#include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 
@@ -28,6 +29,7 @@ struct LinearKernels {
     Activation activation;
     View<const E> residual;  // [rows, out], added last; without data: none
     View<E> out;             // [rows, out]; may be the residual
+    int tile = kTileByRule;  // below tile_count(); where that is 0 it has no effect
   };
 
   // out = activation(in weight^T + bias) + residual, for E = BFloat16 and float. A row's result

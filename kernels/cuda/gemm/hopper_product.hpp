@@ -240,22 +240,21 @@ void launch_hopper_product(Stream<kTarget>& stream, int multiprocessors, View<co
       static_cast<int>(a.rows), static_cast<int>(b.rows), static_cast<int>(a.cols));
 }
 
-// With the tile that makes as many blocks as there are SMs, if one does. Bits do not depend on it.
+// `tile` is an index of kHopperTiles, or kTileByRule.
 template <class Columns, class Epilogue>
 void multiply_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
-                        View<const BFloat16> b, const Columns& columns, const Epilogue& epilogue) {
+                        View<const BFloat16> b, const Columns& columns, const Epilogue& epilogue,
+                        int tile = kTileByRule) {
   const auto multiply = [&]<class Tile>() {
     launch_hopper_product<Tile>(stream, multiprocessors, a, b, columns, epilogue);
   };
-  const auto tiles = [&](std::int64_t m, std::int64_t n) {
-    return (a.rows + m - 1) / m * ((b.rows + n - 1) / n);
-  };
-  if constexpr (!Columns::kPairs) {
-    if (b.rows % 128 != 0 && b.rows <= 192) {
-      return multiply.template operator()<HopperTile<128, 96, 4>>();
-    }
+  if (tile == kTileByRule) {
+    tile = best_hopper_tile(a.rows, b.rows, multiprocessors, Columns::kPairs);
   }
-  if (tiles(128, 128) >= multiprocessors) {
+  if constexpr (!Columns::kPairs) {
+    if (tile == 1) return multiply.template operator()<HopperTile<128, 96, 4>>();
+  }
+  if (tile == 0) {
     multiply.template operator()<HopperTile<128, 128, 4>>();
   } else {
     multiply.template operator()<HopperTile<64, 64, 8>>();

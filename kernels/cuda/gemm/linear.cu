@@ -28,13 +28,14 @@ void multiply_with(Stream<kTarget>& stream, const DeviceShape& device,
   if constexpr (sizeof(E) == 2) {
     if (device.major == 9) {
       return target::multiply_on_hopper(stream, device.multiprocessors, p.in, p.weight,
-                                        target::PlainColumns{}, epilogue);
+                                        target::PlainColumns{}, epilogue, p.tile);
     }
   }
-  target::dispatch_tile<E>(p.out.rows, p.out.cols, device.multiprocessors, [&]<class Shape>() {
-    target::launch_tile_product<Shape>(stream, a.whole(), b.whole(), epilogue, p.out.rows,
-                                       p.out.cols, p.in.cols);
-  });
+  target::dispatch_tile<E>(
+      p.out.rows, p.out.cols, device.multiprocessors, p.tile, [&]<class Shape>() {
+        target::launch_tile_product<Shape>(stream, a.whole(), b.whole(), epilogue, p.out.rows,
+                                           p.out.cols, p.in.cols);
+      });
 }
 
 }  // namespace

@@ -1,23 +1,48 @@
-// Which tile a GEMM on tensor cores is computed with: the one that takes the least time on a device
-// with so many SMs, by waves of tiles times the time of a tile. Large tiles read operands least
-// often, small ones keep all SMs busy. Bits do not depend on it.
+// Which tile a GEMM on tensor cores is computed with, by its index. Bits do not depend on it. A
+// tile that was measured to be the fastest comes from a TileTable (host/tile_table.hpp); otherwise
+// a rule chooses: the tile that takes the least time on a device with so many SMs, by waves of
+// tiles times the time of a tile. Large tiles read operands least often, small ones keep all SMs
+// busy.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <span>
+#include <string_view>
 
 namespace fvlm {
 
 struct TileChoice {
+  std::string_view name;
   std::int64_t m;
   std::int64_t n;
   double rate;  // of the area that a busy SM computes in a time, relative to the largest tile's
 };
-inline constexpr TileChoice kTileChoices[] = {
-    {128, 128, 1.0}, {128, 64, 0.85}, {64, 64, 0.7}, {32, 64, 0.45}};
+inline constexpr TileChoice kTileChoices[] = {{"128x128", 128, 128, 1.0},
+                                              {"128x64", 128, 64, 0.85},
+                                              {"64x64", 64, 64, 0.7},
+                                              {"32x64", 32, 64, 0.45}};
+// By wgmma, on compute capability 9.0.
+inline constexpr std::array<std::string_view, 3> kHopperTiles = {"wgmma 128x128", "wgmma 128x96",
+                                                                 "wgmma 64x64"};
 
-// The index of the tile of an [m, n] GEMM.
+// The rule decides.
+inline constexpr int kTileByRule = -1;
+
+// How many tiles there are to choose from for an [m, n] GEMM; 0: one kernel does it, or each is as
+// good.
+inline int tile_count(int major, std::int64_t m, std::int64_t n) {
+  if (major == 9) return static_cast<int>(kHopperTiles.size());
+  return m > 16 && n > 32 ? static_cast<int>(std::size(kTileChoices)) : 0;
+}
+inline std::string_view tile_name(int major, int tile) {
+  const auto at = static_cast<std::size_t>(tile);
+  return major == 9 ? kHopperTiles[at] : kTileChoices[at].name;
+}
+
+// The rule for an [m, n] GEMM: an index.
 inline std::size_t best_tile(std::int64_t m, std::int64_t n, std::int64_t multiprocessors) {
   std::size_t best = 0;
   double least = 0;
@@ -32,6 +57,14 @@ inline std::size_t best_tile(std::int64_t m, std::int64_t n, std::int64_t multip
     }
   }
   return best;
+}
+
+// The same by wgmma: as many blocks as there are SMs, if possible. Columns in pairs want a width
+// that is a power of two.
+inline int best_hopper_tile(std::int64_t m, std::int64_t n, std::int64_t multiprocessors,
+                            bool pairs = false) {
+  if (!pairs && n % 128 != 0 && n <= 192) return 1;
+  return (m + 127) / 128 * ((n + 127) / 128) >= multiprocessors ? 0 : 2;
 }
 
 }  // namespace fvlm

@@ -302,16 +302,17 @@ template <class E>
 using RaggedTile = std::conditional_t<sizeof(E) == 4, TileShape<64, 64, 16, 2, 4, 2>,
                                       TileShape<32, 64, 64, 4, 2, 2>>;
 
-// Calls work.template operator()<Shape>() with the tile shape for an [m, n] GEMM.
+// Calls work.template operator()<Shape>() with the tile shape for an [m, n] GEMM: `tile` is an
+// index of kTileChoices, or kTileByRule.
 template <class E, class Work>
-void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, Work&& work) {
+void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, int tile, Work&& work) {
   if constexpr (sizeof(E) == 4) {
     if (m <= 16) return work.template operator()<TileShape<16, 64, 16, 2, 1, 4>>();
     return work.template operator()<TileShape<64, 64, 16, 2, 4, 2>>();
   } else {
     if (m <= 16) return work.template operator()<TileShape<16, 64, 64, 4, 1, 4>>();
     if (n <= 32) return work.template operator()<TileShape<64, 32, 32, 4, 4, 1>>();
-    switch (best_tile(m, n, multiprocessors)) {
+    switch (tile == kTileByRule ? static_cast<int>(best_tile(m, n, multiprocessors)) : tile) {
       case 0:
         return work.template operator()<TileShape<128, 128, 32, 3, 2, 2>>();
       case 1:

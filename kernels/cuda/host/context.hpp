@@ -30,9 +30,10 @@ namespace fvlm {
 template <Target target>
 class CudaContext {
  public:
-  explicit CudaContext(const ContextSize& size);
+  explicit CudaContext(const ContextSize& size, int device = 0);
 
   Arena& arena() { return arena_; }
+  std::size_t scratch_bytes() const { return memory_.bytes(); }  // all that the arena has
   void wait_for(CudaContext& other) {
     other.stream().record(*waited_for_);
     stream().wait(*waited_for_);
@@ -41,13 +42,17 @@ class CudaContext {
   void synchronize() { stream_->synchronize(); }
 
   // For the backend's operations -----------------------------------------------------------------
-  Stream<target>& stream() { return *stream_; }
+  // The caller's thread uses the context's device from here on.
+  Stream<target>& stream() {
+    use_device<target>(device_);
+    return *stream_;
+  }
 
   // Pictures are kept until they are copied: `to` [pictures, side, side, 3].
   void upload(std::span<const Pixels> pictures, FeatureMap<std::uint8_t> to);
   // A few words for the device, such as tokens.
   void send(void* to, const void* from, std::size_t bytes) {
-    words_->send(*stream_, to, from, bytes);
+    words_->send(stream(), to, from, bytes);
   }
   // What is at `from` on the device, once all before is done; until the next call.
   template <class T>
@@ -63,7 +68,7 @@ class CudaContext {
   // Runs work(), or a record of it from a pass with the same key.
   template <class Work>
   void run_pass(const PassKey& key, const Work& work) {
-    graphs_->run(key, *stream_, work);
+    graphs_->run(key, stream(), work);
   }
   // A pass over a batch that is on the device: on_device() gives it until the end of work().
   template <class Work>
@@ -95,6 +100,7 @@ class CudaContext {
     if (buffer.bytes() < bytes) buffer = Owned(bytes);
   }
 
+  int device_;
   std::unique_ptr<Stream<target>> stream_ = std::make_unique<Stream<target>>();
   std::unique_ptr<Event<target>> waited_for_ = std::make_unique<Event<target>>();
   DeviceBuffer<target> memory_;
@@ -114,8 +120,9 @@ class CudaContext {
 };
 
 template <Target target>
-CudaContext<target>::CudaContext(const ContextSize& size)
-    : memory_(size.scratch_bytes),
+CudaContext<target>::CudaContext(const ContextSize& size, int device)
+    : device_(device),
+      memory_(size.scratch_bytes),
       arena_(memory_.template as<std::byte>(), size.scratch_bytes),
       fetched_(static_cast<std::size_t>(size.outputs * size.vocabulary) * sizeof(float)),
       batch_memory_(static_cast<std::size_t>(
@@ -132,10 +139,10 @@ void CudaContext<target>::upload(std::span<const Pixels> pictures, FeatureMap<st
   if (!uploading_->pictures.empty()) uploading_->done.synchronize();
   uploading_->pictures.assign(pictures.begin(), pictures.end());
   for (std::int64_t i = 0; i < to.batch; ++i) {
-    stream_->copy_to_device(to.row(i, 0), pictures[static_cast<std::size_t>(i)].get(),
+    stream().copy_to_device(to.row(i, 0), pictures[static_cast<std::size_t>(i)].get(),
                             static_cast<std::size_t>(to.elements() / to.batch));
   }
-  stream_->record(uploading_->done);
+  stream().record(uploading_->done);
 }
 
 template <Target target>
@@ -143,7 +150,7 @@ template <class T>
 std::span<T> CudaContext<target>::fetch(const T* from, std::int64_t count) {
   const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
   grow(fetched_, bytes);
-  stream_->copy_to_host(fetched_.template as<T>(), from, bytes);
+  stream().copy_to_host(fetched_.template as<T>(), from, bytes);
   stream_->synchronize();
   return {fetched_.template as<T>(), static_cast<std::size_t>(count)};
 }

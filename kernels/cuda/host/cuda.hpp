@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fvlm/ops/backend.hpp"
@@ -23,6 +24,7 @@
 #include "kernels/cuda/host/context.hpp"
 #include "kernels/cuda/host/pixel_pool.hpp"
 #include "kernels/cuda/host/staging.hpp"
+#include "kernels/cuda/host/tile_table.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 #include "kernels/cuda/rowwise/rowwise.hpp"
@@ -35,7 +37,6 @@ class CudaBackend {
   using Context = CudaContext<target>;
   using Element = E;
   static constexpr std::int64_t kBatchInvariantRows = TokenKernels<target, E>::kDecodeRows;
-  static constexpr std::size_t kScratchBudget = std::size_t{4} << 30;
 
   struct Linear {
     MatrixShape shape;
@@ -70,12 +71,24 @@ class CudaBackend {
     }
   };
 
-  // Throws an Error if there is no device.
-  explicit CudaBackend(const FormatChoice& formats);
+  // On device `device`, below the count of them.
+  explicit CudaBackend(const FormatChoice& formats, int device = 0);
 
-  static Context make_context(const ContextSize& size) { return Context(size); }
-  // "cuda (NVIDIA H100 80GB HBM3)"
+  Context make_context(const ContextSize& size) const { return Context(size, device_); }
+  // What the choice of kernels depends on, and the device's part of a tuning identity.
+  DeviceShape device_shape() const {
+    return {properties_.major, properties_.multiprocessors, properties_.shared_bytes};
+  }
+  TuningIdentity tuning_identity() const;
+  // From now on GEMMs take these tiles, others the rule's; before any pass, because passes are
+  // recorded. Bits do not depend on it.
+  void take_tiles(TileTable tiles) { tiles_ = std::move(tiles); }
+  // "cuda (NVIDIA H100 80GB HBM3)", "cuda:1 (...)"
   std::string description() const;
+  // One image alone keeps the SMs of a small device busy in most layers, and those of a large one
+  // in the first few. An eighth of the memory may be the encoder's scratch; a prefill pass takes
+  // some hundredths of a second.
+  PassBudget pass_budget() const;
   // Bytes of all weights packed so far.
   std::int64_t weight_bytes() const { return weight_bytes_; }
 
@@ -105,6 +118,12 @@ class CudaBackend {
               View<E> out);
   void conv_ffn(Context& context, FeatureMap<const E> in, const Depthwise& conv, const Linear& fc1,
                 const Linear& fc2, FeatureMap<E> out);
+  // conv_ffn after its convolution, on scratch(ConvFfnShape).hidden: out = residual +
+  // fc2(GELU(fc1(in))).
+  void feed_forward(Context& context, View<const E> in, const Linear& fc1, const Linear& fc2,
+                    View<const E> residual, View<E> hidden, View<E> out);
+  // Whether that is one kernel and has no hidden layer in memory.
+  bool fuses_feed_forward(std::int64_t channels) const;
   void layer_norm(Context& context, View<const E> in, const Norm& weights, View<E> out);
   // Throws an Error for a head dim that no kernel is made for.
   void image_attention(Context& context, View<const E> qkv, std::int64_t images,
@@ -165,9 +184,6 @@ class CudaBackend {
   DeviceBuffer<target> to_device(const std::vector<float>& values);
   template <class Row>
   DeviceBuffer<target> pack_rows(std::int64_t rows, std::int64_t row_bytes, const Row& row);
-  DeviceShape device_shape() const {
-    return {properties_.major, properties_.multiprocessors, properties_.shared_bytes};
-  }
   // A matrix whose format is that of the activations.
   Layer<E> layer(const Linear& linear) const;
   // out = activation(in W^T + b) + residual, for matrices of Rows::kPositions.
@@ -181,9 +197,11 @@ class CudaBackend {
   }
 
   FormatChoice formats_;
+  int device_;
   DeviceProperties properties_;
+  TileTable tiles_{};
   std::int64_t weight_bytes_ = 0;
-  PixelPool<target> pixel_pool_{};
+  PixelPool<target> pixel_pool_{device_};
   // Of weights on their way to the device.
   std::unique_ptr<Stream<target>> packing_ = std::make_unique<Stream<target>>();
   std::unique_ptr<std::array<Staging<target>, 2>> staging_ =

@@ -84,6 +84,21 @@ int device_count<kDevice>() {
 }
 
 template <>
+std::string device_name<kDevice>(int device) {
+  cudaDeviceProp found{};
+  check(cudaGetDeviceProperties(&found, device), "cudaGetDeviceProperties");
+  return found.name;
+}
+
+template <>
+void use_device<kDevice>(int device) {
+  // The question is cheap and allowed while a graph is captured.
+  int current = -1;
+  check(cudaGetDevice(&current), "cudaGetDevice");
+  if (current != device) check(cudaSetDevice(device), "cudaSetDevice");
+}
+
+template <>
 DeviceProperties device_properties<kDevice>() {
   int device = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
@@ -95,6 +110,7 @@ DeviceProperties device_properties<kDevice>() {
                               .multiprocessors = found.multiProcessorCount,
                               .shared_bytes = found.sharedMemPerBlockOptin,
                               .cache_bytes = static_cast<std::size_t>(found.l2CacheSize)};
+  check(cudaDriverGetVersion(&properties.driver), "cudaDriverGetVersion");
   check(cudaMemGetInfo(&properties.free_bytes, &properties.total_bytes), "cudaMemGetInfo");
   return properties;
 }

@@ -1,20 +1,16 @@
-// The product is cuBLAS's where that is there: a limit must not be our own kernels' speed.
+// The product is cuBLASLt's where that is there: a limit must not be our own kernels' speed.
 #include "kernels/cuda/host/limits.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "fvlm/core/element.hpp"
+#include "kernels/cuda/gemm/gemm.hpp"
+#include "kernels/cuda/host/library_gemm.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
-#include "kernels/support/make_error.hpp"
-
-#ifdef FVLM_HAS_CUBLAS
-#include <cublas_v2.h>
-#else
-#include "kernels/cuda/gemm/gemm.hpp"
-#endif
 
 namespace fvlm {
 namespace {
@@ -23,54 +19,6 @@ constexpr Target kDevice = Target::kDevice;
 constexpr std::int64_t kSide = 8192;  // of the product's matrices, 134 MB each
 
 using Matrix = DeviceBuffer<kDevice>;
-
-#ifdef FVLM_HAS_CUBLAS
-class Product {
- public:
-  explicit Product(Stream<kDevice>& stream) {
-    check(cublasCreate(&handle_), "cublasCreate");
-    check(cublasSetStream(handle_, stream.handle()), "cublasSetStream");
-  }
-  ~Product() { cublasDestroy(handle_); }
-  Product(const Product&) = delete;
-  Product& operator=(const Product&) = delete;
-
-  void run(const Matrix& a, const Matrix& b, const Matrix& c) {
-    const float one = 1;
-    const float zero = 0;
-    const int n = static_cast<int>(kSide);
-    check(cublasGemmEx(handle_, CUBLAS_OP_T, CUBLAS_OP_N, n, n, n, &one, a.as<void>(), CUDA_R_16BF,
-                       n, b.as<void>(), CUDA_R_16BF, n, &zero, c.as<void>(), CUDA_R_16BF, n,
-                       CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
-          "cublasGemmEx");
-  }
-
- private:
-  static void check(cublasStatus_t status, const char* call) {
-    if (status != CUBLAS_STATUS_SUCCESS)
-      throw make_error("{}: {}", call, cublasGetStatusString(status));
-  }
-
-  cublasHandle_t handle_ = nullptr;
-};
-#else
-class Product {
- public:
-  explicit Product(Stream<kDevice>& stream) : stream_(stream) {}
-
-  void run(const Matrix& a, const Matrix& b, const Matrix& c) {
-    const auto view = [](const Matrix& m) {
-      return View<BFloat16>{m.as<BFloat16>(), kSide, kSide, kSide};
-    };
-    LinearKernels<kDevice, BFloat16>::multiply(stream_, multiprocessors_,
-                                               {.in = view(a), .weight = view(b), .out = view(c)});
-  }
-
- private:
-  Stream<kDevice>& stream_;
-  int multiprocessors_ = device_properties<kDevice>().multiprocessors;
-};
-#endif
 
 // Seconds of the fastest of some runs of work(), which puts something on the stream.
 template <class Work>
@@ -89,6 +37,36 @@ double fastest(Stream<kDevice>& stream, const Work& work) {
   return best;
 }
 
+// Of the fastest of the library's first algorithms, or of our own kernel if there is no library.
+double product_seconds(Stream<kDevice>& stream, const Matrix& a, const Matrix& b, const Matrix& c) {
+  constexpr int kMostAlgorithms = 8;
+  std::string reason;
+  if (const auto library = LibraryGemm::load(reason)) {
+    const auto plan = library->plan({kSide, kSide, kSide}, kMostAlgorithms);
+    double best = 1e30;
+    for (int i = 0; i < plan->algorithms(); ++i) {
+      best = std::min(best, fastest(stream, [&] {
+                        plan->run(i, stream, a.as<void>(), b.as<void>(), c.as<void>());
+                      }));
+    }
+    if (plan->algorithms() > 0) return best;
+  }
+  const DeviceProperties device = device_properties<kDevice>();
+  const auto view = [](const Matrix& m) {
+    return View<BFloat16>{m.as<BFloat16>(), kSide, kSide, kSide};
+  };
+  return fastest(stream, [&] {
+    LinearKernels<kDevice, BFloat16>::multiply(
+        stream, {device.major, device.multiprocessors, device.shared_bytes},
+        {.in = view(a),
+         .weight = view(b),
+         .bias = nullptr,
+         .activation = Activation::kNone,
+         .residual = {},
+         .out = view(c)});
+  });
+}
+
 }  // namespace
 
 GpuLimits measure_gpu_limits() {
@@ -102,9 +80,8 @@ GpuLimits measure_gpu_limits() {
     const Matrix c(bytes);
     stream.fill(a.as<std::byte>(), 0x3c, bytes);  // small numbers
     stream.fill(b.as<std::byte>(), 0x3c, bytes);
-    Product product(stream);
     const double side = static_cast<double>(kSide);
-    limits.bf16_flops = 2 * side * side * side / fastest(stream, [&] { product.run(a, b, c); });
+    limits.bf16_flops = 2 * side * side * side / product_seconds(stream, a, b, c);
     stream.synchronize();
   }
   const Matrix from(kCopied);

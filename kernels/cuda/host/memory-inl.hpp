@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <type_traits>
 #include <utility>
@@ -15,13 +16,37 @@
 namespace fvlm {
 
 template <Target target, class E>
-CudaBackend<target, E>::CudaBackend(const FormatChoice& formats)
-    : formats_(formats), properties_(device_properties<target>()) {}
+CudaBackend<target, E>::CudaBackend(const FormatChoice& formats, int device)
+    : formats_(formats),
+      device_((use_device<target>(device), device)),
+      properties_(device_properties<target>()) {}
 
 template <Target target, class E>
 std::string CudaBackend<target, E>::description() const {
   if constexpr (target == Target::kEmulated) return "cuda-emulated";
-  return fmt::format("cuda ({})", properties_.name);
+  if (device_ == 0) return fmt::format("cuda ({})", properties_.name);
+  return fmt::format("cuda:{} ({})", device_, properties_.name);
+}
+
+template <Target target, class E>
+TuningIdentity CudaBackend<target, E>::tuning_identity() const {
+  return {.device = properties_.name,
+          .major = properties_.major,
+          .minor = properties_.minor,
+          .driver = properties_.driver,
+          .program = {}};
+}
+
+template <Target target, class E>
+PassBudget CudaBackend<target, E>::pass_budget() const {
+  constexpr std::int64_t kImageMultiprocessors = 4;
+  constexpr double kMultiprocessorFlops = 0.25e12;  // of a pass: 40 ms at 6 TFLOP/s
+  constexpr std::size_t kMostBytes = std::size_t{8} << 30;
+  const auto fill = static_cast<std::uint64_t>(properties_.multiprocessors / kImageMultiprocessors);
+  return {
+      .images = std::clamp<std::int64_t>(static_cast<std::int64_t>(std::bit_floor(fill)), 8, 32),
+      .encoder_bytes = std::min(properties_.total_bytes / 8, kMostBytes),
+      .prefill_flops = kMultiprocessorFlops * properties_.multiprocessors};
 }
 
 // Between host and device

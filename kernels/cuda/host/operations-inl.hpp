@@ -50,13 +50,17 @@ template <Target target, class E>
 void CudaBackend<target, E>::multiply(Context& context, View<const E> in, const Linear& weights,
                                       Activation activation, View<const E> residual, View<E> out) {
   const Layer<E> matrix = layer(weights);
-  LinearKernels<target, E>::multiply(context.stream(), device_shape(),
-                                     {.in = in,
-                                      .weight = matrix.weight,
-                                      .bias = matrix.bias,
-                                      .activation = activation,
-                                      .residual = residual,
-                                      .out = out});
+  const auto chosen = tiles_.find({in.rows, weights.shape.out, weights.shape.in,
+                                   activation == Activation::kGelu, residual.data != nullptr});
+  LinearKernels<target, E>::multiply(
+      context.stream(), device_shape(),
+      {.in = in,
+       .weight = matrix.weight,
+       .bias = matrix.bias,
+       .activation = activation,
+       .residual = residual,
+       .out = out,
+       .tile = chosen == tiles_.end() ? kTileByRule : chosen->second});
 }
 
 template <Target target, class E>
@@ -76,11 +80,7 @@ auto CudaBackend<target, E>::scratch(Arena& arena, const ConvFfnShape& shape) co
     -> ConvFfnScratch {
   const auto mixed =
       arena.template feature_map<E>(shape.images, shape.height, shape.width, shape.channels());
-  if constexpr (std::is_same_v<E, BFloat16>) {
-    if (FeedForwardKernels<target, E>::supports(shape.channels(), device_shape())) {
-      return {mixed, {}};
-    }
-  }
+  if (fuses_feed_forward(shape.channels())) return {mixed, {}};
   return {mixed, arena.template matrix<E>(shape.positions(), shape.fc1.out)};
 }
 
@@ -92,15 +92,25 @@ void CudaBackend<target, E>::conv_ffn(Context& context, FeatureMap<const E> in,
   const auto [mixed, hidden] =
       scratch(context.arena(), ConvFfnShape{in.batch, in.height, in.width, fc1.shape, fc2.shape});
   depthwise(context, in, conv, Activation::kNone, mixed);
-  if constexpr (std::is_same_v<E, BFloat16>) {
-    if (hidden.data == nullptr) {
-      FeedForwardKernels<target, E>::feed_forward(context.stream(), mixed.matrix(), layer(fc1),
-                                                  layer(fc2), in.matrix(), out.matrix());
-      return;
-    }
+  feed_forward(context, mixed.matrix(), fc1, fc2, in.matrix(), hidden, out.matrix());
+}
+
+template <Target target, class E>
+bool CudaBackend<target, E>::fuses_feed_forward(std::int64_t channels) const {
+  return FeedForwardKernels<target, E>::supports(channels, device_shape());
+}
+
+template <Target target, class E>
+void CudaBackend<target, E>::feed_forward(Context& context, View<const E> in, const Linear& fc1,
+                                          const Linear& fc2, View<const E> residual, View<E> hidden,
+                                          View<E> out) {
+  if (hidden.data == nullptr) {
+    FeedForwardKernels<target, E>::feed_forward(context.stream(), in, layer(fc1), layer(fc2),
+                                                residual, out);
+    return;
   }
-  multiply(context, mixed.matrix(), fc1, Activation::kGelu, {}, hidden);
-  multiply(context, hidden, fc2, Activation::kNone, in.matrix(), out.matrix());
+  multiply(context, in, fc1, Activation::kGelu, {}, hidden);
+  multiply(context, hidden, fc2, Activation::kNone, residual, out);
 }
 
 template <Target target, class E>

@@ -1,5 +1,6 @@
 // Pinned memory for pictures, from which copies to a device run while the host goes on. Pinning
-// takes longer than preparing a picture, so that memory is kept for the next one.
+// takes longer than preparing a picture, so that memory is kept for the next one. Any thread may be
+// the first to call CUDA here, which would otherwise open the first device.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +19,8 @@ namespace fvlm {
 template <Target target>
 class PixelPool {
  public:
+  explicit PixelPool(int device) : shelf_(std::make_shared<Shelf>(device)) {}
+
   // Memory for `bytes`, which returns here when nobody needs it any more, whoever is gone by then.
   Pixels take(std::size_t bytes) {
     auto buffer = std::make_shared<PinnedBuffer<target>>(shelf_->find(bytes));
@@ -30,7 +33,10 @@ class PixelPool {
  private:
   class Shelf {
    public:
+    explicit Shelf(int device) : device_(device) {}
+
     PinnedBuffer<target> find(std::size_t bytes) {
+      use_device<target>(device_);
       {
         const std::lock_guard lock(mutex_);
         while (!free_.empty()) {
@@ -42,17 +48,18 @@ class PixelPool {
       return PinnedBuffer<target>(bytes);
     }
     void put_back(PinnedBuffer<target> buffer) {
-      constexpr std::size_t kMost = 64;
+      constexpr std::size_t kMost = 128;  // pictures of four large passes
       const std::lock_guard lock(mutex_);
       if (free_.size() < kMost) free_.push_back(std::move(buffer));
     }
 
    private:
+    const int device_;
     std::mutex mutex_;
     std::vector<PinnedBuffer<target>> free_;
   };
 
-  std::shared_ptr<Shelf> shelf_ = std::make_shared<Shelf>();
+  std::shared_ptr<Shelf> shelf_;
 };
 
 }  // namespace fvlm

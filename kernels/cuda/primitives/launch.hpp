@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "kernels/cuda/primitives/launch_log.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
 
@@ -127,6 +128,7 @@ template <auto kernel, class... Arguments>
 void launch(const Launch& how, Arguments&&... arguments) {
   const Extent& grid = how.grid;
   if (grid.x <= 0 || grid.y <= 0 || grid.z <= 0) return;
+  if (LaunchLog::is_on()) LaunchLog::add(detail::kernel_name<kernel>());
   detail::Launcher<kernel>::run(how, std::forward<Arguments>(arguments)...);
 }
 

@@ -59,6 +59,7 @@ struct DeviceProperties {
   int minor = 0;
   int multiprocessors = 0;
   std::size_t shared_bytes = 0;  // the most a block may have
+  int driver = 0;                // as CUDA numbers it: 13000
   std::size_t cache_bytes = 0;   // L2
   std::size_t total_bytes = 0;
   std::size_t free_bytes = 0;
@@ -67,6 +68,12 @@ struct DeviceProperties {
 // 0 also if there is no driver.
 template <Target target>
 int device_count();
+// "NVIDIA H100 80GB HBM3"; `device` is below the count.
+template <Target target>
+std::string device_name(int device);
+// Makes a device the calling thread's current one: what the thread allocates and launches is there.
+template <Target target>
+void use_device(int device);
 // Of the current device.
 template <Target target>
 DeviceProperties device_properties();

@@ -7,11 +7,13 @@
 #include <iterator>
 #include <random>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
+#include "kernels/cuda/primitives/launch_log.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
 #include "kernels/emulator/device.hpp"
 #include "tests/kernels/cuda/modes.hpp"
@@ -144,6 +146,51 @@ TYPED_TEST(CudaLinear, TilesOfEveryShapeGiveTheSameBits) {
     EXPECT_EQ(results.back(), results.front()) << multiprocessors << " multiprocessors";
   }
   EXPECT_EQ(tiles.size(), std::size(kTileChoices));
+}
+
+// As a table of measured tiles asks for them.
+TYPED_TEST(CudaLinear, EveryTileAskedForGivesTheSameBits) {
+  constexpr Target kHere = TestFixture::kTarget;
+  using Element = typename TypeParam::E;
+  if (sizeof(Element) == 4) GTEST_SKIP() << "float32 has one tile";
+  const auto a = this->matrix(130, 136);
+  const auto b = this->matrix(264, 136);
+  for (const emulator::Device* device : {&emulator::kSmallDevice, &emulator::kLargeDevice}) {
+    const emulator::OnDevice on(*device);
+    const int major = device_properties<kHere>().major;
+    const auto product = [&](int tile, std::string& kernel) {
+      auto out = this->matrix(130, 264);
+      Stream<kHere> stream;
+      const LaunchLog log;
+      LinearKernels<kHere, Element>::multiply(stream, {.major = major, .multiprocessors = 4},
+                                              {.in = a.view,
+                                               .weight = b.view,
+                                               .bias = nullptr,
+                                               .activation = Activation::kGelu,
+                                               .residual = out.view,
+                                               .out = out.view,
+                                               .tile = tile});
+      stream.synchronize();
+      kernel = short_kernel_name(log.kernels().at(0));
+      std::vector<float> values;
+      for (std::int64_t i = 0; i < 130 * 264; ++i) {
+        values.push_back(static_cast<float>(out.view.data[i]));
+      }
+      return values;
+    };
+    const auto state = this->random_;  // of what the residual is filled with
+    std::string kernel;
+    const auto by_rule = product(kTileByRule, kernel);
+    std::set<std::string> kernels;
+    const int tiles = tile_count(major, 130, 264);
+    for (int tile = 0; tile < tiles; ++tile) {
+      this->random_ = state;
+      EXPECT_EQ(product(tile, kernel), by_rule) << tile_name(major, tile);
+      kernels.insert(kernel);
+    }
+    EXPECT_EQ(std::ssize(kernels), tiles);
+    EXPECT_GE(tiles, 3);
+  }
 }
 
 // wgmma and the tensor memory accelerator: every tile, blocks with one tile and with many, depths

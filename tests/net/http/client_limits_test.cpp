@@ -114,6 +114,11 @@ TEST_F(ConnectionLimitsTest, PlacesOutliveTheirTransport) {
   EXPECT_FALSE(limits.expired()) << "the place gives itself back to it";
 }
 
+std::vector<ApiKey> keys_of(const std::string& key) {
+  return {{.name = "other", .digest = digest_of("other")},
+          {.name = "name", .digest = digest_of(key)}};
+}
+
 class KeyGuardTest : public testing::Test {
  protected:
   using Kind = KeyGuard::Verdict::Kind;
@@ -121,7 +126,7 @@ class KeyGuardTest : public testing::Test {
     return guard_.check(client, "Bearer " + key, now_);
   }
   KeyGuard::Clock::time_point now_{std::chrono::hours(1)};
-  KeyGuard guard_{"secret", 3};
+  KeyGuard guard_{keys_of("secret"), 3};
 };
 
 TEST_F(KeyGuardTest, WhoTriesKeysWaitsLongerEachTime) {
@@ -163,8 +168,22 @@ TEST_F(KeyGuardTest, ManyClientsPushOutTheOldestOnly) {
   EXPECT_EQ(give("secret").kind, Kind::kRight) << "4096 names are remembered, two of a client";
 }
 
+TEST_F(KeyGuardTest, ItsNameComesWithARightKey) {
+  EXPECT_EQ(give("secret").name, "name");
+  EXPECT_EQ(give("other").name, "other");
+  EXPECT_EQ(give("wrong").name, "");
+}
+
+TEST_F(KeyGuardTest, OtherKeysCountFromThenOnAndWhatWasWrongIsForgotten) {
+  for (const char* key : {"new", "2", "3", "4"}) give(key);
+  EXPECT_EQ(give("new").kind, Kind::kWait);
+  guard_.set(keys_of("new"), 3);
+  EXPECT_EQ(give("new").kind, Kind::kRight);
+  EXPECT_EQ(give("secret").kind, Kind::kWrong);
+}
+
 TEST_F(KeyGuardTest, ZeroFreeTriesMeansThatAllAre) {
-  KeyGuard guard("secret", 0);
+  KeyGuard guard(keys_of("secret"), 0);
   for (int i = 0; i < 100; ++i) {
     EXPECT_EQ(guard.check("a", "Bearer " + std::to_string(i), now_).wait, seconds(0));
   }

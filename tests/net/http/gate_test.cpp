@@ -3,11 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <stdexcept>
 #include <string>
 #include <vector>
-
-#include "tests/support/temporary_folder.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -16,9 +13,10 @@ constexpr WebFile kFiles[] = {{"index.html", "<p>"}};
 
 struct GateTest : testing::Test {
   Gate gate(const AccessOptions& options) {
-    return {options, {"robot", "secret", "area"}, page, [this](const std::string& line) {
-              lines.push_back(line);
-            }};
+    return {options,
+            {"robot", "secret", "area"},
+            page,
+            [this](const std::string& line, const HttpRequest&) { lines.push_back(line); }};
   }
   const WebPage page{kFiles, ""};
   std::vector<std::string> lines{};
@@ -84,23 +82,15 @@ TEST_F(GateTest, WrongKeysAreLoggedCountedAndSlowedDown) {
                                       "⚠️ 192.0.2.7:9 gave a wrong key, and waits for 1 s"}));
   request.client = "192.0.2.8";
   EXPECT_FALSE(locked.refuse_key(request));
-  EXPECT_FALSE(gate({}).refuse_key({}));
+  EXPECT_FALSE(gate({}).refuse_key(request));
 }
 
 TEST(AccessOptions, WithoutAKeyOnlyThisMachineIsServedUnlessSomebodySaysSo) {
   EXPECT_TRUE(AccessOptions{}.exposes("0.0.0.0"));
   EXPECT_FALSE(AccessOptions{}.exposes("::1"));
   EXPECT_FALSE(AccessOptions{.key = "k"}.exposes("0.0.0.0"));
+  EXPECT_FALSE(AccessOptions{.keys = {{.name = "a"}}}.exposes("0.0.0.0"));
   EXPECT_FALSE(AccessOptions{.open_to_all = true}.exposes("0.0.0.0"));
-}
-
-TEST(ReadKey, IsTheFirstLineOfAFile) {
-  const TemporaryFolder folder;
-  write_file(folder / "key", "secret\nmore\n");
-  write_file(folder / "blank", "\nsecret\n");
-  EXPECT_EQ(read_key((folder / "key").string()), "secret");
-  EXPECT_THROW(read_key((folder / "blank").string()), std::runtime_error);
-  EXPECT_THROW(read_key((folder / "nothing").string()), std::runtime_error);
 }
 
 }  // namespace

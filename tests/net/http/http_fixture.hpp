@@ -32,12 +32,12 @@ class EchoServer final : private net::TransportEvents {
   const std::vector<net::ExchangeId>& gone() const { return gone_; }
 
  private:
-  std::optional<net::HttpResponse> on_head(const net::HttpRequest& request) override {
+  std::optional<net::HttpResponse> on_head(net::HttpRequest& request) override {
     if (request.path == "/throw/head") throw std::runtime_error("as asked");
     if (request.path == "/refused") return net::text_response(403, "not here");
     return std::nullopt;
   }
-  net::HttpResponse on_upgrade(const net::HttpRequest& request) override {
+  net::HttpResponse on_upgrade(net::HttpRequest& request) override {
     return {.status = request.path == "/refused" ? 403 : 101};
   }
   void on_open(net::ConnectionId, const net::HttpRequest&) override {}

@@ -42,6 +42,18 @@ class TlsSocket {
   TlsSocket& operator=(const TlsSocket&) = delete;
 
   bool open() const { return open_; }
+  // The common name of the server's certificate.
+  std::string peer_name() const {
+    SSL* tls = nullptr;
+    BIO_get_ssl(connection_, &tls);
+    const std::unique_ptr<X509, decltype(&X509_free)> certificate(SSL_get1_peer_certificate(tls),
+                                                                  X509_free);
+    if (certificate == nullptr) return "none";
+    char name[256] = {};
+    X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()), NID_commonName, name,
+                              sizeof name);
+    return name;
+  }
   void send(const std::string& bytes) {
     BIO_write(connection_, bytes.data(), static_cast<int>(bytes.size()));
   }
@@ -109,6 +121,31 @@ TEST_F(TlsTest, RefusesOldVersionsAndPlainText) {
   EXPECT_FALSE(TlsSocket(port(), TLS1_1_VERSION).open());
   EXPECT_TRUE(TlsSocket(port(), TLS1_2_VERSION).open());
   EXPECT_EQ(status_of(http_get(port(), "/livez")), 0);
+}
+
+// What the server shows as its certificate's name.
+std::string name_shown(std::uint16_t port) {
+  const TlsSocket client(port);
+  return client.peer_name();
+}
+
+TEST_F(TlsTest, AnotherCertificateCountsForNewConnectionsAndEndsNone) {
+  start_with_tls();
+  TlsSocket before(port());
+  EXPECT_EQ(name_shown(port()), "localhost");
+  const auto renewed = [&](const std::string& key_of) {
+    server_->set({.transport = {.certificate_file = certificate_file(), .key_file = key_of}});
+  };
+  make_certificate("renewed", certificate_file(), key_file());
+  renewed("/none.pem");
+  renewed(certificate_file());  // no key in it
+  before.send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_EQ(status_of(before.read_until("ok\n")), 200);
+  EXPECT_EQ(name_shown(port()), "localhost") << "what is wrong changes nothing";
+  renewed(key_file());
+  before.send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_EQ(status_of(before.read_until("ok\n")), 200);
+  EXPECT_EQ(name_shown(port()), "renewed");
 }
 
 TEST_F(TlsTest, NamesFilesThatCannotBeUsed) {

@@ -44,8 +44,8 @@ class Echo final : private net::TransportEvents {
   static net::TransportOptions options() {
     return {.port = 0, .max_message_bytes = kLimit, .max_unsent_bytes = 8 * kLimit};
   }
-  std::optional<net::HttpResponse> on_head(const net::HttpRequest&) override { return {}; }
-  net::HttpResponse on_upgrade(const net::HttpRequest&) override { return {.status = 101}; }
+  std::optional<net::HttpResponse> on_head(net::HttpRequest&) override { return {}; }
+  net::HttpResponse on_upgrade(net::HttpRequest&) override { return {.status = 101}; }
   void on_open(net::ConnectionId, const net::HttpRequest&) override {}
   void on_message(net::ConnectionId id, std::string payload, bool binary) override {
     if (payload == "throw") throw std::runtime_error("as asked");

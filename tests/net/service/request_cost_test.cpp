@@ -332,7 +332,9 @@ TEST_F(CostlyRequests, WriteNoLinesOfTheLog) {
   ShoutingEngine engine;
   std::vector<std::string> lines;  // of the thread that serves
   start(engine, {.chat = {.model = "m"},
-                 .log = [&](net::LogLevel, const std::string& line) { lines.push_back(line); }});
+                 .log = [&](net::LogLevel, const std::string& line, const net::LogFields&) {
+                   lines.push_back(line);
+                 }});
   const auto ask = [&](const std::string& model) {
     return post(R"({"model": ")" + model + R"(", "messages": [)" + user("\"hi\"") + "]}");
   };

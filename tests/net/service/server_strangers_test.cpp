@@ -193,9 +193,9 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_F(Strangers, WrongKeysAreCountedLoggedAndSlowedDown) {
   std::atomic<int> logged = 0;
   start({.access = {.key = "secret", .free_wrong_keys = 3},
-         .log = [&](net::LogLevel level, const std::string& line) {
+         .log = [&](net::LogLevel level, const std::string& line, const net::LogFields&) {
            logged += level == net::LogLevel::kWarning && contains(line, "127.0.0.1") &&
-                             contains(line, "wrong key")
+                             contains(line, "gave a wrong key")
                          ? 1
                          : 0;
          }});

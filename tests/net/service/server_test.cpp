@@ -205,6 +205,7 @@ TEST_F(ServerTest, AnswersOverHttp) {
   const std::string metrics = http_get(port(), "/metrics");
   EXPECT_NE(metrics.find("fastvlm_frames_total{outcome=\"described\"} 1\n"), std::string::npos);
   EXPECT_NE(metrics.find("fastvlm_connections 1\n"), std::string::npos);
+  EXPECT_NE(metrics.find("fastvlm_reused_images_total 0\n"), std::string::npos);
   EXPECT_EQ(status_of(http_get(port(), "/nothing")), 404);
 }
 

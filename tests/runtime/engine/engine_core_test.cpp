@@ -78,6 +78,22 @@ TEST_F(EngineCoreTest, AnswersWithLogitsAndWithTokensThatWereChosen) {
   }
 }
 
+// A pass that fails may not have kept what it was told to keep.
+TEST_F(EngineCoreTest, AnImageOfAPassThatFailedIsEncodedAgain) {
+  bool fails = true;
+  auto running = engine({.limits = {.kept_images = 4}}, [&](const std::string& pass) {
+    if (pass.starts_with("prefill") && std::exchange(fails, false)) {
+      throw std::runtime_error("no luck");
+    }
+  });
+  const PreparedImage image = picture(90, 60, 1);
+  for (const char* text : {"1<image>", "2<image>", "3<image>"}) {
+    running->run(ask_marked(text, {image}, 1));
+  }
+  running.reset();
+  EXPECT_EQ(count("encode"), 2);
+}
+
 TEST_F(EngineCoreTest, AnswersGoOnBetweenTheChunksOfALongPrompt) {
   Listener speaking;
   Listener reading;

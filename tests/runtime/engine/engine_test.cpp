@@ -7,12 +7,13 @@
 #include <cstdint>
 #include <cstring>
 
+#include "runtime/checkpoint/checkpoint.hpp"
 #include "tests/runtime/engine/fixture.hpp"
 
 namespace fvlm {
 namespace {
 
-using Role = Turn::Role;
+using TurnRole = Turn::Role;
 
 TEST_P(EngineTest, SaysWhatItRuns) {
   const auto engine = load(1000);
@@ -64,6 +65,46 @@ TEST_P(EngineTest, AnotherImageSharesNoMoreThanWhatIsBeforeIt) {
   EXPECT_EQ(engine->run(one).tokens, before.tokens);  // still there, and unharmed
 }
 
+// Ten questions, whose prompts share nothing that the prefix cache could keep.
+TEST_P(EngineTest, AnImageIsEncodedOnce) {
+  const auto engine = load(2048, 0, std::size_t{1} << 20);
+  const PreparedImage image = picture(90, 60, 1);
+  for (std::int64_t i = 0; i < 10; ++i) {
+    const Request request = ask_marked(digits(1, i) + "<image> What is this?", {image}, 4);
+    const Result result = engine->run(request);
+    EXPECT_EQ(result.statistics.encoded_images, i == 0 ? 1 : 0);
+    EXPECT_EQ(result.tokens, fresh(request).tokens);
+  }
+  EXPECT_EQ(engine->counters().encoder_batches.sum(), 1);
+  EXPECT_EQ(engine->counters().reused_images, 9);
+}
+
+// Also if it is several times in one prompt, and in others beside it.
+TEST_P(EngineTest, AnImageIsEncodedOnceForABatch) {
+  const auto engine = load();
+  const PreparedImage image = picture(90, 60, 1);
+  const Request twice = ask("Compare", {image, image}, 4);
+  EXPECT_EQ(engine->run(twice).tokens, fresh(twice).tokens);
+  EXPECT_EQ(engine->counters().encoder_batches.sum(), 1);
+  EXPECT_EQ(engine->counters().reused_images, 1);
+}
+
+// There is room for one: each image takes the other's place.
+TEST_P(EngineTest, ImagesMakeRoomForOthers) {
+  const FastVlmConfig config = Checkpoint::open(folder()).config();
+  const auto one =
+      static_cast<std::size_t>(config.vision.tokens() * config.text.hidden_size) * sizeof(float);
+  const auto engine = load(2048, 0, one);
+  std::int64_t i = 0;
+  for (const auto& [variant, encoded] : {std::pair(1, 1), {2, 1}, {2, 0}, {1, 1}, {1, 0}}) {
+    const Request request =
+        ask_marked(digits(1, i++) + "<image> What is this?", {picture(90, 60, variant)}, 4);
+    const Result result = engine->run(request);
+    EXPECT_EQ(result.tokens, fresh(request).tokens);
+    EXPECT_EQ(result.statistics.encoded_images, encoded) << i;
+  }
+}
+
 // An image at the encoder's size is taken as it is, so a client chooses every byte that is hashed.
 // Of hashes without a secret, collisions are made at will: for FNV-1a over words of 8 bytes, where
 // the exclusive or of the second word undoes what the first one changed.
@@ -98,8 +139,8 @@ TEST_P(EngineTest, AConversationGoesOnFromItsCache) {
     EXPECT_GE(result.statistics.cached_tokens, before);
     EXPECT_EQ(result.tokens, fresh(request).tokens);
     before = result.statistics.prompt_tokens;  // the next prompt begins with this one
-    request.conversation.push_back({Role::kAssistant, result.text, {}});
-    request.conversation.push_back({Role::kUser, next, {}});
+    request.conversation.push_back({TurnRole::kAssistant, result.text, {}});
+    request.conversation.push_back({TurnRole::kUser, next, {}});
   }
   EXPECT_GT(before, 0);
 }
@@ -243,6 +284,23 @@ TEST_P(LongPromptTest, AFullCacheMakesRoom) {
     EXPECT_EQ(result.outcome, Outcome::kLength) << result.error;
   }
   EXPECT_EQ(listeners[2].result().tokens, fresh(prompt(3)).tokens);
+}
+
+// What is said after its text, with the white space between them.
+TEST_P(EngineTest, ALastTurnOfTheAssistantIsContinued) {
+  const auto engine = load();
+  const auto tokenizer = Tokenizer::load(folder());
+  const std::vector<std::int32_t> token = {tokenizer.encode(" a").at(0)};
+  const std::string text = tokenizer.decode(token);
+  ASSERT_GT(text.size(), 1U);
+  ASSERT_EQ(text[0], ' ');
+  Request request = ask("Hi", {}, 2);
+  request.sampling.logit_bias = {{token[0], 100}};
+  EXPECT_EQ(engine->run(request).text, text.substr(1) + text);
+  request.conversation.push_back({Turn::Role::kAssistant, "It is", {}});
+  EXPECT_EQ(engine->run(request).text, text + text);
+  request.conversation.back().text.clear();
+  EXPECT_EQ(engine->run(request).text, text.substr(1) + text) << "nothing was said yet";
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EngineTest, kEveryEngine, engine_test_name);

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -55,6 +56,12 @@ class FakeRunner final : public ModelRunner {
     stop_if_requested(stop);
     for (const PromptRows& rows : pass.input) {
       if (rows.image >= images_) throw std::logic_error("an image that was not encoded");
+      if (rows.kept >= 0 && !kept_.contains(rows.kept)) throw std::logic_error("nothing is there");
+    }
+    for (const auto& [image, place] : pass.keep) {
+      if (image >= images_ || place >= limits().kept_images)
+        throw std::logic_error("no such place");
+      kept_.insert(place);
     }
     return answer(pass.batch, pass.last_rows, next);
   }
@@ -103,6 +110,7 @@ class FakeRunner final : public ModelRunner {
   std::vector<std::int32_t> digits_;
   Options options_;
   std::int64_t images_ = 0;  // that were encoded last
+  std::set<std::int64_t> kept_;
   std::vector<std::int32_t> tokens_;
   std::vector<float> logits_;
 };

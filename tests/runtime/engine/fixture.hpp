@@ -145,8 +145,8 @@ class EngineTest : public testing::TestWithParam<EngineParameters> {
            "checkpoint";
   }
 
-  std::unique_ptr<Engine> load(std::int64_t context_tokens = 2048,
-                               std::int64_t cache_tokens = 0) const {
+  std::unique_ptr<Engine> load(std::int64_t context_tokens = 2048, std::int64_t cache_tokens = 0,
+                               std::size_t image_cache_bytes = 0) const {
     EngineOptions options;
     options.model_path = folder();
     options.device = std::get<1>(GetParam());
@@ -154,6 +154,7 @@ class EngineTest : public testing::TestWithParam<EngineParameters> {
     options.threads = 1;
     options.context_tokens = context_tokens;
     options.cache_tokens = cache_tokens;
+    options.image_cache_bytes = image_cache_bytes;
     return Engine::load(options);
   }
 

@@ -3,13 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <list>
 #include <map>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
+#include "runtime/config/model_sizes.hpp"
 #include "runtime/engine/batching.hpp"
 #include "runtime/engine/prompt.hpp"
 #include "runtime/image/fit.hpp"
@@ -109,6 +112,51 @@ TEST_F(Batching, ImagesAreEncodedAsManyAtATimeAsAllowed) {
   const auto passes = read_all({.images = 1, .prefill_rows = 200});
   EXPECT_EQ(passes.size(), 3U);
   EXPECT_EQ(passes[1].at(2), 22);
+}
+
+// Backends record passes and choose kernels by the number of images.
+TEST_F(Batching, ManyImagesAreEncodedInFewSizes) {
+  for (int i = 0; i < 27; ++i) add(question());
+  const auto passes = read_all({.images = 32, .prefill_rows = 10000});
+  ASSERT_EQ(passes.size(), 3U);
+  EXPECT_EQ(passes[0].at(1), passes[0].at(16));
+  EXPECT_EQ(passes[1].at(17), 22) << "after the words before the image";
+  const auto answered = [&](std::size_t pass) {
+    return std::count_if(passes[pass].begin(), passes[pass].end(),
+                         [](const auto& request) { return request.second >= 22; });
+  };
+  EXPECT_EQ(answered(0), 16);
+  EXPECT_EQ(answered(1), 8);
+  EXPECT_EQ(answered(2), 3);
+}
+
+TEST(ImagesOfPass, UpToEightAllThenPowersOfTwo) {
+  EXPECT_EQ(images_of_pass(0), 0);
+  EXPECT_EQ(images_of_pass(7), 7);
+  EXPECT_EQ(images_of_pass(8), 8);
+  EXPECT_EQ(images_of_pass(15), 8);
+  EXPECT_EQ(images_of_pass(16), 16);
+  EXPECT_EQ(images_of_pass(33), 32);
+}
+
+TEST(PassLimitsOfModels, AsManyImagesAsTheBudgetAllows) {
+  const auto limits_of = [](std::string_view size, const PassBudget& budget) {
+    const auto& all = sizes();
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const ModelSize& one) { return one.name == size; });
+    return pass_limits(config_of(*found), budget);
+  };
+  constexpr std::size_t kMuch = std::size_t{1} << 40;
+  const PassLimits many = limits_of("0.5b", {.images = 32, .encoder_bytes = kMuch});
+  EXPECT_EQ(many.images, 32);
+  EXPECT_GE(many.prefill_rows, 32 * 256);
+  EXPECT_EQ(limits_of("0.5b", {.images = 8, .encoder_bytes = kMuch}).images, 8);
+  EXPECT_EQ(limits_of("0.5b", {.images = 32, .encoder_bytes = 1}).images, 1);
+  // 132 SMs: a prefill pass of 33 TFLOP.
+  const PassBudget large{.images = 32, .encoder_bytes = kMuch, .prefill_flops = 33e12};
+  EXPECT_EQ(limits_of("0.5b", large).images, 32);
+  EXPECT_EQ(limits_of("7b", large).images, 8);
+  EXPECT_EQ(limits_of("7b", {.images = 32, .encoder_bytes = kMuch, .prefill_flops = 1}).images, 1);
 }
 
 TEST_F(Batching, ALongPromptDoesNotHoldUpTheOthers) {
