@@ -19,7 +19,7 @@ class LiveViews {
  public:
   struct Answer {
     std::vector<std::int32_t> prompt;  // ids
-    std::string grammar;               // its source, if there was one
+    std::string grammar{};             // its source, if there was one
     std::vector<std::int32_t> tokens;
     std::string text;
     Outcome outcome = Outcome::kStop;
