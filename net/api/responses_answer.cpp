@@ -46,8 +46,10 @@ class ResponseWriter final : public AnswerWriter {
   }
 
   std::string first(std::size_t) override {
-    return event("response.created", {{"response", response("in_progress", std::nullopt)}}) +
-           event("response.in_progress", {{"response", response("in_progress", std::nullopt)}});
+    std::string events =
+        event("response.created", {{"response", response("in_progress", std::nullopt)}});
+    events += event("response.in_progress", {{"response", response("in_progress", std::nullopt)}});
+    return events;
   }
 
   std::string piece(std::size_t, std::string_view text,
@@ -131,11 +133,12 @@ class ResponseWriter final : public AnswerWriter {
                        {"status", "in_progress"},
                        {"role", "assistant"},
                        {"content", Json::array()}};
-    return event("response.output_item.added", {{"output_index", 0}, {"item", item}}) +
-           event("response.content_part.added", {{"item_id", item_id()},
-                                                 {"output_index", 0},
-                                                 {"content_index", 0},
-                                                 {"part", output_text("", Json::array())}});
+    std::string events = event("response.output_item.added", {{"output_index", 0}, {"item", item}});
+    events += event("response.content_part.added", {{"item_id", item_id()},
+                                                    {"output_index", 0},
+                                                    {"content_index", 0},
+                                                    {"part", output_text("", Json::array())}});
+    return events;
   }
 
   std::string end_of_message(const AnswerChoice& one) {

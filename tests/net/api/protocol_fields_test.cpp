@@ -15,14 +15,14 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr net::ChatLimits kLimits = {.max_new_tokens = 100, .vocabulary = 1000};
+constexpr net::ChatLimits kProtocolLimits = {.max_new_tokens = 100, .vocabulary = 1000};
 
-net::Read<net::ApiRequest> read(const std::string& path, const ordered_json& body) {
-  return net::protocol_of(path)->read(body.dump(), kLimits);
+net::Read<net::ApiRequest> read_at(const std::string& path, const ordered_json& body) {
+  return net::protocol_of(path)->read(body.dump(), kProtocolLimits);
 }
 
-net::ChatRequest accepted(const std::string& path, const ordered_json& body) {
-  auto result = read(path, body);
+net::ChatRequest accepted_at(const std::string& path, const ordered_json& body) {
+  auto result = read_at(path, body);
   if (const auto* error = std::get_if<net::ApiError>(&result)) {
     ADD_FAILURE() << error->param << ": " << error->message << "\n" << body;
     return {};
@@ -31,8 +31,8 @@ net::ChatRequest accepted(const std::string& path, const ordered_json& body) {
 }
 
 // "param: message"; empty if it is accepted.
-std::string refused(const std::string& path, const ordered_json& body) {
-  const auto result = read(path, body);
+std::string refused_at(const std::string& path, const ordered_json& body) {
+  const auto result = read_at(path, body);
   const auto* error = std::get_if<net::ApiError>(&result);
   return error == nullptr ? "" : error->param + ": " + error->message;
 }
@@ -43,13 +43,13 @@ ordered_json smallest(const std::string& path) {
   return {{"messages", {{{"role", "user"}, {"content", "Hi"}}}}};
 }
 
-struct Field {
+struct ProtocolField {
   const char* path;
   ordered_json change;
   std::string refusal = "";  // begins so; empty: it is taken
 };
 
-std::vector<Field> fields() {
+std::vector<ProtocolField> protocol_fields() {
   const char* text = "/v1/completions";
   const char* response = "/v1/responses";
   const char* chat = "/api/chat";
@@ -136,10 +136,10 @@ std::vector<Field> fields() {
 }
 
 TEST(ProtocolFields, AreTakenOrRefusedByName) {
-  for (const Field& one : fields()) {
+  for (const ProtocolField& one : protocol_fields()) {
     ordered_json body = smallest(one.path);
     body.update(one.change);
-    const std::string error = refused(one.path, body);
+    const std::string error = refused_at(one.path, body);
     if (one.refusal.empty()) {
       EXPECT_EQ(error, "") << one.path << " " << one.change;
     } else {
@@ -151,37 +151,37 @@ TEST(ProtocolFields, AreTakenOrRefusedByName) {
 TEST(ProtocolFields, AnythingElseIsRefusedEverywhere) {
   for (const net::Protocol& protocol : net::protocols()) {
     const std::string path(protocol.path);
-    EXPECT_EQ(refused(path, smallest(path)), "");
+    EXPECT_EQ(refused_at(path, smallest(path)), "");
     ordered_json body = smallest(path);
     body["frobnicate"] = 1;
-    EXPECT_EQ(refused(path, body), "frobnicate: \"frobnicate\" is not known here") << path;
+    EXPECT_EQ(refused_at(path, body), "frobnicate: \"frobnicate\" is not known here") << path;
     for (const ordered_json& rubbish : {ordered_json("x"), ordered_json::array()}) {
-      EXPECT_NE(refused(path, rubbish), "") << path;
+      EXPECT_NE(refused_at(path, rubbish), "") << path;
     }
     for (const ordered_json& value :
          {ordered_json(7), ordered_json::object(), ordered_json(true)}) {
       body = smallest(path);
       body[protocol.prompt] = value;
-      EXPECT_TRUE(refused(path, body).starts_with(protocol.prompt)) << path << value;
+      EXPECT_TRUE(refused_at(path, body).starts_with(protocol.prompt)) << path << value;
     }
   }
 }
 
 TEST(ProtocolFields, OllamasOptionsAreThoseOfSampling) {
   const net::ChatRequest request =
-      accepted("/api/chat", {{"messages", smallest("/api/chat")["messages"]},
-                             {"model", "vlm:latest"},
-                             {"options",
-                              {{"temperature", 0.5},
-                               {"top_k", 40},
-                               {"top_p", 0.9},
-                               {"min_p", 0.1},
-                               {"seed", 7},
-                               {"stop", {"a", "b"}},
-                               {"repeat_penalty", 1.05},
-                               {"presence_penalty", 0.3},
-                               {"frequency_penalty", 0.2},
-                               {"num_predict", 50}}}});
+      accepted_at("/api/chat", {{"messages", smallest("/api/chat")["messages"]},
+                                {"model", "vlm:latest"},
+                                {"options",
+                                 {{"temperature", 0.5},
+                                  {"top_k", 40},
+                                  {"top_p", 0.9},
+                                  {"min_p", 0.1},
+                                  {"seed", 7},
+                                  {"stop", {"a", "b"}},
+                                  {"repeat_penalty", 1.05},
+                                  {"presence_penalty", 0.3},
+                                  {"frequency_penalty", 0.2},
+                                  {"num_predict", 50}}}});
   EXPECT_EQ(request.model, "vlm");
   EXPECT_EQ(request.stream, true);
   const Sampling& sampling = request.sampling;
@@ -196,7 +196,7 @@ TEST(ProtocolFields, OllamasOptionsAreThoseOfSampling) {
   EXPECT_EQ(sampling.frequency_penalty, 0.2);
   EXPECT_EQ(sampling.max_new_tokens, 50);
   const auto with = [](const ordered_json& options) {
-    return accepted("/api/generate", {{"prompt", "Hi"}, {"options", options}}).sampling;
+    return accepted_at("/api/generate", {{"prompt", "Hi"}, {"options", options}}).sampling;
   };
   EXPECT_EQ(with({{"num_predict", -1}}).max_new_tokens, 100);
   EXPECT_EQ(with({{"num_predict", 3000}}).max_new_tokens, 100);
@@ -205,7 +205,7 @@ TEST(ProtocolFields, OllamasOptionsAreThoseOfSampling) {
 }
 
 TEST(ProtocolFields, ConversationsAreThoseOfChats) {
-  const net::ChatRequest ollama = accepted(
+  const net::ChatRequest ollama = accepted_at(
       "/api/chat",
       {{"system", "Be kind."},
        {"messages",
@@ -215,7 +215,7 @@ TEST(ProtocolFields, ConversationsAreThoseOfChats) {
           {"tool_calls", {{{"function", {{"name", "f"}, {"arguments", {{"a", 1}}}}}}}}},
          {{"role", "tool"}, {"content", "1"}},
          {{"role", "tool"}, {"content", "2"}}}}});
-  const net::ChatRequest responses = accepted(
+  const net::ChatRequest responses = accepted_at(
       "/v1/responses",
       {{"instructions", "Be kind."},
        {"input",
@@ -245,9 +245,9 @@ TEST(ProtocolFields, ConversationsAreThoseOfChats) {
 // LLM Vision repeats a message's pictures beside the messages.
 TEST(ProtocolFields, RepeatedPicturesAreOne) {
   const net::ChatRequest request =
-      accepted("/api/chat", {{"messages", {{{"role", "user"}, {"images", {"QUJD"}}}}},
-                             {"images", {"QUJD"}},
-                             {"prompt", ordered_json::array()}});
+      accepted_at("/api/chat", {{"messages", {{{"role", "user"}, {"images", {"QUJD"}}}}},
+                                {"images", {"QUJD"}},
+                                {"prompt", ordered_json::array()}});
   ASSERT_EQ(request.turns.size(), 1U);
   EXPECT_EQ(request.turns[0].images, std::vector<std::string>{"ABC"});
 }

@@ -144,7 +144,7 @@ TEST_F(OpenAiTexts, AResponseIsStreamedAsTypedEvents) {
 }
 
 TEST_F(OpenAiTexts, ACallIsAnItemOfItsOwn) {
-  json body = looking(40);
+  json body = looking(200);
   body["tools"] = {
       {{"type", "function"},
        {"name", "look"},

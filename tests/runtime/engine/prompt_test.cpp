@@ -85,9 +85,9 @@ TEST(Prompt, ARawOneIsTakenAsItIs) {
 }
 
 TEST(Prompt, IsTheTemplateCutAtItsImages) {
-  EXPECT_EQ(prompt({{TurnTurnRole::kUser, "Hi", {}}}),
+  EXPECT_EQ(prompt({{TurnRole::kUser, "Hi", {}}}),
             pieces({kSystem + kUser + "Hi" + kEnd + kAssistant}));
-  EXPECT_EQ(prompt({{TurnTurnRole::kUser, "", {}}}), pieces({kSystem + kUser + kEnd + kAssistant}));
+  EXPECT_EQ(prompt({{TurnRole::kUser, "", {}}}), pieces({kSystem + kUser + kEnd + kAssistant}));
   EXPECT_EQ(prompt({{TurnRole::kUser, "Which is larger?", {PreparedImage{}, PreparedImage{}}}}),
             pieces({kSystem + kUser, "\n", "\nWhich is larger?" + kEnd + kAssistant}));
 }
