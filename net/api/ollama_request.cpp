@@ -173,8 +173,9 @@ class OllamaConversation {
 // Beside the messages, "images" may only repeat theirs.
 std::optional<ApiError> check_repeated_images(const Json& body, const Json& messages) {
   const Json* images = field(body, "images");
-  if (images == nullptr || !images->is_array()) {
-    return images == nullptr ? std::nullopt : std::optional(wrong("images", "must be an array"));
+  if (images == nullptr) return std::nullopt;
+  if (!images->is_array() || images->size() > kMostImages) {
+    return wrong("images", fmt::format("\"images\" must be an array of up to {}", kMostImages));
   }
   for (const Json& image : *images) {
     const bool repeated = std::ranges::any_of(messages, [&](const Json& message) {
@@ -194,7 +195,8 @@ std::optional<ApiError> read_messages(const Json& body, ChatRequest& request) {
   const Json none = Json::array();
   if (messages == nullptr) messages = &none;
   if (!messages->is_array() || messages->size() > kMostMessages) {
-    return wrong("messages", fmt::format("must be an array of up to {} messages", kMostMessages));
+    return wrong("messages",
+                 fmt::format("\"messages\" must be an array of up to {}", kMostMessages));
   }
   OllamaConversation conversation;
   for (std::size_t i = 0; i < messages->size(); ++i) {

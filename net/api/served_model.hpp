@@ -15,6 +15,7 @@ struct ServedModel {
   std::int64_t tokens_of_image = 0;  // that each picture takes of these
   std::int64_t max_answer_tokens = 0;
   std::int64_t weight_bytes = 0;
+  bool on_gpu = false;
 };
 
 }  // namespace fvlm::net

@@ -64,7 +64,8 @@ ModelService::ModelService(const EngineInfo& info, const std::string& name,
              .context_tokens = info.context_tokens,
              .tokens_of_image = info.image_tokens,
              .max_answer_tokens = max_answer_tokens,
-             .weight_bytes = info.weight_bytes} {}
+             .weight_bytes = info.weight_bytes,
+             .on_gpu = info.device.starts_with("cuda")} {}
 
 bool ModelService::serves(std::string_view name) const {
   return name.empty() || name == model_.name || name == model_.folder;

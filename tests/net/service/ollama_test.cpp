@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "net/api/ollama_answer.hpp"
 #include "tests/net/service/openai_fixture.hpp"
 
 namespace fvlm {
@@ -139,20 +140,18 @@ TEST_F(OllamaTest, AFormHoldsForTheAnswer) {
   EXPECT_TRUE(colour == "\"red\"" || colour == "\"green\"") << colour;
 }
 
-TEST_F(OllamaTest, ACallIsAnObject) {
-  // The only answer that a schema of one value leaves is a call.
-  json body = question();
-  body["options"] = {{"temperature", 0}};
-  body["tools"] = {
-      {{"type", "function"},
-       {"function",
-        {{"name", "look"}, {"parameters", {{"type", "object"}, {"properties", json::object()}}}}}}};
-  const json message = answer("/api/chat", body)["message"];
-  if (message.contains("tool_calls")) {
-    EXPECT_EQ(message["tool_calls"][0]["function"]["arguments"], json::object());
-  } else {
-    EXPECT_FALSE(message["content"].get<std::string>().starts_with("<tool_call>"));
+TEST(OllamaAnswer, ACallHasItsArgumentsAsAnObject) {
+  const net::ToolCall call{.name = "look", .arguments = R"({"at":"sky"})"};
+  const net::AnswerChoice choice{.end = net::AnswerEnd::kToolCall, .call = &call};
+  const auto writer = net::write_ollama({.is_chat = true});
+  for (const std::string& text : {writer->whole({&choice, 1}, {}), writer->end_of(0, choice)}) {
+    const json message = json::parse(text)["message"];
+    EXPECT_EQ(message["content"], "");
+    ASSERT_EQ(message["tool_calls"].size(), 1U);
+    EXPECT_EQ(message["tool_calls"][0]["function"]["name"], "look");
+    EXPECT_EQ(message["tool_calls"][0]["function"]["arguments"], json({{"at", "sky"}}));
   }
+  EXPECT_EQ(json::parse(writer->last({}))["done_reason"], "stop");
 }
 
 TEST_F(OllamaTest, FailuresHaveTheShapeOfItsApi) {
@@ -163,6 +162,7 @@ TEST_F(OllamaTest, FailuresHaveTheShapeOfItsApi) {
   body = question();
   body["messages"][0]["images"] = {"no Base64!"};
   EXPECT_EQ(refused("/api/chat", body), "messages[0].images[0]: must be an image in Base64");
+  EXPECT_EQ(refused("/api/chat", {{"messages", 1}}), "\"messages\" must be an array of up to 8192");
   body["messages"][0]["images"] = {base64("no picture")};
   EXPECT_NE(refused("/api/chat", body), "");
   EXPECT_NE(refused("/api/chat", "no object"), "");
@@ -176,6 +176,17 @@ TEST_F(OllamaTest, MetricsKnowItsRoutes) {
   EXPECT_NE(http_get(port(), "/metrics")
                 .find("fastvlm_http_requests_total{route=\"/api/chat\",code=\"200\",key=\"\"} 1"),
             std::string::npos);
+}
+
+TEST_F(ServerTest, OllamasStreamsThatAreCutSayWhy) {
+  start_endless({});
+  const std::string body = R"({"prompt": "Hi"})";
+  RawSocket stream(port());
+  stream.send("POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+              std::to_string(body.size()) + "\r\n\r\n" + body);
+  stream.read_until("token");
+  server_->drain(std::chrono::milliseconds(50));
+  EXPECT_NE(stream.read_all().find("{\"error\":\"the server is stopping\"}\n"), std::string::npos);
 }
 
 TEST_F(ServerTest, OllamasClientsNeedTheKeyToo) {
