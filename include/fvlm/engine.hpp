@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "fvlm/core/histogram.hpp"
@@ -164,11 +165,16 @@ struct Result {
   Statistics statistics;
 };
 
+// A prompt that the decoder continues as it is, without a chat template: ids, or a text, in which
+// names of special tokens stand for these: whoever sends it writes all of the prompt.
+using RawPrompt = std::variant<std::string, std::vector<std::int32_t>>;
+
 // A conversation, and how to answer it. A last turn of the assistant is continued: the answer is
 // what follows its text, with the white space between them.
 struct Request {
   std::vector<Turn> conversation;
   Sampling sampling;
+  std::optional<RawPrompt> raw{};  // in place of a conversation
   // What the answer follows: tokens are sampled among those with which it still can. It ends by
   // itself only where it is in the grammar.
   std::optional<Grammar> grammar{};
@@ -235,8 +241,9 @@ class Engine {
 
   // Queues a request. Throws Error if it cannot be served: settings out of range, a bias for a
   // token that the model does not have, no turn of the user, images in another's turn or other than
-  // their marks, an image that no engine with this image size has prepared, a prompt longer than
-  // the context or the cache; Busy if the queue is full.
+  // their marks, a raw prompt that is empty, beside a conversation, or of ids without a token, an
+  // image that no engine with this image size has prepared, a prompt longer than the context or the
+  // cache; Busy if the queue is full.
   virtual RequestId submit(Request request) = 0;
   // Ends a request with kCancelled: no forward pass after the current one computes for it, and
   // on_done follows within the next step. Does nothing if it has ended.

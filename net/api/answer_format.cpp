@@ -58,13 +58,6 @@ Result set_grammar(const std::string& param, ChatRequest& request, const Make& m
   }
 }
 
-// An object or a text of one.
-Result read_schema(const Json& schema, const std::string& param, ChatRequest& request) {
-  return set_grammar(param, request, [&] {
-    return Grammar::json_schema(schema.is_string() ? schema.get<std::string>() : dump(schema));
-  });
-}
-
 Result read_regex(const Json& expression, const std::string& param, ChatRequest& request) {
   if (!expression.is_string()) return wrong(param, fmt::format("\"{}\" must be a text", param));
   return set_grammar(param, request,
@@ -84,6 +77,21 @@ Result read_choice(const Json& texts, const std::string& param, ChatRequest& req
   return set_grammar(param, request, [&] { return Grammar::choice(choices); });
 }
 
+}  // namespace
+
+std::optional<ApiError> set_json_object(const std::string& param, ChatRequest& request) {
+  return set_grammar(param, request, [] { return Grammar::json_object(); });
+}
+
+std::optional<ApiError> set_json_schema(const Json& schema, const std::string& param,
+                                        ChatRequest& request) {
+  return set_grammar(param, request, [&] {
+    return Grammar::json_schema(schema.is_string() ? schema.get<std::string>() : dump(schema));
+  });
+}
+
+namespace {
+
 Result read_response_format(const Json& format, ChatRequest& request) {
   const std::string param = "response_format";
   const Json* type = format.is_object() ? field(format, "type") : nullptr;
@@ -93,7 +101,7 @@ Result read_response_format(const Json& format, ChatRequest& request) {
   if (auto error = check_fields(format, param, {kResponseFormatFields})) return error;
   if (*type == "text") return std::nullopt;
   if (*type == "json_object") {
-    return set_grammar(param, request, [] { return Grammar::json_object(); });
+    return set_json_object(param, request);
   }
   if (*type != "json_schema") {
     return wrong("response_format.type", "must be \"text\", \"json_object\" or \"json_schema\"");
@@ -105,7 +113,7 @@ Result read_response_format(const Json& format, ChatRequest& request) {
   }
   if (auto error = check_fields(*named, "response_format.json_schema", {kJsonSchemaFields}))
     return error;
-  return read_schema(*schema, "response_format.json_schema.schema", request);
+  return set_json_schema(*schema, "response_format.json_schema.schema", request);
 }
 
 // vLLM's newer name, for all of them.
@@ -116,11 +124,11 @@ Result read_structured_outputs(const Json& outputs, ChatRequest& request) {
   bool any_object = false;
   if (auto error = read_flag(outputs, "json_object", any_object)) return error;
   if (any_object) {
-    auto error = set_grammar(param, request, [] { return Grammar::json_object(); });
-    if (error) return error;
+    if (auto error = set_json_object(param, request)) return error;
   }
-  for (const auto& [key, read] : {std::pair("json", &read_schema), std::pair("regex", &read_regex),
-                                  std::pair("choice", &read_choice)}) {
+  for (const auto& [key, read] :
+       {std::pair("json", &set_json_schema), std::pair("regex", &read_regex),
+        std::pair("choice", &read_choice)}) {
     const Json* value = field(outputs, key);
     if (value == nullptr) continue;
     if (auto error = read(*value, fmt::format("structured_outputs.{}", key), request)) return error;
@@ -139,7 +147,7 @@ std::optional<ApiError> read_answer_format(const Json& body, ChatRequest& reques
     if (auto error = read_response_format(*format, request)) return error;
   }
   for (const auto& [key, read] :
-       {std::pair("guided_json", &read_schema), std::pair("guided_regex", &read_regex),
+       {std::pair("guided_json", &set_json_schema), std::pair("guided_regex", &read_regex),
         std::pair("guided_choice", &read_choice)}) {
     const Json* value = field(body, key);
     if (value == nullptr) continue;

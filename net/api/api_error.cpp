@@ -1,6 +1,16 @@
 #include "net/api/api_error.hpp"
 
+#include <fmt/format.h>
+
 namespace fvlm::net {
+
+bool is_api_path(std::string_view path) {
+  return path.starts_with("/v1/") || is_ollama_path(path);
+}
+
+bool is_ollama_path(std::string_view path) {
+  return path.starts_with("/api/");
+}
 
 Json error_object(const ApiError& error) {
   const auto text_or_null = [](const std::string& text) {
@@ -13,8 +23,15 @@ Json error_object(const ApiError& error) {
             {"code", text_or_null(error.code)}}}};
 }
 
-HttpResponse error_response(const ApiError& error) {
-  HttpResponse response{error.status, "application/json", dump(error_object(error)), {}};
+// A message that does not name its field has it put in front.
+Json ollama_error_object(const ApiError& error) {
+  const bool named = error.param.empty() || error.message.find(error.param) != std::string::npos;
+  return {{"error", named ? error.message : fmt::format("{}: {}", error.param, error.message)}};
+}
+
+HttpResponse error_response(const ApiError& error, std::string_view path) {
+  const Json body = is_ollama_path(path) ? ollama_error_object(error) : error_object(error);
+  HttpResponse response{error.status, "application/json", dump(body), {}};
   response.reason = error.code.empty() ? "bad_request" : error.code;
   response.detail = error.message;
   if (error.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");

@@ -1,14 +1,23 @@
-// A conversation to be answered, as programs ask for it, whatever API they speak.
+// What is to be answered, as programs ask for it, whatever API they speak.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "fvlm/engine.hpp"
+#include "net/api/answer_writer.hpp"
 
 namespace fvlm::net {
+
+// More than any conversation that fits into a model's context has.
+inline constexpr std::size_t kMostMessages = 8192;
+inline constexpr std::size_t kMostParts = 1024;  // of a message
+inline constexpr std::size_t kMostCalls = 128;   // of tools, in a message
+inline constexpr std::size_t kMostImages = 16;   // of all messages
 
 struct ChatTurn {
   Turn::Role role = Turn::Role::kUser;
@@ -16,16 +25,23 @@ struct ChatTurn {
   std::vector<std::string> images{};  // files as they were sent
 };
 
+// A conversation or raw prompts; with neither there is nothing to answer.
 struct ChatRequest {
   std::string model{};  // empty: the one that is served
   std::vector<ChatTurn> turns{};
-  Sampling sampling{};  // of the first answer; the seed of the n-th is larger by n
-  std::int64_t answers = 1;
+  std::vector<RawPrompt> raw{};
+  Sampling sampling{};               // of the first answer; the seed of the n-th is larger by n
+  std::int64_t answers = 1;          // to each prompt; those to the first one come first
   std::optional<Grammar> grammar{};  // that answers follow
   bool may_call = false;             // an answer may be the call of a tool
   std::vector<std::string> stop{};   // an answer ends before any of these
   bool stream = false;
-  bool include_usage = false;  // at the end of a stream
+};
+
+// It, and what writes the response.
+struct ApiRequest {
+  ChatRequest chat{};
+  std::shared_ptr<AnswerWriter> writer{};
 };
 
 // What a server allows.

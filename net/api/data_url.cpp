@@ -31,6 +31,10 @@ std::string plain_base64(std::string_view text) {
 
 }  // namespace
 
+std::optional<std::string> read_base64(std::string_view text) {
+  return decode_base64(plain_base64(text));
+}
+
 Read<std::string> read_data_url(std::string_view url, const std::string& param) {
   constexpr std::string_view kScheme = "data:";
   constexpr std::string_view kEncoding = ";base64";
@@ -49,7 +53,7 @@ Read<std::string> read_data_url(std::string_view url, const std::string& param) 
       !equal_in_any_case(type.substr(type.size() - kEncoding.size()), kEncoding)) {
     return wrong(param, "a data URL must be \"data:TYPE;base64,DATA\"", kCode);
   }
-  auto bytes = decode_base64(plain_base64(url.substr(comma + 1)));
+  auto bytes = read_base64(url.substr(comma + 1));
   if (!bytes) return wrong(param, "the data URL is not valid Base64", kCode);
   return *std::move(bytes);
 }

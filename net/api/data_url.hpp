@@ -2,6 +2,7 @@
 // forgery (SSRF).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,5 +14,8 @@ namespace fvlm::net {
 // as clients write it: in lines, with white space, with the letters for URLs, percent-encoded,
 // without padding.
 Read<std::string> read_data_url(std::string_view url, const std::string& param);
+
+// The bytes of the Base64 alone, with what is tolerated there; nothing if it is not valid.
+std::optional<std::string> read_base64(std::string_view text);
 
 }  // namespace fvlm::net

@@ -55,6 +55,14 @@ std::optional<ApiError> read_integer(const Json& object, const char* key, std::i
   return std::nullopt;
 }
 
+std::optional<ApiError> read_text(const Json& object, const char* key, std::string& value) {
+  const Json* found = field(object, key);
+  if (found == nullptr) return std::nullopt;
+  if (!found->is_string()) return wrong(key, fmt::format("\"{}\" must be a text", key));
+  value = found->get<std::string>();
+  return std::nullopt;
+}
+
 std::optional<ApiError> read_flag(const Json& object, const char* key, bool& value) {
   const Json* found = field(object, key);
   if (found == nullptr) return std::nullopt;

@@ -32,6 +32,7 @@ inline const Json* field(const Json& object, const char* key) {
 // Set the value if there is one.
 std::optional<ApiError> read_number(const Json& object, const char* key, double& value);
 std::optional<ApiError> read_integer(const Json& object, const char* key, std::int64_t& value);
+std::optional<ApiError> read_text(const Json& object, const char* key, std::string& value);
 std::optional<ApiError> read_flag(const Json& object, const char* key, bool& value);
 
 // A field that requests may have. Nothing that a client asks for is ignored: what is neither

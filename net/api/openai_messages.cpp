@@ -16,12 +16,6 @@
 namespace fvlm::net {
 namespace {
 
-// More than any conversation that fits into a model's context has.
-constexpr std::size_t kMostMessages = 8192;
-constexpr std::size_t kMostParts = 1024;  // of a message
-constexpr std::size_t kMostCalls = 128;   // of tools, in a message
-constexpr std::size_t kMostImages = 16;   // of all messages
-
 constexpr std::array kMessageFields = {
     KnownField{"role"},
     KnownField{"content"},

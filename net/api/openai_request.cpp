@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "net/api/answer_format.hpp"
-#include "net/api/fields.hpp"
+#include "net/api/openai_answer.hpp"
 #include "net/api/openai_messages.hpp"
 #include "net/api/sampling_fields.hpp"
 #include "net/api/tools.hpp"
@@ -21,6 +21,10 @@ constexpr std::array kRequestFields = {
     KnownField{"messages"},
     KnownField{"stream"},
     KnownField{"stream_options"},
+    KnownField{"logprobs"},
+    KnownField{"top_logprobs"},
+    KnownField{"max_tokens"},
+    KnownField{"max_completion_tokens"},
     // OpenAI's, which would change nothing here
     KnownField{"user", kAnything, "it names who asks"},
     KnownField{"safety_identifier", kAnything, "it names who asks"},
@@ -61,17 +65,6 @@ constexpr std::array kStreamFields = {
     KnownField{"continuous_usage_stats", "[false]"},
 };
 
-std::optional<ApiError> read_stream(const Json& body, ChatRequest& request) {
-  if (auto error = read_flag(body, "stream", request.stream)) return error;
-  const Json* options = field(body, "stream_options");
-  if (options == nullptr) return std::nullopt;
-  if (!request.stream || !options->is_object()) {
-    return wrong("stream_options", "\"stream_options\" must be an object, beside \"stream\": true");
-  }
-  if (auto error = check_fields(*options, "stream_options", {kStreamFields})) return error;
-  return read_flag(*options, "include_usage", request.include_usage);
-}
-
 // A last turn of the assistant is continued, and after any other one of the assistant begins:
 // vLLM's fields may say that, and nothing else.
 std::optional<ApiError> check_continuation(const Json& body, const ChatRequest& request) {
@@ -95,28 +88,42 @@ std::optional<ApiError> check_continuation(const Json& body, const ChatRequest& 
 
 }  // namespace
 
-std::variant<ChatRequest, ApiError> read_chat_request(std::string_view text,
-                                                      const ChatLimits& limits) {
+std::optional<ApiError> read_stream(const Json& body, bool& stream, bool& include_usage) {
+  if (auto error = read_flag(body, "stream", stream)) return error;
+  const Json* options = field(body, "stream_options");
+  if (options == nullptr) return std::nullopt;
+  if (!stream || !options->is_object()) {
+    return wrong("stream_options", "\"stream_options\" must be an object, beside \"stream\": true");
+  }
+  if (auto error = check_fields(*options, "stream_options", {kStreamFields})) return error;
+  return read_flag(*options, "include_usage", include_usage);
+}
+
+Read<ApiRequest> read_chat_request(std::string_view text, const ChatLimits& limits) {
   const auto [body, problem] = parse_object(text);
   if (!problem.empty()) return wrong({}, "the body " + problem);
   ChatRequest request;
-  if (const Json* model = field(body, "model")) {
-    if (!model->is_string()) return wrong("model", "\"model\" must be a text");
-    request.model = model->get<std::string>();
-  }
+  if (auto error = read_text(body, "model", request.model)) return *error;
   auto turns = read_turns(body);
   if (auto* error = std::get_if<ApiError>(&turns)) return *error;
   request.turns = std::get<std::vector<ChatTurn>>(std::move(turns));
-  if (auto error = check_fields(
-          body, "", {kRequestFields, sampling_fields(), answer_format_fields(), tool_fields()})) {
+  if (auto error = check_fields(body, "",
+                                {kRequestFields, sampling_fields(), search_fields(),
+                                 answer_format_fields(), tool_fields()})) {
     return *error;
   }
   if (auto error = read_sampling(body, limits, request)) return *error;
+  if (auto error = read_max_tokens(body, {"max_tokens", "max_completion_tokens"}, limits, request))
+    return *error;
+  if (auto error = read_logprobs(body, request)) return *error;
+  if (auto error = read_answers(body, request)) return *error;
   if (auto error = read_answer_format(body, request)) return *error;
   if (auto error = read_tools(body, request)) return *error;
-  if (auto error = read_stream(body, request)) return *error;
+  bool include_usage = false;
+  if (auto error = read_stream(body, request.stream, include_usage)) return *error;
   if (auto error = check_continuation(body, request)) return *error;
-  return request;
+  const bool include_logprobs = request.sampling.logprobs.has_value();
+  return ApiRequest{std::move(request), write_chat_completion(include_usage, include_logprobs)};
 }
 
 }  // namespace fvlm::net

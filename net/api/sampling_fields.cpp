@@ -26,13 +26,11 @@ constexpr std::array kSamplingFields = {
     KnownField{"frequency_penalty"},
     KnownField{"presence_penalty"},
     KnownField{"logit_bias"},
-    KnownField{"logprobs"},
-    KnownField{"top_logprobs"},
     KnownField{"seed"},
-    KnownField{"n"},
     KnownField{"stop"},
-    KnownField{"max_tokens"},
-    KnownField{"max_completion_tokens"},
+};
+constexpr std::array kSearchFields = {
+    KnownField{"n"},
     // vLLM's
     KnownField{"best_of", "[1]", "\"n\" asks for several answers"},
     KnownField{"use_beam_search", "[false]"},
@@ -45,25 +43,6 @@ constexpr std::array kSamplingFields = {
     KnownField{"allowed_token_ids", "[]"},
     KnownField{"prompt_logprobs", "[]"},
 };
-
-std::optional<ApiError> read_max_tokens(const Json& body, const ChatLimits& limits,
-                                        Sampling& sampling) {
-  sampling.max_new_tokens = limits.max_new_tokens;
-  // The newer name wins if both are given.
-  for (const char* key : {"max_tokens", "max_completion_tokens"}) {
-    std::int64_t most = limits.max_new_tokens;
-    if (auto error = read_integer(body, key, most)) return error;
-    if (most < 1) return wrong(key, fmt::format("\"{}\" must be a whole number above 0", key));
-    if (most > limits.max_new_tokens) {
-      return wrong(
-          key, fmt::format("\"{}\" is {}, an answer of this server has at most {} tokens, which "
-                           "its flag --max_new_tokens says",
-                           key, most, limits.max_new_tokens));
-    }
-    if (field(body, key) != nullptr) sampling.max_new_tokens = most;
-  }
-  return std::nullopt;
-}
 
 // {"token id": bias, ...}
 std::optional<ApiError> read_logit_bias(const Json& body, const ChatLimits& limits,
@@ -87,22 +66,6 @@ std::optional<ApiError> read_logit_bias(const Json& body, const ChatLimits& limi
     one.bias = bias.get<double>();
     biases.push_back(one);
   }
-  return std::nullopt;
-}
-
-std::optional<ApiError> read_logprobs(const Json& body, Sampling& sampling) {
-  bool wanted = false;
-  if (auto error = read_flag(body, "logprobs", wanted)) return error;
-  std::int64_t top = 0;
-  if (auto error = read_integer(body, "top_logprobs", top)) return error;
-  if (top < 0 || top > Sampling::kMostLogprobs) {
-    return wrong("top_logprobs", fmt::format("\"top_logprobs\" is {}, it must be from 0 to {}", top,
-                                             Sampling::kMostLogprobs));
-  }
-  if (top > 0 && !wanted) {
-    return wrong("top_logprobs", "\"top_logprobs\" must stand beside \"logprobs\": true");
-  }
-  if (wanted) sampling.logprobs = top;
   return std::nullopt;
 }
 
@@ -135,12 +98,6 @@ std::optional<ApiError> read_stop(const Json& body, std::vector<std::string>& st
   return std::nullopt;
 }
 
-std::optional<ApiError> read_answers(const Json& body, std::int64_t& answers) {
-  if (auto error = read_integer(body, "n", answers)) return error;
-  if (answers >= 1 && answers <= kMostAnswers) return std::nullopt;
-  return wrong("n", fmt::format("\"n\" is {}, it must be from 1 to {}", answers, kMostAnswers));
-}
-
 }  // namespace
 
 std::span<const KnownField> sampling_fields() {
@@ -161,15 +118,57 @@ std::optional<ApiError> read_sampling(const Json& body, const ChatLimits& limits
   sampling.top_k = 0;
   if (auto error = read_integer(body, "top_k", sampling.top_k)) return error;
   if (sampling.top_k == -1) sampling.top_k = 0;  // vLLM's name for all tokens
-  if (auto error = read_max_tokens(body, limits, sampling)) return error;
   if (auto error = read_logit_bias(body, limits, sampling.logit_bias)) return error;
-  if (auto error = read_logprobs(body, sampling)) return error;
   if (auto error = read_seed(body, sampling)) return error;
-  if (auto error = read_answers(body, request.answers)) return error;
   if (auto error = read_stop(body, request.stop)) return error;
   // A problem begins with the name of the setting.
   if (const std::string problem = sampling.problem(); !problem.empty()) {
     return wrong(problem.substr(0, problem.find(' ')), problem);
+  }
+  return std::nullopt;
+}
+
+std::span<const KnownField> search_fields() {
+  return kSearchFields;
+}
+
+std::optional<ApiError> read_answers(const Json& body, ChatRequest& request) {
+  if (auto error = read_integer(body, "n", request.answers)) return error;
+  if (request.answers >= 1 && request.answers <= kMostAnswers) return std::nullopt;
+  return wrong("n",
+               fmt::format("\"n\" is {}, it must be from 1 to {}", request.answers, kMostAnswers));
+}
+
+std::optional<ApiError> read_logprobs(const Json& body, ChatRequest& request) {
+  bool wanted = false;
+  if (auto error = read_flag(body, "logprobs", wanted)) return error;
+  std::int64_t top = 0;
+  if (auto error = read_integer(body, "top_logprobs", top)) return error;
+  if (top < 0 || top > Sampling::kMostLogprobs) {
+    return wrong("top_logprobs", fmt::format("\"top_logprobs\" is {}, it must be from 0 to {}", top,
+                                             Sampling::kMostLogprobs));
+  }
+  if (top > 0 && !wanted) {
+    return wrong("top_logprobs", "\"top_logprobs\" must stand beside \"logprobs\": true");
+  }
+  if (wanted) request.sampling.logprobs = top;
+  return std::nullopt;
+}
+
+std::optional<ApiError> read_max_tokens(const Json& body, std::initializer_list<const char*> keys,
+                                        const ChatLimits& limits, ChatRequest& request) {
+  request.sampling.max_new_tokens = limits.max_new_tokens;
+  for (const char* key : keys) {
+    std::int64_t most = limits.max_new_tokens;
+    if (auto error = read_integer(body, key, most)) return error;
+    if (most < 1) return wrong(key, fmt::format("\"{}\" must be a whole number above 0", key));
+    if (most > limits.max_new_tokens) {
+      return wrong(
+          key, fmt::format("\"{}\" is {}, an answer of this server has at most {} tokens, which "
+                           "its flag --max_new_tokens says",
+                           key, most, limits.max_new_tokens));
+    }
+    if (field(body, key) != nullptr) request.sampling.max_new_tokens = most;
   }
   return std::nullopt;
 }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "net/api/chat_request.hpp"
 #include "net/api/tool_text.hpp"
 
 namespace fvlm::net {

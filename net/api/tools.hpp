@@ -8,10 +8,11 @@
 #include <string>
 #include <string_view>
 
-#include "net/api/chat_request.hpp"
 #include "net/api/fields.hpp"
 
 namespace fvlm::net {
+
+struct ChatRequest;
 
 std::span<const KnownField> tool_fields();
 

@@ -1,6 +1,6 @@
-// Chat completions as OpenAI defines them: one request over HTTP, one response, whole or as
-// server-sent events. For the transport's thread; threads of its own parse requests and decode
-// their images, so that long bodies do not delay cameras.
+// Chats and texts of programs, in the APIs that net/api/protocols.hpp lists: one request over HTTP,
+// one response, whole or streamed. For the transport's thread; threads of its own parse requests
+// and decode their images, so that long bodies do not delay cameras.
 #pragma once
 
 #include <chrono>
@@ -14,7 +14,7 @@
 
 #include "fvlm/engine.hpp"
 #include "net/api/chat_request.hpp"
-#include "net/api/openai_answer.hpp"
+#include "net/api/protocols.hpp"
 #include "net/api/tools.hpp"
 #include "net/http/key_limiter.hpp"
 #include "net/http/quota.hpp"
@@ -22,6 +22,7 @@
 #include "net/service/answer_filter.hpp"
 #include "net/service/inbox.hpp"
 #include "net/service/metrics.hpp"
+#include "net/service/model_service.hpp"
 #include "net/service/picture_pool.hpp"
 #include "net/service/reporting.hpp"
 #include "net/service/workers.hpp"
@@ -46,7 +47,8 @@ class ChatService {
   ChatService(const ChatService&) = delete;
   ChatService& operator=(const ChatService&) = delete;
 
-  // Answers a request for /v1/..., at once or, if it returns nothing, later through the transport.
+  // Answers a request for /v1/... or /api/..., at once or, if it returns nothing, later through the
+  // transport.
   std::optional<HttpResponse> answer(ExchangeId id, HttpRequest request);
   // The client has disconnected: cancels its request.
   void abandon(ExchangeId id);
@@ -66,11 +68,13 @@ class ChatService {
   // One of the answers to a request.
   struct Choice {
     AnswerFilter filter{};
-    AnswerFilter::Piece said{};           // so far
-    std::optional<RequestId> request{};   // once submitted to the engine
-    std::optional<ToolCall> call{};       // in place of what was said
-    const char* finish_reason = nullptr;  // once it has ended
-    Statistics statistics{};              // like these
+    AnswerFilter::Piece said{};          // so far
+    std::optional<RequestId> request{};  // once submitted to the engine
+    std::optional<ToolCall> call{};      // in place of what was said
+    std::optional<AnswerEnd> end{};      // once it has ended, like the next
+    Statistics statistics{};
+
+    AnswerChoice whole() const { return {said.text, said.logprobs, *end, call ? &*call : nullptr}; }
   };
   struct Chat {
     std::string peer{};
@@ -82,35 +86,46 @@ class ChatService {
     std::string origin{};                       // of the page that sends the request, if any
     Quota::Lease place{};                       // among the chats of its address
     std::shared_ptr<const std::string> body{};  // until the engine has its request
-    ChatAnswer answer{};
+    std::string path{};
+    std::shared_ptr<AnswerWriter> writer{};  // from when the engine has its request
     bool stream = false;
     bool may_call = false;
     bool begun = false;  // the head of a stream is sent
     std::vector<Choice> choices{};
-    ChatUsage usage{};   // of those that have ended
-    double seconds = 0;  // that the longest of these took
+    std::size_t answers = 1;  // to each prompt
   };
 
-  std::optional<HttpResponse> answer_models(const HttpRequest& request) const;
-  // Whether clients may call the model so.
-  bool is_served(const std::string& model) const;
-  ServedModel served_model() const;
   std::optional<HttpResponse> begin(ExchangeId id, HttpRequest request);
   // On the parsing threads, one after the other, unless the client has disconnected.
-  void read(ExchangeId id, const Body& body);
-  void submit(ExchangeId id, const ChatRequest& chat, PicturePool::Prepared prepared);
-  static Request make_request(const ChatRequest& chat, std::vector<PreparedImage> pictures);
-  Request request_of_choice(ExchangeId id, std::size_t index, const Request& request);
+  void read(ExchangeId id, const Protocol& protocol, const ChatLimits& limits, const Body& body);
+  void submit(ExchangeId id, const Protocol& protocol, const ApiRequest& request,
+              PicturePool::Prepared prepared);
+  // One for each prompt.
+  static std::vector<Request> make_requests(const ChatRequest& chat,
+                                            std::vector<PreparedImage> pictures);
+  Request request_of_choice(ExchangeId id, std::size_t index, std::size_t nth,
+                            const Request& request);
   void refuse(ExchangeId id, ApiError error);
 
-  void accept(ExchangeId id, const ChatRequest& request);
+  // Settings of a request, without what is in its prompts.
+  struct Accepted {
+    std::shared_ptr<AnswerWriter> writer;
+    std::size_t prompts;
+    std::size_t answers;
+    std::vector<std::string> stop;
+    bool may_call;
+    bool stream;
+  };
+  void accept(ExchangeId id, const Accepted& accepted);
   void on_submitted(ExchangeId id, std::size_t index, RequestId request);
   void on_logprobs(ExchangeId id, std::size_t index, const TokenLogprobs& token);
   void on_text(ExchangeId id, std::size_t index, const std::string& text);
   void on_done(ExchangeId id, std::size_t index, const Result& result);
   void say(ExchangeId id, Chat& chat, std::size_t index, AnswerFilter::Piece piece);
   void end_choice(ExchangeId id, Chat& chat, std::size_t index, Outcome outcome);
-  void finish(ExchangeId id, const Chat& chat);
+  void begin_stream(ExchangeId id, Chat& chat);
+  void finish(ExchangeId id, Chat& chat);
+  static AnswerUsage usage_of(const Chat& chat);
   void fail(ExchangeId id, const ApiError& error);
   void cancel(const Chat& chat);
   static LogFields fields_of(const Chat& chat);
@@ -124,8 +139,8 @@ class ChatService {
   Log log_;
   Reporting reporting_;
   ChatOptions options_;
-  Quota addresses_;       // chats of each address
-  std::int64_t started_;  // seconds since 1970
+  ModelService model_;
+  Quota addresses_;  // chats of each address
   std::string id_prefix_;
   std::map<ExchangeId, Chat> chats_;
   bool draining_ = false;

@@ -53,8 +53,22 @@ std::string engine_text(const EngineCounters& c) {
 // What exists, whatever a path says.
 std::string_view route_of(std::string_view path) {
   constexpr std::string_view kModel = "/v1/models/";
-  constexpr std::array<std::string_view, 7> kRoutes = {
-      "/", "/ws", "/livez", "/readyz", "/metrics", "/v1/models", "/v1/chat/completions"};
+  constexpr std::array<std::string_view, 16> kRoutes = {"/",
+                                                        "/ws",
+                                                        "/livez",
+                                                        "/health",
+                                                        "/readyz",
+                                                        "/metrics",
+                                                        "/v1/models",
+                                                        "/v1/chat/completions",
+                                                        "/v1/completions",
+                                                        "/v1/responses",
+                                                        "/api/chat",
+                                                        "/api/generate",
+                                                        "/api/tags",
+                                                        "/api/show",
+                                                        "/api/ps",
+                                                        "/api/version"};
   if (path.starts_with(kModel)) return kModel.substr(0, kModel.size() - 1);
   if (path.starts_with("/static/")) return "/static/";
   return std::find(kRoutes.begin(), kRoutes.end(), path) == kRoutes.end() ? "other" : path;

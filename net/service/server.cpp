@@ -20,7 +20,6 @@ namespace fvlm::net {
 namespace {
 
 constexpr std::string_view kEndpoint = "/ws";
-constexpr std::string_view kApi = "/v1/";
 
 constexpr char kExposed[] =
     "listening on another address than this machine's own without an API key lets anybody who "
@@ -58,7 +57,8 @@ LogLevel level_for(int status) {
                                                                          : LogLevel::kInfo;
 }
 
-HttpResponse failure(int status, const std::string& why) {
+// `path`: of the request, whose API says the error's shape.
+HttpResponse failure(const std::string& path, int status, const std::string& why) {
   struct Code {
     int status;
     const char* name;
@@ -75,7 +75,8 @@ HttpResponse failure(int status, const std::string& why) {
       {.status = status,
        .message = why,
        .type = status == 500 || status == 503 ? "server_error" : "invalid_request_error",
-       .code = code == kCodes.end() ? "bad_request" : code->name});
+       .code = code == kCodes.end() ? "bad_request" : code->name},
+      path);
 }
 
 }  // namespace
@@ -194,11 +195,12 @@ std::optional<HttpResponse> Server::refuse(HttpRequest& request) {
   if (!refusal && request.method != "OPTIONS") refusal = gate_.refuse_key(request);
   if (!refusal) return std::nullopt;
   const auto& [status, text, code, headers, reason] = *refusal;
-  HttpResponse response = error_response({.status = status, .message = text, .code = code});
+  HttpResponse response =
+      error_response({.status = status, .message = text, .code = code}, request.path);
   response.reason = reason;
   for (const auto& [name, value] : headers) {
     // At "Basic" a browser asks its user for a password; programs know what to do.
-    if (status != 401 || !request.path.starts_with(kApi)) response.set_header(name, value);
+    if (status != 401 || !is_api_path(request.path)) response.set_header(name, value);
   }
   return readable_by(foreign ? "" : request.origin, std::move(response));
 }
@@ -209,13 +211,15 @@ std::optional<HttpResponse> Server::on_head(HttpRequest& request) {
 
 HttpResponse Server::on_upgrade(HttpRequest& request) {
   if (auto response = refuse(request)) return *std::move(response);
-  if (request.path != kEndpoint) return failure(404, "WebSocket connections go to /ws");
-  if (drain_until_) return failure(503, "the server is stopping");
+  if (request.path != kEndpoint)
+    return failure(request.path, 404, "WebSocket connections go to /ws");
+  if (drain_until_) return failure(request.path, 503, "the server is stopping");
   if (!key_limits_.has_stream(request.key)) {
     return error_response({.status = 429,
                            .message = "this key has as many streams as it may have",
                            .type = "rate_limit_error",
-                           .code = "busy"});
+                           .code = "busy"},
+                          request.path);
   }
   return {.status = 101};
 }
@@ -232,11 +236,12 @@ std::optional<HttpResponse> Server::answer(ExchangeId id, HttpRequest request) {
                                                       "DELETE", "PATCH", "CONNECT", "TRACE"};
   if (request.method == "OPTIONS") return options_response(request);
   if (std::find(kKnown.begin(), kKnown.end(), request.method) == kKnown.end()) {
-    return failure(501, one_line(request.method, kLongestQuote) + " is no method of this server");
+    return failure(request.path, 501,
+                   one_line(request.method, kLongestQuote) + " is no method of this server");
   }
-  if (request.path.starts_with(kApi)) return chat_->answer(id, std::move(request));
+  if (is_api_path(request.path)) return chat_->answer(id, std::move(request));
   if (request.method != "GET" && request.method != "HEAD") {
-    HttpResponse response = failure(405, "only GET is understood here");
+    HttpResponse response = failure(request.path, 405, "only GET is understood here");
     response.headers.emplace_back("Allow", "GET, HEAD, OPTIONS");
     return response;
   }
@@ -249,8 +254,9 @@ void Server::on_http_gone(ExchangeId id) {
 
 HttpResponse Server::refusal(const HttpRequest& request, int status, const std::string& why) {
   const bool foreign = gate_.refuse_caller(request).has_value();
-  return readable_by(foreign ? "" : request.origin,
-                     failure(status, status == 413 ? why + "; see --max-body-size" : why));
+  return readable_by(
+      foreign ? "" : request.origin,
+      failure(request.path, status, status == 413 ? why + "; see --max-body-size" : why));
 }
 
 void Server::on_exchange(const HttpExchange& exchange) {
@@ -286,11 +292,11 @@ HttpResponse Server::answer_get(const HttpRequest& request) const {
   }
   if (auto file = page_.response(request.path)) return *std::move(file);
   if (request.path == kEndpoint) {
-    HttpResponse response = failure(426, "this is where WebSockets connect");
+    HttpResponse response = failure(request.path, 426, "this is where WebSockets connect");
     response.headers.emplace_back("Upgrade", "websocket");
     return response;
   }
-  return failure(404, "there is nothing here; the page is at /");
+  return failure(request.path, 404, "there is nothing here; the page is at /");
 }
 
 std::string Server::metrics_text() const {

@@ -88,6 +88,16 @@ RequestId EngineCore::submit(Request request) {
 // Takes the conversation out of a request.
 PromptLayout EngineCore::layout(Request& request) const {
   PromptLayout prompt;
+  if (request.raw) {
+    if (!request.conversation.empty()) {
+      throw Error("a request has a raw prompt or a conversation, not both");
+    }
+    prompt.continues = true;
+    prompt.ids = make_prompt(tokenizer_, *request.raw, info_.context_tokens, info_.vocabulary);
+    prompt.spans = prompt_spans(prompt.ids, info_.image_tokens);
+    request.raw.reset();
+    return prompt;
+  }
   for (const Turn& turn : request.conversation) {
     for (const PreparedImage& picture : turn.images) {
       if (picture.pixels && picture.side == side()) continue;

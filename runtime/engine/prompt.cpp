@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
+#include <variant>
 
 #include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
@@ -32,6 +34,11 @@ std::string_view name_of(Turn::Role role) {
       return "assistant";
   }
   return "";
+}
+
+Error too_long(std::int64_t most, std::int64_t context_tokens) {
+  return make_error("the prompt is more than {} tokens long, the context holds {}; shorten it",
+                    most, context_tokens);
 }
 
 // The ids, and the text after the last control token or image: what stands between two of these is
@@ -68,8 +75,7 @@ class PromptWriter {
   void encode() {
     const std::int64_t most = kCountedContexts * context_tokens_;
     if (!tokenizer_.append_text(text_, static_cast<std::size_t>(most), ids_)) {
-      throw make_error("the prompt is more than {} tokens long, the context holds {}; shorten it",
-                       most, context_tokens_);
+      throw too_long(most, context_tokens_);
     }
     text_.clear();
   }
@@ -131,6 +137,25 @@ std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
   }
   prompt.open_turn("assistant");
   return prompt.finish();
+}
+
+std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer, const RawPrompt& raw,
+                                      std::int64_t context_tokens, std::int64_t vocabulary) {
+  std::vector<std::int32_t> ids;
+  if (const auto* text = std::get_if<std::string>(&raw)) {
+    const std::int64_t most = kCountedContexts * context_tokens;
+    if (!tokenizer.append_template(*text, static_cast<std::size_t>(most), ids)) {
+      throw too_long(most, context_tokens);
+    }
+  } else {
+    ids = std::get<std::vector<std::int32_t>>(raw);
+    for (const std::int32_t id : ids) {
+      if (id >= 0 && id < vocabulary) continue;
+      throw make_error("the prompt has token {}, the model has {} tokens", id, vocabulary);
+    }
+  }
+  if (ids.empty()) throw Error("the prompt is empty");
+  return ids;
 }
 
 }  // namespace fvlm

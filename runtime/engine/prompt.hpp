@@ -23,4 +23,9 @@ std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
                                       const std::vector<Turn>& conversation,
                                       std::int64_t context_tokens);
 
+// The ids of a prompt without a template, each below `vocabulary`. Throws Error if it is empty, an
+// id is not, or as soon as the ids are far too many for `context_tokens`.
+std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer, const RawPrompt& raw,
+                                      std::int64_t context_tokens, std::int64_t vocabulary);
+
 }  // namespace fvlm

@@ -34,7 +34,7 @@ struct PromptLayout {
   std::vector<std::int32_t> ids;  // kImageToken once for each image
   std::vector<PromptSpan> spans{};
   std::vector<PreparedImage> images{};
-  bool continues = false;  // ends within a turn of the assistant that has some text
+  bool continues = false;  // ends within a text that the answer continues
 
   std::int64_t positions() const { return spans.empty() ? 0 : spans.back().end(); }
   PositionKeys keys() const;                     // one for each position

@@ -46,6 +46,11 @@ bool Tokenizer::append_text(std::string_view text, std::size_t most,
   return append(text, words_, most, ids);
 }
 
+bool Tokenizer::append_template(std::string_view text, std::size_t most,
+                                std::vector<std::int32_t>& ids) const {
+  return append(text, all_, most, ids);
+}
+
 bool Tokenizer::append(std::string_view text, const Cutter& cutter, std::size_t most,
                        std::vector<std::int32_t>& ids) const {
   if (text.size() > kMaxTextBytes) {

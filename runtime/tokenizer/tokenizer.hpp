@@ -3,8 +3,8 @@
 // (byte_pair.hpp). Ids to text: the tokens' bytes joined.
 //
 // Control tokens such as <|im_end|> delimit roles. The threat is a prompt that contains their names
-// and so forges a turn: append_text() encodes them as plain text. Only encode(), for trusted texts,
-// makes control tokens.
+// and so forges a turn: append_text() encodes them as plain text. Only encode() and
+// append_template(), for texts whose writer speaks for all roles, make control tokens.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +35,10 @@ class Tokenizer {
   // than `most`, as soon as that is known: some of them are missing then.
   [[nodiscard]] bool append_text(std::string_view text, std::size_t most,
                                  std::vector<std::int32_t>& ids) const;
+
+  // The same for a text in which control tokens are recognised, as in encode().
+  [[nodiscard]] bool append_template(std::string_view text, std::size_t most,
+                                     std::vector<std::int32_t>& ids) const;
 
   // The text of `ids`, always valid UTF-8: a sequence of bytes that is not becomes one U+FFFD.
   // Ids without a token add nothing. encode's input comes back in normalisation form C.

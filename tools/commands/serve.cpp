@@ -288,9 +288,10 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
   add_count(parser, "--max-connections", transport.max_connections, "Connections at a time");
   add_share(parser, "--max-connections-per-address", transport.max_connections_per_address, 1,
             "Connections of one address");
-  add_count(parser, "--max-chats", server.chat.max_chats, "Chat completions at a time");
+  add_count(parser, "--max-chats", server.chat.max_chats,
+            "Chats and other requests for answers, of any API, at a time");
   add_share(parser, "--max-chats-per-address", server.chat.max_chats_per_address, 1,
-            "Chat completions of one address");
+            "Such requests of one address");
   add_count(parser, "--max-waiting", options.engine.max_waiting,
             "Requests in the engine's queue; more are refused");
   parser

@@ -29,7 +29,7 @@ inline net::ChatRequest accepted(const ordered_json& body) {
     ADD_FAILURE() << error->param << ": " << error->message << "\n" << body;
     return {};
   }
-  return std::get<net::ChatRequest>(read);
+  return std::get<net::ApiRequest>(std::move(read)).chat;
 }
 
 // "param: message [code]"; empty if it is accepted.

@@ -92,13 +92,83 @@ def check(client, picture):
     assert (error.status_code, error.code) == (404, "model_not_found")
 
 
+def check_completions(client):
+    def complete(prompt, **settings):
+        return client.completions.create(model="demo", prompt=prompt, **settings)
+
+    answer = complete(["The image", "A red"], n=2, best_of=2, temperature=0.9, seed=3, logprobs=2,
+                      max_tokens=5)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
+    for choice in answer.choices:
+        assert "".join(choice.logprobs.tokens).startswith(choice.text)
+        assert choice.logprobs.text_offset[0] == 0
+    echo = complete("The image", echo=True, temperature=0, max_tokens=5).choices[0]
+    assert echo.text.startswith("The image")
+    streamed = "".join(chunk.choices[0].text for chunk in complete(
+        "The image", echo=True, temperature=0, max_tokens=5, stream=True))
+    assert streamed == echo.text
+    complete([[3, 4, 5], [6]])
+    for settings in ({"suffix": "x"}, {"best_of": 3}, {"max_tokens": 5000},
+                     {"echo": True, "logprobs": 1}):
+        error = refusal(lambda: complete("Hi", **settings))
+        assert (error.status_code, error.param) == (400, next(iter(settings))), error
+
+
+def check_responses(client, picture):
+    question = [{"role": "user", "content": [
+        {"type": "input_text", "text": "Describe the image."},
+        {"type": "input_image", "image_url": picture, "detail": "auto"}]}]
+
+    def ask(messages=question, **settings):
+        return client.responses.create(model="demo", input=messages, **settings)
+
+    whole = ask(temperature=0, instructions="Be brief.", store=False)
+    assert whole.status == "completed" and whole.output_text and whole.usage.output_tokens > 0
+    kinds, text, final = [], "", None
+    for event in ask(temperature=0, instructions="Be brief.", stream=True):
+        kinds.append(event.type)
+        if event.type == "response.output_text.delta":
+            text += event.delta
+        if event.type == "response.completed":
+            final = event.response
+    assert text == whole.output_text == final.output_text
+    assert kinds[:4] == ["response.created", "response.in_progress", "response.output_item.added",
+                         "response.content_part.added"]
+    with client.responses.stream(model="demo", input=question, temperature=0,
+                                 instructions="Be brief.") as stream:
+        assert stream.get_final_response().output_text == text
+    # Our own answer replayed, and a second question.
+    assert ask(question + whole.output + [{"role": "user", "content": "Are you sure?"}]).output_text
+    cut = ask("Describe a picture in many words.", max_output_tokens=1,
+              include=["message.output_text.logprobs"], top_logprobs=2)
+    assert cut.status in ("incomplete", "completed") and len(cut.output[0].content[0].logprobs) == 1
+    tool = {"type": "function", "name": "clock", "strict": True,
+            "parameters": {"type": "object", "properties": {}, "additionalProperties": False}}
+    call = ask("What time is it?", tools=[tool], tool_choice="required", temperature=0).output[0]
+    assert (call.type, call.name, call.arguments) == ("function_call", "clock", "{}")
+    ask([{"role": "user", "content": "What time is it?"}, call,
+         {"type": "function_call_output", "call_id": call.call_id, "output": "12:00"}])
+    schema = {"type": "json_schema", "name": "s", "strict": True, "schema": {
+        "type": "object", "properties": {"yes": {"type": "boolean"}}, "required": ["yes"],
+        "additionalProperties": False}}
+    assert ask(text={"format": schema}).output_text.replace(" ", "") in (
+        '{"yes":true}', '{"yes":false}')
+    for settings in ({"previous_response_id": "resp_1"}, {"background": True},
+                     {"max_output_tokens": 5000}, {"reasoning": {"effort": "high"}}):
+        error = refusal(lambda: ask(**settings))
+        assert (error.status_code, error.param) == (400, next(iter(settings))), error
+
+
 def main(program, model, image):
     with open(image, "rb") as file:
         picture = "data:image/jpeg;base64," + base64.b64encode(file.read()).decode()
     with tempfile.TemporaryDirectory() as logs:
         server, address = start(program, model, logs)
         try:
-            check(openai.OpenAI(base_url=address + "v1", api_key="none", max_retries=0), picture)
+            client = openai.OpenAI(base_url=address + "v1", api_key="none", max_retries=0)
+            check(client, picture)
+            check_completions(client)
+            check_responses(client, picture)
         finally:
             server.terminate()
             server.communicate()

@@ -68,6 +68,22 @@ TEST(Prompt, OneImageAndAQuestionIdById) {
   EXPECT_EQ(prompt({{TurnRole::kUser, "Describe the image.", {PreparedImage{}}}}), expected);
 }
 
+TEST(Prompt, ARawOneIsTakenAsItIs) {
+  const auto raw = [](const RawPrompt& prompt, std::int64_t context = kContext) {
+    return make_prompt(tokenizer(), prompt, context, 151'646);
+  };
+  // Control tokens in it are such: it may be what the template would write.
+  EXPECT_EQ(raw(kSystem + kUser + "Hi" + kEnd + kAssistant), prompt({{TurnRole::kUser, "Hi", {}}}));
+  EXPECT_EQ(raw("Hi"), tokenizer().encode("Hi"));
+  EXPECT_EQ(raw(Ids{1, 2, 151'645}), (Ids{1, 2, 151'645}));
+  EXPECT_THROW(raw(""), Error);
+  EXPECT_THROW(raw(Ids{}), Error);
+  EXPECT_THROW(raw(Ids{151'646}), Error);
+  EXPECT_THROW(raw(Ids{-1}), Error);
+  EXPECT_THROW(raw(Ids{kImageToken}), Error);
+  EXPECT_THROW(raw(std::string(100'000, '7'), 10), Error);
+}
+
 TEST(Prompt, IsTheTemplateCutAtItsImages) {
   EXPECT_EQ(prompt({{TurnRole::kUser, "Hi", {}}}),
             pieces({kSystem + kUser + "Hi" + kEnd + kAssistant}));
