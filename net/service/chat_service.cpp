@@ -346,8 +346,7 @@ void ChatService::end_choice(ExchangeId id, Chat& chat, std::size_t index, Outco
   choice.end = choice.call                   ? AnswerEnd::kToolCall
                : outcome == Outcome::kLength ? AnswerEnd::kLength
                                              : AnswerEnd::kStop;
-  const AnswerFilter::Piece empty;
-  say(id, chat, index, choice.call && chat.stream ? empty : std::move(rest));
+  say(id, chat, index, choice.call && chat.stream ? AnswerFilter::Piece() : std::move(rest));
   if (chat.stream) transport_.add_to_response(id, chat.writer->end_of(index, choice.whole()));
 }
 

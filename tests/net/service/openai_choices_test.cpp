@@ -243,6 +243,32 @@ TEST_F(OpenAiChoicesTest, WhatTheOfficialClientSends) {
   EXPECT_EQ(count, 15);
 }
 
+// What clients that want an answer in a form send: LangChain, LiteLLM, openai's parse().
+TEST_F(OpenAiChoicesTest, WhatStructuredClientsSend) {
+  std::istringstream lines(read_file(std::filesystem::path(FVLM_SOURCE) / "tests" / "data" / "api" /
+                                     "structured_clients.jsonl"));
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    const json recorded = json::parse(line);
+    SCOPED_TRACE(recorded["name"]);
+    const std::string response = post(recorded["body"]);
+    ASSERT_EQ(status_of(response), 200) << response;
+    if (recorded["body"].value("stream", false)) {
+      EXPECT_GT(events(response).size(), 3U);
+      continue;
+    }
+    const json choice = json::parse(body_of(response))["choices"][0];
+    if (choice["finish_reason"] == "length") continue;
+    if (recorded["body"].contains("response_format")) {
+      EXPECT_TRUE(json::parse(choice["message"]["content"].get<std::string>()).is_object());
+    } else if (recorded["body"].contains("tools")) {
+      const json call = choice["message"]["tool_calls"][0]["function"];
+      EXPECT_TRUE(json::parse(call["arguments"].get<std::string>()).contains("kind")) << call;
+    }
+  }
+  EXPECT_EQ(count, 9);
+}
+
 TEST_F(OpenAiChoicesTest, SamplingAsTheCommandLineHasIt) {
   json body = question(20);
   const json greedy = answer(body)["choices"][0]["message"]["content"];

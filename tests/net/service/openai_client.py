@@ -174,4 +174,5 @@ def main(program, model, image):
             server.communicate()
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
