@@ -100,7 +100,7 @@ class ResponseWriter final : public AnswerWriter {
     return object;
   }
 
-  std::string event(const std::string& type, Json members) {
+  std::string event(const std::string& type, const Json& members) {
     Json data = {{"type", type}, {"sequence_number", number_++}};
     data.update(members);
     return "event: " + type + "\n" + data_event(data);
@@ -187,9 +187,9 @@ class ResponseWriter final : public AnswerWriter {
 }  // namespace
 
 std::shared_ptr<AnswerWriter> write_response(const Json& request, const Sampling& sampling) {
-  const auto asked = [&](const char* key, Json otherwise) {
+  const auto asked = [&](const char* key, const Json& otherwise) {
     const Json* value = field(request, key);
-    return value == nullptr ? std::move(otherwise) : *value;
+    return value == nullptr ? otherwise : *value;
   };
   Json settings = {{"instructions", asked("instructions", nullptr)},
                    {"max_output_tokens", asked("max_output_tokens", nullptr)},

@@ -164,5 +164,21 @@ TEST_F(OpenAiTexts, ACallIsAnItemOfItsOwn) {
   EXPECT_EQ(all.back()["response"]["output"][0]["arguments"], item["arguments"]);
 }
 
+TEST_F(ServerTest, AResponseThatIsCutHasFailed) {
+  start_endless({});
+  const std::string body = R"({"input": "Hi", "stream": true})";
+  RawSocket stream(port());
+  stream.send("POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+              std::to_string(body.size()) + "\r\n\r\n" + body);
+  stream.read_until("token");
+  server_->drain(std::chrono::milliseconds(50));
+  const std::string end = stream.read_all();
+  const std::size_t data = end.find("event: response.failed\ndata: ");
+  ASSERT_NE(data, end.npos) << end;
+  const json event = json::parse(end.substr(data + 29, end.find("\n\n", data) - data - 29));
+  EXPECT_EQ(event["response"]["status"], "failed");
+  EXPECT_EQ(event["response"]["error"]["code"], "stopping");
+}
+
 }  // namespace
 }  // namespace fvlm

@@ -14,7 +14,7 @@
 #include <variant>
 #include <vector>
 
-#include "net/api/openai_request.hpp"
+#include "net/api/protocols.hpp"
 #include "net/http/one_line.hpp"
 #include "net/protocol/messages.hpp"
 #include "net/service/stop_filter.hpp"
@@ -57,14 +57,17 @@ std::string numbered_keys(std::size_t count) {
   return "{" + text + R"("model": "m"})";
 }
 
+constexpr const char* kChat = "/v1/chat/completions";
+
 struct Shape {
   const char* name;
   std::size_t size;  // of the smaller one, the other is four times as large
   std::function<std::string(std::size_t)> body;
+  const char* path = kChat;
 };
 
-auto read_request(const std::string& body) {
-  return net::read_chat_request(body, {});
+auto read_request(const std::string& body, const char* path = kChat) {
+  return net::protocol_of(path)->read(body, {.vocabulary = 10});
 }
 
 TEST(RequestCost, GrowsWithTheSizeOfTheBody) {
@@ -136,9 +139,37 @@ TEST(RequestCost, GrowsWithTheSizeOfTheBody) {
          return R"({"model": "m", "messages": [)" + user("\"hi\"") + R"(], "stop": [)" +
                 elements("\"a\"", n) + "]}";
        }},
+      {"tokens of a text", 100'000,
+       [](std::size_t n) { return R"({"prompt": [)" + elements("1", n) + "]}"; },
+       "/v1/completions"},
+      {"texts", 25'000,
+       [](std::size_t n) { return R"({"prompt": [)" + elements("\"a\"", n) + "]}"; },
+       "/v1/completions"},
+      {"items", 2000,
+       [](std::size_t n) {
+         return R"({"input": [)" +
+                elements(R"({"type": "function_call_output", "output": "a"})", n) + "]}";
+       },
+       "/v1/responses"},
+      {"functions", 25'000,
+       [](std::size_t n) {
+         return R"({"input": "hi", "tools": [)" +
+                elements(R"({"type": "function", "name": "f"})", n) + "]}";
+       },
+       "/v1/responses"},
+      {"pictures of messages, repeated", 2000,
+       [](std::size_t n) {
+         return with_messages(elements(R"({"role": "user", "images": ["QUJD"]})", n))
+             .insert(1, R"("images": [)" + elements("\"QUJD\"", n) + "],");
+       },
+       "/api/chat"},
+      {"pictures", 50'000,
+       [](std::size_t n) { return R"({"images": [)" + elements("\"QUJD\"", n) + "]}"; },
+       "/api/generate"},
   };
   for (const Shape& shape : shapes) {
-    EXPECT_LT(growth(shape.size, shape.body, read_request), kMostGrowth) << shape.name;
+    const auto read = [&](const std::string& body) { return read_request(body, shape.path); };
+    EXPECT_LT(growth(shape.size, shape.body, read), kMostGrowth) << shape.name;
   }
 }
 
