@@ -115,14 +115,14 @@ void measure(const EngineOptions& engine, const FastVlmConfig& config,
 }  // namespace
 
 int bench_kernels(const EngineOptions& engine, const Checkpoint& checkpoint, int runs, bool json) {
-  constexpr std::int64_t kTextTokens = 24;  // of a short prompt, around the image
+  constexpr std::int64_t kQuestionTokens = 24;  // of a short prompt, around the image
   const FastVlmConfig& config = checkpoint.config();
   const BackendChoice choice{.device = engine.device,
                              .device_index = engine.device_index,
                              .precision = engine.precision,
                              .cache_tokens = kPageTokens};
   const FormatChoice formats = format_choice(engine.precision);
-  GemmPasses passes{.prefill_rows = config.vision.tokens() + kTextTokens};
+  GemmPasses passes{.prefill_rows = config.vision.tokens() + kQuestionTokens};
   const auto products =
       model_gemms(config, formats, passes, [&](GemmCounter& plan, FastVlm<GemmCounter>& model) {
         ShapeLoader<GemmCounter> shapes(plan, &checkpoint);
