@@ -128,8 +128,8 @@ int bench_kernels(const EngineOptions& engine, const Checkpoint& checkpoint, int
         ShapeLoader<GemmCounter> shapes(plan, &checkpoint);
         model.visit(shapes);
       });
-  const auto report_on = [&]<Target target>(OnTarget<target>, const Peaks& peaks,
-                                            const Library& library) {
+  [[maybe_unused]] const auto report_on = [&]<Target target>(OnTarget<target>, const Peaks& peaks,
+                                                             const Library& library) {
     Report report(json, peaks);
     const std::string device = device_name<target>(engine.device_index);
     const std::string limits =
