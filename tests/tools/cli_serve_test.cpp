@@ -309,6 +309,8 @@ TEST_F(Serve, ItsCamerasAreBackSoonAfterAKill) {
   std::atomic<bool> over = false;
   std::vector<std::unique_ptr<StubbornCamera>> cameras;
   for (int i = 0; i < 16; ++i) cameras.push_back(std::make_unique<StubbornCamera>(port, i, over));
+  // Ends them, also if the test fails.
+  const std::shared_ptr<void> end(nullptr, [&over](void*) { over = true; });
   for (int round = 0; round < rounds; ++round) {
     Program server(arguments({"--port", std::to_string(port), "--max_new_tokens", "8"}));
     ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
@@ -322,7 +324,6 @@ TEST_F(Serve, ItsCamerasAreBackSoonAfterAKill) {
     server.send_signal(SIGKILL);
     EXPECT_EQ(server.finish().code, 128 + SIGKILL);
   }
-  over = true;
 }
 
 }  // namespace

@@ -71,8 +71,8 @@ class Mailbox {
 
 // Runs until the answer is complete and written. After a signal it does not wait for a reader of
 // standard output any more, but writes what there is room for.
-Answer follow(Engine& engine, RequestId id, Mailbox& mailbox, const InterruptGuard& interrupt,
-              Show show) {
+Reply follow(Engine& engine, RequestId id, Mailbox& mailbox, const InterruptGuard& interrupt,
+             Show show) {
   std::optional<Result> result;
   std::string pending;  // text not written yet
   bool cancelled = false;
@@ -98,7 +98,7 @@ Answer follow(Engine& engine, RequestId id, Mailbox& mailbox, const InterruptGua
 
 }  // namespace
 
-Answer ask(Engine& engine, Request request, const std::vector<std::string>& stop, Show show) {
+Reply ask(Engine& engine, Request request, const std::vector<std::string>& stop, Show show) {
   const auto mailbox = std::make_shared<Mailbox>(stop);
   if (show == Show::kText || !stop.empty()) {
     request.on_text = [mailbox](std::string_view text) { mailbox->add(text); };
@@ -108,7 +108,7 @@ Answer ask(Engine& engine, Request request, const std::vector<std::string>& stop
   const InterruptGuard interrupt;
   const RequestId id = engine.submit(std::move(request));
   try {
-    Answer answer = follow(engine, id, *mailbox, interrupt, show);
+    Reply answer = follow(engine, id, *mailbox, interrupt, show);
     if (answer.result.outcome == Outcome::kFailed) throw Error(answer.result.error);
     return answer;
   } catch (...) {

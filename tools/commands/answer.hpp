@@ -10,7 +10,7 @@
 
 namespace fvlm {
 
-struct Answer {
+struct Reply {
   Result result;
   int signal = 0;  // SIGINT or SIGTERM if one came; the answer was then cut short
 };
@@ -20,6 +20,6 @@ enum class Show : bool { kNothing, kText };
 // Submits the request and waits for its end, or until its text has one of the `stop` strings,
 // before which it is cut. Show::kText: writes the text to standard output while it is made, and a
 // newline after it. Throws Error if the request is refused or fails.
-Answer ask(Engine& engine, Request request, const std::vector<std::string>& stop, Show show);
+Reply ask(Engine& engine, Request request, const std::vector<std::string>& stop, Show show);
 
 }  // namespace fvlm

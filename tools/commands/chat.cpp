@@ -125,7 +125,7 @@ std::optional<int> Chat::handle_question(const std::string& text) {
   Request request;
   request.conversation = conversation_;
   request.sampling = sampling_;
-  Answer answer;
+  Reply answer;
   try {
     answer = ask(engine_, std::move(request), stop_, Show::kText);
   } catch (const Error& error) {

@@ -42,7 +42,7 @@ int describe(const DescribeOptions& options) {
       {Turn::Role::kUser, options.prompt, prepare(*engine, pictures), true});
   request.sampling = options.sampling;
   request.grammar = std::move(grammar);
-  const Answer answer =
+  const Reply answer =
       ask(*engine, std::move(request), options.stop, options.json ? Show::kNothing : Show::kText);
   if (options.json) {
     const auto replace = nlohmann::json::error_handler_t::replace;  // folder names may be any bytes
