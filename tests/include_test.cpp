@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <regex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -163,6 +164,31 @@ TEST(Includes, InstalledHeadersNeedNoOtherLibrary) {
       EXPECT_TRUE(!foreign || line == "#include <sys/mman.h>") << header << ": " << line;
     }
   }
+}
+
+// Two classes of one name are one to the linker, which takes the destructor of either for both.
+TEST(Classes, HaveNamesOfTheirOwnInANamespace) {
+  const std::regex opens(R"(^(?:inline )?namespace ([\w:]+) \{)");
+  const std::regex defines(R"(^(?:class|struct) (?:alignas\(\w+\) )?(\w+)(?: final)?(?: :.*)? \{)");
+  std::map<std::string, std::string> found;
+  for (const char* folder : {"include", "kernels", "runtime", "net", "capture", "tools"}) {
+    for (const fs::directory_entry& entry :
+         fs::recursive_directory_iterator(fs::path(FVLM_SOURCE) / folder)) {
+      if (entry.path().extension() != ".hpp") continue;
+      std::ifstream file(entry.path());
+      std::string space;
+      std::string before;
+      for (std::string line; std::getline(file, line); before = line) {
+        std::smatch match;
+        if (std::regex_search(line, match, opens)) space = match[1];
+        if (before.starts_with("template") || !std::regex_search(line, match, defines)) continue;
+        const std::string name = space + "::" + match[1].str();
+        const auto [at, is_new] = found.emplace(name, entry.path().string());
+        EXPECT_TRUE(is_new) << name << " is in " << at->second << " and in " << entry.path();
+      }
+    }
+  }
+  EXPECT_GT(found.size(), 200U);
 }
 
 TEST(Includes, WrongArrowsAreSeen) {
