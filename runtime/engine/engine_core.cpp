@@ -175,12 +175,13 @@ void EngineCore::prepare_queued() {
     if (g->phase() != Generation::Phase::kQueued) continue;
     guarded(*g, [&] {
       if (repeat_unchanged(*g)) return;
+      const Generation* const same = running_with_prompt_of(*g);
+      if (same != nullptr && same->prefills()) return;
       if (g->request().grammar)
         g->answer().set_grammar(AnswerGrammar(grammars_.masks(*g->request().grammar)));
-      const Generation* const same = running_with_prompt_of(*g);
       if (same == nullptr) {
         g->prepare(cache_.begin(g->prompt().keys(), g->prompt().spans));
-      } else if (same->phase() == Generation::Phase::kDecode) {
+      } else {
         const Sequence& prompt = same->answer().hypotheses().front().sequence;
         g->prepare(cache_.fork(prompt, g->prompt().positions() - 1));
       }
@@ -231,7 +232,9 @@ bool EngineCore::guarded_batch(const Work& part) {
     }
   } catch (const Stopped&) {  // all of them: end_cancelled() ends them
   } catch (const std::exception& error) {
-    for (const auto& [chunk, images] : prefill_batch_->parts()) chunk.generation->fail(error);
+    for (const PrefillBatch::Part& one : prefill_batch_->parts()) {
+      one.chunk.generation->fail(error);
+    }
   }
   prefill_batch_.reset();
   return false;

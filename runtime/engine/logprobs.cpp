@@ -1,7 +1,6 @@
 #include "runtime/engine/logprobs.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <numeric>
 
@@ -12,10 +11,7 @@ namespace fvlm {
 Logprobs::Logprobs(std::span<const float> logits, std::int64_t count)
     : logits_(logits.begin(), logits.end()) {
   make_finite(logits_);
-  const double largest = *std::ranges::max_element(logits_);
-  double sum = 0;
-  for (const float logit : logits_) sum += std::exp(logit - largest);
-  log_sum_ = largest + std::log(sum);
+  log_sum_ = log_sum_of(logits_);
 
   std::vector<std::int32_t> order(logits_.size());
   std::iota(order.begin(), order.end(), 0);

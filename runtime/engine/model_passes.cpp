@@ -40,9 +40,14 @@ void ModelPasses::encode(const PrefillBatch& batch, const std::stop_token& stop)
   counters_.encoder_batches.add(static_cast<double>(batch.images().size()));
 }
 
-// If the pass does not end well, what it should have kept may be missing.
-PassOutput ModelPasses::run(const PrefillPass& pass, const NextTokens& next,
-                            const std::stop_token& stop) {
+// Runs the pass, and keeps the images that were encoded for it. If it does not end well, they may
+// not be where they should.
+PassOutput ModelPasses::run_and_keep(const PrefillBatch& batch, PrefillPass& pass,
+                                     const NextTokens& next, const std::stop_token& stop) {
+  for (std::size_t i = 0; i < batch.hashes().size(); ++i) {
+    const std::int64_t place = images_.add(batch.hashes()[i]);
+    if (place >= 0) pass.keep.push_back({.image = static_cast<std::int64_t>(i), .place = place});
+  }
   try {
     return runner_.prefill(pass, next, stop);
   } catch (...) {
@@ -65,20 +70,15 @@ void ModelPasses::prefill(const PrefillBatch& batch, const std::stop_token& stop
     done.push_back(&g);
     pass.last_rows.push_back(pass.batch.rows() - 1);
   }
-  for (std::size_t i = 0; i < batch.hashes().size(); ++i) {
-    const std::int64_t place = images_.add(batch.hashes()[i]);
-    if (place >= 0) pass.keep.push_back({.image = static_cast<std::int64_t>(i), .place = place});
-  }
   const auto sampling = sampling_of(done);
-  const PassOutput output = run(pass, next(sampling), stop);
-  counters_.reused_images += batch.reused_images();
+  const PassOutput output = run_and_keep(batch, pass, next(sampling), stop);
   counters_.prefill_batches.add(static_cast<double>(batch.parts().size()));
   const double encode_s = batch.seconds(output.embedded);
   const double layers_s = since(output.embedded);
-  for (const auto& [chunk, images] : batch.parts()) {
+  for (const auto& [chunk, images, encoded] : batch.parts()) {
     Generation& g = *chunk.generation;
-    g.count_encoded(
-        std::ranges::count_if(images, [](const PromptRows& rows) { return rows.image >= 0; }));
+    g.count_encoded(encoded);
+    counters_.reused_images += std::ssize(images) - encoded;
     g.spend(&Statistics::encode_s, encode_s);
     g.spend(&Statistics::prefill_s, layers_s);
     g.prefill(chunk.rows());

@@ -53,7 +53,8 @@ class ModelPasses {
   NextTokens next(std::span<const SamplingParams> sampling) const { return {tokens_, sampling}; }
   std::vector<SamplingParams> sampling_of(const std::vector<Generation*>& group) const;
   void advance(const std::vector<Generation*>& group, const PassOutput& output);
-  PassOutput run(const PrefillPass& pass, const NextTokens& next, const std::stop_token& stop);
+  PassOutput run_and_keep(const PrefillBatch& batch, PrefillPass& pass, const NextTokens& next,
+                          const std::stop_token& stop);
 
   ModelRunner& runner_;
   KvCache& cache_;

@@ -44,17 +44,20 @@ class PrefillBatch {
   struct Part {
     PrefillChunk chunk;
     std::vector<PromptRows> images{};  // where the chunk's images come from, in order
+    std::int64_t encoded = 0;          // of these, for this chunk
   };
 
   // Images that are kept, or that the batch has already, are not encoded.
   PrefillBatch(std::vector<PrefillChunk> chunks, ImageCache& cache) {
     for (PrefillChunk& chunk : chunks) {
       Part& part = parts_.emplace_back(Part{std::move(chunk)});
+      const std::int64_t before = std::ssize(images_);
       for (const PromptSpan& span : part.chunk.spans) {
         if (span.image < 0) continue;
         const auto& images = part.chunk.generation->prompt().images;
         part.images.push_back(source_of(images[static_cast<std::size_t>(span.image)], cache));
       }
+      part.encoded = std::ssize(images_) - before;
     }
   }
 
@@ -62,8 +65,6 @@ class PrefillBatch {
   // To be encoded, and their hashes.
   const std::vector<Pixels>& images() const { return images_; }
   const std::vector<Hash128>& hashes() const { return hashes_; }
-  // Images of the batch that need not be encoded.
-  std::int64_t reused_images() const { return reused_images_; }
   std::vector<std::stop_token> stops() const {
     std::vector<std::stop_token> stops;
     for (const Part& part : parts_) stops.push_back(part.chunk.generation->stop_token());
@@ -79,10 +80,8 @@ class PrefillBatch {
 
  private:
   PromptRows source_of(const PreparedImage& image, ImageCache& cache) {
-    const std::int64_t kept = cache.find(image.hash);
+    if (const std::int64_t kept = cache.find(image.hash); kept >= 0) return {.kept = kept};
     const auto same = std::ranges::find(hashes_, image.hash);
-    if (kept >= 0 || same != hashes_.end()) ++reused_images_;
-    if (kept >= 0) return {.kept = kept};
     if (same != hashes_.end()) return {.image = same - hashes_.begin()};
     images_.push_back(image.pixels);
     hashes_.push_back(image.hash);
@@ -92,7 +91,6 @@ class PrefillBatch {
   std::vector<Part> parts_;
   std::vector<Pixels> images_;
   std::vector<Hash128> hashes_;
-  std::int64_t reused_images_ = 0;
   Generation::Clock::time_point start_ = Generation::Clock::now();
 };
 

@@ -15,10 +15,7 @@ namespace {
 
 void make_log_probabilities(std::span<float> logits) {
   make_finite(logits);
-  const double largest = *std::ranges::max_element(logits);
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - largest);
-  const double log_sum = largest + std::log(sum);
+  const double log_sum = log_sum_of(logits);
   for (float& logit : logits) logit = static_cast<float>(logit - log_sum);
 }
 
@@ -46,6 +43,13 @@ void make_finite(std::span<float> logits) {
     logit =
         std::isnan(logit) ? Limits::lowest() : std::clamp(logit, Limits::lowest(), Limits::max());
   }
+}
+
+double log_sum_of(std::span<const float> logits) {
+  const double largest = *std::ranges::max_element(logits);
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - largest);
+  return largest + std::log(sum);
 }
 
 std::string Sampling::problem() const {

@@ -18,6 +18,8 @@ namespace fvlm {
 
 // Logits that are infinite or not numbers must upset neither the order of the tokens nor sums.
 void make_finite(std::span<float> logits);
+// The logarithm of the sum of the exponentials of finite logits.
+double log_sum_of(std::span<const float> logits);
 
 class Sampler {
  public:

@@ -84,7 +84,9 @@ TEST_P(EngineTest, AnImageIsEncodedOnceForABatch) {
   const auto engine = load();
   const PreparedImage image = picture(90, 60, 1);
   const Request twice = ask("Compare", {image, image}, 4);
-  EXPECT_EQ(engine->run(twice).tokens, fresh(twice).tokens);
+  const Result result = engine->run(twice);
+  EXPECT_EQ(result.tokens, fresh(twice).tokens);
+  EXPECT_EQ(result.statistics.encoded_images, 1);
   EXPECT_EQ(engine->counters().encoder_batches.sum(), 1);
   EXPECT_EQ(engine->counters().reused_images, 1);
 }
