@@ -1,8 +1,5 @@
 // What tools/deploy gives operators fits the server: dashboards and alerts name metrics that there
 // are, examples of clients ask what the server answers, units and the container's recipe are whole.
-#include <sys/wait.h>
-
-#include <cstdio>
 #include <filesystem>
 #include <regex>
 #include <set>
@@ -12,6 +9,7 @@
 
 #include "net/protocol/base64.hpp"
 #include "tests/net/service/server_fixture.hpp"
+#include "tests/support/shell.hpp"
 
 namespace fvlm {
 namespace {
@@ -19,22 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 const fs::path kDeploy = fs::path(FVLM_SOURCE) / "tools/deploy";
-
-struct Ended {
-  int code = 0;
-  std::string output;  // and errors
-};
-
-Ended shell(const std::string& command) {
-  Ended ended;
-  std::FILE* pipe = ::popen(("(" + command + ") 2>&1").c_str(), "r");
-  if (pipe == nullptr) return {-1, "popen failed"};
-  char part[4096];
-  while (std::fgets(part, sizeof(part), pipe) != nullptr) ended.output += part;
-  const int status = ::pclose(pipe);
-  ended.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return ended;
-}
 
 bool has(const std::string& program) {
   return shell("command -v " + program).code == 0;

@@ -1,35 +1,17 @@
 // The scripts that a newcomer runs first say plainly what is wrong: no network, a tree that was
 // moved. apt-get and its kin are played by scripts of a few lines.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 
+#include "tests/support/shell.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace fvlm {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Ended {
-  int code = 0;
-  std::string output;  // and errors
-};
-
-Ended shell(const std::string& command) {
-  Ended ended;
-  std::FILE* pipe = ::popen(("(" + command + ") 2>&1").c_str(), "r");
-  if (pipe == nullptr) return {-1, "popen failed"};
-  char part[4096];
-  while (std::fgets(part, sizeof(part), pipe) != nullptr) ended.output += part;
-  const int status = ::pclose(pipe);
-  ended.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return ended;
-}
 
 class InstallPackages : public testing::Test {
  protected:

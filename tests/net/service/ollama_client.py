@@ -6,26 +6,14 @@
 Exits with 77, which CTest takes for skipped, where the package is not installed.
 """
 import json
-import re
-import subprocess
 import sys
-import tempfile
 
 try:
     import ollama
 except ImportError:
     sys.exit(77)
 
-
-def start(program, model, logs):
-    """The server's process and its address."""
-    server = subprocess.Popen(
-        [program, "serve", "--model-path", model, "--port", "0", "--model-name", "demo",
-         "--log-folder", logs], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    for line in server.stdout:
-        if found := re.search(r"ready: (http://\S+/)", line):
-            return server, found.group(1)
-    sys.exit("the server did not start")
+from demo_server import serving
 
 
 def refusal(call):
@@ -105,13 +93,8 @@ def check(client, picture):
 def main(program, model, image):
     with open(image, "rb") as file:
         picture = file.read()
-    with tempfile.TemporaryDirectory() as logs:
-        server, address = start(program, model, logs)
-        try:
-            check(ollama.Client(host=address), picture)
-        finally:
-            server.terminate()
-            server.communicate()
+    with serving(program, model) as address:
+        check(ollama.Client(host=address), picture)
 
 
 main(*sys.argv[1:])

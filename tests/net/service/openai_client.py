@@ -5,27 +5,14 @@
 
 Exits with 77, which CTest takes for skipped, where the package is not installed.
 """
-import base64
-import re
-import subprocess
 import sys
-import tempfile
 
 try:
     import openai
 except ImportError:
     sys.exit(77)
 
-
-def start(program, model, logs):
-    """The server's process and its address."""
-    server = subprocess.Popen(
-        [program, "serve", "--model-path", model, "--port", "0", "--model-name", "demo",
-         "--log-folder", logs], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    for line in server.stdout:
-        if found := re.search(r"ready: (http://\S+/)", line):
-            return server, found.group(1)
-    sys.exit("the server did not start")
+from demo_server import data_url, serving
 
 
 def refusal(call):
@@ -160,19 +147,12 @@ def check_responses(client, picture):
 
 
 def main(program, model, image):
-    with open(image, "rb") as file:
-        picture = "data:image/jpeg;base64," + base64.b64encode(file.read()).decode()
-    with tempfile.TemporaryDirectory() as logs:
-        server, address = start(program, model, logs)
-        try:
-            client = openai.OpenAI(base_url=address + "v1", api_key="none", max_retries=0)
-            check(client, picture)
-            check_completions(client)
-            check_responses(client, picture)
-        finally:
-            server.terminate()
-            server.communicate()
+    picture = data_url(image)
+    with serving(program, model) as address:
+        client = openai.OpenAI(base_url=address + "v1", api_key="none", max_retries=0)
+        check(client, picture)
+        check_completions(client)
+        check_responses(client, picture)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+main(*sys.argv[1:])

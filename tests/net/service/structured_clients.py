@@ -5,10 +5,8 @@
 
 Exits with 77, which CTest takes for skipped, where one of the packages is not installed.
 """
-import base64
 import os
 import sys
-import tempfile
 from typing import Literal
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the Internet
@@ -22,7 +20,7 @@ try:
 except ImportError:
     sys.exit(77)
 
-from openai_client import start
+from demo_server import data_url, serving
 
 
 class Shape(BaseModel):
@@ -61,15 +59,8 @@ def check(url, picture):
 
 
 def main(program, model, image):
-    with open(image, "rb") as file:
-        picture = "data:image/jpeg;base64," + base64.b64encode(file.read()).decode()
-    with tempfile.TemporaryDirectory() as logs:
-        server, address = start(program, model, logs)
-        try:
-            check(address + "v1", picture)
-        finally:
-            server.terminate()
-            server.communicate()
+    with serving(program, model) as address:
+        check(address + "v1", data_url(image))
 
 
 main(*sys.argv[1:])
