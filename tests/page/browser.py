@@ -128,7 +128,3 @@ class Page:
         found = self.browser.execute_async_script(
             "const done = arguments[0]; axe.run(document, { resultTypes: ['violations'] }).then((r) => done(JSON.stringify(r.violations)));")
         return [f"{rule['id']}: {node['html'][:160]} {node['failureSummary']}" for rule in json.loads(found) for node in rule["nodes"]]
-
-    def complaints(self):
-        """What the browser's console says of scripts, policies and files that do not work."""
-        return [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
