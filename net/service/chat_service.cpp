@@ -127,7 +127,9 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
   Workers& readers = body->size() < kLargeBody ? readers_ : large_readers_;
   const Protocol& protocol = *protocol_of(request.path);
   const ChatLimits limits{.max_new_tokens = options_.max_new_tokens,
-                          .vocabulary = engine_.info().vocabulary};
+                          .vocabulary = engine_.info().vocabulary,
+                          .context_tokens = engine_.info().context_tokens,
+                          .tokens_of_image = engine_.info().image_tokens};
   readers.put(
       [this, id, &protocol, limits, body = Body(body)] { read(id, protocol, limits, body); });
   return std::nullopt;
@@ -137,7 +139,7 @@ void ChatService::read(ExchangeId id, const Protocol& protocol, const ChatLimits
                        const Body& body) {
   auto text = body.lock();
   if (!text) return;
-  auto read = protocol.read(*text, limits);
+  auto read = read_request(protocol, *text, limits);
   text.reset();
   if (const auto* error = std::get_if<ApiError>(&read)) return refuse(id, *error);
   auto& request = std::get<ApiRequest>(read);
@@ -204,8 +206,10 @@ std::vector<Request> ChatService::make_requests(const ChatRequest& chat,
   auto next = std::make_move_iterator(pictures.begin());
   for (const ChatTurn& turn : chat.turns) {
     const auto end = next + std::ssize(turn.images);
-    request.conversation.push_back(
-        {.role = turn.role, .text = turn.text, .images = std::vector<PreparedImage>(next, end)});
+    request.conversation.push_back({.role = turn.role,
+                                    .text = turn.text,
+                                    .images = std::vector<PreparedImage>(next, end),
+                                    .image_places = turn.image_places});
     next = end;
   }
   requests.push_back(std::move(request));
