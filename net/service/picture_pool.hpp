@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "fvlm/engine.hpp"
-#include "net/service/memory_budget.hpp"
+#include "net/http/memory_budget.hpp"
 #include "net/service/workers.hpp"
 
 namespace fvlm::net {
