@@ -42,7 +42,7 @@ Read<ApiRequest> read_request(const Protocol& protocol, std::string_view body,
   if (request == nullptr) return read;
   std::int64_t images = 0;
   for (const ChatTurn& turn : request->chat.turns) images += std::ssize(turn.images);
-  if (images <= limits.context_tokens / limits.tokens_of_image) return read;
+  if (images * limits.tokens_of_image <= limits.context_tokens) return read;
   return wrong(protocol.prompt,
                fmt::format("{} images of {} tokens each do not fit into a context of {}", images,
                            limits.tokens_of_image, limits.context_tokens));

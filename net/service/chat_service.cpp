@@ -108,7 +108,8 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
     response.set_header("Retry-After", std::to_string(wait.count()));
     return response;
   }
-  const auto body = std::make_shared<const std::string>(std::move(request.body));
+  const auto body =
+      std::make_shared<const Body>(Body{std::move(request.body), std::move(request.memory)});
   const Chat& chat = chats_
                          .emplace(id, Chat{.peer = request.peer,
                                            .request_id = request.request_id,
@@ -122,25 +123,27 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
                          .first->second;
   log_(LogLevel::kInfo,
        fmt::format("📥 {} chat {} 📊 {:.1f} KB", chat.peer, id,
-                   static_cast<double>(body->size()) / 1000),
+                   static_cast<double>(body->text.size()) / 1000),
        fields_of(chat));
-  Workers& readers = body->size() < kLargeBody ? readers_ : large_readers_;
+  Workers& readers = body->text.size() < kLargeBody ? readers_ : large_readers_;
   const Protocol& protocol = *protocol_of(request.path);
   const ChatLimits limits{.max_new_tokens = options_.max_new_tokens,
                           .vocabulary = engine_.info().vocabulary,
                           .context_tokens = engine_.info().context_tokens,
                           .tokens_of_image = engine_.info().image_tokens};
-  readers.put(
-      [this, id, &protocol, limits, body = Body(body)] { read(id, protocol, limits, body); });
+  readers.put([this, id, &protocol, limits, wanted = std::weak_ptr(body)] {
+    read(id, protocol, limits, wanted);
+  });
   return std::nullopt;
 }
 
 void ChatService::read(ExchangeId id, const Protocol& protocol, const ChatLimits& limits,
-                       const Body& body) {
-  auto text = body.lock();
-  if (!text) return;
-  auto read = read_request(protocol, *text, limits);
-  text.reset();
+                       const std::weak_ptr<const Body>& wanted) {
+  auto body = wanted.lock();
+  if (!body) return;
+  auto read = read_request(protocol, body->text, limits);
+  const std::shared_ptr<void> memory = body->memory;
+  body.reset();
   if (const auto* error = std::get_if<ApiError>(&read)) return refuse(id, *error);
   auto& request = std::get<ApiRequest>(read);
   if (!model_.serves(request.chat.model)) return refuse(id, model_.not_found(request.chat.model));
@@ -148,13 +151,14 @@ void ChatService::read(ExchangeId id, const Protocol& protocol, const ChatLimits
   for (ChatTurn& turn : request.chat.turns) {
     for (std::string& file : turn.images) files.push_back(std::move(file));
   }
-  pictures_.prepare(std::move(files), [this, id, &protocol, body, request = std::move(request)](
-                                          PicturePool::Prepared prepared) mutable {
-    readers_.put([this, id, &protocol, body, request = std::move(request),
-                  prepared = std::move(prepared)]() mutable {
-      if (!body.expired()) submit(id, protocol, request, std::move(prepared));
-    });
-  });
+  pictures_.prepare(std::move(files), wanted,
+                    [this, id, &protocol, wanted, memory,
+                     request = std::move(request)](PicturePool::Prepared prepared) mutable {
+                      readers_.put([this, id, &protocol, wanted, request = std::move(request),
+                                    prepared = std::move(prepared)]() mutable {
+                        if (!wanted.expired()) submit(id, protocol, request, std::move(prepared));
+                      });
+                    });
 }
 
 void ChatService::refuse(ExchangeId id, ApiError error) {

@@ -62,9 +62,10 @@ class ChatService {
   std::int64_t running() const { return static_cast<std::int64_t>(chats_.size()); }
 
  private:
-  // A request's body: freed with the chat, so that no work is done for a client that has
-  // disconnected.
-  using Body = std::weak_ptr<const std::string>;
+  struct Body {
+    std::string text;
+    std::shared_ptr<void> memory;  // HttpRequest::memory, until its pictures are decoded
+  };
   // One of the answers to a request.
   struct Choice {
     AnswerFilter filter{};
@@ -83,9 +84,10 @@ class ChatService {
     KeyLimiter::Lease stream_of_key{};
     std::chrono::steady_clock::time_point arrived{};
     std::chrono::steady_clock::time_point submitted{};
-    std::string origin{};                       // of the page that sends the request, if any
-    Quota::Lease place{};                       // among the chats of its address
-    std::shared_ptr<const std::string> body{};  // until the engine has its request
+    std::string origin{};  // of the page that sends the request, if any
+    Quota::Lease place{};  // among the chats of its address
+    // Until the engine has its request. Without it no work is done: its client has disconnected.
+    std::shared_ptr<const Body> body{};
     std::string path{};
     std::shared_ptr<AnswerWriter> writer{};  // from when the engine has its request
     bool stream = false;
@@ -97,7 +99,8 @@ class ChatService {
 
   std::optional<HttpResponse> begin(ExchangeId id, HttpRequest request);
   // On the parsing threads, one after the other, unless the client has disconnected.
-  void read(ExchangeId id, const Protocol& protocol, const ChatLimits& limits, const Body& body);
+  void read(ExchangeId id, const Protocol& protocol, const ChatLimits& limits,
+            const std::weak_ptr<const Body>& wanted);
   void submit(ExchangeId id, const Protocol& protocol, const ApiRequest& request,
               PicturePool::Prepared prepared);
   // One for each prompt.

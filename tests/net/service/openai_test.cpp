@@ -232,7 +232,7 @@ TEST_F(OpenAiTest, WrongRequestsHaveTheirCodes) {
   // Too large is known from the head.
   const json too_large = error(http(port(),
                                     "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-                                    "Content-Length: 20000000\r\n\r\n"),
+                                    "Content-Length: 40000000\r\n\r\n"),
                                413);
   EXPECT_NE(too_large["message"].get<std::string>().find("--max-body-size"), std::string::npos);
   EXPECT_TRUE(error(http(port(), "no request\r\n\r\n"), 400)["message"].is_string());
