@@ -26,6 +26,8 @@ function speak(text) {
   voice.speak(said);
 }
 
+window.speechSynthesis?.getVoices();   // which are there only when they have been asked for before
+
 export class TurnView {
   #turn;
   #words;

@@ -15,7 +15,7 @@ import { leaveFill, mode, showMode, showPictures, showSamples, showView, takeFil
 import { setState, setWords, stateKind } from "./state.js";
 import { texts } from "./texts.js";
 import { showTheme, switchTheme } from "./theme.js";
-import { endTrouble, showTrouble } from "./trouble.js";
+import { endTrouble, showTrouble, showTroubleAgain } from "./trouble.js";
 import { byId, element, language, showWords, switchLanguage } from "./words.js";
 
 const kMostPictures = 8;
@@ -55,6 +55,7 @@ function showLanguage() {
   setWords(describeState);
   showHistory(text, bringBack);
   showServer();
+  showTroubleAgain();
   showControls();
 }
 
@@ -79,12 +80,14 @@ function showServer() {
     setDefault("follow-up", !isDemo());
     if (["idle", "locked", "waiting"].includes(stateKind()) && !isAsking() && !captions.running) setState("idle");
   } else if (state === "gone") {
-    showTrouble("gone", text("gone"), text(isAsking() ? "goneKept" : "goneAdvice"), [[text("tryNow"), lookNow]]);
+    showTrouble("gone", () => ({
+      title: text("gone"), advice: text(isAsking() ? "goneKept" : "goneAdvice"), actions: [[text("tryNow"), lookNow]],
+    }));
     if (!captions.running) setState("waiting", { reason: "gone", until: server.next });
   } else if (state === "locked") {
     setState("locked");
     const enter = () => askForKey(wrongKey(), lookNow);
-    showTrouble("locked", text("keyTitle"), text("keyHelp"), [[text("giveKey"), enter]]);
+    showTrouble("locked", () => ({ title: text("keyTitle"), advice: text("keyHelp"), actions: [[text("giveKey"), enter]] }));
     enter();
   }
 }
@@ -102,11 +105,11 @@ async function takePictures(files, { read = fromFile, add = false } = {}) {
   try {
     pictures = await Promise.all(files.slice(0, kMostPictures).map(read));
   } catch {
-    showTrouble("picture", text("unreadable"), text("unreadableAdvice"));
+    showTrouble("picture", () => ({ title: text("unreadable"), advice: text("unreadableAdvice") }));
     return;
   }
   const room = kMostPictures - (add ? conversation.pictures.length : 0);
-  if (files.length > room) showTrouble("picture", text("noSpace")(kMostPictures), "");
+  if (files.length > room) showTrouble("picture", () => ({ title: text("noSpace")(kMostPictures), advice: "" }));
   leaveCamera();
   if (!add) begin();
   conversation.pictures.push(...pictures.slice(0, room));
@@ -141,7 +144,7 @@ function filesOf(event) {
   event.target.value = "";   // the same file may be chosen again
   return files;
 }
-byId("file").onchange = byId("other").onchange = byId("photo").onchange = (event) => {
+byId("file").onchange = byId("other").onchange = byId("first-photo").onchange = byId("photo").onchange = (event) => {
   const files = filesOf(event);
   if (files.length > 0) takePictures(files);
 };
@@ -174,7 +177,9 @@ async function useCamera(id = "") {
 }
 
 function cameraTrouble(reason, id) {
-  showTrouble("camera", text(reason), text(reason + "Advice"), [[text("tryAgain"), () => useCamera(id)]]);
+  showTrouble("camera", () => ({
+    title: text(reason), advice: text(reason + "Advice"), actions: [[text("tryAgain"), () => useCamera(id)]],
+  }));
 }
 
 async function showCameras() {
@@ -274,7 +279,8 @@ byId("composer").onsubmit = (event) => {
 };
 byId("prompt").oninput = showControls;
 byId("prompt").onkeydown = (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  // A phone's keyboard has no other way to a new line.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || matchMedia("(pointer: coarse)").matches) return;
   event.preventDefault();
   if (!isAsking()) ask();
 };

@@ -13,7 +13,8 @@ function cell(value) {
 }
 
 function rows(conversations) {
-  return conversations.flatMap(({ live, model, turns }) => turns.flatMap((turn) => {
+  return conversations.flatMap(({ model, turns }) => turns.flatMap((turn) => {
+    const live = turn.captions?.length > 0;
     const row = (answer) => [new Date(answer.when).toISOString(), live ? "live" : "question", model, turn.question,
       answer.text, turn.state, answer.ttft, answer.total, answer.tokens];
     return live ? turn.captions.map(row) : [row({ ...turn, text: turn.answer })];

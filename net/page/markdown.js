@@ -5,7 +5,7 @@ import { element } from "./words.js";
 const kFence = /^\s*```/;
 const kItem = /^\s*(?:[-*+•]|(\d{1,9})[.)])\s+(.*)$/;
 const kHeading = /^#{1,6}\s+(.*)$/;
-const kInline = /(`+)(.+?)\1|\*\*(?=\S)(.+?)(?<=\S)\*\*|(?<![\w*])\*(?=[^\s*])([^*]+?)(?<=\S)\*(?![\w*])/;
+const kInline = /(`+)(.+?)\1|\*\*(\S(?:.*?\S)?)\*\*|(^|[^\w*])\*([^\s*](?:[^*]*[^\s*])?)\*(?![\w*])/;
 
 function inline(text) {
   const nodes = [];
@@ -15,8 +15,8 @@ function inline(text) {
       nodes.push(rest);
       break;
     }
-    const [whole, , code, strong, emphasis] = found;
-    nodes.push(rest.slice(0, found.index));
+    const [whole, , code, strong, before = "", emphasis] = found;
+    nodes.push(rest.slice(0, found.index) + before);
     if (code !== undefined) nodes.push(element("code", { textContent: code }));
     else if (strong !== undefined) nodes.push(element("strong", {}, ...inline(strong)));
     else nodes.push(element("em", {}, ...inline(emphasis)));

@@ -78,11 +78,11 @@ export function showSamples(words, onChosen) {
   }, element("img", { src: "static/" + sample.file, alt: words(sample.words), width: 96, height: 72 }))));
 }
 
-// Files that are dropped on the frame or pasted anywhere.
+// Files that are dropped, beside the frame as well, or pasted.
 export function takeFiles(onFiles) {
-  frame.ondragover = (event) => { event.preventDefault(); frame.classList.add("over"); };
-  frame.ondragleave = () => frame.classList.remove("over");
-  frame.ondrop = (event) => {
+  document.ondragover = (event) => { event.preventDefault(); frame.classList.add("over"); };
+  document.ondragleave = () => frame.classList.remove("over");
+  document.ondrop = (event) => {
     event.preventDefault();
     frame.classList.remove("over");
     onFiles([...event.dataTransfer.files]);

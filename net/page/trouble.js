@@ -1,12 +1,14 @@
 // What is wrong, said once, with what to do about it.
 import { byId, element } from "./words.js";
 
-let shown = null;   // what it is about
+let shown = null;   // { about, describe }
 
-// `actions`: [words, function] of buttons.
-export function showTrouble(about, title, advice, actions = []) {
-  if (shown === about && byId("trouble-title").textContent === title) return;
-  shown = about;
+// `describe()` gives in the page's language { title, advice, actions: [words, function] of buttons }.
+export function showTrouble(about, describe) {
+  const { title, advice, actions = [] } = describe();
+  const known = shown?.about === about && byId("trouble-title").textContent === title && byId("trouble-advice").textContent === advice;
+  shown = { about, describe };
+  if (known) return;
   byId("trouble-title").textContent = title;
   byId("trouble-advice").textContent = advice;
   byId("trouble-actions").replaceChildren(...actions.map(([words, onclick]) =>
@@ -15,8 +17,12 @@ export function showTrouble(about, title, advice, actions = []) {
   byId("trouble").scrollIntoView({ block: "nearest" });
 }
 
+export function showTroubleAgain() {
+  if (shown !== null) showTrouble(shown.about, shown.describe);
+}
+
 export function endTrouble(...about) {
-  if (!about.includes(shown)) return;
+  if (!about.includes(shown?.about)) return;
   shown = null;
   byId("trouble").hidden = true;
 }

@@ -60,7 +60,7 @@ class Page:
         agent = browser.execute_script("return navigator.userAgent")
         self.cdp("Network.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
         browser.get("about:blank")
-        self.cdp("Storage.clearDataForOrigin", origin=address.rstrip("/"), storageTypes="all")
+        self.cdp("Storage.clearDataForOrigin", origin="/".join(address.split("/")[:3]), storageTypes="all")
         script = self.cdp("Page.addScriptToEvaluateOnNewDocument", source=before)["identifier"] if before else None
         browser.get(address)
         browser.execute_script("try { sessionStorage.clear(); } catch {}")
