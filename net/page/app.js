@@ -240,6 +240,7 @@ async function askAgain(turn) {
   showServer();
   showControls();
   await answered;
+  showServer();
   showControls();
   if (turn.answer !== "") await keepIt(asked);
 }

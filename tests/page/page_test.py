@@ -89,7 +89,7 @@ def stopping(states):
 
 def busy_server(states):
     page = states.busy(language="en")
-    page.wait_for_text("#state", "again in")
+    page.wait_for_text("#state", "trying again in")
     begun, asked = time.monotonic(), page.run("return window.slow.asked")
     time.sleep(2)
     rate = (page.run("return window.slow.asked") - asked) / (time.monotonic() - begun)
@@ -351,10 +351,14 @@ def gone_server(driver, program, model):
     page.wait_for_text("#trouble", "Your question is kept")
     check("away" in page.find("main").get_attribute("class"), "the picture is not dimmed")
     expect(page.text("#go"), "Stop")
+    page.escape()
+    page.wait(lambda: "kept" not in page.text("#trouble"), "that nothing is kept any more")
+    page.click("#go")
+    page.wait_for_text("#trouble", "Your question is kept")
     with serving(program, model, port=port):
         page.click("#trouble-actions button")
         page.wait(lambda: page.find("#state").get_attribute("data-state") == "idle", "the answer")
-        expect(len(answers(page)), 2)
+        expect(len(answers(page)), 3)
         expect(page.run("return document.querySelector('.turn:last-child .question').innerText"), "What colour is the ring?")
         check(not page.find("#trouble").is_displayed(), "the trouble is over")
         # Live captions go on, too.

@@ -36,8 +36,7 @@ class States:
     def answered(self, **look):
         page = self.first(**look)
         page.click("#samples button")
-        page.wait_for_state("idle")
-        page.wait_for_text("#turns", "ms")
+        page.wait(lambda: page.all(".turn[data-state=answered]"), "an answer")
         return page
 
     def conversation(self, **look):
@@ -80,6 +79,22 @@ class States:
         page.click("#samples button")
         page.wait(lambda: page.run("return window.slow.asked") > 2, "it is asked again")
         page.wait_for_state("waiting")
+        return page
+
+    def gone(self, **look):
+        page = self.slow(**look)
+        page.click("#samples button")
+        page.wait(lambda: page.all(".turn[data-state=answered]"), "an answer")
+        page.run("window.slow.gone = true")
+        page.click("#go")
+        page.wait(lambda: page.text("#trouble"), "what is wrong")
+        return page
+
+    def locked(self, **look):
+        page = self.slow(**look)
+        page.run("window.slow.locked = true")
+        page.click("#samples button")
+        page.wait(lambda: page.all("#key-dialog[open]"), "the dialog")
         return page
 
     def failed(self, **look):
@@ -130,5 +145,5 @@ class States:
         return page
 
 
-kStates = ["first", "answered", "conversation", "looking", "writing", "stopped", "busy", "failed", "live", "paused",
+kStates = ["first", "answered", "conversation", "looking", "writing", "stopped", "busy", "gone", "locked", "failed", "live", "paused",
            "denied", "insecure", "presets", "undo"]
