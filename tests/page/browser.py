@@ -17,7 +17,7 @@ try:
 except ImportError:
     sys.exit(77)
 
-kPatience = 20   # s
+kPatience = 40   # s
 kSizes = {"desktop": (1280, 800, False), "phone": (390, 844, True), "landscape": (844, 390, True), "zoomed": (320, 200, False)}
 
 
