@@ -158,9 +158,11 @@ class CudaBackend {
   };
   SqueezeExciteScratch scratch(Arena& arena, const SqueezeExciteShape& shape) const;
   std::int32_t* scratch(Arena& arena, const EmbedShape& shape) const;
-  View<E> scratch(Arena& arena, const AttentionInputShape& shape) const;
-  View<E> scratch(Arena& arena, const SwigluShape& shape) const;
-  View<E> scratch(Arena& arena, const LogitsShape& shape) const;
+  using TokenScratch = typename TokenKernels<target, E>::Scratch;
+  float* scratch(Arena& arena, const LinearShape& shape) const;
+  TokenScratch scratch(Arena& arena, const AttentionInputShape& shape) const;
+  TokenScratch scratch(Arena& arena, const SwigluShape& shape) const;
+  TokenScratch scratch(Arena& arena, const LogitsShape& shape) const;
   struct SampleScratch {
     std::byte* params;
     std::byte* sums;
@@ -168,7 +170,6 @@ class CudaBackend {
   };
   SampleScratch scratch(Arena& arena, const SampleShape& shape) const;
   static void scratch(Arena&, const StemShape&) {}
-  static void scratch(Arena&, const LinearShape&) {}
   static void scratch(Arena&, const ImageAttentionShape&) {}
   static void scratch(Arena&, const CachedAttentionShape&) {}
 
@@ -184,6 +185,8 @@ class CudaBackend {
   DeviceBuffer<target> to_device(const std::vector<float>& values);
   template <class Row>
   DeviceBuffer<target> pack_rows(std::int64_t rows, std::int64_t row_bytes, const Row& row);
+  // Of the norm of `rows` and of a matrix whose depth blocks share.
+  TokenScratch token_scratch(Arena& arena, std::int64_t rows, const MatrixShape& weights) const;
   // A matrix whose format is that of the activations.
   Layer<E> layer(const Linear& linear) const;
   // out = activation(in W^T + b) + residual, for matrices of Rows::kPositions.

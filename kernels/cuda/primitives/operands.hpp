@@ -44,6 +44,13 @@ struct DeviceNorm {
   float eps = 0;
 };
 
+// Scratch memory of blocks that share the depth of a GEMM: the last of them adds their sums. The
+// counters are zero before and after each GEMM.
+struct SplitSums {
+  float* sums = nullptr;
+  unsigned* counters = nullptr;
+};
+
 // Where a row's token is: its position, and where in DeviceBatch::pages its sequence's list begins.
 struct RowPlace {
   std::int32_t position;  // negative: there is no row, and nothing is read or written for it
