@@ -28,24 +28,27 @@ bool fits_hopper(const DeviceShape& device, const TokenInput<BFloat16>& input,
          (output.kind != TokenOutputKind::kAttentionInput || output.half() % kSwizzledRows == 0);
 }
 
+template <class Norm>
 void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors,
-                               const TokenInput<BFloat16>& input,
+                               const TokenInput<BFloat16>& input, const Norm& norm,
                                const TokenOutput<BFloat16>& output) {
   constexpr int kMostRows = 64;  // of the weights, copied at once
   const DeviceMatrix& w = input.weights;
   const View<const BFloat16> a{input.x, input.rows, w.in, input.stride};
   const View<const BFloat16> b{reinterpret_cast<const BFloat16*>(w.weight), w.out, w.in,
                                w.row_bytes / 2};
-  if (output.kind == TokenOutputKind::kLinear) {
-    return target::multiply_on_hopper(stream, multiprocessors, a, b, target::PlainColumns{},
-                                      output);
-  }
   // Rows that are copied at once are those of one head.
   const int most = output.kind == TokenOutputKind::kSwiglu
                        ? kMostRows
                        : std::min(kMostRows, output.half() & -output.half());
-  target::multiply_on_hopper(stream, multiprocessors, a, b,
-                             target::PairedColumns{output.half(), most}, output);
+  const target::PairedColumns pairs{output.half(), most};
+  if constexpr (!Norm::kMeasures) {
+    if (output.kind == TokenOutputKind::kLinear) {
+      return target::multiply_on_hopper(stream, multiprocessors, a, b, target::PlainColumns{}, norm,
+                                        output);
+    }
+  }
+  target::multiply_on_hopper(stream, multiprocessors, a, b, pairs, norm, output);
 }
 
 // Of a prompt's tokens.
@@ -54,10 +57,28 @@ void multiply_prompt(Stream<kTarget>& stream, const DeviceShape& device,
                      const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& output) {
   if constexpr (kType == WeightFormat::Type::kBF16) {
     if (fits_hopper(device, input, output)) {
-      return multiply_prompt_on_hopper(stream, device.multiprocessors, input, output);
+      const int blocks = device.multiprocessors;
+      if (input.norm.weight == nullptr) {
+        return multiply_prompt_on_hopper(stream, blocks, input, target::NoNorm{}, output);
+      }
+      return multiply_prompt_on_hopper(stream, blocks, input, target::RmsOfRows{input.norm.eps},
+                                       output);
     }
   }
   target::launch_token_tile<kType>(stream, device.multiprocessors, input, output);
+}
+
+// Whether the GEMM does what is left of the norm, or all.
+template <class E>
+bool has_norm(const DeviceShape& device, bool decodes, const TokenInput<E>& input,
+              const TokenOutput<E>& output) {
+  if (decodes) return target::fuses_norm(input);
+  if constexpr (sizeof(E) == 2) {
+    return input.norm.folded && input.weights.format.type == WeightFormat::Type::kBF16 &&
+           output.kind != TokenOutputKind::kLinear && fits_hopper(device, input, output);
+  } else {
+    return false;
+  }
 }
 
 template <class E>
@@ -71,7 +92,7 @@ void run(Stream<kTarget>& stream, const DeviceShape& device, TokenPass pass, Vie
   TokenInput<E> input{in.data, in.stride, static_cast<int>(in.rows), norm, weights};
   const bool decodes =
       pass == TokenPass::kDecode && in.rows <= TokenKernels<kTarget, E>::kDecodeRows;
-  if (norm.weight != nullptr && !(decodes && target::fuses_norm(input))) {
+  if (norm.weight != nullptr && !has_norm(device, decodes, input, output)) {
     EmbedKernels<kTarget, E>::rms_norm(stream, in, norm, scratch.normed);
     input.x = scratch.normed.data;
     input.stride = scratch.normed.stride;

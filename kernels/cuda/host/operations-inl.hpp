@@ -48,19 +48,20 @@ Layer<E> CudaBackend<target, E>::layer(const Linear& linear) const {
 
 template <Target target, class E>
 void CudaBackend<target, E>::multiply(Context& context, View<const E> in, const Linear& weights,
-                                      Activation activation, View<const E> residual, View<E> out) {
+                                      Activation activation, View<const E> residual, View<E> out,
+                                      const FoldedNorm& norm) {
   const Layer<E> matrix = layer(weights);
   const auto chosen = tiles_.find({in.rows, weights.shape.out, weights.shape.in,
                                    activation == Activation::kGelu, residual.data != nullptr});
-  LinearKernels<target, E>::multiply(
-      context.stream(), device_shape(),
-      {.in = in,
-       .weight = matrix.weight,
-       .bias = matrix.bias,
-       .activation = activation,
-       .residual = residual,
-       .out = out,
-       .tile = chosen == tiles_.end() ? kTileByRule : chosen->second});
+  LinearKernels<target, E>::multiply(context.stream(), device_shape(),
+                                     {.in = in,
+                                      .weight = matrix.weight,
+                                      .bias = matrix.bias,
+                                      .activation = activation,
+                                      .residual = residual,
+                                      .out = out,
+                                      .tile = chosen == tiles_.end() ? kTileByRule : chosen->second,
+                                      .norm = norm});
 }
 
 template <Target target, class E>
@@ -121,6 +122,15 @@ void CudaBackend<target, E>::layer_norm(Context& context, View<const E> in, cons
                                         View<E> out) {
   NormKernels<target, E>::layer_norm(context.stream(), in, weights.norm.weight, weights.shift,
                                      weights.norm.eps, out);
+}
+
+template <Target target, class E>
+bool CudaBackend<target, E>::normed_linear(Context& context, View<const E> in, const Norm& norm,
+                                           const Linear& weights, View<E> out) {
+  if (!norm.norm.folded) return false;
+  multiply(context, in, weights, Activation::kNone, {}, out,
+           {norm.norm.eps, weights.row_sums.template as<float>()});
+  return true;
 }
 
 template <Target target, class E>

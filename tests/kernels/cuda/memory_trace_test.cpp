@@ -175,6 +175,11 @@ TEST_F(CudaMemoryTraffic, Prefill) {
         Token::swiglu(*stream_, device, pass, x, norm.device, weights.device, {.normed = scratch},
                       half);
       });
+      DeviceNorm folded = norm.device;
+      folded.folded = true;
+      expect_traffic([&] {
+        Token::swiglu(*stream_, device, pass, x, folded, weights.device, {.normed = scratch}, half);
+      });
       expect_traffic([&] {
         Token::linear(*stream_, device, pass, x, weights.device, false, true, {}, whole);
       });
