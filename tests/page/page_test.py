@@ -72,6 +72,21 @@ def follow_ups_and_pictures(states):
     page.wait(lambda: len(page.all("#strip li")) == 2 and not page.all(".turn"), "one picture less, and a new conversation")
 
 
+def dropped_and_pasted(states):
+    page = states.first(language="en")
+    event = """
+        const blob = await (await fetch('static/0007.jpg')).blob(), data = new DataTransfer();
+        data.items.add(new File([blob], 'x.jpg', { type: 'image/jpeg' }));
+        const options = { bubbles: true, cancelable: true };
+        return !document.body.dispatchEvent(KIND);"""
+    check(page.module(event.replace("KIND", "new DragEvent('drop', { ...options, dataTransfer: data })")), "the browser would open it")
+    page.wait_for_text(".answer", "Three large yellow stars.")
+    page.click("#new")
+    page.wait(lambda: not page.all(".turn"), "a new conversation")
+    page.module(event.replace("KIND", "new ClipboardEvent('paste', { ...options, clipboardData: data })"))
+    page.wait_for_text(".answer", "Three large yellow stars.")
+
+
 def stopping(states):
     page = states.writing(language="en")
     expect(page.text("#go"), "Stop")
@@ -95,7 +110,10 @@ def busy_server(states):
     rate = (page.run("return window.slow.asked") - asked) / (time.monotonic() - begun)
     check(rate < 2, f"a busy server is asked {rate:.1f} times a second")
     page.run("window.slow.busy = 0")
-    page.wait_for_text(".answer", kRing)
+    page.click("#go")
+    page.wait_for_state("stopped")
+    page.click("#go")
+    page.wait_for_text(".turn:last-child .answer", kRing)
 
 
 def markdown(states):
@@ -387,7 +405,7 @@ def wanted_key(driver, program, model):
         page.click("#stop-camera")
 
 
-kTests = [first_screen, follow_ups_and_pictures, stopping, busy_server, markdown, pace, figures, live_captions, unchanged_frames, camera_troubles,
+kTests = [first_screen, follow_ups_and_pictures, dropped_and_pasted, stopping, busy_server, markdown, pace, figures, live_captions, unchanged_frames, camera_troubles,
           history, exports, presets, chinese, themes, every_size, accessibility]
 kServerTests = [gone_server, wanted_key]
 
