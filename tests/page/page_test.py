@@ -331,7 +331,7 @@ def accessibility(states):
         print("axe-core is not installed: accessibility is not checked")
         return
     for name in kStates:
-        looks = [{"size": "phone"}, {"dark": True}] if name in ["first", "conversation", "live", "failed", "denied", "presets", "undo"] else [{}]
+        looks = [{"size": "phone"}, {"dark": True}] if name in ["first", "conversation", "live", "gone"] else [{}]
         for look in looks:
             page = getattr(states, name)(language="en", **look)
             expect((name, look, page.violations(axe)), (name, look, []))
