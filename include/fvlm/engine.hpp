@@ -226,6 +226,12 @@ class Busy : public Error {
   using Error::Error;
 };
 
+// Thrown by submit() when a prompt is longer than the context.
+class PromptTooLong : public Error {
+ public:
+  using Error::Error;
+};
+
 // A loaded model. Its functions may be called from any thread.
 class Engine {
  public:
@@ -241,9 +247,9 @@ class Engine {
 
   // Queues a request. Throws Error if it cannot be served: settings out of range, a bias for a
   // token that the model does not have, no turn of the user, images in another's turn or other than
-  // their marks, a raw prompt that is empty, beside a conversation, or of ids without a token, an
-  // image that no engine with this image size has prepared, a prompt longer than the context or the
-  // cache; Busy if the queue is full.
+  // their places, a raw prompt that is empty, beside a conversation, or of ids without a token, an
+  // image that no engine with this image size has prepared, a prompt longer than the cache;
+  // PromptTooLong if it is longer than the context; Busy if the queue is full.
   virtual RequestId submit(Request request) = 0;
   // Ends a request with kCancelled: no forward pass after the current one computes for it, and
   // on_done follows within the next step. Does nothing if it has ended.

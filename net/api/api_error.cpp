@@ -12,21 +12,29 @@ bool is_ollama_path(std::string_view path) {
   return path.starts_with("/api/");
 }
 
+namespace {
+
+// A message that does not name its field has it put in front.
+std::string named(const ApiError& error) {
+  const bool is_named = error.param.empty() || error.message.find(error.param) != std::string::npos;
+  return is_named ? error.message : fmt::format("{}: {}", error.param, error.message);
+}
+
+}  // namespace
+
 Json error_object(const ApiError& error) {
   const auto text_or_null = [](const std::string& text) {
     return text.empty() ? Json() : Json(text);
   };
   return {{"error",
-           {{"message", error.message},
+           {{"message", named(error)},
             {"type", error.type},
             {"param", text_or_null(error.param)},
             {"code", text_or_null(error.code)}}}};
 }
 
-// A message that does not name its field has it put in front.
 Json ollama_error_object(const ApiError& error) {
-  const bool named = error.param.empty() || error.message.find(error.param) != std::string::npos;
-  return {{"error", named ? error.message : fmt::format("{}: {}", error.param, error.message)}};
+  return {{"error", named(error)}};
 }
 
 HttpResponse error_response(const ApiError& error, std::string_view path) {

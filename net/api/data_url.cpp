@@ -55,6 +55,7 @@ Read<std::string> read_data_url(std::string_view url, const std::string& param) 
   }
   auto bytes = read_base64(url.substr(comma + 1));
   if (!bytes) return wrong(param, "the data URL is not valid Base64", kCode);
+  if (bytes->empty()) return wrong(param, "the picture is empty", kCode);
   return *std::move(bytes);
 }
 

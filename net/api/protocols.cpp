@@ -45,7 +45,8 @@ Read<ApiRequest> read_request(const Protocol& protocol, std::string_view body,
   if (images * limits.tokens_of_image <= limits.context_tokens) return read;
   return wrong(protocol.prompt,
                fmt::format("{} images of {} tokens each do not fit into a context of {}", images,
-                           limits.tokens_of_image, limits.context_tokens));
+                           limits.tokens_of_image, limits.context_tokens),
+               "context_length_exceeded");
 }
 
 }  // namespace fvlm::net

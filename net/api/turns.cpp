@@ -14,7 +14,8 @@ void add_line(std::string_view text, ChatTurn& turn) {
 }
 
 void set_content(std::vector<ContentPart> parts, ChatTurn& turn) {
-  std::erase_if(parts, [](const ContentPart& part) { return part.bytes.empty(); });
+  std::erase_if(parts,
+                [](const ContentPart& part) { return !part.is_image && part.bytes.empty(); });
   const auto is_image = std::mem_fn(&ContentPart::is_image);
   const auto first_image = std::ranges::find_if(parts, is_image);
   if (std::all_of(first_image, parts.end(), is_image)) {

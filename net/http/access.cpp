@@ -70,10 +70,12 @@ Caller caller_of(const HttpRequest& request, const std::vector<std::string>& all
 
 std::optional<std::string> wrong_origin(const std::vector<std::string>& allowed) {
   const auto wrong = std::find_if(allowed.begin(), allowed.end(), [](const std::string& each) {
-    return each.starts_with("http") && !parse_origin(each);
+    const bool is_web = each.starts_with("http");
+    return is_web ? !parse_origin(each) : each != "null" && each.find("://") == each.npos;
   });
   if (wrong == allowed.end()) return std::nullopt;
-  return "--allow-origin " + *wrong + ": expected a site without a path, as https://example.org";
+  return "--allow-origin " + *wrong +
+         ": expected a site without a path, as https://example.org, once for each";
 }
 
 HttpResponse readable_by(const std::string& origin, HttpResponse response) {

@@ -83,7 +83,8 @@ std::optional<Refusal> Gate::refuse_key(HttpRequest& request) {
           request);
   }
   return Refusal{401,
-                 fmt::format("this {} wants its {}", names_.server, names_.key),
+                 fmt::format("this {} {} {}", names_.server,
+                             kind == Kind::kWrong ? "does not know this" : "wants its", names_.key),
                  "invalid_api_key",
                  {{"WWW-Authenticate", fmt::format("Basic realm=\"{}\"", names_.realm)}},
                  kind == Kind::kWrong ? "wrong_key" : "no_key"};

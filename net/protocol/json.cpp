@@ -58,9 +58,16 @@ std::string find_excess(std::string_view text) {
 
 ParsedObject parse_object(std::string_view text) {
   if (std::string excess = find_excess(text); !excess.empty()) return {{}, std::move(excess)};
-  Json value = Json::parse(text, nullptr, false);
-  if (!value.is_object()) return {{}, "must be a JSON object"};
-  return {std::move(value), {}};
+  if (text.empty()) return {{}, "is empty; it must be a JSON object"};
+  try {
+    Json value = Json::parse(text);
+    if (!value.is_object()) return {{}, "must be a JSON object"};
+    return {std::move(value), {}};
+  } catch (const Json::parse_error& error) {
+    return {{}, fmt::format("is not JSON: something is wrong at byte {}", error.byte)};
+  } catch (const Json::exception&) {  // a number that no double holds
+    return {{}, "is not JSON: a number is too large"};
+  }
 }
 
 std::string dump(const Json& value) {

@@ -60,6 +60,8 @@ ApiError error_of_prompt(const std::exception_ptr& error, const char* param) {
     std::rethrow_exception(error);
   } catch (const Busy& busy) {
     return busy_error(busy.what());
+  } catch (const PromptTooLong& too_long) {
+    return {.message = too_long.what(), .param = param, .code = "context_length_exceeded"};
   } catch (const std::exception& other) {
     return {.message = other.what(), .param = param};
   }

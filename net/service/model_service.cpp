@@ -65,7 +65,7 @@ ModelService::ModelService(const EngineInfo& info, const std::string& name,
              .context_tokens = info.context_tokens,
              .tokens_of_image = info.image_tokens,
              .vocabulary = info.vocabulary,
-             .max_answer_tokens = max_answer_tokens,
+             .max_answer_tokens = std::min(max_answer_tokens, info.context_tokens),
              .weight_bytes = info.weight_bytes} {}
 
 bool ModelService::serves(std::string_view name) const {

@@ -2,6 +2,7 @@
 // /api/tags, /api/ps, /api/show and /api/version of Ollama's.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -30,7 +31,9 @@ class ModelService {
   bool serves(std::string_view name) const;
   ApiError not_found(std::string_view asked) const;
 
-  void set_max_answer_tokens(std::int64_t tokens) { model_.max_answer_tokens = tokens; }
+  void set_max_answer_tokens(std::int64_t tokens) {
+    model_.max_answer_tokens = std::min(tokens, model_.context_tokens);
+  }
 
  private:
   std::optional<HttpResponse> answer_models(const HttpRequest& request) const;

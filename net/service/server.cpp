@@ -30,6 +30,9 @@ void check(const ServerOptions& options) {
   if (options.access.exposes(options.transport.host)) throw Error(kExposed);
   if (const auto wrong = wrong_origin(options.access.allowed_origins)) throw Error(*wrong);
   if (const auto wrong = wrong_network(options.transport.trusted_proxies)) throw Error(*wrong);
+  if (options.transport.max_received_bytes < options.transport.max_body_bytes) {
+    throw Error("--max-received-size must be at least --max-body-size");
+  }
   if (options.transport.certificate_file.empty() != options.transport.key_file.empty()) {
     throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
   }
@@ -242,12 +245,13 @@ std::optional<HttpResponse> Server::answer(ExchangeId id, HttpRequest request) {
                    one_line(request.method, kLongestQuote) + " is no method of this server");
   }
   if (is_api_path(request.path)) return chat_->answer(id, std::move(request));
-  if (request.method != "GET" && request.method != "HEAD") {
-    HttpResponse response = failure(request.path, 405, "only GET is understood here");
+  HttpResponse response = answer_get(request);
+  const bool is_read = request.method == "GET" || request.method == "HEAD";
+  if (!is_read && !(request.method == "POST" && response.status == 404)) {
+    response = failure(request.path, 405, "only GET is understood here");
     response.headers.emplace_back("Allow", "GET, HEAD, OPTIONS");
-    return response;
   }
-  return answer_get(request);
+  return response;
 }
 
 void Server::on_http_gone(ExchangeId id) {
@@ -287,7 +291,8 @@ HttpResponse Server::answer_get(const HttpRequest& request) const {
     return alive() ? text_response(200, "ok") : text_response(503, "the engine hangs");
   }
   if (request.path == "/readyz") {
-    return drain_until_ ? text_response(503, "stopping") : text_response(200, "ok");
+    return drain_until_ ? text_response(503, "stopping", {{"Retry-After", "1"}})
+                        : text_response(200, "ok");
   }
   if (request.path == "/metrics") {
     return {200, prometheus::kContentType, metrics_text(), {}};
@@ -298,7 +303,9 @@ HttpResponse Server::answer_get(const HttpRequest& request) const {
     response.headers.emplace_back("Upgrade", "websocket");
     return response;
   }
-  return failure(request.path, 404, "there is nothing here; the page is at /");
+  return failure(request.path, 404,
+                 "there is nothing here; the page is at /, OpenAI's API below /v1 (such as "
+                 "/v1/chat/completions), Ollama's below /api");
 }
 
 std::string Server::metrics_text() const {

@@ -1,5 +1,7 @@
 #include "runtime/engine/engine_core.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <exception>
 #include <iterator>
@@ -122,9 +124,9 @@ PromptLayout EngineCore::layout(Request& request) const {
 Generation::Budget EngineCore::budget(const PromptLayout& prompt, const Sampling& sampling) const {
   const std::int64_t positions = prompt.positions();
   if (positions >= info_.context_tokens) {
-    throw make_error(
+    throw PromptTooLong(fmt::format(
         "the prompt is {} tokens long ({} images of {} each), the context holds {}; shorten it",
-        positions, prompt.images.size(), info_.image_tokens, info_.context_tokens);
+        positions, prompt.images.size(), info_.image_tokens, info_.context_tokens));
   }
   if (positions > runner_->config().max_prompt) {
     throw make_error(

@@ -1,5 +1,7 @@
 #include "runtime/engine/prompt.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -27,9 +29,10 @@ std::string_view name_of(Turn::Role role) {
   return "";
 }
 
-Error too_long(std::int64_t most, std::int64_t context_tokens) {
-  return make_error("the prompt is more than {} tokens long, the context holds {}; shorten it",
-                    most, context_tokens);
+PromptTooLong too_long(std::int64_t most, std::int64_t context_tokens) {
+  return PromptTooLong(
+      fmt::format("the prompt is more than {} tokens long, the context holds {}; shorten it", most,
+                  context_tokens));
 }
 
 // The ids, and the text after the last control token or image: what stands between two of these is

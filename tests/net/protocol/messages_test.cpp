@@ -101,7 +101,7 @@ TEST(Messages, UnknownFieldsArePassedOver) {
 }
 
 TEST(Messages, WrongMessagesOfClientsAreNamed) {
-  EXPECT_EQ(problem(""), "a text message must be a JSON object");
+  EXPECT_EQ(problem(""), "a text message is empty; it must be a JSON object");
   EXPECT_EQ(problem("[]"), "a text message must be a JSON object");
   EXPECT_EQ(problem("{}"), "a message needs a \"type\"");
   EXPECT_EQ(problem(R"({"type":7})"), "a message needs a \"type\"");

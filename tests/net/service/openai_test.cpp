@@ -166,9 +166,19 @@ TEST_F(OpenAiTest, LooksAtAsManyPicturesAsTheContextHolds) {
                           {{"role", "user"}, {"content", json::array({image_part()})}});
   const json error = answer(body, 400)["error"];
   EXPECT_EQ(error["param"], "messages");
+  EXPECT_EQ(error["code"], "context_length_exceeded");
   EXPECT_NE(error["message"].get<std::string>().find("do not fit into a context"),
             std::string::npos)
       << error;
+}
+
+TEST_F(OpenAiTest, APromptBeyondTheContextHasACodeThatClientsKnow) {
+  json body = question(1);
+  body["messages"][0]["content"][0]["text"] = std::string(200'000, '7');
+  EXPECT_EQ(answer(body, 400)["error"]["code"], "context_length_exceeded");
+  body["messages"][0]["content"][0]["text"] =
+      std::string(static_cast<std::size_t>(engine_->info().context_tokens), '7');
+  EXPECT_EQ(answer(body, 400)["error"]["code"], "context_length_exceeded");
 }
 
 TEST_F(OpenAiTest, NamesWhatIsWrong) {
@@ -199,6 +209,7 @@ TEST_F(OpenAiTest, NamesWhatIsWrong) {
   expect(image("file:///etc/passwd"), 400, url, "fetches no URLs");
   expect(image("data:image/png,abc"), 400, url, "base64");
   expect(image("data:image/png;base64,****"), 400, url, "Base64");
+  expect(image("data:image/png;base64,"), 400, url, "empty");
   expect(image("data:image/png;base64,aGFsbG8="), 400, "messages", "the picture");
   expect({{"temperature", "hot"}}, 400, "temperature", "number");
   expect({{"temperature", -1}}, 400, "temperature", "temperature");

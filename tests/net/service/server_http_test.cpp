@@ -56,6 +56,8 @@ TEST_F(ServerHttp, EveryFailureIsAnErrorInTheShapeOfTheApi) {
            {"POST / HTTP/1.1\r\n" + kLocal + "Content-Length: 1001\r\n\r\n", 413},
            {"GET /" + std::string(20'000, 'x') + " HTTP/1.1\r\n", 414},
            {"GET / HTTP/1.1\r\n" + kLocal + "Expect: tea\r\n\r\n", 417},
+           {"POST /chat/completions HTTP/1.1\r\n" + kLocal + "Content-Length: 0\r\n\r\n", 404},
+           {"POST /livez HTTP/1.1\r\n" + kLocal + "Content-Length: 0\r\n\r\n", 405},
            {"GET /ws HTTP/1.1\r\n" + kLocal + "\r\n", 426},
            {"GET /ws HTTP/1.1\r\n" + kLocal + upgrade + key + "\r\n", 426},
            {"GET /other HTTP/1.1\r\n" + kLocal + upgrade + key +

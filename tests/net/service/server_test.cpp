@@ -164,7 +164,7 @@ TEST_F(ServerTest, WrongMessagesAreNamed) {
   start();
   RawWebSocket page(port());
   for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
-           {"{", "JSON object"},
+           {"{", "not JSON: something is wrong at byte 2"},
            {"[]", "JSON object"},
            {"{}", "\"type\""},
            {R"({"type": "launch"})", "\"configure\" or \"cancel\""},
