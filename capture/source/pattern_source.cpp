@@ -60,8 +60,7 @@ std::vector<std::uint8_t> draw(PixelFormat format, const Canvas& canvas) {
     const int down = c == 0 ? 1 : planes.chroma_y;
     for (int y = 0; y < plane.height; ++y) {
       for (int x = 0; x < plane.width; ++x) {
-        to[static_cast<std::size_t>(y) * plane.stride + static_cast<std::size_t>(x) * plane.step] =
-            canvas.at(x * across, y * down)[c];
+        to[y * plane.stride + x * plane.step] = canvas.at(x * across, y * down)[c];
       }
     }
   }

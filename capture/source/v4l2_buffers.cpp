@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "capture/source/source.hpp"
 
@@ -25,7 +25,7 @@ v4l2_buffer buffer_of(std::uint32_t index) {
 }
 
 [[noreturn]] void fail(const char* what) {
-  throw SourceError(fmt::format("{}: {}", what, std::strerror(errno)));
+  throw SourceError(fmt::format("{}: {}", what, meaning_of(errno)));
 }
 
 }  // namespace

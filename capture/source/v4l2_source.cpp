@@ -54,10 +54,7 @@ V4l2Source::~V4l2Source() {
 void V4l2Source::open_device() {
   descriptor_ = calls_->open(path_);
   if (descriptor_ < 0) {
-    const char* const hint = errno == EACCES  ? " (is the user in the group video?)"
-                             : errno == EBUSY ? " (another program uses it)"
-                                              : "";
-    throw SourceError(fmt::format("{}: {}{}", path_, std::strerror(errno), hint));
+    throw SourceError(fmt::format("{}: {}", path_, meaning_of(errno)));
   }
   buffers_ = std::make_shared<V4l2Buffers>(calls_, descriptor_);
 }
@@ -65,7 +62,8 @@ void V4l2Source::open_device() {
 void V4l2Source::check_capabilities() {
   v4l2_capability capability{};
   if (calls_->ioctl(descriptor_, VIDIOC_QUERYCAP, &capability) != 0) {
-    throw SourceError(fmt::format("{}: not a V4L2 device", path_));
+    throw SourceError(fmt::format(
+        "{}: not a camera of V4L2; fastvlm-camera --list shows which there are", path_));
   }
   card_ = card_of(capability);
   const std::uint32_t can = capabilities_of(capability);
@@ -95,7 +93,7 @@ void V4l2Source::set_format(const SourceOptions& options) {
   wish.fmt.pix.pixelformat = chosen->code;
   wish.fmt.pix.field = V4L2_FIELD_NONE;
   if (calls_->ioctl(descriptor_, VIDIOC_S_FMT, &wish) != 0) {
-    throw SourceError(fmt::format("{}: VIDIOC_S_FMT: {}", path_, std::strerror(errno)));
+    throw SourceError(fmt::format("{}: VIDIOC_S_FMT: {}", path_, meaning_of(errno)));
   }
   if (wish.fmt.pix.pixelformat != chosen->code) {
     throw SourceError(fmt::format("{}: offers {}, but gives {}", path_, code_text(chosen->code),

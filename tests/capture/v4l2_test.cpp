@@ -162,7 +162,7 @@ TEST_F(FakeCameraTest, EveryCallThatFailsIsNamedAndNothingStaysOpen) {
       {VIDIOC_STREAMON, "VIDIOC_STREAMON"}};
   for (const auto& [call, name] : calls) {
     driver->fail(call, EBUSY);
-    EXPECT_EQ(error_of_opening(), "/dev/video7: " + name + ": Device or resource busy");
+    EXPECT_EQ(error_of_opening(), "/dev/video7: " + name + ": " + meaning_of(EBUSY));
     EXPECT_EQ(driver->open_descriptors(), 0U) << name;
     EXPECT_EQ(driver->mappings(), 0U) << name;
   }
