@@ -21,6 +21,7 @@ struct HttpRequest {
   std::string fetch_dest{};
   std::string fetch_user{};
   std::string authorization{};
+  std::string subprotocols{};  // Sec-WebSocket-Protocol, a list
   // Of a CORS preflight: what the page is going to ask (Access-Control-Request-...).
   std::string asked_headers{};
   bool asks_private_network = false;
@@ -32,6 +33,7 @@ struct HttpRequest {
   std::string key{};         // name of the API key that it gave, once that was checked
   bool secure = false;       // over TLS
   std::string body{};
+  std::shared_ptr<void> memory{};  // of the body: counted against a budget while it exists
 };
 
 // Bytes that several connections may be sending at a time.

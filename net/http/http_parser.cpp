@@ -146,6 +146,7 @@ HttpParser::Progress HttpParser::parse_head(std::string& bytes) {
   if (message_->content_length_remaining().value_or(0) > max_body_bytes_) {
     return fail(413, kTooLong);
   }
+  head_.body_size = static_cast<std::size_t>(message_->content_length_remaining().value_or(0));
   message_->body_limit(max_body_bytes_);
   in_body_ = true;
   return Progress::kHead;
@@ -219,6 +220,7 @@ HttpParser::Progress HttpParser::read_request() {
   request_.fetch_dest = text("Sec-Fetch-Dest");
   request_.fetch_user = text("Sec-Fetch-User");
   request_.authorization = text(field::authorization);
+  request_.subprotocols = all("Sec-WebSocket-Protocol");
   request_.forwarded_for = all("X-Forwarded-For");
   request_.forwarded = all("Forwarded");
   request_.request_id = text("X-Request-Id");
@@ -276,6 +278,10 @@ HttpParser::Progress HttpParser::parse_body(std::string& bytes) {
   in_body_ = false;
   begun_ = false;
   return Progress::kWhole;
+}
+
+std::size_t HttpParser::received() const {
+  return message_ != nullptr ? message_->get().body().size() : request_.body.size();
 }
 
 std::string response_head(const HttpResponse& response, const ResponseFraming& framing) {

@@ -5,12 +5,19 @@
 #include <utility>
 
 #include "net/http/address.hpp"
+#include "net/http/subprotocol.hpp"
 #include "net/http/websocket.hpp"
 
 namespace fvlm::net {
 namespace {
 
 constexpr std::size_t kSmallBody = std::size_t{4} << 10;  // is copied to its head
+
+// Browsers give up a WebSocket if none of the subprotocols that they offer is accepted.
+std::string subprotocol_line(const HttpRequest& request) {
+  if (!offers_subprotocol(request.subprotocols)) return {};
+  return "\r\nSec-WebSocket-Protocol: " + std::string(kSubprotocol);
+}
 
 }  // namespace
 
@@ -34,6 +41,10 @@ void HttpSession::on_bytes(std::string& unread) {
   using Progress = HttpParser::Progress;
   while (state_ == State::kReading) {
     const Progress progress = parser_.parse(unread);
+    if (received_ && !received_->grow_to(parser_.received())) {
+      framing_.keep_alive = false;
+      return send(busy(), ResponseFraming::Body::kLength);
+    }
     if (progress == Progress::kMore) {
       if (farewell_) stream_.leave();
       if (parser_.begun() && !timed_) begin_request();
@@ -71,10 +82,11 @@ void HttpSession::on_head(bool body_begun) {
     record_->key = request.key;
     if (refusal_->status == 101) {
       state_ = State::kLeft;
-      stream_.write(share(
-          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-          "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
-          accept_key(head.websocket_key) + "\r\nX-Request-Id: " + request.request_id + "\r\n\r\n"));
+      stream_.write(
+          share("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
+                accept_key(head.websocket_key) + subprotocol_line(request) +
+                "\r\nX-Request-Id: " + request.request_id + "\r\n\r\n"));
       record_->status = refusal_->status;
       end_record();
       core_.open(stream_, request, std::move(place_));
@@ -85,6 +97,8 @@ void HttpSession::on_head(bool body_begun) {
   }
   record_->key = request.key;
   if (!head.has_body) return;
+  if (!refusal_ && !core_.received.has_room(request.client, head.body_size)) refusal_ = busy();
+  received_.emplace(core_.received, request.client);
   stream_.set_deadline(std::max(std::chrono::milliseconds(0),
                                 std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now())));
   if (refusal_) {
@@ -127,8 +141,17 @@ HttpResponse HttpSession::refusal(int status, const std::string& why) {
   return core_.events->refusal(parser_.request(), status, why);
 }
 
+HttpResponse HttpSession::busy() {
+  HttpResponse response = refusal(503, "too much is being sent to this server; try again");
+  response.set_header("Retry-After", "1");
+  response.reason = "busy";
+  return response;
+}
+
 void HttpSession::on_request() {
   place_.keep();
+  if (received_) parser_.request().memory = received_->take();
+  received_.reset();
   timed_ = false;
   if (core_.options.response_timeout.count() > 0) {
     stream_.set_deadline(core_.options.response_timeout);

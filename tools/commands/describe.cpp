@@ -38,8 +38,7 @@ int describe(const DescribeOptions& options) {
   const auto pictures = open_pictures(options.image_files, options.pictures);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
   Request request;
-  request.conversation.push_back(
-      {Turn::Role::kUser, options.prompt, prepare(*engine, pictures), true});
+  request.conversation.push_back(user_turn(options.prompt, prepare(*engine, pictures)));
   request.sampling = options.sampling;
   request.grammar = std::move(grammar);
   const Reply answer =

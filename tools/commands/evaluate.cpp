@@ -141,7 +141,7 @@ std::map<std::string, Score> ask_all(Engine& engine, const std::vector<Case>& ca
       image_name = asked.image;
     }
     Request request;
-    request.conversation.push_back({Turn::Role::kUser, asked.prompt, {picture}, true});
+    request.conversation.push_back(user_turn(asked.prompt, {picture}));
     request.sampling.temperature = 0;
     request.sampling.max_new_tokens = options.max_new_tokens;
     const Result result = engine.run(std::move(request));

@@ -6,13 +6,17 @@
 #include <array>
 #include <cctype>
 #include <cstdint>
+#include <string_view>
 #include <utility>
 
+#include "kernels/support/make_error.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
 namespace {
+
+constexpr std::string_view kImageMark = "<image>";
 
 // "#rrggbb", or one of two names.
 bool read_color(const std::string& text, std::array<std::uint8_t, 3>& color) {
@@ -99,6 +103,24 @@ std::vector<PreparedImage> prepare(Engine& engine, const std::vector<OpenImage>&
   std::vector<PreparedImage> prepared;
   for (const OpenImage& picture : pictures) prepared.push_back(prepare(engine, picture));
   return prepared;
+}
+
+Turn user_turn(const std::string& text, std::vector<PreparedImage> images) {
+  Turn turn{Turn::Role::kUser, text, std::move(images)};
+  if (turn.images.empty() || text.find(kImageMark) == text.npos) return turn;
+  turn.text.clear();
+  std::size_t begin = 0;
+  for (auto at = text.find(kImageMark); at != text.npos; at = text.find(kImageMark, begin)) {
+    turn.text.append(text, begin, at - begin);
+    turn.image_places.push_back(turn.text.size());
+    begin = at + kImageMark.size();
+  }
+  turn.text.append(text, begin);
+  if (turn.image_places.size() != turn.images.size()) {
+    throw make_error("the prompt has {} \"{}\" and {} images: as many, or no mark at all",
+                     turn.image_places.size(), kImageMark, turn.images.size());
+  }
+  return turn;
 }
 
 }  // namespace fvlm

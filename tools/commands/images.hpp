@@ -32,4 +32,9 @@ std::vector<OpenImage> open_pictures(const std::vector<std::string>& files,
 PreparedImage prepare(Engine& engine, const OpenImage& picture);
 std::vector<PreparedImage> prepare(Engine& engine, const std::vector<OpenImage>& pictures);
 
+// The user's turn, as predict.py makes it: each "<image>" in the text is the place of the next
+// image; without any they precede the text, and without images it is plain text. Throws Error if
+// there are marks, but not as many as images.
+Turn user_turn(const std::string& text, std::vector<PreparedImage> images);
+
 }  // namespace fvlm

@@ -91,7 +91,7 @@ TEST_F(ServerHttp, WithoutTheKeyNoBodyIsRead) {
     EXPECT_EQ(json::parse(body_of(answer), nullptr, false)["error"]["code"], "invalid_api_key");
   }
   EXPECT_TRUE(contains(http_get(port(), "/v1/models"), "\r\nWWW-Authenticate: Bearer\r\n"));
-  EXPECT_TRUE(contains(http_get(port(), "/"), "\r\nWWW-Authenticate: Basic realm="));
+  EXPECT_TRUE(contains(http_get(port(), "/metrics"), "\r\nWWW-Authenticate: Basic realm="));
 }
 
 TEST_F(ServerHttp, HeadIsGetWithoutItsBody) {
