@@ -87,7 +87,7 @@ std::optional<Frame> ImageSource::next(std::chrono::milliseconds patience) {
     counters_.damaged.add();
     return std::nullopt;
   }
-  return Frame{PixelFormat::kMjpeg, header->width,  header->height, 0, bytes, shown_,
+  return Frame{PixelFormat::kMjpeg, header->width,  header->height, 0, bytes, {}, {}, shown_,
                Clock::now(),        std::move(file)};
 }
 

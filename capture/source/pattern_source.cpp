@@ -94,9 +94,16 @@ std::optional<Frame> PatternSource::next(std::chrono::milliseconds patience) {
     bytes = std::make_shared<const std::vector<std::uint8_t>>(
         format_ == PixelFormat::kMjpeg ? draw_jpeg(codec_, canvas) : draw(format_, canvas));
   }
-  return Frame{
-      format_, width_,       height_, stride_of(format_, width_), {bytes->data(), bytes->size()},
-      shown_,  Clock::now(), bytes};
+  return Frame{format_,
+               width_,
+               height_,
+               stride_of(format_, width_),
+               {bytes->data(), bytes->size()},
+               {},
+               {},
+               shown_,
+               Clock::now(),
+               bytes};
 }
 
 std::string PatternSource::description() const {

@@ -142,7 +142,7 @@ std::optional<Frame> PipeSource::newest() {
     }
     if (newest) counters_.replaced.add();
     const Bytes view{bytes->data(), bytes->size()};
-    newest = Frame{PixelFormat::kMjpeg, header->width,   header->height, 0, view, number_,
+    newest = Frame{PixelFormat::kMjpeg, header->width,   header->height, 0, view, {}, {}, number_,
                    Clock::now(),        std::move(bytes)};
   }
   counters_.damaged.add(stream_.damaged() - std::exchange(damaged_, stream_.damaged()));

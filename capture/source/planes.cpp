@@ -48,6 +48,18 @@ Planes planar(const Frame& frame, std::ptrdiff_t step) {
   const std::uint8_t* const u = luma + luma_stride * frame.height;
   const std::ptrdiff_t stride = luma_stride * step / 2;
   const std::uint8_t* const v = step == 2 ? u + 1 : u + stride * height;
+  if (frame.more[0].data != nullptr) {
+    const std::size_t last = step == 2 ? 0 : 1;  // the memory with V
+    return {3,
+            {{{luma, luma_stride, 1, frame.width, frame.height},
+              {frame.more[0].data, static_cast<std::ptrdiff_t>(frame.more_strides[0]), step, width,
+               height},
+              {frame.more[last].data + (step == 2 ? 1 : 0),
+               static_cast<std::ptrdiff_t>(frame.more_strides[last]), step, width, height}}},
+            2,
+            2,
+            {}};
+  }
   return {3,
           {{{luma, luma_stride, 1, frame.width, frame.height},
             {u, stride, step, width, height},

@@ -30,7 +30,7 @@ Frame pattern(PixelFormat format, int width) {
 }
 
 Frame jpeg_frame(const std::string& jpeg) {
-  return Frame{PixelFormat::kMjpeg, 0, 0, 0, bytes_of(jpeg), 1, Clock::now(), nullptr};
+  return Frame{PixelFormat::kMjpeg, 0, 0, 0, bytes_of(jpeg), {}, {}, 1, Clock::now(), nullptr};
 }
 
 // The planes of a frame at full size, [height, width, components], by their definition.
