@@ -145,7 +145,8 @@ TEST_F(ClientTest, OneConnectionCarriesManyRequests) {
 TEST_F(ClientTest, HttpErrorsSayWhatIsWrong) {
   const auto camera = start(kNowhere, {"--source", "images:/nowhere", "--wait-for-camera"});
   const std::uint16_t port = camera->port();
-  for (const char* path : {"/", "/static/camera_texts.js", "/static/words.js"}) {
+  for (const char* path : {"/", "/static/camera_texts.js", "/static/card.js", "/static/figures.js",
+                           "/static/theme.js", "/static/words.js"}) {
     EXPECT_EQ(status_of(http_get(port, path)), 200) << path;
   }
   EXPECT_EQ(status_of(http_get(port, "/nothing")), 404);
