@@ -32,6 +32,7 @@ async function begin() {
     const main = byId("cameras");
     main.className = list.length > 1 ? "grid" : "alone";
     cards = list.map((camera) => new Card(camera, text));
+    for (const { element } of cards) element.querySelector(".past").open = list.length === 1;
     main.append(...cards.map((card) => card.element));
     byId("trouble").hidden = true;
     showLanguage();
