@@ -42,7 +42,7 @@ class CudaBackend {
     MatrixShape shape;
     DeviceMatrix matrix;
     DeviceBuffer<target> weight, scales, bias;
-    DeviceBuffer<target> row_sums;  // of the weight, if a layer norm is folded into it
+    DeviceBuffer<target> row_sums{};  // of the weight, if a layer norm is folded into it
   };
   struct Depthwise {
     DepthwiseFilters filters;
