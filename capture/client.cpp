@@ -50,7 +50,7 @@ void Client::open_cameras(bool wait) {
   if (!any && !wait) throw SourceError(failures);
 }
 
-void Client::run(std::function<void()> alive) {
+void Client::run(const std::function<void()>& alive) {
   for (const auto& feed : feeds_) feed->start();
   beat(alive);
   plan();

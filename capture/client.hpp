@@ -32,7 +32,7 @@ class Client {
   net::EventLoop& loop() { return loop_; }
   // Works until stop(). `alive` is called periodically while this thread and that of a camera make
   // progress: a driver that hangs is no reason to restart the others.
-  void run(std::function<void()> alive);
+  void run(const std::function<void()>& alive);
   // Ends run(). On the loop's thread.
   void stop();
 

@@ -179,7 +179,8 @@ class JpegCodec::Impl {
   // libjpeg reads whole blocks, and as many as a unit of the scan has.
   std::size_t padded(int c) const {
     const int block = DCTSIZE * across(c);
-    return static_cast<std::size_t>((width_of(c) + block - 1) / block * block);
+    const int blocks = (width_of(c) + block - 1) / block;
+    return static_cast<std::size_t>(blocks) * static_cast<std::size_t>(block);
   }
   bool direct(int c) const {
     return factor_ == 1 && planes_->black.empty() &&
