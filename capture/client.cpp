@@ -1,104 +1,57 @@
 #include "capture/client.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
+#include <string>
 #include <utility>
-#include <variant>
 
 namespace fvlm::capture {
 namespace {
 
 using Milliseconds = std::chrono::milliseconds;
-using net::LogLevel;
 
-constexpr Milliseconds kOriginalPace{1000};
 constexpr Milliseconds kBeat{2000};
 constexpr Milliseconds kLongestTurn{10'000};
 
-protocol::State first_state(const ClientOptions& options) {
-  protocol::State state;
-  state.camera = "opening " + public_name(options.source.source);
-  state.stream = options.link.stream;
-  state.prompt = options.link.prompt;
-  state.interval = std::chrono::duration<double>(options.link.interval).count();
-  return state;
-}
-
-// A source with a low frame rate needs a longer timeout.
-CameraOptions camera_options(const SourceOptions& source) {
-  CameraOptions options;
-  if (source.rate > 0) {
-    const auto expected = Milliseconds(static_cast<std::int64_t>(2500 / source.rate));
-    options.frame_timeout = std::max(options.frame_timeout, expected);
-  }
-  return options;
+// Of several cameras each line says which it is about.
+net::Log log_of(const net::Log& log, const std::string& camera) {
+  return [log, camera](net::LogLevel level, const std::string& line, const net::LogFields& fields) {
+    log(level, camera + ": " + line, fields);
+  };
 }
 
 }  // namespace
 
-Client::Client(const ClientOptions& options, net::Log log)
-    : options_(options),
-      log_(std::move(log)),
-      mailbox_(counters_),
-      page_(loop_, options.page, counters_, page_controls()),
-      link_(
-          options.link,
-          [this](LinkSocket::Events events) {
-            return connect(loop_, options_.server, std::move(events));
-          },
-          [] { return Clock::now(); }, counters_, link_events()),
-      encoder_(options.encoder, counters_) {
-  page_.set_state(first_state(options));
+Client::Client(const ClientOptions& options, net::Log log) : log_(std::move(log)) {
+  std::vector<PageCamera> cameras;
+  for (const FeedOptions& feed : options.feeds) {
+    const bool alone = options.feeds.size() == 1;
+    feeds_.push_back(std::make_unique<Feed>(
+        loop_, feed, alone ? log_ : log_of(log_, feed.view.name), [this] { plan(); }));
+    cameras.push_back({&feeds_.back()->view(), &feeds_.back()->counters()});
+  }
+  page_ = std::make_unique<Page>(loop_, options.page, std::move(cameras), log_);
+  open_cameras(options.wait_for_camera);
 }
 
-Page::Controls Client::page_controls() {
-  return {[this](const std::string& prompt) {
-            log_(LogLevel::kInfo, "prompt: " + prompt);
-            link_.set_prompt(prompt);
-            change_state([&](protocol::State& state) { state.prompt = prompt; });
-          },
-          [this](double seconds) {
-            link_.set_interval(Milliseconds(static_cast<std::int64_t>(seconds * 1000)));
-            change_state([&](protocol::State& state) { state.interval = seconds; });
-          },
-          [this] { plan(); }, log_};
+void Client::open_cameras(bool wait) {
+  std::string failures;
+  bool any = false;
+  for (const auto& feed : feeds_) {
+    try {
+      feed->open();
+      any = true;
+    } catch (const SourceError& error) {
+      const bool alone = feeds_.size() == 1;
+      if (!failures.empty()) failures += '\n';
+      failures += alone ? error.what() : feed->options().view.name + ": " + error.what();
+    }
+  }
+  if (!any && !wait) throw SourceError(failures);
 }
 
-Link::Events Client::link_events() {
-  return {[this](Link::State state, const std::string& why) { on_link(state, why); },
-          [this](const protocol::ServerMessage& message, const std::string& text) {
-            on_answer(message, text);
-          },
-          [this](const std::string& why) {
-            log_(LogLevel::kWarning, "⚠️ a picture stays unanswered: " + why);
-          },
-          [this] { plan(); }};
-}
-
-void Client::change_state(const std::function<void(protocol::State& state)>& change) {
-  protocol::State state = page_.state();
-  change(state);
-  page_.set_state(state);
-}
-
-Client::~Client() {
-  camera_.reset();
-  mailbox_.close();
-  if (encoding_.joinable()) encoding_.join();
-}
-
-void Client::run(std::function<void()> alive) {
-  encoding_ = std::thread([this] { encode(); });
-  camera_ = std::make_unique<Camera>(
-      camera_options(options_.source), [this] { return open_source(options_.source, counters_); },
-      mailbox_, counters_,
-      Camera::Events{
-          [this](const CameraState& state) { loop_.post([this, state] { on_camera(state); }); },
-          [this](const std::string& note) {
-            loop_.post([this, note] { log_(LogLevel::kWarning, "⚠️ " + note); });
-          }});
+void Client::run(const std::function<void()>& alive) {
+  for (const auto& feed : feeds_) feed->start();
   beat(alive);
   plan();
   loop_.run();
@@ -106,93 +59,22 @@ void Client::run(std::function<void()> alive) {
 
 void Client::stop() {
   constexpr Milliseconds kFarewells{100};
-  page_.stop();
-  link_.stop();
+  page_->stop();
+  for (const auto& feed : feeds_) feed->stop();
   loop_.after(kFarewells, [this] { loop_.stop(); });
 }
 
-void Client::encode() {
-  while (auto frame = mailbox_.take()) {
-    try {
-      Picture picture = encoder_.encode(*frame);
-      frame.reset();
-      loop_.post([this, picture = std::move(picture)] { deliver(picture); });
-    } catch (const std::runtime_error& error) {
-      counters_.damaged.add();
-      mailbox_.want();  // the next one, then
-    }
-  }
-}
-
-void Client::deliver(const Picture& picture) {
-  asked_ = false;
-  if (link_.wants_picture()) {
-    link_.show(picture);
-    // Like the original's log, at its rate; at a higher one the log would hold nothing else.
-    const bool slow = link_.options().interval >= kOriginalPace;
-    log_(slow ? LogLevel::kInfo : LogLevel::kDebug,
-         fmt::format("📤 sent picture {}, 📊 {}x{}, {:.1f} KB", picture.number, picture.width,
-                     picture.height, static_cast<double>(picture.size()) / 1024));
-  }
-  if (page_.wants_picture()) page_.show(picture);
-  plan();
-}
-
-void Client::on_camera(const CameraState& camera) {
-  if (camera.live) {
-    log_(LogLevel::kInfo, "✅ camera: " + camera.text);
-  } else {
-    log_(LogLevel::kWarning, "⚠️ camera: " + camera.text);
-  }
-  change_state([&](protocol::State& state) {
-    state.camera_live = camera.live;
-    state.camera = camera.text;
-  });
-}
-
-void Client::on_link(Link::State link, const std::string& why) {
-  if (link == Link::State::kConnecting) return;  // that a lost one is tried again is no news
-  const bool ready = link == Link::State::kReady;
-  if (ready) {
-    log_(LogLevel::kInfo, "🔌 connected to " + options_.server.url);
-  } else if (page_.state().server != "lost" || page_.state().server_text != why) {
-    log_(LogLevel::kWarning, fmt::format("⚠️ server {}: {}", options_.server.url, why));
-  }
-  change_state([&](protocol::State& state) {
-    state.server = ready ? "ready" : "lost";
-    state.server_text = why;
-  });
-}
-
-void Client::on_answer(const protocol::ServerMessage& message, const std::string& text) {
-  if (const auto* description = std::get_if<protocol::Description>(&message)) {
-    log_(LogLevel::kInfo, options_.log_answers
-                              ? "✨ " + description->content
-                              : fmt::format("✨ {} bytes", description->content.size()));
-  } else if (const auto* error = std::get_if<protocol::Error>(&message)) {
-    log_(LogLevel::kWarning, "❌ " + error->message);
-  }
-  page_.pass_on(message, text);
-}
-
 void Client::plan() {
-  if (!asked_ && (link_.wants_picture() || page_.wants_picture())) {
-    asked_ = true;
-    mailbox_.want();
-  }
-  link_.tick();
-  const Clock::time_point now = Clock::now();
   Clock::time_point next = Clock::time_point::max();
-  for (const Clock::time_point time : {link_.next_time(), page_.next_time()}) {
-    const bool awaited = asked_ && time <= now;  // the picture brings us back
-    if (!awaited) next = std::min(next, time);
-  }
+  for (const auto& feed : feeds_) next = std::min(next, feed->plan());
   if (next != Clock::time_point::max()) loop_.set_alarm(next, [this] { plan(); });
 }
 
-// The watchdog: this thread runs, and the camera's is not stuck in the driver.
 void Client::beat(const std::function<void()>& alive) {
-  if (Clock::now() - camera_->last_turn() < kLongestTurn) alive();
+  const bool moves = std::any_of(feeds_.begin(), feeds_.end(), [](const auto& feed) {
+    return Clock::now() - feed->last_turn() < kLongestTurn;
+  });
+  if (moves) alive();
   loop_.after(kBeat, [this, alive] { beat(alive); });
 }
 

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "capture/source/jpeg_header.hpp"
-#include "capture/source/planes.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -56,9 +55,7 @@ Picture Encoder::encode(const Frame& frame) {
   std::uint64_t copied = 0;
   Picture picture;
   if (const auto planes = planes_of(frame)) {
-    const int factor = std::max(1, frame.width / options_.width);
-    picture = picture_of(codec_.compress(*planes, factor, options_.quality, copied), frame);
-    counters_.compressed.add();
+    picture = from_planes(frame, *planes, copied);
   } else {
     picture = from_jpeg(frame, copied);
   }
@@ -67,9 +64,25 @@ Picture Encoder::encode(const Frame& frame) {
   return picture;
 }
 
+Picture Encoder::from_planes(const Frame& frame, const Planes& planes, std::uint64_t& copied) {
+  const Transform& transform = options_.transform;
+  const Planes seen =
+      transform.changes() ? transformed(planes, transform, frame.width, frame.height) : planes;
+  const int factor = std::max(1, seen.of[0].width / options_.width);
+  counters_.compressed.add();
+  return picture_of(codec_.compress(seen, factor, options_.quality, copied), frame);
+}
+
 Picture Encoder::from_jpeg(const Frame& frame, std::uint64_t& copied) {
   const auto header = read_jpeg_header(frame.bytes);
   if (!header) throw std::runtime_error("no whole JPEG");
+  if (const Transform& transform = options_.transform; transform.changes()) {
+    const int width = width_after(transform, header->width, header->height);
+    const Planes planes = codec_.decode(frame.bytes, eighths_for(width, options_.width));
+    const Planes seen = transformed(planes, transform, header->width, header->height);
+    counters_.transformed.add();
+    return picture_of(codec_.compress(seen, 1, options_.quality, copied), frame);
+  }
   const int eighths = eighths_for(header->width, options_.width);
   if (eighths == 8 && header->quality <= options_.max_quality) {
     counters_.passed.add();

@@ -6,21 +6,18 @@
 #include <iterator>
 #include <stdexcept>
 #include <utility>
-#include <variant>
 #include <web_files.hpp>  // generated: net::kWebFiles
 
 #include "capture/metrics.hpp"
 #include "net/http/access.hpp"
 #include "net/http/proxy.hpp"
 #include "net/process/prometheus.hpp"
+#include "net/protocol/json.hpp"
 
 namespace fvlm::capture {
 namespace {
 
-constexpr std::size_t kHistory = 50;
-constexpr double kShortestInterval = 0.02;
-constexpr double kLongestInterval = 3600;
-constexpr std::size_t kLongestPrompt = 8000;
+constexpr std::string_view kCameras = "/cameras/";
 
 net::LogFields fields_of(const net::HttpRequest& request) {
   return {.client = request.peer, .request_id = request.request_id};
@@ -30,17 +27,22 @@ void append(net::HttpHeaders more, net::HttpHeaders& to) {
   to.insert(to.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
+std::string health_of(const View& view) {
+  const protocol::State& state = view.state();
+  return fmt::format("camera: {}\nserver: {}", state.camera_live ? "live" : "lost", state.server);
+}
+
 }  // namespace
 
-Page::Page(net::EventLoop& loop, PageOptions options, Counters& counters, Controls controls)
+Page::Page(net::EventLoop& loop, PageOptions options, std::vector<PageCamera> cameras, net::Log log)
     : options_(std::move(options)),
+      cameras_(std::move(cameras)),
+      log_(std::move(log)),
       files_(net::kWebFiles, "img-src 'self' blob:"),
       gate_(options_.access, {"camera", "key", "fastvlm-camera"}, files_,
             [this](const std::string& line, const net::HttpRequest& request) {
-              controls_.log(net::LogLevel::kWarning, line, fields_of(request));
-            }),
-      counters_(counters),
-      controls_(std::move(controls)) {
+              log_(net::LogLevel::kWarning, line, fields_of(request));
+            }) {
   const std::string& host = options_.transport.host;
   if (options_.access.exposes(host)) {
     throw std::runtime_error(
@@ -57,54 +59,31 @@ Page::Page(net::EventLoop& loop, PageOptions options, Counters& counters, Contro
        {net::wrong_base_path(transport.base_path), net::wrong_network(transport.trusted_proxies)}) {
     if (wrong) throw std::runtime_error(*wrong);
   }
-  transport_ = net::Transport::listen(loop, options_.transport, *this);
-  viewers_.emplace(*transport_, [this] { controls_.moved(); });
+  transport.max_connections *= cameras_.size();
+  transport.max_connections_per_address *= cameras_.size();
+  transport_ = net::Transport::listen(loop, transport, *this);
+  for (const PageCamera& camera : cameras_) camera.view->attach(*transport_);
 }
 
 void Page::stop() {
-  viewers_->stop();
+  for (const PageCamera& camera : cameras_) camera.view->stop();
   transport_->stop();
 }
 
-bool Page::wants_picture() const {
-  return Clock::now() >= due_ && viewers_->wants_picture();
-}
-
-Clock::time_point Page::next_time() const {
-  return viewers_->wants_picture() ? due_ : Clock::time_point::max();
-}
-
-void Page::show(const Picture& picture) {
-  due_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                            std::chrono::duration<double>(1 / options_.rate));
-  counters_.copied_viewers.add(viewers_->show(
-      picture, [](const std::string& jpeg) { return protocol::write(protocol::Frame{jpeg}); }));
-  if (picture.width == state_.width && picture.height == state_.height) return;
-  protocol::State state = state_;
-  state.width = picture.width;
-  state.height = picture.height;
-  set_state(state);
-}
-
-void Page::pass_on(const protocol::ServerMessage& message, const std::string& text) {
-  const bool description = std::holds_alternative<protocol::Description>(message);
-  if (description) {
-    history_.push_back(text);
-    if (history_.size() > kHistory) history_.pop_front();
-  }
-  for (const ViewerId id : description ? pages_ : ours_) transport_->send(id, text);
-}
-
-void Page::set_state(const protocol::State& state) {
-  state_ = state;
-  if (!state_.camera_live) viewers_->disappoint(state_.camera);
-  const std::string text = protocol::write(state_);
-  for (const ViewerId id : ours_) transport_->send(id, text);
+Page::Place Page::place_of(std::string_view path) const {
+  if (!path.starts_with(kCameras)) return {cameras_.front().view, path};
+  path.remove_prefix(kCameras.size());
+  const std::size_t end = std::min(path.find('/'), path.size());
+  const auto found = std::find_if(cameras_.begin(), cameras_.end(), [&](const PageCamera& camera) {
+    return camera.view->options().name == path.substr(0, end);
+  });
+  if (found == cameras_.end()) return {};
+  return {found->view, path.substr(end)};
 }
 
 std::optional<net::HttpResponse> Page::refuse(net::HttpRequest& request) {
   auto refusal = gate_.refuse_caller(request);
-  if (!refusal && request.path != "/healthz" && request.method != "OPTIONS") {
+  if (!refusal && place_of(request.path).rest != "/healthz" && request.method != "OPTIONS") {
     refusal = gate_.refuse_key(request);
   }
   if (!refusal) return std::nullopt;
@@ -119,7 +98,9 @@ std::optional<net::HttpResponse> Page::on_head(net::HttpRequest& request) {
 
 net::HttpResponse Page::on_upgrade(net::HttpRequest& request) {
   if (auto response = refuse(request)) return *std::move(response);
-  if (request.path != "/ws") return net::text_response(404, "WebSockets are at /ws");
+  const Place place = place_of(request.path);
+  if (place.view == nullptr) return net::text_response(404, "there is no such camera");
+  if (place.rest != "/ws") return net::text_response(404, "WebSockets are at /ws");
   return {.status = 101};
 }
 
@@ -128,7 +109,7 @@ net::HttpResponse Page::refusal(const net::HttpRequest&, int status, const std::
 }
 
 void Page::on_error(const std::string& what) {
-  controls_.log(net::LogLevel::kError, "❌ internal error: " + what);
+  log_(net::LogLevel::kError, "❌ internal error: " + what);
 }
 
 // Only allowed origins may embed a picture: not other sites, and not other ports of this host,
@@ -157,70 +138,97 @@ std::optional<net::HttpResponse> Page::answer(net::ExchangeId id, const net::Htt
   }
   if (request.path == "/healthz") return health();
   if (request.path == "/metrics") return metrics();
+  if (request.path == "/cameras.json") return list();
   if (auto file = files_.response(request.path)) return file;
+  const auto [view, rest] = place_of(request.path);
+  if (view == nullptr) return net::text_response(404, "there is no such camera");
+  if (rest == "/healthz") return net::text_response(view->is_well() ? 200 : 503, health_of(*view));
   net::HttpHeaders headers = headers_for(request);
   headers.emplace_back("Cache-Control", "no-store");
-  if (request.path == "/snapshot.jpg") {
-    if (!state_.camera_live) return net::text_response(503, state_.camera);
-    viewers_->wait(id, std::move(headers));
-    return std::nullopt;
-  }
-  if (request.path == "/stream.mjpg") {
-    viewers_->stream(id, std::move(headers));
+  if (rest == "/snapshot.jpg") return view->snapshot(id, std::move(headers));
+  if (rest == "/stream.mjpg") {
+    view->stream(id, std::move(headers));
     return std::nullopt;
   }
   return net::text_response(404, "there is no such page");
 }
 
+net::HttpResponse Page::list() const {
+  std::vector<const View*> views;
+  for (const PageCamera& camera : cameras_) views.push_back(camera.view);
+  std::stable_sort(views.begin(), views.end(), [](const View* a, const View* b) {
+    return a->options().place < b->options().place;
+  });
+  net::Json list = net::Json::array();
+  for (const View* view : views) {
+    const ViewOptions& options = view->options();
+    list.push_back({{"name", options.name},
+                    {"title", options.title.empty() ? options.name : options.title},
+                    {"size", options.size}});
+  }
+  return {200, "application/json", net::dump(list) + "\n", {{"Cache-Control", "no-store"}}};
+}
+
 net::HttpResponse Page::metrics() const {
-  const Gauges gauges{state_.camera_live, state_.server == "ready", viewers_->count(),
-                      gate_.wrong_keys(), gate_.refused_keys()};
-  return {200, prometheus::kContentType, metrics_text(counters_, gauges), {}};
+  std::vector<CameraMetrics> cameras;
+  for (const auto& [view, counters] : cameras_) {
+    const protocol::State& state = view->state();
+    cameras.push_back({.name = cameras_.size() > 1 ? view->options().name : "",
+                       .counters = counters,
+                       .live = state.camera_live,
+                       .server_ready = state.server == "ready",
+                       .viewers = view->count()});
+  }
+  return {200,
+          prometheus::kContentType,
+          metrics_text(cameras, {gate_.wrong_keys(), gate_.refused_keys()}),
+          {}};
 }
 
 net::HttpResponse Page::health() const {
-  const bool well = state_.camera_live && state_.server == "ready";
-  return net::text_response(
-      well ? 200 : 503,
-      fmt::format("camera: {}\nserver: {}", state_.camera_live ? "live" : "lost", state_.server));
+  if (cameras_.size() == 1) {
+    const View& view = *cameras_.front().view;
+    return net::text_response(view.is_well() ? 200 : 503, health_of(view));
+  }
+  bool well = true;
+  std::string text;
+  for (const PageCamera& camera : cameras_) {
+    const View& view = *camera.view;
+    well = well && view.is_well();
+    text += fmt::format("{}: camera {}, server {}\n", view.options().name,
+                        view.state().camera_live ? "live" : "lost", view.state().server);
+  }
+  text.pop_back();  // the response ends the line
+  return net::text_response(well ? 200 : 503, text);
 }
 
 void Page::on_open(ViewerId id, const net::HttpRequest& request) {
-  pages_.insert(id);
-  controls_.log(net::LogLevel::kInfo, fmt::format("🔌 viewer {} connected", request.peer),
-                fields_of(request));
-  viewers_->open(id);
+  View* const view = viewers_.emplace(id, place_of(request.path).view).first->second;
+  log_(net::LogLevel::kInfo, fmt::format("🔌 viewer {} connected", request.peer),
+       fields_of(request));
+  view->open(id);
 }
 
 void Page::on_close(ViewerId id) {
-  viewers_->close(id);
-  pages_.erase(id);
-  ours_.erase(id);
-  controls_.log(net::LogLevel::kInfo, "🔌 viewer disconnected");
+  const auto viewer = viewers_.extract(id);
+  viewer.mapped()->close(id);
+  log_(net::LogLevel::kInfo, "🔌 viewer disconnected");
 }
 
 void Page::on_pong(ViewerId id, const std::string& payload) {
-  viewers_->acknowledge(id, payload);
+  viewers_.at(id)->acknowledge(id, payload);
 }
 
 void Page::on_message(ViewerId id, std::string text, bool binary) {
-  if (binary) return;
-  const protocol::ViewerMessage message = protocol::read_viewer_message(text);
-  const auto* wish = std::get_if<protocol::ViewerConfigure>(&message);
-  if (wish == nullptr) return;
-  if (wish->binary) {
-    viewers_->set_form(id, Viewers::Form::kBinary);
-    if (ours_.insert(id).second) {
-      transport_->send(id, protocol::write(protocol::History{{history_.begin(), history_.end()}}));
-      transport_->send(id, protocol::write(state_));
-    }
-  }
-  if (wish->prompt && wish->prompt->size() <= kLongestPrompt && state_.stream) {
-    controls_.prompt(*wish->prompt);
-  }
-  if (wish->interval) {
-    controls_.interval(std::clamp(*wish->interval, kShortestInterval, kLongestInterval));
-  }
+  if (!binary) viewers_.at(id)->take(id, text);
+}
+
+void Page::on_http_flushed(net::ExchangeId id) {
+  for (const PageCamera& camera : cameras_) camera.view->flushed(id);
+}
+
+void Page::on_http_gone(net::ExchangeId id) {
+  for (const PageCamera& camera : cameras_) camera.view->gone(id);
 }
 
 }  // namespace fvlm::capture

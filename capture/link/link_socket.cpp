@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "capture/link/link_trouble.hpp"
 #include "net/http/address.hpp"
 #include "net/http/websocket_session.hpp"
 
@@ -94,19 +95,21 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
       : loop_(loop),
         address_(address),
         url_(parse_url(address.url).value()),
+        name_{url_.authority.host, url_.port(), url_.secure, !address.api_key.empty()},
         told_(std::make_shared<std::optional<LinkSocket::Events>>(std::move(events))),
         resolver_(loop.context()),
         socket_(loop.context()) {}
 
   void start() {
     loop_.after(kConnectTimeout, [weak = weak_from_this()] {
-      if (const auto self = weak.lock()) self->give_up_connecting("the server cannot be reached");
+      const auto self = weak.lock();
+      if (self != nullptr) self->give_up_connecting(asio::error::timed_out);
     });
     resolver_.async_resolve(
         url_.authority.host, url_.port(),
         [self = shared_from_this()](const error_code& error,
                                     const tcp::resolver::results_type& found) {
-          if (error) return self->give_up_connecting(error.message());
+          if (error) return self->give_up_connecting(error);
           if (!*self->told_) return;
           asio::async_connect(
               self->socket_, found,
@@ -119,7 +122,7 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
   // No more events. Closes what is open.
   void abandon() {
     told_->reset();
-    give_up_connecting("");
+    give_up_connecting("");  // nobody is told
     if (auto* open = session()) {
       open->close({net::close_code::kGoingAway, ""});
     } else if (stream_ != nullptr) {
@@ -141,7 +144,8 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
   void on_bytes(std::string& unread) override {
     const std::size_t end = unread.find("\r\n\r\n");
     if (end == std::string::npos) {
-      if (unread.size() > kLongestHead) fail("the server speaks no WebSocket");
+      const std::string start = unread.substr(0, kHttp.size());
+      if (unread.size() > kLongestHead || !kHttp.starts_with(start)) fail(protocol_trouble(name_));
       return;
     }
     http::response_parser<http::empty_body> response;
@@ -151,30 +155,33 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
       taken += response.put(asio::buffer(unread.data() + taken, end + 4 - taken), error);
     }
     unread.erase(0, end + 4);
-    if (error) return fail("the server speaks no WebSocket");
+    if (error) return fail(protocol_trouble(name_));
     const auto accepted = response.get()[http::field::sec_websocket_accept];
     const int status = static_cast<int>(response.get().result_int());
-    if (status == 401) return fail("the server asks for another API key");
-    if (status == 429) {
-      return fail("the server lets this address wait: too many wrong API keys");
-    }
-    if (status != 101)
-      return fail("the server answered with HTTP status " + std::to_string(status));
+    if (status != 101) return fail(status_trouble(name_, status, unread));
     if (std::string_view(accepted.data(), accepted.size()) != expected_) {
-      return fail("the server speaks no WebSocket");
+      return fail(protocol_trouble(name_));
     }
     open();
   }
   void on_farewell() override { stream_->cut(); }
   void on_flushed() override {}
-  void on_deadline() override { fail("the server does not answer"); }
+  void on_deadline() override {
+    fail(handshake_trouble(
+        name_,
+        "no answer within " + std::to_string(kHandshakeTimeout / std::chrono::seconds(1)) + " s"));
+  }
   void on_end(const std::string& why) override {
-    tell_closed(told_, why.empty() ? "the server closed the connection" : why);
+    tell_closed(told_, handshake_trouble(name_, why));
   }
 
  private:
   static constexpr std::size_t kLongestHead = std::size_t{16} << 10;
+  static constexpr std::string_view kHttp = "HTTP/1.";
 
+  void give_up_connecting(const error_code& error) {
+    give_up_connecting(connect_trouble(name_, error));
+  }
   void give_up_connecting(const std::string& why) {
     if (stream_ != nullptr) return;
     resolver_.cancel();
@@ -184,7 +191,7 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
   }
 
   void on_tcp(const error_code& error) {
-    if (error) return give_up_connecting(error.message());
+    if (error) return give_up_connecting(error);
     error_code ignored;
     socket_.set_option(tcp::no_delay(true), ignored);
     net::TlsContext tls;
@@ -230,6 +237,7 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
   net::EventLoop& loop_;
   ServerAddress address_;
   Url url_;
+  ServerName name_;
   Told told_;
   tcp::resolver resolver_;
   tcp::socket socket_;

@@ -27,6 +27,7 @@ struct Counters {
   Counter passed{};         // pictures that are the camera's own JPEG (passthrough)
   Counter compressed{};     // pictures compressed by the client
   Counter rescaled{};       // JPEGs scaled down by the client
+  Counter transformed{};    // JPEGs decoded and compressed again for a Transform
   Counter encode_micros{};  // CPU time of compression
   // Bytes copied in memory, by reason.
   Counter copied_rows{};     // into the encoder's row buffer

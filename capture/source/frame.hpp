@@ -3,6 +3,7 @@
 // reference is gone, so frames are kept no longer than needed.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +34,9 @@ struct Frame {
   int height = 0;
   std::size_t stride = 0;  // bytes from a line to the next, of the first plane; not for MJPEG
   Bytes bytes{};
+  // Planes of colour in memory of their own (multi-planar V4L2); empty: they follow in `bytes`.
+  std::array<Bytes, 2> more{};
+  std::array<std::size_t, 2> more_strides{};
   std::uint64_t number = 0;  // counts what the source captured, also what it lost
   Clock::time_point taken{};
   std::shared_ptr<const void> hold{};  // keeps `bytes` there

@@ -35,6 +35,26 @@ std::shared_ptr<const std::vector<std::uint8_t>> read_file(const std::filesystem
   return bytes;
 }
 
+bool is_whole(const std::filesystem::path& path) {
+  const auto file = read_file(path);
+  return read_jpeg_header({file->data(), file->size()}).has_value();
+}
+
+// Why a folder cannot be read, and what to do.
+std::string why_not(const std::filesystem::path& folder, const std::error_code& error) {
+  if (error == std::errc::no_such_file_or_directory) {
+    return "there is no such folder; give one with JPEG files, as in --source images:DIR";
+  }
+  if (error == std::errc::not_a_directory) {
+    return fmt::format("a file, not a folder; give its folder: --source images:{}",
+                       folder.has_parent_path() ? folder.parent_path().string() : ".");
+  }
+  if (error == std::errc::permission_denied) {
+    return "the folder may not be read by this user; change its permissions";
+  }
+  return error.message();
+}
+
 }  // namespace
 
 ImageSource::ImageSource(const std::filesystem::path& folder, double rate, Counters& counters)
@@ -43,9 +63,19 @@ ImageSource::ImageSource(const std::filesystem::path& folder, double rate, Count
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (is_jpeg(entry.path())) files_.push_back(entry.path());
   }
-  if (error) throw SourceError(fmt::format("{}: {}", folder.string(), error.message()));
-  if (files_.empty()) throw SourceError(fmt::format("{}: no .jpg files there", folder.string()));
+  if (error) throw SourceError(fmt::format("{}: {}", folder.string(), why_not(folder, error)));
+  if (files_.empty()) {
+    throw SourceError(fmt::format(
+        "{}: the folder holds no .jpg or .jpeg file; put some there, or name another folder",
+        folder.string()));
+  }
   std::sort(files_.begin(), files_.end());
+  if (std::none_of(files_.begin(), files_.end(), is_whole)) {
+    throw SourceError(
+        fmt::format("{}: none of its {} .jpg files is a whole JPEG; name a folder "
+                    "with pictures that a viewer of images shows",
+                    folder.string(), files_.size()));
+  }
 }
 
 std::optional<Frame> ImageSource::next(std::chrono::milliseconds patience) {
@@ -57,7 +87,7 @@ std::optional<Frame> ImageSource::next(std::chrono::milliseconds patience) {
     counters_.damaged.add();
     return std::nullopt;
   }
-  return Frame{PixelFormat::kMjpeg, header->width,  header->height, 0, bytes, shown_,
+  return Frame{PixelFormat::kMjpeg, header->width,  header->height, 0, bytes, {}, {}, shown_,
                Clock::now(),        std::move(file)};
 }
 

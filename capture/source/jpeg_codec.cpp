@@ -63,6 +63,30 @@ class JpegCodec::Impl {
     return take();
   }
 
+  // Samples of the colour are those of every second pixel in every second row, and that is all
+  // there are in most JPEGs.
+  Planes decode(Bytes jpeg, int eighths) {
+    from_ = jpeg;
+    eighths_ = eighths;
+    run([](Impl& self) { self.read_header(); });
+    const int width = static_cast<int>(in_.output_width);
+    const int height = static_cast<int>(in_.output_height);
+    const bool grey = in_.out_color_space == JCS_GRAYSCALE;
+    const std::ptrdiff_t step = grey ? 1 : 3;
+    const std::ptrdiff_t stride = step * width;
+    decoded_.resize(static_cast<std::size_t>(stride * height));
+    run([](Impl& self) { self.read_rows(); });
+    const JSAMPLE* const data = decoded_.data();
+    if (grey) return {1, {{{data, stride, step, width, height}}}, 1, 1, {}};
+    return {3,
+            {{{data, stride, step, width, height},
+              {data + 1, 2 * stride, 2 * step, width / 2, height / 2},
+              {data + 2, 2 * stride, 2 * step, width / 2, height / 2}}},
+            2,
+            2,
+            {}};
+  }
+
   // The DHT segment that libjpeg would write by default.
   std::vector<std::uint8_t> huffman_tables() {
     run([](Impl& self) {
@@ -155,10 +179,12 @@ class JpegCodec::Impl {
   // libjpeg reads whole blocks, and as many as a unit of the scan has.
   std::size_t padded(int c) const {
     const int block = DCTSIZE * across(c);
-    return static_cast<std::size_t>((width_of(c) + block - 1) / block * block);
+    const int blocks = (width_of(c) + block - 1) / block;
+    return static_cast<std::size_t>(blocks) * static_cast<std::size_t>(block);
   }
   bool direct(int c) const {
-    return factor_ == 1 && planes_->of[static_cast<std::size_t>(c)].step == 1 &&
+    return factor_ == 1 && planes_->black.empty() &&
+           planes_->of[static_cast<std::size_t>(c)].step == 1 &&
            padded(c) == static_cast<std::size_t>(width_of(c));
   }
 
@@ -200,10 +226,10 @@ class JpegCodec::Impl {
         pointers[slot] = pointers[slot - 1];
       } else if (direct(c)) {
         // libjpeg's interface lacks the const; it does not write there.
-        pointers[slot] =
-            const_cast<JSAMPROW>(plane.data + static_cast<std::size_t>(y) * plane.stride);
+        pointers[slot] = const_cast<JSAMPROW>(plane.data + y * plane.stride);
       } else {
         copy_row(plane, factor_, y, width, buffer);
+        for (const Box& box : planes_->black) blacken(box, c, y, width, buffer);
         std::fill(buffer + width, buffer + padded(c), buffer[width - 1]);
         copied_ += static_cast<std::uint64_t>(width);
         pointers[slot] = buffer;
@@ -211,6 +237,18 @@ class JpegCodec::Impl {
       }
     }
     return buffer;
+  }
+
+  // What a box hides of row `y` of a component: all samples that have a part in it.
+  void blacken(const Box& box, int c, int y, int width, JSAMPROW row) const {
+    constexpr JSAMPLE kBlack = 0;
+    constexpr JSAMPLE kNoColor = CENTERJSAMPLE;
+    const int down = factor_ * (c == 0 ? 1 : planes_->chroma_y);
+    if ((y + 1) * down <= box.y || y * down >= box.y + box.height) return;
+    const int over = factor_ * (c == 0 ? 1 : planes_->chroma_x);
+    const int from = std::min(box.x / over, width);
+    const int to = std::clamp((box.x + box.width + over - 1) / over, from, width);
+    std::fill(row + from, row + to, c == 0 ? kBlack : kNoColor);
   }
 
   void set_up_output(J_COLOR_SPACE space) {
@@ -250,6 +288,16 @@ class JpegCodec::Impl {
     jpeg_finish_decompress(&in_);  // reads up to the end marker: a cut there is found too
   }
 
+  void read_rows() {
+    jpeg_start_decompress(&in_);
+    const std::size_t stride = in_.output_width * static_cast<std::size_t>(in_.output_components);
+    while (in_.output_scanline < in_.output_height) {
+      JSAMPROW row = decoded_.data() + in_.output_scanline * stride;
+      jpeg_read_scanlines(&in_, &row, 1);
+    }
+    jpeg_finish_decompress(&in_);
+  }
+
   // Only the lengths that are used have values.
   static void append(std::vector<std::uint8_t>& segment, std::uint8_t name,
                      const JHUFF_TBL& table) {
@@ -278,6 +326,7 @@ class JpegCodec::Impl {
   int height_ = 0;
   std::uint64_t copied_ = 0;
   std::vector<JSAMPLE> rows_{};
+  std::vector<JSAMPLE> decoded_{};
 };
 
 JpegCodec::JpegCodec() : impl_(std::make_unique<Impl>()) {}
@@ -289,6 +338,10 @@ Jpeg JpegCodec::compress(const Planes& planes, int factor, int quality, std::uin
 
 Jpeg JpegCodec::rescale(Bytes jpeg, int eighths, int quality, std::uint64_t& copied) {
   return impl_->rescale(jpeg, eighths, quality, copied);
+}
+
+Planes JpegCodec::decode(Bytes jpeg, int eighths) {
+  return impl_->decode(jpeg, eighths);
 }
 
 Bytes JpegCodec::huffman_tables() {

@@ -60,8 +60,7 @@ std::vector<std::uint8_t> draw(PixelFormat format, const Canvas& canvas) {
     const int down = c == 0 ? 1 : planes.chroma_y;
     for (int y = 0; y < plane.height; ++y) {
       for (int x = 0; x < plane.width; ++x) {
-        to[static_cast<std::size_t>(y) * plane.stride + static_cast<std::size_t>(x) * plane.step] =
-            canvas.at(x * across, y * down)[c];
+        to[y * plane.stride + x * plane.step] = canvas.at(x * across, y * down)[c];
       }
     }
   }
@@ -95,9 +94,16 @@ std::optional<Frame> PatternSource::next(std::chrono::milliseconds patience) {
     bytes = std::make_shared<const std::vector<std::uint8_t>>(
         format_ == PixelFormat::kMjpeg ? draw_jpeg(codec_, canvas) : draw(format_, canvas));
   }
-  return Frame{
-      format_, width_,       height_, stride_of(format_, width_), {bytes->data(), bytes->size()},
-      shown_,  Clock::now(), bytes};
+  return Frame{format_,
+               width_,
+               height_,
+               stride_of(format_, width_),
+               {bytes->data(), bytes->size()},
+               {},
+               {},
+               shown_,
+               Clock::now(),
+               bytes};
 }
 
 std::string PatternSource::description() const {

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -18,6 +19,13 @@
 
 namespace fvlm::capture {
 namespace {
+
+// What a shell's exit status says about the command (POSIX, 2.8.2).
+constexpr int kStatusNoProgram = 126;
+constexpr int kStatusNoCommand = 127;
+constexpr char kNoCommand[] = "the shell finds no such command; install it, or give its full path";
+constexpr char kNoProgram[] =
+    "the shell may not run it; is it a program, with the permission to run it (chmod +x)?";
 
 // In the child, between fork and exec: only what is allowed there.
 [[noreturn]] void become(const char* command, int output, pid_t parent) {
@@ -34,10 +42,40 @@ namespace {
   ::_exit(127);
 }
 
+// The command's first word, if nothing in it has a meaning to the shell; else empty.
+std::string plain_word(const std::string& command) {
+  const std::size_t from = std::min(command.find_first_not_of(" \t\n"), command.size());
+  const std::size_t to = std::min(command.find_first_of(" \t\n", from), command.size());
+  const std::string word = command.substr(from, to - from);
+  return word.find_first_of("|&;<>()$`\\\"'*?[]#~=%!{}") == std::string::npos ? word : "";
+}
+
+// Whether it is a program, or a word of the shell itself.
+bool shell_knows(const std::string& word) {
+  const pid_t process = ::fork();
+  if (process < 0) return true;  // what starts the command says what is wrong
+  if (process == 0) {
+    const int nothing = ::open("/dev/null", O_RDWR);
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nothing, stream);
+    ::execl("/bin/sh", "sh", "-c", "command -v -- \"$1\"", "sh", word.c_str(), nullptr);
+    ::_exit(kStatusNoCommand);
+  }
+  int status = 0;
+  while (::waitpid(process, &status, 0) < 0 && errno == EINTR) continue;
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 }  // namespace
 
 PipeSource::PipeSource(const std::string& command, Counters& counters)
     : name_(public_name("pipe:" + command)), counters_(counters) {
+  const std::string word = plain_word(command);
+  if (!word.empty() && !shell_knows(word)) {
+    throw SourceError(fmt::format("{}: {}", name_, kNoCommand));
+  }
+  if (word.find('/') != std::string::npos && ::access(word.c_str(), X_OK) != 0) {
+    throw SourceError(fmt::format("{}: {}", name_, kNoProgram));
+  }
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     throw SourceError(fmt::format("no pipe for {}: {}", name_, std::strerror(errno)));
@@ -104,7 +142,7 @@ std::optional<Frame> PipeSource::newest() {
     }
     if (newest) counters_.replaced.add();
     const Bytes view{bytes->data(), bytes->size()};
-    newest = Frame{PixelFormat::kMjpeg, header->width,   header->height, 0, view, number_,
+    newest = Frame{PixelFormat::kMjpeg, header->width,   header->height, 0, view, {}, {}, number_,
                    Clock::now(),        std::move(bytes)};
   }
   counters_.damaged.add(stream_.damaged() - std::exchange(damaged_, stream_.damaged()));
@@ -115,6 +153,12 @@ std::string PipeSource::ending() {
   int status = 0;
   const bool ended = ::waitpid(process_, &status, WNOHANG) == process_;
   if (ended) process_ = -1;
+  if (ended && WIFEXITED(status) && WEXITSTATUS(status) == kStatusNoCommand) {
+    return fmt::format("{}: {}", name_, kNoCommand);
+  }
+  if (ended && WIFEXITED(status) && WEXITSTATUS(status) == kStatusNoProgram) {
+    return fmt::format("{}: {}", name_, kNoProgram);
+  }
   if (ended && WIFEXITED(status)) {
     return fmt::format("{}: ended with status {}", name_, WEXITSTATUS(status));
   }

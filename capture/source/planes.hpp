@@ -6,16 +6,25 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "capture/source/frame.hpp"
 
 namespace fvlm::capture {
 
-// Sample (x, y) is data[y * stride + x * step].
+// Sample (x, y) is data[y * stride + x * step]; both may lead backwards.
 struct Plane {
   const std::uint8_t* data = nullptr;
-  std::size_t stride = 0;
-  std::size_t step = 0;
+  std::ptrdiff_t stride = 0;
+  std::ptrdiff_t step = 0;
+  int width = 0;
+  int height = 0;
+};
+
+// Of the first plane, in its samples.
+struct Box {
+  int x = 0;
+  int y = 0;
   int width = 0;
   int height = 0;
 };
@@ -25,6 +34,8 @@ struct Planes {
   std::array<Plane, 3> of{};
   int chroma_x = 1;  // pixels of a chroma sample, across and down
   int chroma_y = 1;
+  // To be seen as black, whatever the samples are. Whole samples of all planes.
+  std::vector<Box> black{};
 };
 
 // The planes of a frame; none if it is MJPEG.

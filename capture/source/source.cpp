@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <filesystem>
 #include <string_view>
 #include <utility>
 
@@ -45,11 +46,20 @@ std::unique_ptr<FrameSource> open_camera(const std::string& which, const SourceO
   };
   if (is_number(which)) return open("/dev/video" + which);
   if (!which.empty()) return open(which);
+  constexpr char kFirst[] = "/dev/video0";
+  constexpr char kSecond[] = "/dev/video1";
+  if (!std::filesystem::exists(kFirst) && !std::filesystem::exists(kSecond)) {
+    throw SourceError(
+        fmt::format("no camera: there is neither {} nor {}; plug one in, or name another source: "
+                    "--source images:DIR, test-pattern or pipe:COMMAND",
+                    kFirst, kSecond));
+  }
+  if (!std::filesystem::exists(kSecond)) return open(kFirst);
   try {
-    return open("/dev/video0");
+    return open(kFirst);
   } catch (const SourceError& first) {
     try {
-      return open("/dev/video1");
+      return open(kSecond);
     } catch (const SourceError& second) {
       throw SourceError(fmt::format("no camera: {}; {}", first.what(), second.what()));
     }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 namespace fvlm::capture {
 namespace {
@@ -43,6 +44,24 @@ class SystemCalls final : public V4l2Calls {
 std::shared_ptr<V4l2Calls> system_calls() {
   static const auto kCalls = std::make_shared<SystemCalls>();
   return kCalls;
+}
+
+std::string meaning_of(int error) {
+  switch (error) {
+    case ENOENT:
+    case ENXIO:
+    case ENODEV:
+      return "there is no such camera; is it plugged in? fastvlm-camera --list shows which there "
+             "are";
+    case EACCES:
+    case EPERM:
+      return "this user may not open it; add the user to the group video (sudo usermod -aG video "
+             "USER) and log in again";
+    case EBUSY:
+      return "another program uses the camera; end that one (fuser -v shows which it is)";
+    default:
+      return std::strerror(error);
+  }
 }
 
 }  // namespace fvlm::capture

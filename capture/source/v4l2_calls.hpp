@@ -29,4 +29,7 @@ class V4l2Calls {
 
 std::shared_ptr<V4l2Calls> system_calls();
 
+// What the errno of one of them means to a user, and what helps.
+std::string meaning_of(int error);
+
 }  // namespace fvlm::capture

@@ -22,6 +22,9 @@ constexpr std::array<std::pair<PixelFormat, std::uint32_t>, 6> kCodes = {{
 
 std::optional<PixelFormat> format_of_code(std::uint32_t code) {
   if (code == V4L2_PIX_FMT_JPEG) return PixelFormat::kMjpeg;
+  // The same planes, but each in memory of its own.
+  if (code == V4L2_PIX_FMT_YUV420M) return PixelFormat::kYu12;
+  if (code == V4L2_PIX_FMT_NV12M) return PixelFormat::kNv12;
   for (const auto& [format, known] : kCodes) {
     if (known == code) return format;
   }
@@ -65,10 +68,11 @@ void list_sizes(V4l2Calls& calls, int descriptor, std::uint32_t code, int width,
 
 }  // namespace
 
-std::vector<CameraFormat> list_formats(V4l2Calls& calls, int descriptor, int width) {
+std::vector<CameraFormat> list_formats(V4l2Calls& calls, int descriptor, std::uint32_t type,
+                                       int width) {
   std::vector<CameraFormat> found;
   v4l2_fmtdesc description{};
-  description.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  description.type = type;
   for (; calls.ioctl(descriptor, VIDIOC_ENUM_FMT, &description) == 0; ++description.index) {
     list_sizes(calls, descriptor, description.pixelformat, width, found);
   }

@@ -18,9 +18,11 @@ struct CameraFormat {
   int height = 0;
 };
 
-// All formats at all sizes; of a range of sizes the one that fits `width` best. Never throws: what
-// the driver does not answer is left out.
-std::vector<CameraFormat> list_formats(V4l2Calls& calls, int descriptor, int width);
+// All formats at all sizes, of a `type` of stream, V4L2_BUF_TYPE_VIDEO_CAPTURE or _MPLANE; of a
+// range of sizes the one that fits `width` best. Never throws: what the driver does not answer is
+// left out.
+std::vector<CameraFormat> list_formats(V4l2Calls& calls, int descriptor, std::uint32_t type,
+                                       int width);
 
 // The cheapest one for a picture `width` wide: the camera's own JPEG before YU12, NV12, YUYV and
 // others, each at the smallest size that is not narrower; narrower ones if there is nothing else.

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 #include <linux/videodev2.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -18,6 +19,16 @@ namespace {
 std::uint32_t capabilities_of(const v4l2_capability& capability) {
   return (capability.capabilities & V4L2_CAP_DEVICE_CAPS) != 0 ? capability.device_caps
                                                                : capability.capabilities;
+}
+
+// The type of its stream, if it captures video: with all planes in one memory where it has the
+// choice.
+std::optional<std::uint32_t> stream_type(std::uint32_t capabilities) {
+  if ((capabilities & V4L2_CAP_VIDEO_CAPTURE) != 0) return V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  if ((capabilities & V4L2_CAP_VIDEO_CAPTURE_MPLANE) != 0) {
+    return V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
+  }
+  return std::nullopt;
 }
 
 std::string card_of(const v4l2_capability& capability) {
@@ -41,7 +52,7 @@ V4l2Source::V4l2Source(const std::string& path, const SourceOptions& options,
   set_control(V4L2_CID_BRIGHTNESS, "brightness", options.brightness);
   watch_source_changes();
   try {
-    buffers_->start();
+    buffers_->start(type_, memories_);
   } catch (const SourceError& error) {
     throw SourceError(fmt::format("{}: {}", path_, error.what()));
   }
@@ -54,10 +65,7 @@ V4l2Source::~V4l2Source() {
 void V4l2Source::open_device() {
   descriptor_ = calls_->open(path_);
   if (descriptor_ < 0) {
-    const char* const hint = errno == EACCES  ? " (is the user in the group video?)"
-                             : errno == EBUSY ? " (another program uses it)"
-                                              : "";
-    throw SourceError(fmt::format("{}: {}{}", path_, std::strerror(errno), hint));
+    throw SourceError(fmt::format("{}: {}", path_, meaning_of(errno)));
   }
   buffers_ = std::make_shared<V4l2Buffers>(calls_, descriptor_);
 }
@@ -65,20 +73,23 @@ void V4l2Source::open_device() {
 void V4l2Source::check_capabilities() {
   v4l2_capability capability{};
   if (calls_->ioctl(descriptor_, VIDIOC_QUERYCAP, &capability) != 0) {
-    throw SourceError(fmt::format("{}: not a V4L2 device", path_));
+    throw SourceError(fmt::format(
+        "{}: not a camera of V4L2; fastvlm-camera --list shows which there are", path_));
   }
   card_ = card_of(capability);
   const std::uint32_t can = capabilities_of(capability);
-  if ((can & V4L2_CAP_VIDEO_CAPTURE) == 0 || (can & V4L2_CAP_STREAMING) == 0) {
-    throw SourceError(
-        fmt::format("{}: {} does not stream single-planar video; for a CSI camera "
-                    "give --source 'pipe:rpicam-vid ...'",
-                    path_, card_));
+  const auto type = stream_type(can);
+  if (!type || (can & V4L2_CAP_STREAMING) == 0) {
+    throw SourceError(fmt::format(
+        "{}: {} streams no video that can be captured; fastvlm-camera --list shows what does, and "
+        "for a CSI camera give --source 'pipe:rpicam-vid ...'",
+        path_, card_));
   }
+  type_ = *type;
 }
 
 void V4l2Source::set_format(const SourceOptions& options) {
-  const auto offered = list_formats(*calls_, descriptor_, options.width);
+  const auto offered = list_formats(*calls_, descriptor_, type_, options.width);
   const auto chosen = choose_format(offered, options.width, options.format);
   if (!chosen) {
     std::set<std::string> codes;
@@ -89,13 +100,14 @@ void V4l2Source::set_format(const SourceOptions& options) {
         options.format ? name_of(*options.format) : "MJPG, YU12, NV12, YUYV, UYVY or GREY"));
   }
   v4l2_format wish{};
-  wish.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  wish.type = type_;
+  // The first fields are the same for both types.
   wish.fmt.pix.width = static_cast<std::uint32_t>(chosen->width);
   wish.fmt.pix.height = static_cast<std::uint32_t>(chosen->height);
   wish.fmt.pix.pixelformat = chosen->code;
   wish.fmt.pix.field = V4L2_FIELD_NONE;
   if (calls_->ioctl(descriptor_, VIDIOC_S_FMT, &wish) != 0) {
-    throw SourceError(fmt::format("{}: VIDIOC_S_FMT: {}", path_, std::strerror(errno)));
+    throw SourceError(fmt::format("{}: VIDIOC_S_FMT: {}", path_, meaning_of(errno)));
   }
   if (wish.fmt.pix.pixelformat != chosen->code) {
     throw SourceError(fmt::format("{}: offers {}, but gives {}", path_, code_text(chosen->code),
@@ -103,14 +115,25 @@ void V4l2Source::set_format(const SourceOptions& options) {
   }
   format_ = {chosen->code, chosen->format, static_cast<int>(wish.fmt.pix.width),
              static_cast<int>(wish.fmt.pix.height)};
-  stride_ = wish.fmt.pix.bytesperline;
+  take_format(wish);
+}
+
+void V4l2Source::take_format(const v4l2_format& format) {
+  if (!V4L2_TYPE_IS_MULTIPLANAR(type_)) {
+    strides_[0] = format.fmt.pix.bytesperline;
+    return;
+  }
+  memories_ = format.fmt.pix_mp.num_planes;
+  for (std::size_t i = 0; i < std::min(memories_, strides_.size()); ++i) {
+    strides_[i] = format.fmt.pix_mp.plane_fmt[i].bytesperline;
+  }
 }
 
 // A wish: cameras have rates of their own.
 void V4l2Source::set_rate(double rate) {
   if (rate <= 0) return;
   v4l2_streamparm parameters{};
-  parameters.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  parameters.type = type_;
   parameters.parm.capture.timeperframe = {1000, static_cast<std::uint32_t>(rate * 1000)};
   if (calls_->ioctl(descriptor_, VIDIOC_S_PARM, &parameters) != 0) {
     notes_.push_back(fmt::format("{} does not let its rate be set", card_));
@@ -161,16 +184,33 @@ std::optional<Frame> V4l2Source::newest() {
       continue;
     }
     if (newest) counters_.replaced.add();
-    newest = Frame{*format_.format, format_.width, format_.height, stride_,
-                   filled.bytes,    number_,       Clock::now(),   std::move(hold)};
+    newest = Frame{*format_.format,
+                   format_.width,
+                   format_.height,
+                   strides_[0],
+                   filled.planes[0],
+                   {filled.planes[1], filled.planes[2]},
+                   {strides_[1], strides_[2]},
+                   number_,
+                   Clock::now(),
+                   std::move(hold)};
   }
   return newest;
 }
 
 bool V4l2Source::is_good(const V4l2Buffers::Filled& filled) const {
   if (filled.damaged) return false;
-  if (*format_.format == PixelFormat::kMjpeg) return read_jpeg_header(filled.bytes).has_value();
-  return filled.bytes.size >= frame_bytes(*format_.format, stride_, format_.height);
+  const auto& planes = filled.planes;
+  if (*format_.format == PixelFormat::kMjpeg) return read_jpeg_header(planes[0]).has_value();
+  if (memories_ == 1) {
+    return planes[0].size >= frame_bytes(*format_.format, strides_[0], format_.height);
+  }
+  const auto height = static_cast<std::size_t>(format_.height);
+  bool whole = planes[0].size >= strides_[0] * height;
+  for (std::size_t i = 1; i < memories_; ++i) {
+    whole = whole && planes[i].size >= strides_[i] * (height / 2);
+  }
+  return whole;
 }
 
 // The driver's number starts again at 0 after 2^32 frames, so differences are what counts. One that
@@ -199,10 +239,10 @@ std::string list_cameras(V4l2Calls& calls) {
     const int descriptor = calls.open(path);
     if (descriptor < 0) continue;
     v4l2_capability capability{};
-    if (calls.ioctl(descriptor, VIDIOC_QUERYCAP, &capability) == 0 &&
-        (capabilities_of(capability) & V4L2_CAP_VIDEO_CAPTURE) != 0) {
+    const bool answers = calls.ioctl(descriptor, VIDIOC_QUERYCAP, &capability) == 0;
+    if (const auto type = stream_type(capabilities_of(capability)); answers && type) {
       text += fmt::format("{}: {}\n", path, card_of(capability));
-      for (const CameraFormat& one : list_formats(calls, descriptor, 640)) {
+      for (const CameraFormat& one : list_formats(calls, descriptor, *type, 640)) {
         text += fmt::format("  {} {}x{}{}\n", code_text(one.code), one.width, one.height,
                             one.format ? "" : ", which is not read");
       }

@@ -3,6 +3,9 @@
 // input), the whole is closed and opened again.
 #pragma once
 
+#include <linux/videodev2.h>
+
+#include <array>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -31,6 +34,7 @@ class V4l2Source final : public FrameSource {
   void open_device();
   void check_capabilities();
   void set_format(const SourceOptions& options);
+  void take_format(const v4l2_format& format);
   void set_rate(double rate);
   void set_control(std::uint32_t id, const char* name, std::optional<int> value);
   void watch_source_changes();
@@ -45,8 +49,10 @@ class V4l2Source final : public FrameSource {
   Counters& counters_;
   int descriptor_ = -1;
   std::string card_{};
+  std::uint32_t type_ = 0;  // of the stream: with planes in one memory, or multi-planar
   CameraFormat format_{};
-  std::size_t stride_ = 0;
+  std::size_t memories_ = 1;  // that the planes are divided among
+  std::array<std::size_t, V4l2Buffers::kMostPlanes> strides_{};
   std::shared_ptr<V4l2Buffers> buffers_{};
   std::optional<std::uint32_t> last_sequence_{};
   std::uint64_t number_ = 0;

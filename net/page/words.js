@@ -52,8 +52,16 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-// `use` is called when a suggestion has become the prompt.
-export function showWords(texts, use, suggestions = presets[language]) {
+// `use` is called when a suggestion has become the prompt, a field's value.
+export function showSuggestions(group, field, use, suggestions = presets[language]) {
+  group.replaceChildren(...suggestions.map(({ name, prompt }) => element("button", {
+    type: "button", textContent: name, title: prompt,
+    onclick: () => { field.value = prompt; use(); },
+  })));
+}
+
+// A page with one place for suggestions has them at once.
+export function showWords(texts, use, suggestions) {
   const text = (key) => texts[language][key];
   document.documentElement.lang = language;
   for (const e of document.querySelectorAll("[data-text]")) e.textContent = text(e.dataset.text);
@@ -61,8 +69,5 @@ export function showWords(texts, use, suggestions = presets[language]) {
   for (const e of document.querySelectorAll("[data-title]")) e.title = text(e.dataset.title);
   byId("language").textContent = language === "en" ? "中文" : "English";
   byId("language").lang = language === "en" ? "zh" : "en";
-  byId("presets").replaceChildren(...suggestions.map(({ name, prompt }) => element("button", {
-    type: "button", textContent: name, title: prompt,
-    onclick: () => { byId("prompt").value = prompt; use(); },
-  })));
+  if (byId("presets")) showSuggestions(byId("presets"), byId("prompt"), use, suggestions);
 }

@@ -30,7 +30,7 @@ Frame pattern(PixelFormat format, int width) {
 }
 
 Frame jpeg_frame(const std::string& jpeg) {
-  return Frame{PixelFormat::kMjpeg, 0, 0, 0, bytes_of(jpeg), 1, Clock::now(), nullptr};
+  return Frame{PixelFormat::kMjpeg, 0, 0, 0, bytes_of(jpeg), {}, {}, 1, Clock::now(), nullptr};
 }
 
 // The planes of a frame at full size, [height, width, components], by their definition.
@@ -43,8 +43,7 @@ std::vector<std::uint8_t> samples_of(const Frame& frame) {
         const Plane& plane = planes.of[static_cast<std::size_t>(c)];
         const int px = std::min(c == 0 ? x : x / planes.chroma_x, plane.width - 1);
         const int py = std::min(c == 0 ? y : y / planes.chroma_y, plane.height - 1);
-        samples.push_back(plane.data[static_cast<std::size_t>(py) * plane.stride +
-                                     static_cast<std::size_t>(px) * plane.step]);
+        samples.push_back(plane.data[py * plane.stride + px * plane.step]);
       }
     }
   }
@@ -68,9 +67,8 @@ struct Smooth {
         for (int x = 0; x < plane.width; ++x) {
           const auto value = static_cast<std::uint8_t>(
               60 + 20 * c + static_cast<std::size_t>(60 * x / plane.width + 50 * y / plane.height));
-          bytes[static_cast<std::size_t>(plane.data - bytes.data()) +
-                static_cast<std::size_t>(y) * plane.stride +
-                static_cast<std::size_t>(x) * plane.step] = value;
+          bytes[static_cast<std::size_t>(plane.data - bytes.data() + y * plane.stride +
+                                         x * plane.step)] = value;
         }
       }
     }

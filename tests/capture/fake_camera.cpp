@@ -114,12 +114,14 @@ int FakeCamera::answer(unsigned long request, void* argument) {
     case VIDIOC_QUERYCAP: {
       auto& capability = *static_cast<v4l2_capability*>(argument);
       std::strcpy(reinterpret_cast<char*>(capability.card), "fake");
-      capability.capabilities = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING;
+      capability.capabilities =
+          (multi_planar_ ? V4L2_CAP_VIDEO_CAPTURE_MPLANE : V4L2_CAP_VIDEO_CAPTURE) |
+          V4L2_CAP_STREAMING;
       return 0;
     }
     case VIDIOC_ENUM_FMT: {
       auto& description = *static_cast<v4l2_fmtdesc*>(argument);
-      if (description.index >= offers_.size()) return EINVAL;
+      if (description.type != type() || description.index >= offers_.size()) return EINVAL;
       description.pixelformat = offers_[description.index].code;
       return 0;
     }
@@ -141,14 +143,26 @@ int FakeCamera::answer(unsigned long request, void* argument) {
       query.maximum = 255;
       return 0;
     }
-    case VIDIOC_REQBUFS:
-      buffers_.assign(static_cast<v4l2_requestbuffers*>(argument)->count,
-                      std::vector<char>(kBufferBytes));
+    case VIDIOC_REQBUFS: {
+      const auto& wish = *static_cast<v4l2_requestbuffers*>(argument);
+      if (wish.type != type()) return EINVAL;
+      buffers_.assign(wish.count * plane_bytes().size(), std::vector<char>(kBufferBytes));
       return 0;
+    }
     case VIDIOC_QUERYBUF: {
       auto& buffer = *static_cast<v4l2_buffer*>(argument);
-      buffer.length = kBufferBytes;
-      buffer.m.offset = buffer.index;
+      if (buffer.type != type()) return EINVAL;
+      if (!multi_planar_) {
+        buffer.length = kBufferBytes;
+        buffer.m.offset = buffer.index;
+        return 0;
+      }
+      const auto planes = static_cast<std::uint32_t>(plane_bytes().size());
+      if (buffer.length < planes) return EINVAL;
+      for (std::uint32_t i = 0; i < planes; ++i) {
+        buffer.m.planes[i].length = kBufferBytes;
+        buffer.m.planes[i].m.mem_offset = buffer.index * planes + i;
+      }
       return 0;
     }
     case VIDIOC_QBUF:
@@ -174,8 +188,25 @@ int FakeCamera::set_format(v4l2_format& format) {
   format_ = format.fmt.pix;
   const bool packed = format_.pixelformat == V4L2_PIX_FMT_YUYV;
   format_.bytesperline = packed ? 2 * format_.width : format_.width;
-  format.fmt.pix = format_;
+  if (format.type != type()) return EINVAL;
+  if (!multi_planar_) {
+    format.fmt.pix = format_;
+    return 0;
+  }
+  const bool three = format_.pixelformat == V4L2_PIX_FMT_YUV420M;
+  auto& planes = format.fmt.pix_mp;
+  planes.num_planes = static_cast<std::uint8_t>(plane_bytes().size());
+  for (std::uint32_t i = 0; i < planes.num_planes; ++i) {
+    planes.plane_fmt[i].bytesperline = three && i > 0 ? format_.width / 2 : format_.bytesperline;
+  }
   return 0;
+}
+
+std::vector<std::size_t> FakeCamera::plane_bytes() const {
+  const std::size_t luma = std::size_t{format_.bytesperline} * format_.height;
+  if (format_.pixelformat == V4L2_PIX_FMT_NV12M) return {luma, luma / 2};
+  if (format_.pixelformat == V4L2_PIX_FMT_YUV420M) return {luma, luma / 4, luma / 4};
+  return {kBufferBytes};
 }
 
 int FakeCamera::dequeue(v4l2_buffer& buffer) {
@@ -184,8 +215,21 @@ int FakeCamera::dequeue(v4l2_buffer& buffer) {
   deliveries_.pop_front();
   buffer.index = queue_.front();
   queue_.pop_front();
-  std::copy(delivery.bytes.begin(), delivery.bytes.end(), buffers_[buffer.index].begin());
-  buffer.bytesused = static_cast<std::uint32_t>(delivery.bytes.size());
+  if (!multi_planar_) {
+    std::copy(delivery.bytes.begin(), delivery.bytes.end(), buffers_[buffer.index].begin());
+    buffer.bytesused = static_cast<std::uint32_t>(delivery.bytes.size());
+  } else {
+    const auto sizes = plane_bytes();
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      const std::string part = delivery.bytes.substr(std::min(at, delivery.bytes.size()), sizes[i]);
+      at += sizes[i];
+      std::copy(part.begin(), part.end(),
+                buffers_[buffer.index * sizes.size() + i].begin() + kDataOffset);
+      buffer.m.planes[i].data_offset = kDataOffset;
+      buffer.m.planes[i].bytesused = kDataOffset + static_cast<std::uint32_t>(part.size());
+    }
+  }
   buffer.flags = delivery.flags;
   sequence_ += delivery.skipped;
   buffer.sequence = sequence_++;

@@ -25,12 +25,14 @@ class FakeCamera final : public V4l2Calls {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> sizes;
   };
   struct Delivery {
-    std::string bytes{};
+    std::string bytes{};  // of all planes, one behind the other
     std::uint32_t flags = 0;
     std::uint32_t skipped = 0;  // frames that were lost before it
   };
 
-  explicit FakeCamera(std::vector<Offer> offers) : offers_(std::move(offers)) {}
+  // A `multi_planar` driver knows the calls of that kind alone.
+  explicit FakeCamera(std::vector<Offer> offers, bool multi_planar = false)
+      : offers_(std::move(offers)), multi_planar_(multi_planar) {}
 
   // For tests; from any thread.
   void deliver(Delivery delivery);
@@ -53,15 +55,22 @@ class FakeCamera final : public V4l2Calls {
   Ready poll(int descriptor, int milliseconds) override;
 
  private:
+  static constexpr std::uint32_t kDataOffset = 64;  // in front of a plane of a multi-planar driver
   static constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 
   int answer(unsigned long request, void* argument);
   int dequeue(v4l2_buffer& buffer);
   int set_format(v4l2_format& format);
+  // Bytes of each plane in memory of its own.
+  std::vector<std::size_t> plane_bytes() const;
+  std::uint32_t type() const {
+    return multi_planar_ ? V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE : V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  }
   int enumerate_size(v4l2_frmsizeenum& size) const;
 
   mutable std::mutex mutex_{};
   std::vector<Offer> offers_;
+  bool multi_planar_;
   std::map<unsigned long, int> failures_{};
   std::deque<Delivery> deliveries_{};
   std::deque<std::uint32_t> queue_{};

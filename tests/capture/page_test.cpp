@@ -143,20 +143,23 @@ TEST_F(ClientTest, OneConnectionCarriesManyRequests) {
 }
 
 TEST_F(ClientTest, HttpErrorsSayWhatIsWrong) {
-  const auto camera = start(kNowhere, {"--source", "images:/nowhere"});
+  const auto camera = start(kNowhere, {"--source", "images:/nowhere", "--wait-for-camera"});
   const std::uint16_t port = camera->port();
-  for (const char* path : {"/", "/static/camera_texts.js", "/static/words.js"}) {
+  for (const char* path : {"/", "/static/camera_texts.js", "/static/card.js", "/static/figures.js",
+                           "/static/theme.js", "/static/words.js"}) {
     EXPECT_EQ(status_of(http_get(port, path)), 200) << path;
   }
   EXPECT_EQ(status_of(http_get(port, "/nothing")), 404);
   EXPECT_EQ(status_of(http(port, "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 405);
   EXPECT_TRUE(CameraProgram::wait_for(
-      [&] { return contains(http_get(port, "/snapshot.jpg"), "/nowhere: No such file"); },
+      [&] {
+        return contains(http_get(port, "/snapshot.jpg"), "/nowhere: there is no such folder");
+      },
       Milliseconds(2000)));
   EXPECT_EQ(status_of(http_get(port, "/healthz")), 503);
   RawWebSocket page(port);
   page.send(RawWebSocket::kText, R"({"type":"configure","binary":true})");
-  EXPECT_TRUE(contains(next_text_with(page, "state"), "/nowhere: No such file"));
+  EXPECT_TRUE(contains(next_text_with(page, "state"), "/nowhere: there is no such folder"));
 }
 
 TEST_F(ClientTest, StrangersAreKeptOut) {

@@ -124,6 +124,34 @@ TEST_F(FakeCameraTest, ShortFramesAreLeftOut) {
   EXPECT_TRUE(source->next(Milliseconds(100)));
 }
 
+TEST_F(FakeCameraTest, MultiPlanarDriversGiveTheSamePictures) {
+  struct Case {
+    std::uint32_t code;
+    PixelFormat format;
+  };
+  for (const auto& [code, format] :
+       {Case{V4L2_PIX_FMT_MJPEG, PixelFormat::kMjpeg}, Case{V4L2_PIX_FMT_YUYV, PixelFormat::kYuyv},
+        Case{V4L2_PIX_FMT_NV12, PixelFormat::kNv12}, Case{V4L2_PIX_FMT_NV12M, PixelFormat::kNv12},
+        Case{V4L2_PIX_FMT_YUV420M, PixelFormat::kYu12}}) {
+    const auto multi =
+        std::make_shared<FakeCamera>(std::vector<FakeCamera::Offer>{{code, {{640, 480}}}}, true);
+    {
+      V4l2Source source("/dev/video7", options, multi, counters);
+      const Frame drawn = *PatternSource(format, 640, 1000).next(Milliseconds(100));
+      const std::string bytes(reinterpret_cast<const char*>(drawn.bytes.data), drawn.bytes.size);
+      multi->deliver({bytes.substr(0, bytes.size() - 1)});
+      EXPECT_FALSE(source.next(Milliseconds(10))) << code_text(code);
+      multi->deliver({bytes});
+      const auto frame = source.next(Milliseconds(100));
+      ASSERT_TRUE(frame) << code_text(code);
+      Encoder encoder({640, 85, 100, {}}, counters);
+      EXPECT_EQ(joined(encoder.encode(*frame)), joined(encoder.encode(drawn))) << code_text(code);
+    }
+    EXPECT_EQ(multi->mappings(), 0U);
+    EXPECT_EQ(multi->open_descriptors(), 0U);
+  }
+}
+
 TEST_F(FakeCameraTest, LostFramesAreCountedAlsoWhereNumbersWrap) {
   const auto source = open();
   driver->set_sequence(0xFFFFFFFE);
@@ -162,7 +190,7 @@ TEST_F(FakeCameraTest, EveryCallThatFailsIsNamedAndNothingStaysOpen) {
       {VIDIOC_STREAMON, "VIDIOC_STREAMON"}};
   for (const auto& [call, name] : calls) {
     driver->fail(call, EBUSY);
-    EXPECT_EQ(error_of_opening(), "/dev/video7: " + name + ": Device or resource busy");
+    EXPECT_EQ(error_of_opening(), "/dev/video7: " + name + ": " + meaning_of(EBUSY));
     EXPECT_EQ(driver->open_descriptors(), 0U) << name;
     EXPECT_EQ(driver->mappings(), 0U) << name;
   }

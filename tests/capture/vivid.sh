@@ -80,7 +80,7 @@ ip link set lo up
 ulimit -n 1024
 for module in ${modules[*]}; do
   case \$module in
-    vivid) insmod /modules/vivid.ko n_devs=4 node_types=0x1,0x1,0x1,0x1 num_inputs=1,1,1,1 input_types=0,0,0,0 ;;
+    vivid) insmod /modules/vivid.ko n_devs=4 node_types=0x1,0x1,0x1,0x1 num_inputs=1,1,1,1 input_types=0,0,0,0 multiplanar=1,1,1,2 ;;
     *) insmod /modules/\$module.ko ;;
   esac
 done

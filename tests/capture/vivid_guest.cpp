@@ -154,6 +154,18 @@ INSTANTIATE_TEST_SUITE_P(
                     Format{"nv12", "320", 320, 180}, Format{"nv12", "640", 640, 480}),
     [](const auto& test) { return std::string(test.param.name) + "_" + test.param.width; });
 
+// The last device of vivid.sh; its formats with planes apart are of the same names.
+TEST(Vivid, AMultiPlanarDeviceShowsTheBars) {
+  for (const char* format : {"yuyv", "yu12", "nv12"}) {
+    const CameraProgram camera(
+        kProgram, flags_for(kDevices - 1, {"--format", format, "--width", "320", "--fps", "5"}));
+    ASSERT_TRUE(CameraProgram::wait_for([&] { return camera.metric("fastvlm_camera_live") == 1; },
+                                        Milliseconds(5000)))
+        << format;
+    expect_color_bars(decode(camera.get("/snapshot.jpg")));
+  }
+}
+
 TEST(Vivid, TheCheapestFormatIsChosen) {
   const CameraProgram camera(kProgram, flags_for(0, {"--width", "320", "--fps", "5"}));
   ASSERT_TRUE(CameraProgram::wait_for([&] { return camera.metric("fastvlm_camera_live") == 1; },

@@ -86,7 +86,7 @@ TEST_F(WssTest, ACertificateForAnotherNameIsNone) {
 }
 
 TEST_F(WssTest, AWrongKeyIsNamed) {
-  EXPECT_TRUE(logs(server_->url("localhost"), "the server asks for another API key",
+  EXPECT_TRUE(logs(server_->url("localhost"), "asks for a key; --api-key-file gives one",
                    {"--ca-file", certificate_}));
 }
 
