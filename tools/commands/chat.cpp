@@ -19,6 +19,7 @@
 #include "kernels/support/make_error.hpp"
 #include "tools/commands/answer.hpp"
 #include "tools/commands/command.hpp"
+#include "tools/commands/conversation.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/report.hpp"
@@ -86,7 +87,7 @@ int Chat::run() {
       if (const std::optional<int> exit_code = handle(line)) return *exit_code;
     } catch (const Error& error) {
       if (!interactive_) throw;
-      print_notice(error.what());
+      print_error(error.what());
     }
   }
   if (interactive_) print_error_text("\n");  // after the Ctrl-D
@@ -121,7 +122,7 @@ std::optional<int> Chat::handle_command(const std::string& line) {
 }
 
 std::optional<int> Chat::handle_question(const std::string& text) {
-  conversation_.push_back({Turn::Role::kUser, text, std::exchange(images_, {}), true});
+  conversation_.push_back(user_turn(text, std::exchange(images_, {})));
   Request request;
   request.conversation = conversation_;
   request.sampling = sampling_;

@@ -1,13 +1,17 @@
 #include "tools/commands/images.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
+#include "kernels/support/make_error.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
 
@@ -80,6 +84,23 @@ OpenImage open_picture(const std::string& file, const ImageOptions& options) {
   return picture;
 }
 
+OpenImage open_standard_input(const ImageOptions& options) {
+  OpenImage picture{"standard input", {}, nullptr};
+  std::array<std::byte, 1 << 16> block;
+  ssize_t count;
+  while ((count = read(STDIN_FILENO, block.data(), block.size())) != 0) {
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw make_error("standard input: {}", std::strerror(errno));
+    picture.bytes.insert(picture.bytes.end(), block.begin(), block.begin() + count);
+    if (std::cmp_greater(picture.bytes.size(), options.max_file_bytes)) {
+      throw make_error("standard input: larger than the {} bytes accepted for an image",
+                       options.max_file_bytes);
+    }
+  }
+  picture.reader = open_image(picture.bytes, picture.file, options);
+  return picture;
+}
+
 std::vector<OpenImage> open_pictures(const std::vector<std::string>& files,
                                      const ImageOptions& options) {
   std::vector<OpenImage> pictures;
@@ -90,7 +111,7 @@ std::vector<OpenImage> open_pictures(const std::vector<std::string>& files,
 PreparedImage prepare(Engine& engine, const OpenImage& picture) {
   PreparedImage prepared = engine.prepare(*picture.reader);
   if (prepared.warnings > 0) {
-    print_notice(fmt::format("warning: {}: damaged in {} places", picture.file, prepared.warnings));
+    print_warning(fmt::format("{}: damaged in {} places", picture.file, prepared.warnings));
   }
   return prepared;
 }
