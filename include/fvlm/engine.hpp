@@ -58,11 +58,11 @@ struct Turn {
   enum class Role : std::uint8_t { kSystem, kUser, kAssistant };
   Role role = Role::kUser;
   std::string text;
-  std::vector<PreparedImage> images;  // before the text
-  // As predict.py does it: each "<image>" in the text is the place of the next image, and there are
-  // as many as images. For text that the program's own user writes; otherwise "<image>" is plain
-  // text, so that text from elsewhere cannot move images.
-  bool image_marks = false;
+  std::vector<PreparedImage> images;
+  // Where in the text the images stand, as offsets in bytes: one for each image, none smaller than
+  // the one before. Empty: they precede the text, each on a line of its own, as the model was
+  // trained.
+  std::vector<std::size_t> image_places{};
 };
 
 // A number that is added to a token's logit before its penalties: generate()'s sequence_bias for

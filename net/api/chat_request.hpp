@@ -17,12 +17,12 @@ namespace fvlm::net {
 inline constexpr std::size_t kMostMessages = 8192;
 inline constexpr std::size_t kMostParts = 1024;  // of a message
 inline constexpr std::size_t kMostCalls = 128;   // of tools, in a message
-inline constexpr std::size_t kMostImages = 16;   // of all messages
 
 struct ChatTurn {
   Turn::Role role = Turn::Role::kUser;
   std::string text{};
-  std::vector<std::string> images{};  // files as they were sent
+  std::vector<std::string> images{};        // files as they were sent
+  std::vector<std::size_t> image_places{};  // as Turn has them
 };
 
 // A conversation or raw prompts; with neither there is nothing to answer.
@@ -48,6 +48,8 @@ struct ApiRequest {
 struct ChatLimits {
   std::int64_t max_new_tokens = 256;  // also of a request that names no limit
   std::int64_t vocabulary = 0;        // ids of tokens are below
+  std::int64_t context_tokens = 0;
+  std::int64_t tokens_of_image = 1;
 };
 
 }  // namespace fvlm::net

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -84,13 +86,6 @@ std::optional<ApiError> add_ollama_images(const Json& object, const std::string&
     turn.images.push_back(*std::move(file));
   }
   return std::nullopt;
-}
-
-std::optional<ApiError> count_images_of(const std::vector<ChatTurn>& turns) {
-  std::size_t images = 0;
-  for (const ChatTurn& turn : turns) images += turn.images.size();
-  if (images <= kMostImages) return std::nullopt;
-  return wrong("images", fmt::format("at most {} images are taken, not {}", kMostImages, images));
 }
 
 // Arguments are an object.
@@ -174,15 +169,15 @@ class OllamaConversation {
 std::optional<ApiError> check_repeated_images(const Json& body, const Json& messages) {
   const Json* images = field(body, "images");
   if (images == nullptr) return std::nullopt;
-  if (!images->is_array() || images->size() > kMostImages) {
-    return wrong("images", fmt::format("\"images\" must be an array of up to {}", kMostImages));
+  if (!images->is_array()) return wrong("images", "\"images\" must be an array");
+  std::set<std::string_view> known;
+  for (const Json& message : messages) {
+    const Json* own = field(message, "images");
+    if (own == nullptr) continue;
+    for (const Json& image : *own) known.insert(image.get_ref<const std::string&>());
   }
   for (const Json& image : *images) {
-    const bool repeated = std::ranges::any_of(messages, [&](const Json& message) {
-      const Json* own = field(message, "images");
-      return own != nullptr && std::ranges::find(*own, image) != own->end();
-    });
-    if (!repeated) {
+    if (!image.is_string() || !known.contains(image.get_ref<const std::string&>())) {
       return wrong("images", "\"images\" belong into a message of the user",
                    "unsupported_parameter");
     }
@@ -213,7 +208,7 @@ std::optional<ApiError> read_messages(const Json& body, ChatRequest& request) {
   if (!messages->empty() && field(messages->back(), "tool_calls") != nullptr) {
     return wrong("messages", "the last message calls tools: their answers must follow");
   }
-  return count_images_of(request.turns);
+  return std::nullopt;
 }
 
 std::optional<ApiError> read_prompt(const Json& body, ChatRequest& request) {
@@ -239,7 +234,7 @@ std::optional<ApiError> read_prompt(const Json& body, ChatRequest& request) {
     request.turns.push_back({.role = Turn::Role::kSystem, .text = std::move(system)});
   }
   request.turns.push_back(std::move(turn));
-  return count_images_of(request.turns);
+  return std::nullopt;
 }
 
 ApiRequest with_writer(ChatRequest request, const Json& body, OllamaAnswer shape) {

@@ -12,6 +12,7 @@
 
 #include "net/api/data_url.hpp"
 #include "net/api/tool_text.hpp"
+#include "net/api/turns.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -62,20 +63,17 @@ constexpr std::array<std::pair<const char*, const char*>, 5> kOtherParts = {{
     {"input_image", "in chat completions a picture is an \"image_url\""},
 }};
 
-std::optional<ApiError> add_text(const Json& part, const char* key, const std::string& param,
-                                 ChatTurn& turn) {
+Read<ContentPart> read_text_part(const Json& part, const char* key, const std::string& param) {
   const Json* text = field(part, key);
   if (text == nullptr || !text->is_string()) return wrong(param + "." + key, "must be a text");
-  if (!turn.text.empty()) turn.text += '\n';
-  turn.text += text->get<std::string>();
-  return std::nullopt;
+  return ContentPart{text->get<std::string>()};
 }
 
-std::optional<ApiError> add_image(const Json& part, const std::string& param, ChatTurn& turn) {
+Read<ContentPart> read_image_part(const Json& part, const std::string& param) {
   const Json* image = field(part, "image_url");
   const bool is_object = image != nullptr && image->is_object();
   if (is_object) {
-    if (auto error = check_fields(*image, param + ".image_url", {kImageFields})) return error;
+    if (auto error = check_fields(*image, param + ".image_url", {kImageFields})) return *error;
   }
   const Json* url = is_object ? field(*image, "url") : image;
   if (url == nullptr || !url->is_string()) {
@@ -83,11 +81,10 @@ std::optional<ApiError> add_image(const Json& part, const std::string& param, Ch
   }
   auto file = read_data_url(url->get_ref<const std::string&>(), param + ".image_url.url");
   if (auto* error = std::get_if<ApiError>(&file)) return *error;
-  turn.images.push_back(std::get<std::string>(std::move(file)));
-  return std::nullopt;
+  return ContentPart{std::get<std::string>(std::move(file)), true};
 }
 
-std::optional<ApiError> read_part(const Json& part, const std::string& param, ChatTurn& turn) {
+Read<ContentPart> read_part(const Json& part, const std::string& param) {
   const Json* type = part.is_object() ? field(part, "type") : nullptr;
   if (type == nullptr || !type->is_string()) return wrong(param, "a part needs a \"type\"");
   const auto& name = type->get_ref<const std::string&>();
@@ -101,9 +98,9 @@ std::optional<ApiError> read_part(const Json& part, const std::string& param, Ch
   if (name != "text" && name != "refusal" && name != "image_url") {
     return wrong(param + ".type", "\"text\" and \"image_url\" are the parts understood here");
   }
-  if (auto error = check_fields(part, param, {kPartFields})) return error;
-  if (name == "image_url") return add_image(part, param, turn);
-  return add_text(part, name.c_str(), param, turn);
+  if (auto error = check_fields(part, param, {kPartFields})) return *error;
+  return name == "image_url" ? read_image_part(part, param)
+                             : read_text_part(part, name.c_str(), param);
 }
 
 std::optional<ApiError> read_content(const Json& message, const std::string& param,
@@ -121,11 +118,13 @@ std::optional<ApiError> read_content(const Json& message, const std::string& par
     return wrong(param + ".content",
                  fmt::format("at most {} parts are taken, not {}", kMostParts, content->size()));
   }
+  std::vector<ContentPart> parts;
   for (std::size_t i = 0; i < content->size(); ++i) {
-    if (auto error = read_part((*content)[i], fmt::format("{}.content[{}]", param, i), turn)) {
-      return error;
-    }
+    auto part = read_part((*content)[i], fmt::format("{}.content[{}]", param, i));
+    if (auto* error = std::get_if<ApiError>(&part)) return *error;
+    parts.push_back(std::get<ContentPart>(std::move(part)));
   }
+  set_content(std::move(parts), turn);
   return std::nullopt;
 }
 
@@ -138,9 +137,9 @@ std::optional<ApiError> add_function(const Json& function, const std::string& pa
     return wrong(param, "must have a \"name\" and \"arguments\", both texts");
   }
   if (auto error = check_fields(function, param, {kFunctionFields})) return error;
-  if (!turn.text.empty()) turn.text += '\n';
-  turn.text +=
-      tool_call_text(name->get_ref<const std::string&>(), arguments->get_ref<const std::string&>());
+  add_line(
+      tool_call_text(name->get_ref<const std::string&>(), arguments->get_ref<const std::string&>()),
+      turn);
   return std::nullopt;
 }
 
@@ -175,7 +174,9 @@ std::optional<ApiError> read_assistants(const Json& message, const std::string& 
     return wrong(param + "." + key, "only messages of the assistant have it");
   }
   if (field(message, "refusal") != nullptr) {
-    if (auto error = add_text(message, "refusal", param, turn)) return error;
+    auto text = read_text_part(message, "refusal", param);
+    if (auto* error = std::get_if<ApiError>(&text)) return *error;
+    add_line(std::get<ContentPart>(text).bytes, turn);
   }
   return add_calls(message, param, turn);
 }
@@ -214,20 +215,6 @@ Read<ChatTurn> read_turn(const Json& message, const std::string& param) {
   return turn;
 }
 
-// Parts of messages that are images, wherever something is wrong.
-std::size_t count_images(const Json& messages) {
-  std::size_t count = 0;
-  for (const Json& message : messages) {
-    const Json* content = message.is_object() ? field(message, "content") : nullptr;
-    if (content == nullptr || !content->is_array()) continue;
-    for (const Json& part : *content) {
-      const Json* type = part.is_object() ? field(part, "type") : nullptr;
-      if (type != nullptr && *type == "image_url") ++count;
-    }
-  }
-  return count;
-}
-
 }  // namespace
 
 Read<std::vector<ChatTurn>> read_turns(const Json& body) {
@@ -238,10 +225,6 @@ Read<std::vector<ChatTurn>> read_turns(const Json& body) {
   if (messages->size() > kMostMessages) {
     return wrong("messages", fmt::format("at most {} messages are taken, not {}", kMostMessages,
                                          messages->size()));
-  }
-  if (const std::size_t images = count_images(*messages); images > kMostImages) {
-    return wrong("messages",
-                 fmt::format("at most {} images are taken, not {}", kMostImages, images));
   }
   std::vector<ChatTurn> turns;
   for (std::size_t i = 0; i < messages->size(); ++i) {

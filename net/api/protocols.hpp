@@ -20,4 +20,8 @@ std::span<const Protocol> protocols();
 // Null if there is none.
 const Protocol* protocol_of(std::string_view path);
 
+// Reads a request; one with more images than a context can hold is refused.
+Read<ApiRequest> read_request(const Protocol& protocol, std::string_view body,
+                              const ChatLimits& limits);
+
 }  // namespace fvlm::net

@@ -111,14 +111,17 @@ class InputReader {
     if (content == nullptr || !content->is_array() || content->size() > kMostParts) {
       return wrong(place, fmt::format("must be a text or an array of up to {} parts", kMostParts));
     }
+    std::vector<ContentPart> parts;
     for (std::size_t i = 0; i < content->size(); ++i) {
-      if (auto error = read_part((*content)[i], fmt::format("{}[{}]", place, i), turn))
-        return error;
+      auto part = read_part((*content)[i], fmt::format("{}[{}]", place, i));
+      if (auto* error = std::get_if<ApiError>(&part)) return *error;
+      parts.push_back(std::get<ContentPart>(std::move(part)));
     }
+    set_content(std::move(parts), turn);
     return std::nullopt;
   }
 
-  std::optional<ApiError> read_part(const Json& part, const std::string& place, ChatTurn& turn) {
+  static Read<ContentPart> read_part(const Json& part, const std::string& place) {
     const Json* type = part.is_object() ? field(part, "type") : nullptr;
     if (type == nullptr || !type->is_string()) return wrong(place, "a part needs a \"type\"");
     const bool is_refusal = *type == "refusal";
@@ -128,27 +131,22 @@ class InputReader {
                    "here; pages and frames of videos may be sent as pictures",
                    "unsupported_parameter");
     }
-    if (auto error = check_fields(part, place, {kItemPartFields})) return error;
-    if (*type == "input_image") return read_image(part, place, turn);
+    if (auto error = check_fields(part, place, {kItemPartFields})) return *error;
+    if (*type == "input_image") return read_image(part, place);
     const char* key = is_refusal ? "refusal" : "text";
     const Json* text = field(part, key);
     if (text == nullptr || !text->is_string()) return wrong(place + "." + key, "must be a text");
-    add_line(text->get_ref<const std::string&>(), turn);
-    return std::nullopt;
+    return ContentPart{text->get<std::string>()};
   }
 
-  std::optional<ApiError> read_image(const Json& part, const std::string& place, ChatTurn& turn) {
+  static Read<ContentPart> read_image(const Json& part, const std::string& place) {
     const Json* url = field(part, "image_url");
     if (url == nullptr || !url->is_string()) {
       return wrong(place + ".image_url", "must be a text, \"data:image/jpeg;base64,...\"");
     }
-    if (++images_ > kMostImages) {
-      return wrong("input", fmt::format("at most {} images are taken", kMostImages));
-    }
     auto file = read_data_url(url->get_ref<const std::string&>(), place + ".image_url");
     if (auto* error = std::get_if<ApiError>(&file)) return *error;
-    turn.images.push_back(std::get<std::string>(std::move(file)));
-    return std::nullopt;
+    return ContentPart{std::get<std::string>(std::move(file)), true};
   }
 
   // Calls belong to the assistant's turn, behind its text.
@@ -181,7 +179,6 @@ class InputReader {
 
   std::vector<ChatTurn> turns_;
   Last last_ = Last::kMessage;
-  std::size_t images_ = 0;
 };
 
 }  // namespace

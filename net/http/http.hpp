@@ -32,6 +32,7 @@ struct HttpRequest {
   std::string key{};         // name of the API key that it gave, once that was checked
   bool secure = false;       // over TLS
   std::string body{};
+  std::shared_ptr<void> memory{};  // of the body: counted against a budget while it exists
 };
 
 // Bytes that several connections may be sending at a time.

@@ -146,6 +146,7 @@ HttpParser::Progress HttpParser::parse_head(std::string& bytes) {
   if (message_->content_length_remaining().value_or(0) > max_body_bytes_) {
     return fail(413, kTooLong);
   }
+  head_.body_size = static_cast<std::size_t>(message_->content_length_remaining().value_or(0));
   message_->body_limit(max_body_bytes_);
   in_body_ = true;
   return Progress::kHead;
@@ -276,6 +277,10 @@ HttpParser::Progress HttpParser::parse_body(std::string& bytes) {
   in_body_ = false;
   begun_ = false;
   return Progress::kWhole;
+}
+
+std::size_t HttpParser::received() const {
+  return message_ != nullptr ? message_->get().body().size() : request_.body.size();
 }
 
 std::string response_head(const HttpResponse& response, const ResponseFraming& framing) {

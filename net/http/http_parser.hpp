@@ -31,6 +31,7 @@ class HttpParser {
     bool keep_alive = true;         // RFC 9112, 9.3
     bool expects_continue = false;  // RFC 9110, 10.1.1
     bool has_body = false;
+    std::size_t body_size = 0;     // announced; 0: none, or chunks
     bool wants_websocket = false;  // Upgrade and Connection say so
     std::string websocket_version{};
     std::string websocket_key{};
@@ -41,6 +42,8 @@ class HttpParser {
 
   // Takes from the front of `bytes`; each call after kWhole begins a new request.
   Progress parse(std::string& bytes);
+  // Bytes of the body that have come.
+  std::size_t received() const;
   // Whether bytes of a request have come that is not whole yet.
   bool begun() const { return begun_; }
   const Head& head() const { return head_; }

@@ -34,6 +34,10 @@ void HttpSession::on_bytes(std::string& unread) {
   using Progress = HttpParser::Progress;
   while (state_ == State::kReading) {
     const Progress progress = parser_.parse(unread);
+    if (received_ && !received_->grow_to(parser_.received())) {
+      framing_.keep_alive = false;
+      return send(busy(), ResponseFraming::Body::kLength);
+    }
     if (progress == Progress::kMore) {
       if (farewell_) stream_.leave();
       if (parser_.begun() && !timed_) begin_request();
@@ -85,6 +89,8 @@ void HttpSession::on_head(bool body_begun) {
   }
   record_->key = request.key;
   if (!head.has_body) return;
+  if (!refusal_ && !core_.received.has_room(request.client, head.body_size)) refusal_ = busy();
+  received_.emplace(core_.received, request.client);
   stream_.set_deadline(std::max(std::chrono::milliseconds(0),
                                 std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now())));
   if (refusal_) {
@@ -127,8 +133,17 @@ HttpResponse HttpSession::refusal(int status, const std::string& why) {
   return core_.events->refusal(parser_.request(), status, why);
 }
 
+HttpResponse HttpSession::busy() {
+  HttpResponse response = refusal(503, "too much is being sent to this server; try again");
+  response.set_header("Retry-After", "1");
+  response.reason = "busy";
+  return response;
+}
+
 void HttpSession::on_request() {
   place_.keep();
+  if (received_) parser_.request().memory = received_->take();
+  received_.reset();
   timed_ = false;
   if (core_.options.response_timeout.count() > 0) {
     stream_.set_deadline(core_.options.response_timeout);

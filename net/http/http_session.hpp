@@ -46,6 +46,7 @@ class HttpSession final : public Stream::Session {
   std::optional<HttpResponse> leave_base_path(HttpRequest& request);
   HttpResponse answer_handshake(HttpRequest& request);
   HttpResponse refusal(int status, const std::string& why);
+  HttpResponse busy();
   // A failure after which the connection ends.
   void refuse(int status, const std::string& why);
   void send(HttpResponse response, ResponseFraming::Body body);
@@ -61,6 +62,7 @@ class HttpSession final : public Stream::Session {
   Peer peer_;
   ConnectionLimits::Place place_;
   HttpParser parser_;
+  std::optional<ReceiveBudget::Share> received_{};  // of the body that is coming
   State state_ = State::kReading;
   bool timed_ = false;  // the request that is read has its deadlines
   Clock::time_point due_{};

@@ -1,9 +1,9 @@
-// A quota for each client, so that one cannot take all of a resource. For one thread, and
-// longer-lived than its leases.
+// A quota for each client, so that one cannot take all of a resource. For any thread.
 #pragma once
 
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -20,33 +20,53 @@ class Quota {
   // Released when destroyed.
   using Lease = std::shared_ptr<void>;
 
-  explicit Quota(std::size_t limit) : limit_(limit) {}
-  Quota(const Quota&) = delete;
-  Quota& operator=(const Quota&) = delete;
+  explicit Quota(std::size_t limit) { set_limit(limit); }
 
   // Leases stay, even beyond it.
-  void set_limit(std::size_t limit) { limit_ = limit; }
+  void set_limit(std::size_t limit) {
+    const std::lock_guard lock(state_->mutex);
+    state_->limit = limit;
+  }
   // Nothing if the client would exceed its quota. A client that holds nothing may take any amount:
   // a quota smaller than one image must not block all images.
   std::optional<Lease> take(const std::string& client, std::size_t amount = 1) {
-    const std::size_t before = held(client);
-    if (before != 0 && before + amount > limit_) return std::nullopt;
+    const std::lock_guard lock(state_->mutex);
+    if (!state_->allows(client, amount)) return std::nullopt;
     if (amount == 0) return Lease();
-    held_[client] += amount;
-    return Lease(nullptr, [this, client, amount](void*) {
-      const auto share = held_.find(client);
+    state_->held[client] += amount;
+    return Lease(nullptr, [state = state_, client, amount](void*) {
+      const std::lock_guard release(state->mutex);
+      const auto share = state->held.find(client);
       share->second -= amount;
-      if (share->second == 0) held_.erase(share);
+      if (share->second == 0) state->held.erase(share);
     });
   }
+  // Whether take() would succeed now.
+  bool allows(const std::string& client, std::size_t amount) const {
+    const std::lock_guard lock(state_->mutex);
+    return state_->allows(client, amount);
+  }
   std::size_t held(const std::string& client) const {
-    const auto share = held_.find(client);
-    return share == held_.end() ? 0 : share->second;
+    const std::lock_guard lock(state_->mutex);
+    return state_->held_by(client);
   }
 
  private:
-  std::size_t limit_;
-  std::unordered_map<std::string, std::size_t> held_;  // of clients with a lease
+  struct State {
+    std::size_t held_by(const std::string& client) const {
+      const auto share = held.find(client);
+      return share == held.end() ? 0 : share->second;
+    }
+    bool allows(const std::string& client, std::size_t amount) const {
+      const std::size_t before = held_by(client);
+      return before == 0 || before + amount <= limit;
+    }
+
+    std::mutex mutex{};
+    std::size_t limit = 0;
+    std::unordered_map<std::string, std::size_t> held{};  // of clients with a lease
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 }  // namespace fvlm::net

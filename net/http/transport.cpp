@@ -99,6 +99,7 @@ class AsioTransport final : public Transport {
     core_.options.port = before.port;
     core_.options.base_path = before.base_path;
     core_.proxies = TrustedProxies(options.trusted_proxies);
+    core_.received.set_limits(options.max_received_bytes, received_of_address(options));
     limits_->set_limits(connections_allowed(options.max_connections), share_of_address(options));
   }
 
@@ -260,7 +261,8 @@ void TransportCore::open(Stream& stream, const HttpRequest& request,
       WebSocketSession::Options{.side = Side::kServer,
                                 .max_message_bytes = options.max_message_bytes,
                                 .max_unsent_bytes = options.max_unsent_bytes,
-                                .idle_timeout = options.idle_timeout},
+                                .idle_timeout = options.idle_timeout,
+                                .received = ReceiveBudget::Share(received, request.client)},
       std::move(served));
   stream.set_session(session);
   peers.emplace(id, session.get());

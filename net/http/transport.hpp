@@ -80,7 +80,10 @@ struct TransportOptions {
   std::string base_path{};
   std::vector<std::string> trusted_proxies{};
   std::size_t max_message_bytes = std::size_t{8} << 20;
-  std::size_t max_body_bytes = std::size_t{12} << 20;
+  std::size_t max_body_bytes = std::size_t{32} << 20;
+  // Of all clients, and of one address of these; 0: a quarter. See ReceiveBudget.
+  std::size_t max_received_bytes = std::size_t{512} << 20;
+  std::size_t max_received_bytes_per_address = 0;
   std::size_t max_connections = 1024;
   std::size_t max_connections_per_address = 0;  // of these; 0: a quarter
   // Send buffer of a client: bytes it has not received yet, beyond which it is closed.

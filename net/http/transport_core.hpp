@@ -9,6 +9,7 @@
 
 #include "net/http/connection_limits.hpp"
 #include "net/http/proxy.hpp"
+#include "net/http/receive_budget.hpp"
 #include "net/http/request_id.hpp"
 #include "net/http/transport.hpp"
 
@@ -26,11 +27,16 @@ struct Peer {
   bool is_proxy = false;  // that is trusted
 };
 
+inline std::size_t received_of_address(const TransportOptions& options) {
+  return share_of(options.max_received_bytes, options.max_received_bytes_per_address);
+}
+
 struct TransportCore {
   TransportOptions options{};
   TransportEvents* events = nullptr;
   TrustedProxies proxies{options.trusted_proxies};
   RequestIds request_ids{};
+  ReceiveBudget received{options.max_received_bytes, received_of_address(options)};
   std::uint64_t last_id = 0;  // of exchanges and WebSockets
   std::map<ExchangeId, HttpSession*> exchanges{};
   std::map<ConnectionId, WebSocketSession*> peers{};

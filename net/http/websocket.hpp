@@ -93,6 +93,8 @@ class FrameReader {
 
   // Takes from the front of `bytes`; nothing if more are wanted.
   Result next(std::string_view& bytes);
+  // Bytes of the message that is coming.
+  std::size_t buffered() const { return message_.size(); }
 
  private:
   struct Head {

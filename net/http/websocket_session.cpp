@@ -6,12 +6,12 @@
 #include <utility>
 
 namespace fvlm::net {
-WebSocketSession::WebSocketSession(Stream& stream, const Options& options,
-                                   std::unique_ptr<Events> events)
+
+WebSocketSession::WebSocketSession(Stream& stream, Options options, std::unique_ptr<Events> events)
     : stream_(stream),
-      options_(options),
+      options_(std::move(options)),
       events_(std::move(events)),
-      reader_(options.side, options.max_message_bytes) {
+      reader_(options_.side, options_.max_message_bytes) {
   stream_.set_deadline(options_.idle_timeout);
 }
 
@@ -110,6 +110,15 @@ void WebSocketSession::on_bytes(std::string& unread) {
     }
   }
   unread.erase(0, unread.size() - rest.size());
+  if (!left_ && !may_receive()) {
+    leave({close_code::kOverload, "messages of too many bytes are being sent at a time"});
+  }
+}
+
+bool WebSocketSession::may_receive() {
+  if (!options_.received) return true;
+  if (reader_.buffered() == 0) options_.received->take();
+  return options_.received->grow_to(reader_.buffered());
 }
 
 void WebSocketSession::take(FrameReader::Message message) {

@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "net/http/receive_budget.hpp"
 #include "net/http/stream.hpp"
 #include "net/http/websocket.hpp"
 
@@ -21,6 +23,7 @@ class WebSocketSession final : public Stream::Session {
     std::size_t max_message_bytes = 0;
     std::size_t max_unsent_bytes = 0;
     std::chrono::milliseconds idle_timeout{25'000};  // without a whole message or a pong
+    std::optional<ReceiveBudget::Share> received{};  // of the message that is coming
   };
   class Events {
    public:
@@ -32,7 +35,7 @@ class WebSocketSession final : public Stream::Session {
     virtual void on_closed(const std::string& why) = 0;
   };
 
-  WebSocketSession(Stream& stream, const Options& options, std::unique_ptr<Events> events);
+  WebSocketSession(Stream& stream, Options options, std::unique_ptr<Events> events);
 
   void send(Opcode opcode, const SharedBytes& payload);
   // A message in pieces, copied once.
@@ -62,6 +65,8 @@ class WebSocketSession final : public Stream::Session {
   // Whether the connection goes on.
   bool count_sent(std::size_t bytes);
   std::uint64_t unacknowledged() const { return sent_ - acknowledged_; }
+  // Whether the message that is coming may be so long.
+  bool may_receive();
   void take(FrameReader::Message message);
   void take_pong(const std::string& payload);
   void take_close(const std::string& payload);

@@ -18,16 +18,10 @@
 namespace fvlm::net {
 namespace {
 
-constexpr std::size_t kLargeBody = std::size_t{1} << 20;
-
 std::int64_t now_in_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
-}
-
-ApiError busy_error(const std::string& why) {
-  return {.status = 429, .message = why, .type = "rate_limit_error", .code = "busy"};
 }
 
 ApiError stopping_error() {
@@ -45,7 +39,6 @@ ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<I
     : engine_(engine),
       transport_(transport),
       inbox_(std::move(inbox)),
-      pictures_(pictures),
       metrics_(metrics),
       key_limits_(key_limits),
       log_(reporting.log),
@@ -54,12 +47,10 @@ ChatService::ChatService(Engine& engine, Transport& transport, std::shared_ptr<I
       model_(engine.info(), options_.model, options_.max_new_tokens),
       addresses_(share_of(options_.max_chats, options_.max_chats_per_address)),
       id_prefix_(fmt::format("{:08x}", std::random_device()())),
-      readers_(options_.readers),
-      large_readers_(1, Priority::kLow) {}
+      reader_(model_, pictures, options_.readers) {}
 
 ChatService::~ChatService() {
-  large_readers_.stop();
-  readers_.stop();
+  reader_.stop();
   while (!chats_.empty()) abandon(chats_.begin()->first);
 }
 
@@ -108,7 +99,8 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
     response.set_header("Retry-After", std::to_string(wait.count()));
     return response;
   }
-  const auto body = std::make_shared<const std::string>(std::move(request.body));
+  const auto body = std::make_shared<const ChatBody>(
+      ChatBody{std::move(request.body), std::move(request.memory)});
   const Chat& chat = chats_
                          .emplace(id, Chat{.peer = request.peer,
                                            .request_id = request.request_id,
@@ -122,97 +114,49 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
                          .first->second;
   log_(LogLevel::kInfo,
        fmt::format("📥 {} chat {} 📊 {:.1f} KB", chat.peer, id,
-                   static_cast<double>(body->size()) / 1000),
+                   static_cast<double>(body->text.size()) / 1000),
        fields_of(chat));
-  Workers& readers = body->size() < kLargeBody ? readers_ : large_readers_;
   const Protocol& protocol = *protocol_of(request.path);
   const ChatLimits limits{.max_new_tokens = options_.max_new_tokens,
-                          .vocabulary = engine_.info().vocabulary};
-  readers.put(
-      [this, id, &protocol, limits, body = Body(body)] { read(id, protocol, limits, body); });
-  return std::nullopt;
-}
-
-void ChatService::read(ExchangeId id, const Protocol& protocol, const ChatLimits& limits,
-                       const Body& body) {
-  auto text = body.lock();
-  if (!text) return;
-  auto read = protocol.read(*text, limits);
-  text.reset();
-  if (const auto* error = std::get_if<ApiError>(&read)) return refuse(id, *error);
-  auto& request = std::get<ApiRequest>(read);
-  if (!model_.serves(request.chat.model)) return refuse(id, model_.not_found(request.chat.model));
-  std::vector<std::string> files;
-  for (ChatTurn& turn : request.chat.turns) {
-    for (std::string& file : turn.images) files.push_back(std::move(file));
-  }
-  pictures_.prepare(std::move(files), [this, id, &protocol, body, request = std::move(request)](
-                                          PicturePool::Prepared prepared) mutable {
-    readers_.put([this, id, &protocol, body, request = std::move(request),
-                  prepared = std::move(prepared)]() mutable {
-      if (!body.expired()) submit(id, protocol, request, std::move(prepared));
-    });
+                          .vocabulary = engine_.info().vocabulary,
+                          .context_tokens = engine_.info().context_tokens,
+                          .tokens_of_image = engine_.info().image_tokens};
+  reader_.read(body, protocol, limits, [this, id, &protocol](const Read<ReadChat>& read) {
+    if (const auto* error = std::get_if<ApiError>(&read)) return refuse(id, *error);
+    submit(id, std::get<ReadChat>(read), protocol.prompt);
   });
+  return std::nullopt;
 }
 
 void ChatService::refuse(ExchangeId id, ApiError error) {
   inbox_->post([this, id, error = std::move(error)] { fail(id, error); });
 }
 
-void ChatService::submit(ExchangeId id, const Protocol& protocol, const ApiRequest& request,
-                         PicturePool::Prepared prepared) {
+void ChatService::submit(ExchangeId id, const ReadChat& read, const char* prompt) {
+  const ChatRequest& chat = read.asked.chat;
+  const auto answers = static_cast<std::size_t>(chat.answers);
+  const std::size_t choices = read.requests.size() * answers;
+  inbox_->post([this, id,
+                accepted = Accepted{read.asked.writer, choices, answers, chat.stop, chat.may_call,
+                                    chat.stream}] { accept(id, accepted); });
+  if (const std::int64_t damaged = read.damaged_images; damaged > 0) {
+    inbox_->post([this, id, damaged] {
+      metrics_.add_damaged_pictures(damaged);
+      log_(LogLevel::kWarning, fmt::format("⚠️ chat {}: {} damaged pictures", id, damaged));
+    });
+  }
   try {
-    if (const auto* error = std::get_if<std::exception_ptr>(&prepared)) {
-      std::rethrow_exception(*error);
-    }
-    const ChatRequest& chat = request.chat;
-    auto& pictures = std::get<std::vector<PreparedImage>>(prepared);
-    const auto damaged = std::count_if(pictures.begin(), pictures.end(),
-                                       [](const PreparedImage& p) { return p.warnings > 0; });
-    const std::vector<Request> requests = make_requests(chat, std::move(pictures));
-    const auto answers = static_cast<std::size_t>(chat.answers);
-    inbox_->post([this, id,
-                  accepted = Accepted{request.writer, requests.size(), answers, chat.stop,
-                                      chat.may_call, chat.stream}] { accept(id, accepted); });
-    if (damaged > 0) {
-      inbox_->post([this, id, damaged] {
-        metrics_.add_damaged_pictures(damaged);
-        log_(LogLevel::kWarning, fmt::format("⚠️ chat {}: {} damaged pictures", id, damaged));
-      });
-    }
-    for (std::size_t index = 0; index < requests.size() * answers; ++index) {
-      const RequestId number =
-          engine_.submit(request_of_choice(id, index, index % answers, requests[index / answers]));
+    for (std::size_t index = 0; index < choices; ++index) {
+      const RequestId number = engine_.submit(
+          request_of_choice(id, index, index % answers, read.requests[index / answers]));
       inbox_->post([this, id, index, number] { on_submitted(id, index, number); });
     }
-  } catch (const Busy& busy) {
-    refuse(id, busy_error(busy.what()));
-  } catch (const std::exception& error) {
-    refuse(id, {.message = error.what(), .param = protocol.prompt});
+  } catch (const std::exception&) {
+    refuse(id, error_of_prompt(std::current_exception(), prompt));
   }
 }
 
-// `pictures` are those of all turns, in their order.
-std::vector<Request> ChatService::make_requests(const ChatRequest& chat,
-                                                std::vector<PreparedImage> pictures) {
-  Request request;
-  request.sampling = chat.sampling;
-  request.grammar = chat.grammar;
-  std::vector<Request> requests(chat.raw.size(), request);
-  for (std::size_t i = 0; i < requests.size(); ++i) requests[i].raw = chat.raw[i];
-  if (chat.turns.empty()) return requests;
-  auto next = std::make_move_iterator(pictures.begin());
-  for (const ChatTurn& turn : chat.turns) {
-    const auto end = next + std::ssize(turn.images);
-    request.conversation.push_back(
-        {.role = turn.role, .text = turn.text, .images = std::vector<PreparedImage>(next, end)});
-    next = end;
-  }
-  requests.push_back(std::move(request));
-  return requests;
-}
-
-// The same, for the answer `nth` to it, which is `index` among all.
+// For the answer `nth` to a prompt, which is `index` among all.
 Request ChatService::request_of_choice(ExchangeId id, std::size_t index, std::size_t nth,
                                        const Request& request) {
   Request one = request;
@@ -248,7 +192,7 @@ void ChatService::accept(ExchangeId id, const Accepted& accepted) {
   chat.stream = accepted.stream;
   chat.may_call = accepted.may_call;
   chat.answers = accepted.answers;
-  for (std::size_t i = 0; i < accepted.prompts * accepted.answers; ++i) {
+  for (std::size_t i = 0; i < accepted.choices; ++i) {
     chat.choices.emplace_back().filter = AnswerFilter(accepted.stop, accepted.may_call);
   }
   if (!chat.choices.empty()) return;

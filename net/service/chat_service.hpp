@@ -1,6 +1,5 @@
 // Chats and texts of programs, in the APIs that net/api/protocols.hpp lists: one request over HTTP,
-// one response, whole or streamed. For the transport's thread; threads of its own parse requests
-// and decode their images, so that long bodies do not delay cameras.
+// one response, whole or streamed. For the transport's thread.
 #pragma once
 
 #include <chrono>
@@ -14,18 +13,17 @@
 
 #include "fvlm/engine.hpp"
 #include "net/api/chat_request.hpp"
-#include "net/api/protocols.hpp"
 #include "net/api/tools.hpp"
 #include "net/http/key_limiter.hpp"
 #include "net/http/quota.hpp"
 #include "net/http/transport.hpp"
 #include "net/service/answer_filter.hpp"
+#include "net/service/chat_reader.hpp"
 #include "net/service/inbox.hpp"
 #include "net/service/metrics.hpp"
 #include "net/service/model_service.hpp"
 #include "net/service/picture_pool.hpp"
 #include "net/service/reporting.hpp"
-#include "net/service/workers.hpp"
 
 namespace fvlm::net {
 
@@ -62,9 +60,6 @@ class ChatService {
   std::int64_t running() const { return static_cast<std::int64_t>(chats_.size()); }
 
  private:
-  // A request's body: freed with the chat, so that no work is done for a client that has
-  // disconnected.
-  using Body = std::weak_ptr<const std::string>;
   // One of the answers to a request.
   struct Choice {
     AnswerFilter filter{};
@@ -83,9 +78,10 @@ class ChatService {
     KeyLimiter::Lease stream_of_key{};
     std::chrono::steady_clock::time_point arrived{};
     std::chrono::steady_clock::time_point submitted{};
-    std::string origin{};                       // of the page that sends the request, if any
-    Quota::Lease place{};                       // among the chats of its address
-    std::shared_ptr<const std::string> body{};  // until the engine has its request
+    std::string origin{};  // of the page that sends the request, if any
+    Quota::Lease place{};  // among the chats of its address
+    // Until the engine has its request. Without it no work is done: its client has disconnected.
+    std::shared_ptr<const ChatBody> body{};
     std::string path{};
     std::shared_ptr<AnswerWriter> writer{};  // from when the engine has its request
     bool stream = false;
@@ -96,13 +92,8 @@ class ChatService {
   };
 
   std::optional<HttpResponse> begin(ExchangeId id, HttpRequest request);
-  // On the parsing threads, one after the other, unless the client has disconnected.
-  void read(ExchangeId id, const Protocol& protocol, const ChatLimits& limits, const Body& body);
-  void submit(ExchangeId id, const Protocol& protocol, const ApiRequest& request,
-              PicturePool::Prepared prepared);
-  // One for each prompt.
-  static std::vector<Request> make_requests(const ChatRequest& chat,
-                                            std::vector<PreparedImage> pictures);
+  // On the reader's threads, like the next two.
+  void submit(ExchangeId id, const ReadChat& read, const char* prompt);
   Request request_of_choice(ExchangeId id, std::size_t index, std::size_t nth,
                             const Request& request);
   void refuse(ExchangeId id, ApiError error);
@@ -110,8 +101,8 @@ class ChatService {
   // Settings of a request, without what is in its prompts.
   struct Accepted {
     std::shared_ptr<AnswerWriter> writer;
-    std::size_t prompts;
-    std::size_t answers;
+    std::size_t choices;
+    std::size_t answers;  // to each prompt
     std::vector<std::string> stop;
     bool may_call;
     bool stream;
@@ -133,7 +124,6 @@ class ChatService {
   Engine& engine_;
   Transport& transport_;
   std::shared_ptr<Inbox> inbox_;
-  PicturePool& pictures_;
   Metrics& metrics_;
   KeyLimiter& key_limits_;
   Log log_;
@@ -144,8 +134,7 @@ class ChatService {
   std::string id_prefix_;
   std::map<ExchangeId, Chat> chats_;
   bool draining_ = false;
-  Workers readers_;
-  Workers large_readers_;  // of large bodies, whose parsing would delay a camera's frames
+  ChatReader reader_;
 };
 
 }  // namespace fvlm::net

@@ -41,7 +41,8 @@ LiveService::LiveService(Engine& engine, Transport& transport, std::shared_ptr<I
       reporting_(std::move(reporting)),
       options_(std::move(options)),
       frames_(options_.max_waiting_frames_per_address),
-      bytes_(share_of(options_.max_waiting_bytes, options_.max_waiting_bytes_per_address)) {}
+      bytes_(share_of(options_.max_waiting_bytes, options_.max_waiting_bytes_per_address)),
+      memory_(options_.max_waiting_bytes) {}
 
 LiveService::~LiveService() {
   while (!clients_.empty()) close(clients_.begin()->first);
@@ -82,7 +83,7 @@ void LiveService::close(ConnectionId id) {
   if (client.current && client.current->request) engine_.cancel(*client.current->request);
   engine_.end_live(id);
   metrics_.end_frame("abandoned",
-                     std::ssize(take_waiting(client)) + (client.current.has_value() ? 1 : 0));
+                     std::ssize(client.waiting) + (client.current.has_value() ? 1 : 0));
   log(LogLevel::kInfo, client,
       fmt::format("🔌 {} disconnected after {} frames", client.peer, client.frames));
   clients_.erase(known);
@@ -131,7 +132,7 @@ void LiveService::configure(ConnectionId id, Client& client, const protocol::Con
 }
 
 void LiveService::cancel(ConnectionId id, Client& client) {
-  for (const Frame& frame : take_waiting(client)) {
+  for (const Frame& frame : std::exchange(client.waiting, {})) {
     fail(id, frame.id, "cancelled", "cancelled while queued");
   }
   if (!client.current) return;
@@ -142,11 +143,6 @@ void LiveService::cancel(ConnectionId id, Client& client) {
   }
 }
 
-std::deque<LiveService::Frame> LiveService::take_waiting(Client& client) {
-  for (const Frame& frame : client.waiting) waiting_bytes_ -= frame.file.size();
-  return std::exchange(client.waiting, {});
-}
-
 void LiveService::take_frame(ConnectionId id, Client& client, std::string file) {
   metrics_.receive_frame();
   const std::int64_t frame_id = ++client.frames;
@@ -154,7 +150,7 @@ void LiveService::take_frame(ConnectionId id, Client& client, std::string file) 
       fmt::format("📥 {} frame {} 📊 {:.1f} KB", client.peer, frame_id,
                   static_cast<double>(file.size()) / 1000));
   if (client.configured) {
-    for (const Frame& frame : take_waiting(client)) {
+    for (const Frame& frame : std::exchange(client.waiting, {})) {
       metrics_.end_frame("skipped");
       transport_.send(id, protocol::write(protocol::Skipped{frame.id}));
     }
@@ -167,7 +163,8 @@ void LiveService::take_frame(ConnectionId id, Client& client, std::string file) 
     refuse(id, client, "stopping", "the server is stopping");
     return;
   }
-  if (waiting_bytes_ + file.size() > options_.max_waiting_bytes) {
+  const auto memory = memory_.take(file.size());
+  if (!memory) {
     refuse(id, client, "busy", "too many frames are queued");
     return;
   }
@@ -182,9 +179,8 @@ void LiveService::take_frame(ConnectionId id, Client& client, std::string file) 
     refuse(id, client, "busy", "too many frames of your key are queued");
     return;
   }
-  waiting_bytes_ += file.size();
   client.waiting.push_back(
-      {frame_id, std::move(file), Clock::now(), *place, *bytes, *place_of_key});
+      {frame_id, std::move(file), Clock::now(), *place, *bytes, memory, *place_of_key});
   begin_next(id, client);
 }
 
@@ -203,21 +199,24 @@ void LiveService::begin_next(ConnectionId id, Client& client) {
   if (client.current || client.waiting.empty()) return;
   Frame frame = std::move(client.waiting.front());
   client.waiting.pop_front();
-  waiting_bytes_ -= frame.file.size();
   if (const auto wait = key_limits_.take_request(client.key); wait.count() > 0) {
     fail(id, frame.id, "rate_limited",
          fmt::format("this key may not ask more often; try again in {} s", wait.count()));
     return;
   }
-  client.current = Current{.frame_id = frame.id, .arrived = frame.arrived};
+  client.current = Current{.frame_id = frame.id,
+                           .arrived = frame.arrived,
+                           .wanted = std::make_shared<const ConnectionId>(id)};
   std::vector<std::string> files;
   files.push_back(std::move(frame.file));
-  pictures_.prepare(std::move(files), [this, inbox = inbox_, id,
-                                       frame_id = frame.id](PicturePool::Prepared prepared) {
-    inbox->post([this, id, frame_id, prepared = std::move(prepared)]() mutable {
-      if (client_at(id, frame_id) != nullptr) on_prepared(id, frame_id, std::move(prepared));
-    });
-  });
+  pictures_.prepare(std::move(files), client.current->wanted,
+                    [this, inbox = inbox_, id, frame_id = frame.id, bytes = std::move(frame.bytes),
+                     memory = std::move(frame.memory)](PicturePool::Prepared prepared) {
+                      inbox->post([this, id, frame_id, prepared = std::move(prepared)]() mutable {
+                        if (client_at(id, frame_id) != nullptr)
+                          on_prepared(id, frame_id, std::move(prepared));
+                      });
+                    });
 }
 
 void LiveService::on_prepared(ConnectionId id, std::int64_t frame_id,
@@ -341,7 +340,7 @@ void LiveService::cut() {
       if (client.current->request) engine_.cancel(*client.current->request);
       frames.push_back(std::exchange(client.current, std::nullopt)->frame_id);
     }
-    for (const Frame& frame : take_waiting(client)) frames.push_back(frame.id);
+    for (const Frame& frame : std::exchange(client.waiting, {})) frames.push_back(frame.id);
     for (const std::int64_t frame : frames) fail(id, frame, "stopping", "the server is stopping");
   }
 }
@@ -350,6 +349,7 @@ void LiveService::set(const LiveOptions& options) {
   options_ = options;
   frames_.set_limit(options.max_waiting_frames_per_address);
   bytes_.set_limit(share_of(options.max_waiting_bytes, options.max_waiting_bytes_per_address));
+  memory_.set_limit(options.max_waiting_bytes);
 }
 
 void LiveService::log(LogLevel level, const Client& client, const std::string& line) const {

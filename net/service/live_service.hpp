@@ -16,6 +16,7 @@
 
 #include "fvlm/engine.hpp"
 #include "net/http/key_limiter.hpp"
+#include "net/http/memory_budget.hpp"
 #include "net/http/quota.hpp"
 #include "net/http/transport.hpp"
 #include "net/protocol/messages.hpp"
@@ -69,16 +70,18 @@ class LiveService {
     std::string file{};
     Clock::time_point arrived{};
     Quota::Lease place{};  // one of the queued frames of its address
-    Quota::Lease bytes{};  // their bytes
+    Quota::Lease bytes{};  // their bytes, until the picture is decoded, like the next
+    MemoryBudget::Lease memory{};
     KeyLimiter::Lease place_of_key{};
   };
   // The frame being described.
   struct Current {
     std::int64_t frame_id = 0;
     Clock::time_point arrived{};
-    std::optional<RequestId> request{};  // once its picture is decoded
-    Clock::time_point submitted{};       // then
-    std::int64_t warnings = 0;           // PreparedImage::warnings
+    std::shared_ptr<const void> wanted{};  // its picture, as long as this exists
+    std::optional<RequestId> request{};    // once that is decoded
+    Clock::time_point submitted{};         // then
+    std::int64_t warnings = 0;             // PreparedImage::warnings
   };
   struct Client {
     std::string peer{};
@@ -106,7 +109,6 @@ class LiveService {
   void refuse_text(ConnectionId id, const std::string& why);
   void configure(ConnectionId id, Client& client, const protocol::Configure& message);
   void cancel(ConnectionId id, Client& client);
-  std::deque<Frame> take_waiting(Client& client);
   void begin_next(ConnectionId id, Client& client);
   void on_prepared(ConnectionId id, std::int64_t frame_id, PicturePool::Prepared prepared);
   void describe(ConnectionId id, std::int64_t frame_id, std::vector<PreparedImage> pictures);
@@ -130,10 +132,10 @@ class LiveService {
   KeyLimiter& key_limits_;
   Reporting reporting_;
   LiveOptions options_;
-  Quota frames_;  // queued, of each address
-  Quota bytes_;   // their bytes
+  Quota frames_;         // queued, of each address
+  Quota bytes_;          // their bytes
+  MemoryBudget memory_;  // those of all addresses
   std::map<ConnectionId, Client> clients_;
-  std::size_t waiting_bytes_ = 0;  // of all queued frames
   bool draining_ = false;
 };
 

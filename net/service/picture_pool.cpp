@@ -43,6 +43,7 @@ Pixels counted(Pixels pixels, MemoryBudget::Lease lease) {
 
 struct PicturePool::Job {
   std::vector<std::string> files;
+  std::weak_ptr<const void> wanted;
   std::function<void(Prepared)> done;
   std::vector<std::unique_ptr<ImageReader>> readers{};
 
@@ -66,8 +67,10 @@ PicturePool::PicturePool(Engine& engine, const PicturePoolOptions& options)
       low_(1, Priority::kLow),
       idle_(1, Priority::kIdle) {}
 
-void PicturePool::prepare(std::vector<std::string> files, std::function<void(Prepared)> done) {
-  put(workers_, std::make_shared<Job>(Job{std::move(files), std::move(done)}), &PicturePool::begin);
+void PicturePool::prepare(std::vector<std::string> files, std::weak_ptr<const void> wanted,
+                          std::function<void(Prepared)> done) {
+  put(workers_, std::make_shared<Job>(Job{std::move(files), std::move(wanted), std::move(done)}),
+      &PicturePool::begin);
 }
 
 void PicturePool::stop() {
@@ -79,6 +82,7 @@ void PicturePool::stop() {
 // What goes wrong in the work ends the job.
 void PicturePool::put(Workers& workers, const std::shared_ptr<Job>& job, Step step) {
   workers.put([this, job, step] {
+    if (job->wanted.expired()) return;
     try {
       (this->*step)(job);
     } catch (...) {

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "fvlm/engine.hpp"
-#include "net/service/memory_budget.hpp"
+#include "net/http/memory_budget.hpp"
 #include "net/service/workers.hpp"
 
 namespace fvlm::net {
@@ -36,8 +36,9 @@ class PicturePool {
 
   // Runs short work on one of the threads.
   void put(std::function<void()> work) { workers_.put(std::move(work)); }
-  // Calls `done` on one of the threads.
-  void prepare(std::vector<std::string> files, std::function<void(Prepared)> done);
+  // Calls `done` on one of the threads, unless `wanted` has expired before the work's turn comes.
+  void prepare(std::vector<std::string> files, std::weak_ptr<const void> wanted,
+               std::function<void(Prepared)> done);
   // Finishes running work and drops the queue.
   void stop();
 

@@ -11,18 +11,9 @@
 namespace fvlm {
 namespace {
 
-constexpr std::string_view kImageMark = "<image>";
 constexpr std::string_view kDefaultSystem = "You are a helpful assistant.";
 // Of a prompt that is too long, so many contexts are counted to say how long it is.
 constexpr std::int64_t kCountedContexts = 4;
-
-std::size_t count_marks(std::string_view text) {
-  std::size_t count = 0;
-  for (auto at = text.find(kImageMark); at != text.npos; at = text.find(kImageMark, at + 1)) {
-    ++count;
-  }
-  return count;
-}
 
 std::string_view name_of(Turn::Role role) {
   switch (role) {
@@ -88,24 +79,34 @@ class PromptWriter {
   std::string text_;
 };
 
+void check_places(const Turn& turn) {
+  const std::vector<std::size_t>& places = turn.image_places;
+  if (places.size() != turn.images.size()) {
+    throw make_error("a turn has {} images and places for {}", turn.images.size(), places.size());
+  }
+  if (!std::ranges::is_sorted(places) || places.back() > turn.text.size()) {
+    throw make_error("the places of a turn's images must ascend, up to the end of its text ({})",
+                     turn.text.size());
+  }
+}
+
 void write_content(const Turn& turn, PromptWriter& prompt) {
-  const std::size_t images = turn.images.size();
-  const std::size_t marks = turn.image_marks && images > 0 ? count_marks(turn.text) : 0;
-  if (marks > 0 && marks != images) {
-    throw make_error("a turn has {} \"<image>\" in its text but {} images", marks, images);
+  const std::string_view text = turn.text;
+  std::size_t written = 0;
+  if (turn.image_places.empty()) {
+    for (std::size_t i = 0; i < turn.images.size(); ++i) {
+      prompt.add_image();
+      prompt.add_text("\n");
+    }
+  } else {
+    check_places(turn);
   }
-  for (std::size_t i = marks; i < images; ++i) {
+  for (const std::size_t place : turn.image_places) {
+    prompt.add_text(text.substr(written, place - written));
     prompt.add_image();
-    prompt.add_text("\n");
+    written = place;
   }
-  std::string_view rest = turn.text;
-  for (std::size_t i = 0; i < marks; ++i) {
-    const std::size_t at = rest.find(kImageMark);
-    prompt.add_text(rest.substr(0, at));
-    prompt.add_image();
-    rest.remove_prefix(at + kImageMark.size());
-  }
-  prompt.add_text(rest);
+  prompt.add_text(text.substr(written));
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ inline constexpr std::int32_t kImageToken = -200;
 
 // Token ids, with kImageToken once for each image. A last turn of the assistant is left open, to be
 // continued; after any other one of the assistant begins. Throws Error if no turn is the user's, if
-// another's turn has images, if marks in a text and its images do not match, or as soon as the
-// ids are far too many for `context_tokens`.
+// another's turn has images, if images and their places do not match, or as soon as the ids
+// are far too many for `context_tokens`.
 std::vector<std::int32_t> make_prompt(const Tokenizer& tokenizer,
                                       const std::vector<Turn>& conversation,
                                       std::int64_t context_tokens);

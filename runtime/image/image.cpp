@@ -1,5 +1,8 @@
 #include "fvlm/image.hpp"
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -58,8 +61,12 @@ std::vector<std::byte> read_image_file(const std::filesystem::path& file, std::i
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(file.c_str(), "rb"),
                                                                &std::fclose);
   if (stream == nullptr) throw cannot_read();
-  // The size is not asked for beforehand: pipes have none.
+  // Of a file whose size is known nothing is copied twice; pipes have none.
   std::vector<std::byte> bytes;
+  struct stat status {};
+  if (::fstat(::fileno(stream.get()), &status) == 0 && S_ISREG(status.st_mode)) {
+    bytes.reserve(static_cast<std::size_t>(std::min<std::int64_t>(status.st_size, max_bytes)));
+  }
   std::array<std::byte, 1 << 16> block;
   while (const std::size_t count = std::fread(block.data(), 1, block.size(), stream.get())) {
     bytes.insert(bytes.end(), block.begin(), block.begin() + static_cast<std::ptrdiff_t>(count));

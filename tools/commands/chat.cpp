@@ -122,7 +122,8 @@ std::optional<int> Chat::handle_command(const std::string& line) {
 }
 
 std::optional<int> Chat::handle_question(const std::string& text) {
-  conversation_.push_back(user_turn(text, std::exchange(images_, {})));
+  conversation_.push_back(user_turn(text, images_));
+  images_.clear();
   Request request;
   request.conversation = conversation_;
   request.sampling = sampling_;

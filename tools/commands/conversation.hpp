@@ -25,15 +25,17 @@ void add_system_flag(CLI::App& parser, std::string& system);
 // The question that the flags ask. Throws Error if its file cannot be read or is empty.
 std::string read_prompt(const PromptOptions& options);
 
-// A question about pictures, in which "<image>" marks the place of each, as in predict.py.
-Turn user_turn(std::string text, std::vector<PreparedImage> pictures);
+// The user's turn, as predict.py makes it: each "<image>" in the text is the place of the next
+// image; without any they precede the text, and without images it is plain text. Throws Error if
+// there are marks, but not as many as images.
+Turn user_turn(const std::string& text, std::vector<PreparedImage> images);
 
 // What precedes a conversation: the turn of the system, if there is one. Without it the model is
 // told Qwen2's default.
 std::vector<Turn> opening(const std::string& system);
 
 // One question.
-Request make_request(const std::string& system, std::string prompt,
+Request make_request(const std::string& system, const std::string& prompt,
                      std::vector<PreparedImage> pictures, const Sampling& sampling);
 
 }  // namespace fvlm

@@ -211,6 +211,7 @@ int DescribeEach::finish(int signal) const {
 }
 
 int DescribeEach::run() {
+  static_cast<void>(user_turn(question_.prompt, {PreparedImage{}}));  // if it has marks, it has one
   find_pictures();
   begin_ = Clock::now();
   if (pictures_.empty()) return finish(0);

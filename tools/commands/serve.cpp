@@ -331,6 +331,11 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
                 "Decoded pictures that are queued for the engine");
   add_megabytes(parser, "--max-message-size", transport.max_message_bytes, "WebSocket message");
   add_megabytes(parser, "--max-body-size", transport.max_body_bytes, "Body of an HTTP request");
+  add_megabytes(parser, "--max-received-size", transport.max_received_bytes,
+                "Bodies and WebSocket messages of all clients that are being received or not "
+                "looked at yet");
+  add_share(parser, "--max-received-size-per-address", transport.max_received_bytes_per_address,
+            kMegabyte, "Such bytes of one address");
   add_megabytes(parser, "--max-unsent-size", transport.max_unsent_bytes,
                 "Send buffer of a connection; a client that reads too slowly is closed");
   add_seconds(parser, "--ping-interval", transport.ping_interval,

@@ -8,13 +8,23 @@
 namespace fvlm {
 namespace {
 
-// "role: text" of each turn, and "+n" images.
+// The text with "*" where an image stands.
+std::string with_images(const net::ChatTurn& turn) {
+  std::string text = turn.text;
+  for (auto place = turn.image_places.rbegin(); place != turn.image_places.rend(); ++place) {
+    text.insert(*place, "*");
+  }
+  return text;
+}
+
+// "role: text" of each turn, and "+n" images that have no place in it.
 std::vector<std::string> turns_of(const std::vector<ordered_json>& messages) {
   std::vector<std::string> turns;
   for (const net::ChatTurn& turn : accepted({{"messages", messages}}).turns) {
     const char* const roles[] = {"system", "user", "assistant"};
-    turns.push_back(std::string(roles[static_cast<int>(turn.role)]) + ": " + turn.text);
-    if (!turn.images.empty()) turns.back() += " +" + std::to_string(turn.images.size());
+    turns.push_back(std::string(roles[static_cast<int>(turn.role)]) + ": " + with_images(turn));
+    const std::size_t leading = turn.images.size() - turn.image_places.size();
+    if (leading > 0) turns.back() += " +" + std::to_string(leading);
   }
   return turns;
 }
@@ -44,7 +54,28 @@ TEST(OpenAiMessages, RolesAndParts) {
                       message("user", {{{"type", "text"}, {"text", "One"}},
                                        image("data:;base64,aGFsbG8="),
                                        {{"type", "text"}, {"text", "two"}}})}),
-            (Turns{"system: Be brief.", "user: One\ntwo +1"}));
+            (Turns{"system: Be brief.", "user: One\n*\ntwo"}));
+}
+
+TEST(OpenAiMessages, ImagesKeepTheirPlacesBetweenTexts) {
+  const auto content = [](const std::string& parts) {
+    ordered_json array = ordered_json::array();
+    for (const char c : parts) {
+      array.push_back(c == '*' ? image("data:;base64,aGFsbG8=")
+                               : ordered_json{{"type", "text"}, {"text", std::string(1, c)}});
+    }
+    return turns_of({message("user", array)}).front();
+  };
+  EXPECT_EQ(content("*A"), "user: A +1");
+  EXPECT_EQ(content("**A"), "user: A +2");
+  EXPECT_EQ(content("*A*B"), "user: *\nA\n*\nB");
+  EXPECT_EQ(content("A*B*"), "user: A\n*\nB\n*");
+  EXPECT_EQ(content("A*B"), "user: A\n*\nB");
+  // The model was trained on images before the text.
+  EXPECT_EQ(content("A*"), "user: A +1");
+  EXPECT_EQ(content("AB**"), "user: A\nB +2");
+  EXPECT_EQ(content("**"), "user:  +2");
+  EXPECT_EQ(content("AB"), "user: A\nB");
 }
 
 TEST(OpenAiMessages, AnAssistantMayHaveSaidNothing) {

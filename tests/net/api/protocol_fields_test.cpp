@@ -130,7 +130,6 @@ std::vector<ProtocolField> protocol_fields() {
       {generate, {{"context", ordered_json::array()}}},
       {generate, {{"raw", true}, {"system", "x"}}, "system: "},
       {generate, {{"raw", true}, {"images", {"QUJD"}}}, "images: "},
-      {generate, {{"images", std::vector<std::string>(17, "QUJD")}}, "images: at most 16"},
       {generate, {{"messages", 1}}, "messages: "},
   };
 }

@@ -143,6 +143,31 @@ TEST_F(OpenAiTest, ATextIsText) {
   answer(body);
 }
 
+TEST_F(OpenAiTest, LooksAtAsManyPicturesAsTheContextHolds) {
+  const std::int64_t each = engine_->info().image_tokens;
+  const std::int64_t most = engine_->info().context_tokens / each;
+  const auto with_images = [](std::int64_t images) {
+    json body = question(1);
+    json& content = body["messages"][0]["content"];
+    for (std::int64_t i = 1; i < images; ++i) {
+      content.push_back(text_part("And " + std::to_string(i) + "?"));
+      content.push_back(image_part());
+    }
+    return body;
+  };
+  const std::int64_t many = 20;
+  ASSERT_LT(many, most);
+  EXPECT_GT(answer(with_images(many))["usage"]["prompt_tokens"], many * each);
+  json body = question(1);
+  body["messages"].insert(body["messages"].begin(), static_cast<std::size_t>(most),
+                          {{"role", "user"}, {"content", json::array({image_part()})}});
+  const json error = answer(body, 400)["error"];
+  EXPECT_EQ(error["param"], "messages");
+  EXPECT_NE(error["message"].get<std::string>().find("do not fit into a context"),
+            std::string::npos)
+      << error;
+}
+
 TEST_F(OpenAiTest, NamesWhatIsWrong) {
   const auto expect = [&](json change, int status, const std::string& param,
                           const std::string& part) {
@@ -207,7 +232,7 @@ TEST_F(OpenAiTest, WrongRequestsHaveTheirCodes) {
   // Too large is known from the head.
   const json too_large = error(http(port(),
                                     "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-                                    "Content-Length: 20000000\r\n\r\n"),
+                                    "Content-Length: 40000000\r\n\r\n"),
                                413);
   EXPECT_NE(too_large["message"].get<std::string>().find("--max-body-size"), std::string::npos);
   EXPECT_TRUE(error(http(port(), "no request\r\n\r\n"), 400)["message"].is_string());

@@ -61,7 +61,8 @@ class PicturePoolTest : public testing::Test {
     options.idle_patience = patience;
     PicturePool pool(engine, options);
     std::promise<PicturePool::Prepared> promise;
-    pool.prepare({read_file(kData / file)},
+    const auto wanted = std::make_shared<int>();
+    pool.prepare({read_file(kData / file)}, wanted,
                  [&](PicturePool::Prepared prepared) { promise.set_value(std::move(prepared)); });
     const PicturePool::Prepared prepared = promise.get_future().get();
     const auto* images = std::get_if<std::vector<PreparedImage>>(&prepared);
@@ -106,9 +107,30 @@ TEST_F(PicturePoolTest, AnErrorOnAnyThreadIsHandedOver) {
   IdleEngine engine;
   PicturePool pool(engine, {});
   std::promise<PicturePool::Prepared> promise;
-  pool.prepare({"no image"},
+  const auto wanted = std::make_shared<int>();
+  pool.prepare({"no image"}, wanted,
                [&](PicturePool::Prepared prepared) { promise.set_value(std::move(prepared)); });
   EXPECT_TRUE(std::holds_alternative<std::exception_ptr>(promise.get_future().get()));
+}
+
+TEST_F(PicturePoolTest, WhatNobodyWantsAnyMoreIsNotDecoded) {
+  ReadingEngine engine;
+  PicturePool pool(engine, {.threads = 1});
+  std::promise<void> blocked;
+  pool.put([&] { blocked.get_future().wait(); });
+  auto wanted = std::make_shared<int>();
+  bool unwanted_done = false;
+  std::promise<void> done;
+  pool.prepare({read_file(kData / "images/420.jpg")}, wanted,
+               [&](const PicturePool::Prepared&) { unwanted_done = true; });
+  wanted.reset();
+  const auto other = std::make_shared<int>();
+  pool.prepare({read_file(kData / "images/420.jpg")}, other,
+               [&](const PicturePool::Prepared&) { done.set_value(); });
+  blocked.set_value();
+  done.get_future().wait();
+  EXPECT_FALSE(unwanted_done);
+  EXPECT_EQ(engine.attempts().size(), 1U);
 }
 
 }  // namespace

@@ -87,8 +87,8 @@ TEST_F(EngineCoreTest, AnImageOfAPassThatFailedIsEncodedAgain) {
     }
   });
   const PreparedImage image = picture(90, 60, 1);
-  for (const char* text : {"1<image>", "2<image>", "3<image>"}) {
-    running->run(ask_marked(text, {image}, 1));
+  for (const char* text : {"1*", "2*", "3*"}) {
+    running->run(ask_placed(text, {image}, 1));
   }
   running.reset();
   EXPECT_EQ(count("encode"), 2);

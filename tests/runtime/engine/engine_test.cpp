@@ -70,7 +70,7 @@ TEST_P(EngineTest, AnImageIsEncodedOnce) {
   const auto engine = load(2048, 0, std::size_t{1} << 20);
   const PreparedImage image = picture(90, 60, 1);
   for (std::int64_t i = 0; i < 10; ++i) {
-    const Request request = ask_marked(digits(1, i) + "<image> What is this?", {image}, 4);
+    const Request request = ask_placed(digits(1, i) + "* What is this?", {image}, 4);
     const Result result = engine->run(request);
     EXPECT_EQ(result.statistics.encoded_images, i == 0 ? 1 : 0);
     EXPECT_EQ(result.tokens, fresh(request).tokens);
@@ -100,7 +100,7 @@ TEST_P(EngineTest, ImagesMakeRoomForOthers) {
   std::int64_t i = 0;
   for (const auto& [variant, encoded] : {std::pair(1, 1), {2, 1}, {2, 0}, {1, 1}, {1, 0}}) {
     const Request request =
-        ask_marked(digits(1, i++) + "<image> What is this?", {picture(90, 60, variant)}, 4);
+        ask_placed(digits(1, i++) + "* What is this?", {picture(90, 60, variant)}, 4);
     const Result result = engine->run(request);
     EXPECT_EQ(result.tokens, fresh(request).tokens);
     EXPECT_EQ(result.statistics.encoded_images, encoded) << i;
@@ -157,10 +157,10 @@ TEST_P(EngineTest, SeveralImagesKeepTheirOrder) {
   EXPECT_NE(ab.tokens, ba.tokens);
   EXPECT_EQ(ba.tokens, fresh(ask("Compare.", {b, a})).tokens);
   // The same prompt with its places written out.
-  const Result placed = engine->run(ask_marked("<image>\n<image>\nCompare.", {a, b}));
+  const Result placed = engine->run(ask_placed("*\n*\nCompare.", {a, b}));
   EXPECT_EQ(placed.tokens, ab.tokens);
   EXPECT_EQ(placed.statistics.cached_tokens, placed.statistics.prompt_tokens - 1);
-  EXPECT_NE(engine->run(ask_marked("Is <image> like <image>?", {a, b})).tokens, ab.tokens);
+  EXPECT_NE(engine->run(ask_placed("Is * like *?", {a, b})).tokens, ab.tokens);
 }
 
 TEST_P(EngineTest, AnImageOfAnySizeIsServed) {
@@ -210,7 +210,7 @@ TEST_P(EngineTest, RefusesWhatItCannotServe) {
   request = ask("Hi", {}, 250);
   request.sampling.num_beams = 64;
   EXPECT_NE(refusal(*engine, request).find("64 beams"), std::string::npos);
-  EXPECT_NE(refusal(*engine, ask_marked("<image>", std::vector(2, picture(4, 4, 1)))), "");
+  EXPECT_NE(refusal(*engine, ask_placed("*", std::vector(2, picture(4, 4, 1)))), "");
   EXPECT_NE(refusal(*engine, Request{}).find("user"), std::string::npos);
   EXPECT_NE(refusal(*engine, ask("Hi", {PreparedImage{}})).find("prepare()"), std::string::npos);
   const PreparedImage other = seen(Image{1, 1, {1, 2, 3}}, 64);
@@ -254,7 +254,7 @@ class LongPromptTest : public EngineTest {};
 TEST_P(LongPromptTest, IsAnsweredAsFromAnyCachedPart) {
   // The border of the first piece falls inside the image, which must not be cut.
   const auto prompt = [](std::int64_t after) {
-    return ask_marked(digits(480) + "<image>" + digits(after), {picture(40, 40, 7)}, 8);
+    return ask_placed(digits(480) + "*" + digits(after), {picture(40, 40, 7)}, 8);
   };
   ASSERT_LT(positions_before_image(prompt(0)), 512);
   ASSERT_GT(positions_before_image(prompt(0)) + 16, 512);

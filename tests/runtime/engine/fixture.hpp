@@ -69,11 +69,18 @@ inline Request ask(std::string text, std::vector<PreparedImage> images = {},
   return request;
 }
 
-// The same, where "<image>" in the text is the place of an image.
-inline Request ask_marked(std::string text, std::vector<PreparedImage> images,
+// The same, where each "*" in the text is the place of an image.
+inline Request ask_placed(const std::string& text, std::vector<PreparedImage> images,
                           std::int64_t max_new_tokens = 12) {
-  Request request = ask(std::move(text), std::move(images), max_new_tokens);
-  request.conversation.back().image_marks = true;
+  Request request = ask({}, std::move(images), max_new_tokens);
+  Turn& turn = request.conversation.back();
+  for (const char c : text) {
+    if (c == '*') {
+      turn.image_places.push_back(turn.text.size());
+    } else {
+      turn.text += c;
+    }
+  }
   return request;
 }
 

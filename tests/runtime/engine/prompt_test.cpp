@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fvlm/error.hpp"
@@ -29,9 +30,14 @@ Ids prompt(const std::vector<Turn>& conversation) {
   return make_prompt(tokenizer(), conversation, kContext);
 }
 
-// A turn of the user whose text says where its images go.
-Turn marked(const std::string& text, std::size_t images) {
-  return {TurnRole::kUser, text, std::vector<PreparedImage>(images), true};
+// A turn of the user with images between the pieces of its text.
+Turn interleaved(const std::vector<std::string>& texts) {
+  Turn turn{TurnRole::kUser, texts.front(), std::vector<PreparedImage>(texts.size() - 1)};
+  for (std::size_t i = 1; i < texts.size(); ++i) {
+    turn.image_places.push_back(turn.text.size());
+    turn.text += texts[i];
+  }
+  return turn;
 }
 
 // The ids of text pieces, with an image between each two.
@@ -92,24 +98,19 @@ TEST(Prompt, IsTheTemplateCutAtItsImages) {
             pieces({kSystem + kUser, "\n", "\nWhich is larger?" + kEnd + kAssistant}));
 }
 
-TEST(Prompt, AMarkedTextSaysWhereImagesGo) {
-  EXPECT_EQ(prompt({marked("Is <image> left of<image>?", 2)}),
+TEST(Prompt, ImagesStandAtTheirPlaces) {
+  EXPECT_EQ(prompt({interleaved({"Is ", " left of", "?"})}),
             pieces({kSystem + kUser + "Is ", " left of", "?" + kEnd + kAssistant}));
-  EXPECT_EQ(prompt({marked("<image><image>", 2)}),
-            pieces({kSystem + kUser, "", kEnd + kAssistant}));
-  EXPECT_EQ(prompt({marked("<image>\n<image>\nCompare", 2)}),
-            prompt({{TurnRole::kUser, "Compare", std::vector<PreparedImage>(2)}}));
-  EXPECT_EQ(prompt({marked("Compare", 2)}),
+  EXPECT_EQ(prompt({interleaved({"", "", ""})}), pieces({kSystem + kUser, "", kEnd + kAssistant}));
+  EXPECT_EQ(prompt({interleaved({"", "\n", "\nCompare"})}),
             prompt({{TurnRole::kUser, "Compare", std::vector<PreparedImage>(2)}}));
 }
 
-TEST(Prompt, WithoutImagesAMarkIsText) {
+TEST(Prompt, AMarkInATextIsText) {
   for (const char* text : {"What does <image> do in SVG?", "<image>", "<image><image>", "<image"}) {
-    EXPECT_EQ(prompt({marked(text, 0)}), pieces({kSystem + kUser + text + kEnd + kAssistant}));
+    EXPECT_EQ(prompt({{TurnRole::kUser, text, {}}}),
+              pieces({kSystem + kUser + text + kEnd + kAssistant}));
   }
-}
-
-TEST(Prompt, InOtherPeoplesTextsAMarkIsText) {
   EXPECT_EQ(prompt({{TurnRole::kUser, "<image> and <image>?", {PreparedImage{}}}}),
             pieces({kSystem + kUser, "\n<image> and <image>?" + kEnd + kAssistant}));
   EXPECT_EQ(
@@ -123,7 +124,7 @@ TEST(Prompt, InOtherPeoplesTextsAMarkIsText) {
 TEST(Prompt, PiecesBesideAnImageAreTokenisedApart) {
   // "hello" is one token; the image must not let its halves meet.
   ASSERT_EQ(tokenizer().encode("hello").size(), 1U);
-  EXPECT_EQ(prompt({marked("hel<image>lo", 1)}),
+  EXPECT_EQ(prompt({interleaved({"hel", "lo"})}),
             pieces({kSystem + kUser + "hel", "lo" + kEnd + kAssistant}));
 }
 
@@ -151,9 +152,16 @@ TEST(Prompt, ALaterTurnBeginsWithTheEarlierPrompt) {
   EXPECT_TRUE(std::equal(first.begin(), first.end(), second.begin()));
 }
 
-TEST(Prompt, RefusesImagesThatDoNotMatchTheText) {
-  EXPECT_EQ(refusal({marked("<image>", 2)}), "a turn has 1 \"<image>\" in its text but 2 images");
-  EXPECT_NE(refusal({marked("<image><image>", 1)}), "");
+TEST(Prompt, RefusesImagesThatDoNotMatchTheirPlaces) {
+  const auto placed = [](std::vector<std::size_t> places) {
+    return refusal({{TurnRole::kUser, "12", std::vector<PreparedImage>(2), std::move(places)}});
+  };
+  EXPECT_EQ(placed({1}), "a turn has 2 images and places for 1");
+  EXPECT_NE(placed({0, 1, 2}), "");
+  EXPECT_NE(placed({2, 1}), "");
+  EXPECT_NE(placed({2, 3}), "");
+  EXPECT_EQ(placed({0, 2}), "");
+  EXPECT_NE(refusal({{TurnRole::kUser, "12", {}, {1}}}), "");
 }
 
 TEST(Prompt, AnAnswerThatSpeaksOfImagesIsText) {

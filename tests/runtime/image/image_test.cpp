@@ -218,6 +218,14 @@ TEST(Image, OtherFilesAreNamed) {
             photo.string() + ": larger than the 10 bytes accepted for an image");
 }
 
+TEST(Image, AFileTakesItsOwnSizeInMemory) {
+  const TemporaryFolder folder;
+  write_file(folder / "large", std::string(1'234'567, 'x'));
+  const auto bytes = read_image_file(folder / "large");
+  EXPECT_EQ(bytes.size(), 1'234'567U);
+  EXPECT_EQ(bytes.capacity(), bytes.size());
+}
+
 TEST(Image, PixelsInMemoryMustBeThere) {
   EXPECT_EQ(error_of([] {
               open_pixels(Image{4, 4, std::vector<std::uint8_t>(47)});
