@@ -15,6 +15,7 @@
 #include <climits>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <utility>
@@ -103,6 +104,18 @@ std::string one_line(std::string line) {
   return line;
 }
 
+// Waits for an event or for `descriptor`, if it is not -1, which poll skips; returns whether that
+// has something.
+bool wait_for(int descriptor, short what, milliseconds timeout) {
+  const int events = event_pipe().read_end;
+  std::array<pollfd, 2> waiting = {{{events, POLLIN, 0}, {descriptor, what, 0}}};
+  poll(waiting.data(), waiting.size(), static_cast<int>(timeout.count()));
+  std::array<char, 256> bytes;
+  while (read(events, bytes.data(), bytes.size()) > 0) {
+  }
+  return waiting[1].revents != 0;
+}
+
 // Returns the bytes written, 0 if none can be just now.
 std::size_t write_once(std::string_view text) {
   const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
@@ -148,6 +161,13 @@ void print_notice(std::string_view message) {
 
 void print_detail(std::string_view message) {
   if (chosen_verbosity == Verbosity::kVerbose) print_error(message);
+}
+
+bool has_colors() {
+  const char* const unwanted = std::getenv("NO_COLOR");
+  const char* const terminal = std::getenv("TERM");
+  return isatty(STDERR_FILENO) != 0 && (unwanted == nullptr || *unwanted == '\0') &&
+         terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
 }
 
 std::string visible(std::string_view text) {
@@ -257,15 +277,12 @@ void notify_event() {
 }
 
 bool wait_for_event(bool output_pending, milliseconds timeout) {
-  const int events = event_pipe().read_end;
-  std::array<pollfd, 2> waiting = {{
-      {events, POLLIN, 0}, {output_pending ? STDOUT_FILENO : -1, POLLOUT, 0},  // poll skips -1
-  }};
-  poll(waiting.data(), waiting.size(), static_cast<int>(timeout.count()));
-  std::array<char, 256> bytes;
-  while (read(events, bytes.data(), bytes.size()) > 0) {
-  }
-  return waiting[1].revents != 0;  // errors included: the write reports them
+  // Errors included: the write reports them.
+  return wait_for(output_pending ? STDOUT_FILENO : -1, POLLOUT, timeout);
+}
+
+bool wait_for_input() {
+  return wait_for(STDIN_FILENO, POLLIN, milliseconds(-1));
 }
 
 }  // namespace fvlm

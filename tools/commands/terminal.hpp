@@ -31,6 +31,10 @@ void print_warning(std::string_view message);  // "warning: MESSAGE"; not if qui
 void print_notice(std::string_view message);   // not if quiet
 void print_detail(std::string_view message);   // if verbose
 
+// Whether standard error is a terminal that shows colours, and nobody asked for none: $NO_COLOR,
+// TERM=dumb.
+bool has_colors();
+
 // The text without what would move a terminal's cursor or change its colours: control characters
 // are written as in C, e.g. \n and \x1b.
 std::string visible(std::string_view text);
@@ -102,5 +106,9 @@ void notify_event();
 // or, if `output_pending`, for room in standard output. Returns whether output can be written.
 // May return early without any of these. For one thread.
 bool wait_for_event(bool output_pending, std::chrono::milliseconds timeout);
+
+// Waits for notify_event or for something on standard input, its end included; returns whether
+// there is.
+bool wait_for_input();
 
 }  // namespace fvlm
