@@ -78,9 +78,7 @@ Command add_describe(CLI::App& program) {
   parser->alias("caption");
   const auto options = std::make_shared<DescribeOptions>();
   CLI::Option* const inputs =
-      parser
-          ->add_option("PICTURE", options->inputs,
-                       "Pictures to ask about, one question for each; see below")
+      parser->add_option("PICTURE", options->inputs, "Pictures to ask about, one question for each")
           ->option_text("...");
   add_image_flag(*parser, options->image_files)->excludes(inputs);
   add_prompt_flags(*parser, options->prompt);

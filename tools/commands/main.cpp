@@ -33,10 +33,13 @@ int run(int argc, char** argv) {
   program.option_defaults()->take_last();  // refuse_repeated_flags() names those given twice
 
   const std::vector<fvlm::Command> commands = {
-      fvlm::add_describe(program), fvlm::add_chat(program),     fvlm::add_info(program),
-      fvlm::add_tokenize(program), fvlm::add_trace(program),    fvlm::add_make_checkpoint(program),
-      fvlm::add_bench(program),    fvlm::add_evaluate(program), fvlm::add_convert(program),
-      fvlm::add_serve(program),    fvlm::add_help(program),     fvlm::add_version(program),
+      fvlm::add_describe(program),   fvlm::add_chat(program),
+      fvlm::add_info(program),       fvlm::add_tokenize(program),
+      fvlm::add_trace(program),      fvlm::add_make_checkpoint(program),
+      fvlm::add_bench(program),      fvlm::add_evaluate(program),
+      fvlm::add_convert(program),    fvlm::add_serve(program),
+      fvlm::add_help(program),       fvlm::add_version(program),
+      fvlm::add_completion(program), fvlm::add_man_pages(program),
   };
   for (const fvlm::Command& command : commands) {
     command.parser->group("Commands");
