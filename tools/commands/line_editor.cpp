@@ -107,6 +107,7 @@ struct LineEditor::Implementation {
   Complete complete;
   EditLine* editor = nullptr;
   HistoryW* history = nullptr;
+  bool announced = false;     // that pasted text is to be marked, once keys come one by one
   std::mbstate_t input = {};  // of a character that has not come whole
 
   static Implementation& of(EditLine* editor) {
@@ -173,6 +174,7 @@ void LineEditor::Implementation::stop() {
 
 int LineEditor::Implementation::read_character(EditLine* editor, wchar_t* character) {
   Implementation& self = of(editor);
+  if (!std::exchange(self.announced, true)) print_error_text(kPasteOn);
   while (true) {
     if (interrupted || terminated) {
       self.redraw(true);
@@ -273,7 +275,7 @@ LineEditor::~LineEditor() {
 LineEditor::Read LineEditor::read() {
   const EditSignals signals;
   EditLine* const editor = implementation_->editor;
-  print_error_text(kPasteOn);
+  implementation_->announced = false;
   int count = 0;
   const wchar_t* const typed = el_wgets(editor, &count);
   print_error_text(kPasteOff);
