@@ -94,6 +94,12 @@ void make_way_for_output() {
   erase_progress();
 }
 
+// Whether the terminal knows no escape sequences.
+bool is_dumb() {
+  const char* const terminal = std::getenv("TERM");
+  return terminal == nullptr || std::strcmp(terminal, "dumb") == 0;
+}
+
 // What fits on one line of the terminal: a longer line could not be erased.
 std::string one_line(std::string line) {
   winsize size = {};
@@ -165,9 +171,7 @@ void print_detail(std::string_view message) {
 
 bool has_colors() {
   const char* const unwanted = std::getenv("NO_COLOR");
-  const char* const terminal = std::getenv("TERM");
-  return isatty(STDERR_FILENO) != 0 && (unwanted == nullptr || *unwanted == '\0') &&
-         terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
+  return isatty(STDERR_FILENO) != 0 && !is_dumb() && (unwanted == nullptr || *unwanted == '\0');
 }
 
 std::string visible(std::string_view text) {
@@ -204,7 +208,7 @@ void write_some_output(std::string& text) {
 
 ProgressLine::ProgressLine(std::string label)
     : label_(std::move(label)),
-      on_terminal_(isatty(STDERR_FILENO) != 0),
+      on_terminal_(isatty(STDERR_FILENO) != 0 && !is_dumb()),
       next_draw_(chosen_verbosity == Verbosity::kQuiet ? Clock::time_point::max()
                                                        : Clock::now() + kPatience) {}
 
