@@ -195,16 +195,20 @@ class GemmBench {
                 std::span(pages).subspan(static_cast<std::size_t>(i * kPagesEach), kPagesEach));
     }
     if (!decodes) batch.add(rows, 0, pages);
-    typename B::Context context =
-        backend.make_context({.scratch_bytes = input_bytes + (std::size_t{1} << 20),
-                              .images = 0,
-                              .rows = in_decoder ? rows : 0,
-                              .outputs = in_decoder ? rows : 0,
-                              .vocabulary = 1,
-                              .cache_pages = page_count});
-    const auto norm =
+    const auto sums = static_cast<std::size_t>(TokenKernels<target, E>::split_floats(rows, shape));
+    typename B::Context context = backend.make_context(
+        {.scratch_bytes = input_bytes + sums * sizeof(float) + (std::size_t{1} << 20),
+         .images = 0,
+         .rows = in_decoder ? rows : 0,
+         .outputs = in_decoder ? rows : 0,
+         .vocabulary = 1,
+         .cache_pages = page_count});
+    auto norm =
         backend.pack(NormSpec{.channels = shape.in},
                      HostNorm{std::vector<float>(static_cast<std::size_t>(shape.in), 1.0F), {}});
+    if (gemm.kind == Kind::kAttentionInput || gemm.kind == Kind::kSwiglu) {
+      for (Copy& copy : copies) backend.fold(norm, copy.weights);  // as in a model
+    }
     const Qwen2Config& text = config_.text;
     const AttentionShape attention{text.heads, text.kv_heads, text.head_dim(), text.rope_theta};
     typename B::Cache cache;

@@ -10,6 +10,7 @@ set(fvlm_cuda_kernels
   gemm/linear.cu
   gemm/token_products.cu
   rowwise/embed.cu
+  rowwise/fold_norm.cu
   rowwise/layer_norm.cu
   sampling/sampling.cu)
 list(TRANSFORM fvlm_cuda_kernels PREPEND ${CMAKE_CURRENT_LIST_DIR}/)

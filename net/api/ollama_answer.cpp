@@ -170,7 +170,7 @@ std::string write_ollama_running(const ServedModel& model) {
   constexpr std::chrono::hours kFar(24 * 365 * 100);
   Json one = listed(model);
   one["expires_at"] = time_text(started(model) + kFar);
-  one["size_vram"] = model.on_gpu ? model.weight_bytes : 0;
+  one["size_vram"] = model.device.starts_with("cuda") ? model.weight_bytes : 0;
   one["context_length"] = model.context_tokens;
   return dump({{"models", Json::array({std::move(one)})}});
 }

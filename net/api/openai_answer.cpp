@@ -115,7 +115,10 @@ Json model_object(const ServedModel& model) {
           {"root", model.folder},
           {"max_model_len", model.context_tokens},
           {"max_completion_tokens", model.max_answer_tokens},
-          {"image_tokens", model.tokens_of_image}};
+          {"image_tokens", model.tokens_of_image},
+          {"vocabulary", model.vocabulary},
+          {"device", model.device},
+          {"precision", model.precision}};
 }
 
 }  // namespace

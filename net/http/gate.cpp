@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "net/http/subprotocol.hpp"
+
 namespace fvlm::net {
 namespace {
 
@@ -13,6 +15,13 @@ std::vector<ApiKey> keys_of(const AccessOptions& options) {
     keys.push_back({.name = "default", .digest = digest_of(options.key)});
   }
   return keys;
+}
+
+// As an Authorization header says it.
+std::string credentials_of(const HttpRequest& request) {
+  if (!request.authorization.empty()) return request.authorization;
+  const std::string key = key_offered(request.subprotocols);
+  return key.empty() ? std::string() : "Bearer " + key;
 }
 
 }  // namespace
@@ -52,7 +61,7 @@ std::optional<Refusal> Gate::refuse_caller(const HttpRequest& request) const {
 std::optional<Refusal> Gate::refuse_key(HttpRequest& request) {
   using Kind = KeyGuard::Verdict::Kind;
   if (!guard_.asks()) return {};
-  auto [kind, wait, name] = guard_.check(request.client, request.authorization);
+  auto [kind, wait, name] = guard_.check(request.client, credentials_of(request));
   const std::string seconds = std::to_string(wait.count());
   if (kind == Kind::kRight) {
     request.key = std::move(name);

@@ -57,7 +57,8 @@ class Gate {
   void set(const AccessOptions& options);
   // By where the request comes from.
   std::optional<Refusal> refuse_caller(const HttpRequest& request) const;
-  // By its key, whose name is then the request's.
+  // By its key, whose name is then the request's: of its Authorization header or, without that, of
+  // its subprotocols (subprotocol.hpp).
   std::optional<Refusal> refuse_key(HttpRequest& request);
 
   std::int64_t wrong_keys() const { return wrong_keys_; }

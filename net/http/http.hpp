@@ -21,6 +21,7 @@ struct HttpRequest {
   std::string fetch_dest{};
   std::string fetch_user{};
   std::string authorization{};
+  std::string subprotocols{};  // Sec-WebSocket-Protocol, a list
   // Of a CORS preflight: what the page is going to ask (Access-Control-Request-...).
   std::string asked_headers{};
   bool asks_private_network = false;

@@ -220,6 +220,7 @@ HttpParser::Progress HttpParser::read_request() {
   request_.fetch_dest = text("Sec-Fetch-Dest");
   request_.fetch_user = text("Sec-Fetch-User");
   request_.authorization = text(field::authorization);
+  request_.subprotocols = all("Sec-WebSocket-Protocol");
   request_.forwarded_for = all("X-Forwarded-For");
   request_.forwarded = all("Forwarded");
   request_.request_id = text("X-Request-Id");

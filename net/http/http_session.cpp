@@ -5,12 +5,19 @@
 #include <utility>
 
 #include "net/http/address.hpp"
+#include "net/http/subprotocol.hpp"
 #include "net/http/websocket.hpp"
 
 namespace fvlm::net {
 namespace {
 
 constexpr std::size_t kSmallBody = std::size_t{4} << 10;  // is copied to its head
+
+// Browsers give up a WebSocket if none of the subprotocols that they offer is accepted.
+std::string subprotocol_line(const HttpRequest& request) {
+  if (!offers_subprotocol(request.subprotocols)) return {};
+  return "\r\nSec-WebSocket-Protocol: " + std::string(kSubprotocol);
+}
 
 }  // namespace
 
@@ -75,10 +82,11 @@ void HttpSession::on_head(bool body_begun) {
     record_->key = request.key;
     if (refusal_->status == 101) {
       state_ = State::kLeft;
-      stream_.write(share(
-          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-          "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
-          accept_key(head.websocket_key) + "\r\nX-Request-Id: " + request.request_id + "\r\n\r\n"));
+      stream_.write(
+          share("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
+                accept_key(head.websocket_key) + subprotocol_line(request) +
+                "\r\nX-Request-Id: " + request.request_id + "\r\n\r\n"));
       record_->status = refusal_->status;
       end_record();
       core_.open(stream_, request, std::move(place_));

@@ -1,12 +1,19 @@
-# Puts the files of a web page into a target, whose sources include <web_files.hpp>: as text, made
-# again when one changes.
+# Puts the files of a web page into a target, whose sources include <web_files.hpp>: pictures in JPEG as
+# bytes, others as text, made again when one changes.
 function(fvlm_web_files target)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${ARGN})
   set(entries "")
   foreach(path ${ARGN})
     cmake_path(GET path FILENAME name)
-    file(READ ${path} content)
-    string(APPEND entries "    {\"${name}\", R\"fvlm_page(${content})fvlm_page\"},\n")
+    if(name MATCHES "[.]jpg$")
+      file(READ ${path} content HEX)
+      string(REGEX REPLACE "(..)" "\\\\x\\1" content "${content}")
+      file(SIZE ${path} size)
+      string(APPEND entries "    {\"${name}\", {\"${content}\", ${size}}},\n")
+    else()
+      file(READ ${path} content)
+      string(APPEND entries "    {\"${name}\", R\"fvlm_page(${content})fvlm_page\"},\n")
+    endif()
   endforeach()
   file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/generated/web_files.hpp @ONLY CONTENT
 "#pragma once

@@ -8,11 +8,12 @@ namespace fvlm::net {
 namespace {
 
 std::string_view content_type(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kTypes = {{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kTypes = {{
       {".html", "text/html; charset=utf-8"},
       {".css", "text/css; charset=utf-8"},
       {".js", "text/javascript; charset=utf-8"},
       {".svg", "image/svg+xml"},
+      {".jpg", "image/jpeg"},
   }};
   const auto type = std::find_if(kTypes.begin(), kTypes.end(),
                                  [&](const auto& known) { return name.ends_with(known.first); });
@@ -24,7 +25,8 @@ std::string_view content_type(std::string_view name) {
 WebPage::WebPage(std::span<const WebFile> files, std::string_view media)
     : files_(files),
       policy_("default-src 'self'; " + std::string(media) +
-              "; connect-src 'self' ws: wss:; frame-ancestors 'none'") {}
+              "; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors "
+              "'none'") {}
 
 std::optional<HttpResponse> WebPage::response(std::string_view path) const {
   const WebFile* file = find(path);

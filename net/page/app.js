@@ -1,269 +1,323 @@
-// The page: images from a webcam, a file, drag and drop or the clipboard go to the server over one
-// WebSocket, which streams its answers. The page's texts are in texts.js.
+// Wires the page: what its buttons do, and what it shows when something has changed.
+import { TurnView } from "./answer.js";
+import { answerTurn, isAsking, stopAsking } from "./asking.js";
+import { CameraError, cameraInUse, cameras, runs, startCamera, stopCamera, video } from "./camera.js";
+import { Captions } from "./captions.js";
+import { addTurn, newConversation, toKeep } from "./conversation.js";
+import { openHistory, save } from "./history.js";
+import { showHistory, wireHistory } from "./history_list.js";
+import { askForKey } from "./key.js";
+import { frameOf, fromFile, fromSample } from "./pictures.js";
+import { editPresets, suggestions, translated } from "./presets.js";
+import { isDemo, lookNow, server, watchServer } from "./server.js";
+import { isOn, number, openSettings, setDefault } from "./settings.js";
+import { leaveFill, mode, showMode, showPictures, showSamples, showView, takeFiles, toggleFull } from "./stage.js";
+import { setState, setWords, stateKind } from "./state.js";
 import { texts } from "./texts.js";
-import { byId, language, presets, showWords, switchLanguage } from "./words.js";
+import { showTheme, switchTheme } from "./theme.js";
+import { endTrouble, showTrouble, showTroubleAgain } from "./trouble.js";
+import { byId, element, language, showWords, switchLanguage } from "./words.js";
 
-const camera = byId("camera"), still = byId("still"), answer = byId("answer");
-const kLongestSide = 1024;   // pixels of a frame that is sent: the model sees no more
-const kQuality = 0.85;
-const kHistory = 50;
-const kThumbnail = 96;       // pixels of a picture in the history
+const kMostPictures = 8;
+const kIntervals = [0, 0.5, 1, 2, 5, 10, 30, 60];   // seconds
 
-let socket, retry = 250, linkState = "connecting";
-let picture = null;          // the still picture, as a Blob
-let live = false, busy = false;
-let sent = new Map();        // frame number -> its question and a small picture
-let frames = 0, streamed = "", finished = [];
+const text = (key) => texts[language][key];
+let conversation = null;   // what is shown, unless captions are
+let views = [];            // of its turns
+const captions = new Captions(text, { save: keepIt, change: showControls, fail: showControls });
 
 // Words -------------------------------------------------------------------------------------------
-const text = (key) => texts[language][key];
-
-function showLanguage() {
-  showWords(texts, ask);
-  byId("live").textContent = text(live ? "stop" : "live");
-  still.alt = text("picture");
-  showLink(linkState);
+function describeState({ kind, seconds, ...details }) {
+  const say = text("state")[kind === "idle" && server.state === "unknown" ? "unknown" : kind];
+  const now = performance.now();
+  if (kind === "writing") {
+    const passed = (now - details.firstAt) / 1000;
+    return say({ rate: passed > 0.2 ? Math.round((details.tokens - 1) / passed) : 0 });
+  }
+  if (kind === "waiting") return say({ ...details, left: seconds === undefined ? 0 : Math.ceil((details.until - now) / 1000) });
+  if (kind === "live") {
+    const looking = (now - details.lookedAt) / 1000;
+    return say({ rate: details.live.rate()?.toFixed(1), counts: details.live.counts, looking: looking > 1 && details.live.looks ? looking : 0 });
+  }
+  return say({ seconds, ...details });
 }
 
-function showLink(state) {
-  linkState = state;
-  byId("link").dataset.state = state;
-  byId("link").textContent = text(state);
+function showLanguage() {
+  showWords(texts, ask, suggestions());
+  byId("prompt").placeholder = text("placeholder");
+  showTheme(text);
+  showSamples(text, (file) => takePictures([file], { read: fromSample }));
+  const interval = byId("interval").value || "1";
+  byId("interval").replaceChildren(...kIntervals.map((s) => new Option(s === 0 ? text("atOnce") : `${s} ${text("second")}`, s)));
+  byId("interval").value = interval;
+  for (const view of views) view.show();
+  captions.showAgain();
+  setWords(describeState);
+  showHistory(text, bringBack);
+  showServer();
+  showTroubleAgain();
+  showControls();
 }
 
 byId("language").onclick = () => {
-  const untouched = presets[language].includes(byId("prompt").value);
-  const chosen = presets[language].indexOf(byId("prompt").value);
+  const from = language;
   switchLanguage();
-  if (untouched) byId("prompt").value = presets[language][chosen];
+  byId("prompt").value = translated(byId("prompt").value, from, language) ?? byId("prompt").value;
   showLanguage();
 };
+byId("theme").onclick = () => switchTheme(text);
+byId("edit-presets").onclick = () => editPresets(text, byId("prompt").value, showLanguage);
 
 // The server --------------------------------------------------------------------------------------
-function connect() {
-  showLink("connecting");
-  const address = new URL("ws", document.baseURI);
-  address.protocol = address.protocol.replace("http", "ws");
-  socket = new WebSocket(address);
-  socket.onopen = () => {
-    retry = 250;
-    frames = 0;              // the server counts the frames of a connection
-    sent.clear();
-    busy = false;
-    showLink("ready");
-    if (live) describe();
-  };
-  socket.onmessage = (event) => receive(JSON.parse(event.data));
-  socket.onclose = () => {
-    busy = false;
-    showLink("lost");
-    setTimeout(connect, retry * (0.75 + Math.random() / 2));
-    retry = Math.min(2 * retry, 5000);
-  };
-}
-
-function receive(message) {
-  if (message.type === "token") {
-    if (message.frame_id !== frames) return;   // of an answer that was cancelled
-    streamed += message.content;
-    // The same answer again stays as it is, instead of being written anew.
-    if (answer.classList.contains("bad") || !answer.textContent.startsWith(streamed)) say(streamed);
-    return;
+function showServer() {
+  const { model, state } = server;
+  byId("model").textContent = model ? [model.id, model.device, model.precision].join(" · ") + (isDemo() ? ". " + text("demo") : "") : "";
+  document.querySelector("main").classList.toggle("away", state === "gone");
+  if (state === "ready") {
+    endTrouble("gone", "locked");
+    byId("max-tokens").max = model.max_completion_tokens;
+    setDefault("max-tokens", Math.min(256, model.max_completion_tokens));
+    setDefault("follow-up", !isDemo());
+    if (["idle", "locked", "waiting"].includes(stateKind()) && !isAsking() && !captions.running) setState("idle");
+  } else if (state === "gone") {
+    showTrouble("gone", () => ({
+      title: text("gone"), advice: text(isAsking() ? "goneKept" : "goneAdvice"), actions: [[text("tryNow"), lookNow]],
+    }));
+    if (!captions.running) setState("waiting", { reason: "gone", until: server.next });
+  } else if (state === "locked") {
+    setState("locked");
+    const enter = () => askForKey(wrongKey(), lookNow);
+    showTrouble("locked", () => ({ title: text("keyTitle"), advice: text("keyHelp"), actions: [[text("giveKey"), enter]] }));
+    enter();
   }
-  if (message.frame_id !== undefined && message.frame_id === frames) busy = false;
-  const frame = sent.get(message.frame_id);
-  sent.delete(message.frame_id);
-  if (message.type === "description") {
-    streamed = "";
-    say(message.content);
-    if (byId("spoken").textContent !== message.content) byId("spoken").textContent = message.content;
-    showFigures(message);
-    remember(message.content, frame);
-  } else if (message.type === "error") {
-    streamed = "";
-    if (message.code !== "cancelled") say(message.message, true);
-  }
-  if (live && !busy) describe();
 }
 
-function say(words, bad = false) {
-  answer.classList.toggle("bad", bad);
-  answer.textContent = words;
-}
-
-function showFigures(message) {
-  byId("ttft").textContent = `${Math.round(message.ttft_ms)} ms`;
-  byId("total").textContent = `${Math.round(message.total_ms)} ms`;
-  const now = performance.now();
-  finished = live ? [...finished.filter((t) => now - t < 5000), now] : [];
-  const rate = (finished.length - 1) * 1000 / (now - finished[0]);
-  byId("rate").textContent = finished.length > 1 ? rate.toFixed(1) : "–";
-}
-
-function remember(content, frame) {
-  const history = byId("history");
-  const last = history.firstChild;   // the same again is no news
-  if (last?.dataset.content === content && last.dataset.prompt === frame?.prompt) last.remove();
-  const item = document.createElement("li");
-  item.dataset.content = content;
-  item.dataset.prompt = frame?.prompt ?? "";
-  const small = document.createElement("img");
-  small.alt = "";
-  small.src = frame?.small ?? "static/icon.svg";
-  const said = document.createElement("p");
-  said.textContent = content;
-  const about = document.createElement("p");
-  const time = document.createElement("time");
-  time.dateTime = new Date().toISOString();
-  time.textContent = new Date().toLocaleTimeString(language, { hour12: false });
-  about.append(time, " ", frame?.prompt ?? "");
-  item.append(small, said, about);
-  history.prepend(item);
-  while (history.children.length > kHistory) history.lastChild.remove();
-  byId("clear").hidden = false;
-}
-
-byId("clear").onclick = () => {
-  byId("history").replaceChildren();
-  byId("clear").hidden = true;
-};
-
-// A question of the user does not wait for the running answer.
-function ask() {
-  cancel();
-  describe();
-}
-
-function cancel() {
-  if (busy && socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "cancel" }));
-  busy = false;
-}
-
-async function describe() {
-  if (busy || socket?.readyState !== WebSocket.OPEN) return;
-  const source = live ? camera : picture && still;
-  if (!source) return;
-  const prompt = byId("prompt").value.trim() || presets[language][0];
-  busy = true;
-  const frame = await toJpeg(source);
-  if (!frame || socket.readyState !== WebSocket.OPEN) { busy = false; return; }
-  const small = draw(source, kThumbnail).toDataURL("image/jpeg", kQuality);
-  streamed = "";
-  socket.send(JSON.stringify({ type: "configure", prompt, stream: true, temperature: 0 }));
-  socket.send(frame);
-  sent.set(++frames, { prompt, small });
-}
-
-// The picture that an element shows, on a canvas with a longest side. JPEG has no transparency: what
-// would show through is white, as in the engine, where the canvas alone would make it black.
-function draw(source, side) {
-  const width = source.videoWidth ?? source.naturalWidth, height = source.videoHeight ?? source.naturalHeight;
-  const scale = Math.min(1, side / Math.max(width, height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(width * scale));
-  canvas.height = Math.max(1, Math.round(height * scale));
-  const context = canvas.getContext("2d");
-  context.fillStyle = "white";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(source, 0, 0, canvas.width, canvas.height);
-  return canvas;
-}
-
-function toJpeg(source) {
-  if (!(source.videoWidth ?? source.naturalWidth)) return null;   // it shows nothing yet
-  return new Promise((done) => draw(source, kLongestSide).toBlob(done, "image/jpeg", kQuality));
+function wrongKey() {
+  if (!server.keyWasWrong) return "";
+  return server.waits ? text("keyWait")(server.reason) : text("keyWrong");
 }
 
 // Pictures ----------------------------------------------------------------------------------------
-function show(which) {
-  camera.hidden = which !== camera;
-  still.hidden = which !== still;
-  byId("empty").hidden = which !== null;
-  byId("drop").classList.toggle("full", which !== null);
-}
-
-async function showPicture(blob) {
-  stopCamera();
-  picture = blob;
-  URL.revokeObjectURL(still.src);
-  still.src = URL.createObjectURL(blob);
-  show(still);
+// `files` become the pictures of a new conversation, or are added to the one that is there.
+async function takePictures(files, { read = fromFile, add = false } = {}) {
+  endTrouble("picture", "camera");
+  let pictures;
   try {
-    await still.decode();
+    pictures = await Promise.all(files.slice(0, kMostPictures).map(read));
   } catch {
-    picture = null;
-    show(null);
-    say(text("unreadable"), true);
+    showTrouble("picture", () => ({ title: text("unreadable"), advice: text("unreadableAdvice") }));
     return;
   }
+  const room = kMostPictures - (add ? conversation.pictures.length : 0);
+  if (files.length > room) showTrouble("picture", () => ({ title: text("noSpace")(kMostPictures), advice: "" }));
+  leaveCamera();
+  if (!add) begin();
+  conversation.pictures.push(...pictures.slice(0, room));
+  showStill();
+  if (add) byId("prompt").focus();
+  else ask();
+}
+
+function begin(pictures = []) {
+  stopAsking();
+  conversation = newConversation(server.model?.id ?? "");
+  conversation.pictures.push(...pictures);
+  showTurns();
+  setState("idle");
+}
+
+function showStill() {
+  showPictures(conversation?.pictures ?? [], text, removePicture);
+  showControls();
+}
+
+// What was said was about the pictures that were there.
+function removePicture(i) {
+  const rest = conversation.pictures.filter((_, at) => at !== i);
+  if (conversation.turns.length > 0) begin(rest);
+  else conversation.pictures = rest;
+  showStill();
+}
+
+function filesOf(event) {
+  const files = [...event.target.files];
+  event.target.value = "";   // the same file may be chosen again
+  return files;
+}
+byId("file").onchange = byId("other").onchange = byId("first-photo").onchange = byId("photo").onchange = (event) => {
+  const files = filesOf(event);
+  if (files.length > 0) takePictures(files);
+};
+byId("add").onchange = (event) => {
+  const files = filesOf(event);
+  if (files.length > 0) takePictures(files, { add: true });
+};
+takeFiles((files) => { if (files.length > 0) takePictures(files); });
+
+// The camera --------------------------------------------------------------------------------------
+async function useCamera(id = "") {
+  endTrouble("picture", "camera");
+  stopAsking();
+  try {
+    await startCamera(id, () => {
+      leaveCamera();
+      cameraTrouble("lostCamera");
+    });
+  } catch (error) {
+    if (!(error instanceof CameraError)) throw error;
+    leaveCamera();
+    cameraTrouble(error.reason, id);
+    return;
+  }
+  conversation = null;
+  showTurns();
+  showMode();
+  showCameras();
   ask();
 }
 
-async function startCamera() {
-  if (!navigator.mediaDevices) {   // browsers hide it from pages that came over plain http
-    say(text("insecure"), true);
-    return false;
-  }
-  try {
-    camera.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: 1280 } });
-    await camera.play();
-    show(camera);
-    return true;
-  } catch (error) {
-    say(`${text("noCamera")} (${error.name})`, true);
-    return false;
-  }
+function cameraTrouble(reason, id) {
+  showTrouble("camera", () => ({
+    title: text(reason), advice: text(reason + "Advice"), actions: [[text("tryAgain"), () => useCamera(id)]],
+  }));
 }
 
-function stopCamera() {
-  for (const track of camera.srcObject?.getTracks() ?? []) track.stop();
-  camera.srcObject = null;
-  setLive(false);
+async function showCameras() {
+  const all = await cameras();
+  byId("which-camera").replaceChildren(...all.map(({ label, deviceId }, i) => new Option(label || `${text("whichCamera")} ${i + 1}`, deviceId)));
+  byId("which-camera").value = cameraInUse();
 }
 
-function setLive(on) {
-  live = on;
-  byId("live").setAttribute("aria-pressed", on);
-  byId("live").textContent = text(on ? "stop" : "live");
+function leaveCamera() {
+  captions.close();
+  const ran = runs();
+  stopCamera();
+  if (ran) setState("idle");
+  showStill();
 }
 
-byId("live").onclick = async () => {
-  if (live) {
-    stopCamera();
-    show(picture ? still : null);
-  } else if (await startCamera()) {
-    setLive(true);
-    ask();
-  }
-};
-
+byId("start-camera").onclick = byId("camera-again").onclick = () => useCamera();
+byId("which-camera").onchange = () => useCamera(byId("which-camera").value);
+byId("pause").onclick = () => (captions.running ? captions.pause() : captions.ask(question()));
 byId("shot").onclick = async () => {
-  if (!camera.srcObject && !await startCamera()) return;
-  const shot = await toJpeg(camera);
-  if (shot) showPicture(shot);
+  const shot = await frameOf(video);
+  if (!shot) return;
+  leaveCamera();
+  begin([shot]);
+  showStill();
+  ask();
 };
+byId("stop-camera").onclick = () => {
+  byId("turns").replaceChildren();
+  leaveCamera();
+};
+byId("full").onclick = toggleFull;
 
-byId("file").onchange = (event) => event.target.files[0] && showPicture(event.target.files[0]);
-byId("ask").onsubmit = (event) => { event.preventDefault(); ask(); };
+// Questions ---------------------------------------------------------------------------------------
+const question = () => byId("prompt").value.trim();
 
-const drop = byId("drop");
-drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
-drop.ondragleave = () => drop.classList.remove("over");
-drop.ondrop = (event) => {
+// With the camera: of frame after frame or, when that pauses, of one.
+function ask() {
+  if (mode() === "empty" || question() === "") return showControls();
+  if (mode() === "camera") return captions.ask(question(), { once: captions.paused });
+  askAgain(addTurn(conversation, question()));
+}
+
+async function askAgain(turn) {
+  const asked = conversation;
+  if (turn.state !== "asked") {
+    asked.turns.splice(asked.turns.indexOf(turn), 1);
+    Object.assign(turn, { answer: "", error: "", state: "asked", total: null });
+    asked.turns.push(turn);
+    showTurns();
+  } else {
+    views.push(viewOf(turn));
+  }
+  const view = views.at(-1);
+  view.follow();
+  const settings = { temperature: number("temperature"), max_tokens: number("max-tokens") };
+  const answered = answerTurn(asked, turn, view, isOn("follow-up"), settings);
+  showServer();
+  showControls();
+  await answered;
+  showServer();
+  showControls();
+  if (turn.answer !== "") await keepIt(asked);
+}
+
+const viewOf = (turn) => new TurnView(turn, text, () => askAgain(turn));
+
+function showTurns() {
+  byId("turns").replaceChildren();
+  views = (conversation?.turns ?? []).map(viewOf);
+}
+
+function stop() {
+  if (isAsking()) stopAsking();
+  else if (captions.running) captions.pause();
+}
+
+const canStop = () => isAsking() || (captions.running && question() === captions.prompt);
+
+function showControls() {
+  const go = byId("go"), stops = canStop();
+  const reason = stops ? "" : mode() === "empty" ? "needPicture" : question() === "" ? "needQuestion" : "";
+  go.textContent = text(stops ? "stop" : "go");
+  go.disabled = reason !== "";
+  byId("reason").textContent = reason === "" ? "" : text(reason);
+  byId("reason").hidden = reason === "";
+  byId("pause").textContent = text(captions.running ? "pause" : "resume");
+  byId("new").hidden = mode() !== "still" || conversation.turns.length === 0;
+  const prompt = byId("prompt");
+  prompt.style.height = "auto";
+  prompt.style.height = `${prompt.scrollHeight + 2}px`;
+}
+
+byId("composer").onsubmit = (event) => {
   event.preventDefault();
-  drop.classList.remove("over");
-  if (event.dataTransfer.files[0]) showPicture(event.dataTransfer.files[0]);
+  if (canStop()) stop();
+  else ask();
 };
-document.onkeydown = (event) => {
-  if (event.key !== "Escape") return;
-  if (live) byId("live").click(); else cancel();
+byId("prompt").oninput = showControls;
+byId("prompt").onkeydown = (event) => {
+  // A phone's keyboard has no other way to a new line.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || matchMedia("(pointer: coarse)").matches) return;
+  event.preventDefault();
+  if (!isAsking()) ask();
 };
-document.onpaste = (event) => {
-  const file = [...event.clipboardData.files].find((f) => f.type.startsWith("image/"));
-  if (file) showPicture(file);
+byId("new").onclick = () => {
+  begin(conversation.pictures);
+  showStill();
+  byId("prompt").focus();
 };
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || document.querySelector("dialog[open]") || leaveFill()) return;
+  stop();
+});
 
-byId("prompt").value = presets[language][0];
+// The history -------------------------------------------------------------------------------------
+async function keepIt(kept) {
+  await save(await toKeep(kept));
+  showHistory(text, bringBack);
+}
+
+function bringBack(kept) {
+  leaveCamera();
+  begin();
+  conversation = structuredClone(kept);
+  showTurns();
+  showStill();
+  window.scrollTo({ top: 0 });
+}
+
+openSettings(() => {
+  showView();
+  showControls();
+});
+byId("prompt").value = suggestions()[0]?.prompt ?? "";
 showLanguage();
-show(null);
-connect();
+showMode();
+showControls();
+wireHistory(text, bringBack);
+openHistory().then(() => showHistory(text, bringBack));
+watchServer(showServer);

@@ -58,14 +58,15 @@ ModelService::ModelService(const EngineInfo& info, const std::string& name,
     : model_{.name = name.empty() ? info.model : name,
              .folder = info.model,
              .precision = info.precision,
+             .device = info.device,
              .created = std::chrono::duration_cast<std::chrono::seconds>(
                             std::chrono::system_clock::now().time_since_epoch())
                             .count(),
              .context_tokens = info.context_tokens,
              .tokens_of_image = info.image_tokens,
+             .vocabulary = info.vocabulary,
              .max_answer_tokens = max_answer_tokens,
-             .weight_bytes = info.weight_bytes,
-             .on_gpu = info.device.starts_with("cuda")} {}
+             .weight_bytes = info.weight_bytes} {}
 
 bool ModelService::serves(std::string_view name) const {
   return name.empty() || name == model_.name || name == model_.folder;

@@ -191,8 +191,10 @@ void Server::finish_if_drained() {
 std::optional<HttpResponse> Server::refuse(HttpRequest& request) {
   auto refusal = gate_.refuse_caller(request);
   const bool foreign = refusal.has_value();
-  // CORS preflights carry no key.
-  if (!refusal && request.method != "OPTIONS") refusal = gate_.refuse_key(request);
+  // CORS preflights carry no key; the page has no secret, and asks its reader for the key.
+  const bool is_read = request.method == "GET" || request.method == "HEAD";
+  const bool is_open = request.method == "OPTIONS" || (is_read && page_.has(request.path));
+  if (!refusal && !is_open) refusal = gate_.refuse_key(request);
   if (!refusal) return std::nullopt;
   const auto& [status, text, code, headers, reason] = *refusal;
   HttpResponse response =

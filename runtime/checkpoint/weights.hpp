@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "fvlm/models/module.hpp"
@@ -102,7 +103,27 @@ std::string token_formats(const Checkpoint& checkpoint, const FormatChoice& form
 // the flag is known to be wrong in some releases.
 void warn_about_head(const Checkpoint& checkpoint, const WarningSink& warn);
 
-// Loads every parameter of `model`. The checkpoint's pages are given back as they are used.
+// Folds each norm into the matrix that alone reads it (LinearSpec::after_norm).
+template <class B>
+class NormFolder : public Visitor<NormFolder<B>> {
+ public:
+  explicit NormFolder(B& backend) : backend_(backend) {}
+
+  template <class P>
+  void leaf(const std::string&, P& parameter) {
+    if constexpr (std::is_same_v<P, Norm<B>>) norm_ = &parameter.weights;
+    if constexpr (std::is_same_v<P, Linear<B>>) {
+      if (parameter.spec.after_norm) backend_.fold(*norm_, parameter.weights);
+    }
+  }
+
+ private:
+  B& backend_;
+  typename B::Norm* norm_ = nullptr;
+};
+
+// Loads every parameter of `model`. The checkpoint's pages are given back as they are used. A
+// backend that gains by it has a fold(Norm&, Linear&).
 template <class B, class Model>
 void load_weights(const Checkpoint& checkpoint, B& backend, Model& model, LoadProgress progress,
                   WarningSink warn) {
@@ -111,6 +132,12 @@ void load_weights(const Checkpoint& checkpoint, B& backend, Model& model, LoadPr
   if (warn) warn_about_head(checkpoint, warn);
   WeightLoader<B> loader(checkpoint, backend, size.bytes, std::move(progress), std::move(warn));
   model.visit(loader);
+  if constexpr (requires(typename B::Norm & norm, typename B::Linear & linear) {
+                  backend.fold(norm, linear);
+                }) {
+    NormFolder<B> folder(backend);
+    model.visit(folder);
+  }
 }
 
 // Packs a model for backends that need no data; `checkpoint` tells how it is stored, if that

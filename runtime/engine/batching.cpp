@@ -5,8 +5,25 @@
 namespace fvlm {
 namespace {
 
-// The largest chunk of a prompt that fits; takes its rows off the budget.
-PrefillChunk next_chunk(Generation& g, std::int64_t& rows_left, std::int64_t& images_left) {
+// What a pass has room for, and the images that it encodes so far.
+struct PrefillRoom {
+  std::int64_t rows;
+  std::int64_t images;  // to encode
+  const ImageCache& kept;
+  std::vector<Hash128> encoded{};
+
+  // Makes room for an image; whether there was. Those that are kept, or that the pass has already,
+  // take none.
+  bool take(const Hash128& image) {
+    if (kept.contains(image) || std::ranges::find(encoded, image) != encoded.end()) return true;
+    if (std::ssize(encoded) == images) return false;
+    encoded.push_back(image);
+    return true;
+  }
+};
+
+// The largest chunk of a prompt that fits; takes its rows off the room.
+PrefillChunk next_chunk(Generation& g, PrefillRoom& room) {
   PrefillChunk chunk{.generation = &g};
   std::int64_t position = g.prefilled();
   for (const PromptSpan& span : g.prompt().spans) {
@@ -14,27 +31,17 @@ PrefillChunk next_chunk(Generation& g, std::int64_t& rows_left, std::int64_t& im
     const std::int64_t done = position - span.position;
     PromptSpan part = span;
     if (span.image < 0) {
-      part = {span.first_id + done, span.image, position, std::min(span.rows - done, rows_left)};
-    } else if (images_left == 0 || span.rows > rows_left) {
+      part = {span.first_id + done, span.image, position, std::min(span.rows - done, room.rows)};
+    } else if (span.rows > room.rows ||
+               !room.take(g.prompt().images[static_cast<std::size_t>(span.image)].hash)) {
       break;
-    } else {
-      --images_left;
     }
     if (part.rows == 0) break;
-    rows_left -= part.rows;
+    room.rows -= part.rows;
     position += part.rows;
     chunk.spans.push_back(part);
   }
   return chunk;
-}
-
-std::int64_t images_in(const std::vector<PrefillChunk>& chunks) {
-  std::int64_t images = 0;
-  for (const PrefillChunk& chunk : chunks) {
-    images += std::count_if(chunk.spans.begin(), chunk.spans.end(),
-                            [](const PromptSpan& span) { return span.image >= 0; });
-  }
-  return images;
 }
 
 // Divides `spare` rows of a batch among its sequences that have a draft.
@@ -56,7 +63,7 @@ std::int64_t PrefillChunk::rows() const {
 }
 
 std::vector<PrefillChunk> plan_prefill(const std::list<GenerationPtr>& running,
-                                       const PassLimits& limits) {
+                                       const PassLimits& limits, const ImageCache& kept) {
   std::vector<Generation*> candidates;
   for (const GenerationPtr& g : running) {
     if (g->prefills()) candidates.push_back(g.get());
@@ -64,18 +71,19 @@ std::vector<PrefillChunk> plan_prefill(const std::list<GenerationPtr>& running,
   std::stable_sort(candidates.begin(), candidates.end(), [](const auto* a, const auto* b) {
     return a->prefill_passes() < b->prefill_passes();
   });
-  const auto plan = [&](std::int64_t images_left) {
-    std::int64_t rows_left = limits.prefill_rows;
+  std::int64_t fitting = 0;  // images, into the plan made last
+  const auto plan = [&](std::int64_t images) {
+    PrefillRoom room{.rows = limits.prefill_rows, .images = images, .kept = kept};
     std::vector<PrefillChunk> chunks;
     for (Generation* g : candidates) {
       if (std::ssize(chunks) == limits.decode_rows) break;
-      PrefillChunk chunk = next_chunk(*g, rows_left, images_left);
+      PrefillChunk chunk = next_chunk(*g, room);
       if (!chunk.spans.empty()) chunks.push_back(std::move(chunk));
     }
+    fitting = std::ssize(room.encoded);
     return chunks;
   };
   auto chunks = plan(limits.images);
-  const std::int64_t fitting = images_in(chunks);
   const std::int64_t taken = images_of_pass(fitting);
   return taken < fitting ? plan(taken) : chunks;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/engine/generation.hpp"
+#include "runtime/engine/image_cache.hpp"
 #include "runtime/engine/runner.hpp"
 
 namespace fvlm {
@@ -21,9 +22,9 @@ struct PrefillChunk {
 
 // Prompts that are prepared and not fully prefilled (chunked prefill). Those with fewer passes so
 // far come first, so that a long prompt does not delay the others; an image is taken whole, and
-// as many of them as images_of_pass() says.
+// as many of those to be encoded, which are not kept, as images_of_pass() says.
 std::vector<PrefillChunk> plan_prefill(const std::list<GenerationPtr>& running,
-                                       const PassLimits& limits);
+                                       const PassLimits& limits, const ImageCache& kept);
 
 // Decoding sequences, in batches of one pass each; sets the draft tokens that each proposes.
 std::vector<std::vector<Generation*>> plan_decode(const std::list<GenerationPtr>& running,

@@ -201,7 +201,7 @@ const Generation* EngineCore::running_with_prompt_of(const Generation& g) const 
 // Goes on in prompts. Answers go on while images are encoded, if the backend does that beside them.
 void EngineCore::prefill() {
   if (!prefill_batch_) {
-    auto chunks = plan_prefill(scheduler_.running(), runner_->limits());
+    auto chunks = plan_prefill(scheduler_.running(), runner_->limits(), passes_.kept());
     if (chunks.empty()) return;
     prefill_batch_.emplace(passes_.begin(std::move(chunks)));
     const bool encodes =

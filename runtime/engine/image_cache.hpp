@@ -24,6 +24,11 @@ class ImageCache {
     return found->place;
   }
 
+  // Whether an image is there; nothing becomes the most recently used.
+  bool contains(const Hash128& image) const {
+    return std::ranges::find(entries_, image, &Entry::image) != entries_.end();
+  }
+
   // A place for an image that is not kept yet, or -1 if the cache has none.
   std::int64_t add(const Hash128& image) {
     if (places_ == 0) return -1;

@@ -31,6 +31,8 @@ class ModelPasses {
 
   // A batch of these chunks: prefill() must follow, or nothing, before the next one is made.
   PrefillBatch begin(std::vector<PrefillChunk> chunks) { return {std::move(chunks), images_}; }
+  // The images that need not be encoded.
+  const ImageCache& kept() const { return images_; }
   // Encodes the images of prompts, perhaps beside what is done until prefill(). Throws Stopped.
   void encode(const PrefillBatch& batch, const std::stop_token& stop);
   // Whether prefill() need not wait for the images.

@@ -14,6 +14,7 @@
 #include "fvlm/models/config.hpp"
 #include "fvlm/models/module.hpp"
 #include "fvlm/ops/backend.hpp"
+#include "fvlm/ops/normed_linear.hpp"
 
 namespace fvlm {
 
@@ -84,7 +85,7 @@ struct AttentionBlock {
 
   AttentionBlock(std::int64_t channels, std::int64_t ratio, std::int64_t dim)
       : norm({.channels = channels, .bias = true, .eps = 1e-5}),
-        qkv({.in = channels, .parts = {{"", 3 * channels}}, .bias = false}),
+        qkv({.in = channels, .parts = {{"", 3 * channels}}, .bias = false, .after_norm = true}),
         proj({.in = channels, .parts = {{"", channels}}, .layer_scale = "../../layer_scale_1"}),
         convffn(channels, ratio, "layer_scale_2"),
         head_dim(dim) {}
@@ -104,8 +105,7 @@ struct AttentionBlock {
       const Arena::Scope scope(context.arena());
       const auto rows = x.matrix();
       const auto wide = context.arena().template matrix<E>(rows.rows, 3 * rows.cols);
-      backend.layer_norm(context, rows, norm.weights, spare.matrix());
-      backend.linear(context, spare.matrix(), qkv.weights, {}, wide);
+      normed_linear(backend, context, rows, norm.weights, qkv.weights, spare.matrix(), wide);
       backend.image_attention(context, wide, x.batch, head_dim, spare.matrix());
       backend.linear(context, spare.matrix(), proj.weights, {.accumulate = true}, rows);
     }

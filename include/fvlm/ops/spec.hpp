@@ -67,6 +67,7 @@ struct LinearSpec {
   std::string layer_scale{};     // sibling [out, 1, 1] that scales the outputs; empty: none
   Rows rows = Rows::kPositions;  // a quantised model quantises those of kTokens
   Role role = Role::kWeight;
+  bool after_norm = false;  // it alone reads what the norm named before it writes
 
   std::int64_t out() const {
     std::int64_t sum = 0;

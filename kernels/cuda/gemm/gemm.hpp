@@ -20,6 +20,12 @@ struct DeviceShape {
   std::size_t shared_bytes = 0;  // the most a block may have
 };
 
+// The layer norm of the input's rows, whose weight and shift are folded into the matrix and bias.
+struct FoldedNorm {
+  float eps = 0;
+  const float* column_sums = nullptr;  // [out], of a row of the matrix each; null: no norm
+};
+
 template <Target target, class E>
 struct LinearKernels {
   struct Product {
@@ -30,6 +36,7 @@ struct LinearKernels {
     View<const E> residual;  // [rows, out], added last; without data: none
     View<E> out;             // [rows, out]; may be the residual
     int tile = kTileByRule;  // below tile_count(); where that is 0 it has no effect
+    FoldedNorm norm{};       // on compute capability 9.0, without an activation
   };
 
   // out = activation(in weight^T + bias) + residual, for E = BFloat16 and float. A row's result

@@ -4,7 +4,7 @@
 // Blocks are persistent over tiles of kM x kN. One warp copies stages of 64 of the depth ahead; two
 // groups of four warps take tiles in turns, so that the epilogue of one runs under the products of
 // the other. A stage is full when its bytes have arrived, and empty when each warp that multiplies
-// it is done with it.
+// it, or measures its rows for a norm (hopper_norm.hpp), is done with it.
 //
 // An output's sum has the same order in tiles of every size.
 #pragma once
@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cuda/gemm/hopper_norm.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
 #include "kernels/cuda/gemv/token_product.hpp"
 #include "kernels/cuda/primitives/block.hpp"
@@ -73,21 +74,32 @@ struct HopperTile {
   static_assert(m % 64 == 0 && kStageBytes % kAlign == 0);
 };
 
-template <class Tile, class Columns>
+template <class Tile, class Columns, class Norm>
 class HopperProduct {
   static constexpr int kGroupWarps = Tile::kGroupThreads / 32;
+  static constexpr int kMeasuringWarps = Norm::kMeasures ? kGroupWarps - 1 : 0;
 
  public:
   struct Barriers {
     SharedBarrier full[Tile::kStages];
     SharedBarrier empty[Tile::kStages];
     SharedBarrier turn[2];  // of each group
+    // Of each group's tile: its rows are measured, and its epilogue has used that.
+    SharedBarrier measured[2];
+    SharedBarrier taken[2];
 
     __device__ void init_all() {
       for (SharedBarrier& one : full) init(one, 1);
-      for (SharedBarrier& one : empty) init(one, kGroupWarps);
+      for (SharedBarrier& one : empty) init(one, kGroupWarps + kMeasuringWarps);
       for (SharedBarrier& one : turn) init(one, kGroupWarps);
+      if constexpr (Norm::kMeasures) {
+        for (SharedBarrier& one : measured) init(one, kMeasuringWarps);
+        for (SharedBarrier& one : taken) init(one, kGroupWarps);
+      }
     }
+  };
+  struct Measured {
+    RowScales<Tile::kM> of_group[2];
   };
 
   __device__ HopperProduct(std::byte* shared, Barriers& barriers, const Columns& columns, int m,
@@ -121,9 +133,31 @@ class HopperProduct {
     }
   }
 
+  // Of warp `warp` of those that measure: the rows of the block's tiles.
+  __device__ void measure(int warp, const Norm& norm, int depth, Measured& measured) {
+    int count = 0;
+    int done = 0;
+    for (int tile = first_tile(); tile < tiles_; tile += static_cast<int>(gridDim.x), ++done) {
+      RowMeasure<Tile::kM, Norm> rows(warp);
+      for (int step = 0; step < steps_; ++step, ++count) {
+        const int stage = count % Tile::kStages;
+        wait(barriers_.full[stage], count / Tile::kStages % 2);
+        rows.add(stage_of(stage));
+        __syncwarp();
+        release(count);
+      }
+      const int group = done % 2;
+      if (done > 1) wait(barriers_.taken[group], (done / 2 - 1) % 2);
+      rows.write(norm, depth, measured.of_group[group]);
+      __syncwarp();
+      if (lane_id() == 0) arrive(barriers_.measured[group]);
+    }
+  }
+
   // Of a group of threads, `group` of two: multiplies every second tile of the block.
   template <class Epilogue>
-  __device__ void multiply(int group, float* results, const Epilogue& epilogue) {
+  __device__ void multiply(int group, float* results, const Norm& norm,
+                           [[maybe_unused]] const Measured* measured, const Epilogue& epilogue) {
     const int grid = static_cast<int>(gridDim.x);
     int done = group;  // tiles of the block before this one
     for (int tile = first_tile() + group * grid; tile < tiles_; tile += 2 * grid, done += 2) {
@@ -153,13 +187,15 @@ class HopperProduct {
       wait_for_products<0>();
       release(done * steps_ + steps_ - 1);
       if (lane_id() == 0) arrive(barriers_.turn[1 - group]);
-#pragma unroll
-      for (int i = 0; i < Tile::kRowTiles; ++i) {
-        const FragmentC(&part)[1][Tile::kN / 8] =
-            *reinterpret_cast<const FragmentC(*)[1][Tile::kN / 8]>(&sums[i]);
-        const int warp_row = 64 * i + static_cast<int>(warp_id()) % 4 * 16;
-        finish_fragments<Columns::kPairs>(part, results, row_of(tile) + warp_row, column_of(tile),
-                                          m_, epilogue);
+      if constexpr (Norm::kMeasures) {
+        wait(barriers_.measured[group], done / 2 % 2);
+        finish(sums, results, tile,
+               AfterNorm<Tile::kM, Norm, Epilogue>{norm, measured->of_group[group], row_of(tile),
+                                                   epilogue});
+        __syncwarp();
+        if (lane_id() == 0) arrive(barriers_.taken[group]);
+      } else {
+        finish(sums, results, tile, epilogue);
       }
     }
   }
@@ -180,6 +216,18 @@ class HopperProduct {
   __device__ int column_of(int tile) const {
     return tile % columns_ * Tile::kN;
   }
+  template <class Epilogue>
+  __device__ void finish(const FragmentC (&sums)[Tile::kRowTiles][Tile::kN / 8], float* results,
+                         int tile, const Epilogue& epilogue) const {
+#pragma unroll
+    for (int i = 0; i < Tile::kRowTiles; ++i) {
+      const FragmentC(&part)[1][Tile::kN / 8] =
+          *reinterpret_cast<const FragmentC(*)[1][Tile::kN / 8]>(&sums[i]);
+      const int warp_row = 64 * i + static_cast<int>(warp_id()) % 4 * 16;
+      finish_fragments<Columns::kPairs>(part, results, row_of(tile) + warp_row, column_of(tile), m_,
+                                        epilogue);
+    }
+  }
   // A warp is done with the stage of the block's step `count`.
   __device__ void release(int count) {
     if (lane_id() == 0) arrive(barriers_.empty[count % Tile::kStages]);
@@ -194,14 +242,16 @@ class HopperProduct {
   int tiles_;
 };
 
-template <class Tile, class Columns, class Epilogue>
+template <class Tile, class Columns, class Norm, class Epilogue>
 __global__ void __launch_bounds__(Tile::kThreads, 1)
     hopper_product(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b,
-                   Columns columns, Epilogue epilogue, int m, int n, int depth) {
+                   Columns columns, Norm norm, Epilogue epilogue, int m, int n, int depth) {
   if constexpr (kHopper) {
-    using Product = HopperProduct<Tile, Columns>;
+    using Product = HopperProduct<Tile, Columns, Norm>;
     check_launch_bounds<Tile::kThreads>();
     auto& barriers = static_shared<typename Product::Barriers>();
+    typename Product::Measured* measured = nullptr;
+    if constexpr (Norm::kMeasures) measured = &static_shared<typename Product::Measured>();
     std::byte* shared = dynamic_shared<std::byte>();
     shared +=
         (Tile::kAlign - reinterpret_cast<std::uintptr_t>(shared) % Tile::kAlign) % Tile::kAlign;
@@ -212,41 +262,45 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
     Product product(shared, barriers, columns, m, n, depth);
     const int group = static_cast<int>(threadIdx.x) / Tile::kGroupThreads;
     if (group == 2) {
-      give_registers<40>();
+      give_registers<Norm::kRegisters[1]>();
       if (threadIdx.x % Tile::kGroupThreads == 0) product.copy(a, b);
+      if constexpr (Norm::kMeasures) {
+        const int warp = static_cast<int>(warp_id()) % 4;
+        if (warp > 0) product.measure(warp - 1, norm, depth, *measured);
+      }
     } else {
-      take_registers<232>();
+      take_registers<Norm::kRegisters[0]>();
       float* const results = reinterpret_cast<float*>(shared + Tile::kStages * Tile::kStageBytes) +
                              static_cast<int>(warp_id()) * Tile::kResultFloats;
-      product.multiply(group, results, epilogue);
+      product.multiply(group, results, norm, measured, epilogue);
     }
   }
 }
 
-template <class Tile, class Columns, class Epilogue>
+template <class Tile, class Columns, class Norm, class Epilogue>
 void launch_hopper_product(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
-                           View<const BFloat16> b, const Columns& columns,
+                           View<const BFloat16> b, const Columns& columns, const Norm& norm,
                            const Epilogue& epilogue) {
   const std::int64_t tiles =
       (a.rows + Tile::kM - 1) / Tile::kM * ((b.rows + Tile::kN - 1) / Tile::kN);
-  launch<hopper_product<Tile, Columns, Epilogue>>(
+  launch<hopper_product<Tile, Columns, Norm, Epilogue>>(
       Launch{.grid = std::min<std::int64_t>(tiles, multiprocessors),
              .block = Tile::kThreads,
              .shared_bytes = Tile::kSharedBytes,
              .stream = stream,
              .overlap_previous = true},
       tensor_map<kTarget>(a, Tile::kM),
-      tensor_map<kTarget>(b, columns.template box_rows<Tile::kN>()), columns, epilogue,
+      tensor_map<kTarget>(b, columns.template box_rows<Tile::kN>()), columns, norm, epilogue,
       static_cast<int>(a.rows), static_cast<int>(b.rows), static_cast<int>(a.cols));
 }
 
 // `tile` is an index of kHopperTiles, or kTileByRule.
-template <class Columns, class Epilogue>
+template <class Columns, class Norm, class Epilogue>
 void multiply_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
-                        View<const BFloat16> b, const Columns& columns, const Epilogue& epilogue,
-                        int tile = kTileByRule) {
+                        View<const BFloat16> b, const Columns& columns, const Norm& norm,
+                        const Epilogue& epilogue, int tile = kTileByRule) {
   const auto multiply = [&]<class Tile>() {
-    launch_hopper_product<Tile>(stream, multiprocessors, a, b, columns, epilogue);
+    launch_hopper_product<Tile>(stream, multiprocessors, a, b, columns, norm, epilogue);
   };
   if (tile == kTileByRule) {
     tile = best_hopper_tile(a.rows, b.rows, multiprocessors, Columns::kPairs);

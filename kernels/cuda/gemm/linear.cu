@@ -27,8 +27,17 @@ void multiply_with(Stream<kTarget>& stream, const DeviceShape& device,
   }
   if constexpr (sizeof(E) == 2) {
     if (device.major == 9) {
-      return target::multiply_on_hopper(stream, device.multiprocessors, p.in, p.weight,
-                                        target::PlainColumns{}, epilogue, p.tile);
+      const auto multiply = [&](const auto& norm) {
+        target::multiply_on_hopper(stream, device.multiprocessors, p.in, p.weight,
+                                   target::PlainColumns{}, norm, epilogue, p.tile);
+      };
+      if constexpr (kActivation == Activation::kNone) {
+        if (p.norm.column_sums != nullptr) {
+          return multiply(target::DeviationOfRows{p.norm.eps, p.norm.column_sums,
+                                                  static_cast<int>(p.weight.rows)});
+        }
+      }
+      return multiply(target::NoNorm{});
     }
   }
   target::dispatch_tile<E>(

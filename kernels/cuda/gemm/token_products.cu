@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/gemm/hopper_product.hpp"
 #include "kernels/cuda/gemm/token_tile.hpp"
+#include "kernels/cuda/gemv/skinny_gemm.hpp"
 #include "kernels/cuda/gemv/token_product.hpp"
 #include "kernels/cuda/rowwise/rowwise.hpp"
 
@@ -27,24 +28,27 @@ bool fits_hopper(const DeviceShape& device, const TokenInput<BFloat16>& input,
          (output.kind != TokenOutputKind::kAttentionInput || output.half() % kSwizzledRows == 0);
 }
 
+template <class Norm>
 void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors,
-                               const TokenInput<BFloat16>& input,
+                               const TokenInput<BFloat16>& input, const Norm& norm,
                                const TokenOutput<BFloat16>& output) {
   constexpr int kMostRows = 64;  // of the weights, copied at once
   const DeviceMatrix& w = input.weights;
   const View<const BFloat16> a{input.x, input.rows, w.in, input.stride};
   const View<const BFloat16> b{reinterpret_cast<const BFloat16*>(w.weight), w.out, w.in,
                                w.row_bytes / 2};
-  if (output.kind == TokenOutputKind::kLinear) {
-    return target::multiply_on_hopper(stream, multiprocessors, a, b, target::PlainColumns{},
-                                      output);
-  }
   // Rows that are copied at once are those of one head.
   const int most = output.kind == TokenOutputKind::kSwiglu
                        ? kMostRows
                        : std::min(kMostRows, output.half() & -output.half());
-  target::multiply_on_hopper(stream, multiprocessors, a, b,
-                             target::PairedColumns{output.half(), most}, output);
+  const target::PairedColumns pairs{output.half(), most};
+  if constexpr (!Norm::kMeasures) {
+    if (output.kind == TokenOutputKind::kLinear) {
+      return target::multiply_on_hopper(stream, multiprocessors, a, b, target::PlainColumns{}, norm,
+                                        output);
+    }
+  }
+  target::multiply_on_hopper(stream, multiprocessors, a, b, pairs, norm, output);
 }
 
 // Of a prompt's tokens.
@@ -53,17 +57,34 @@ void multiply_prompt(Stream<kTarget>& stream, const DeviceShape& device,
                      const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& output) {
   if constexpr (kType == WeightFormat::Type::kBF16) {
     if (fits_hopper(device, input, output)) {
-      return multiply_prompt_on_hopper(stream, device.multiprocessors, input, output);
+      const int blocks = device.multiprocessors;
+      if (input.norm.weight == nullptr) {
+        return multiply_prompt_on_hopper(stream, blocks, input, target::NoNorm{}, output);
+      }
+      return multiply_prompt_on_hopper(stream, blocks, input, target::RmsOfRows{input.norm.eps},
+                                       output);
     }
   }
   target::launch_token_tile<kType>(stream, device.multiprocessors, input, output);
 }
 
-// `scratch` is for the norm, if there is one.
+// Whether the GEMM does what is left of the norm, or all.
+template <class E>
+bool has_norm(const DeviceShape& device, bool decodes, const TokenInput<E>& input,
+              const TokenOutput<E>& output) {
+  if (decodes) return target::fuses_norm(input);
+  if constexpr (sizeof(E) == 2) {
+    return input.norm.folded && input.weights.format.type == WeightFormat::Type::kBF16 &&
+           output.kind != TokenOutputKind::kLinear && fits_hopper(device, input, output);
+  } else {
+    return false;
+  }
+}
+
 template <class E>
 void run(Stream<kTarget>& stream, const DeviceShape& device, TokenPass pass, View<const E> in,
-         const DeviceNorm& norm, const DeviceMatrix& weights, View<E> scratch,
-         TokenOutput<E> output) {
+         const DeviceNorm& norm, const DeviceMatrix& weights,
+         const typename TokenKernels<kTarget, E>::Scratch& scratch, TokenOutput<E> output) {
   output.outputs = weights.out;
   output.bias = weights.bias;
   output.aligned = output.logits != nullptr ? target::is_aligned(output.logits, output.stride)
@@ -71,34 +92,49 @@ void run(Stream<kTarget>& stream, const DeviceShape& device, TokenPass pass, Vie
   TokenInput<E> input{in.data, in.stride, static_cast<int>(in.rows), norm, weights};
   const bool decodes =
       pass == TokenPass::kDecode && in.rows <= TokenKernels<kTarget, E>::kDecodeRows;
-  if (norm.weight != nullptr && !(decodes && target::fuses_norm(input))) {
-    EmbedKernels<kTarget, E>::rms_norm(stream, in, norm, scratch);
-    input.x = scratch.data;
-    input.stride = scratch.stride;
+  if (norm.weight != nullptr && !has_norm(device, decodes, input, output)) {
+    EmbedKernels<kTarget, E>::rms_norm(stream, in, norm, scratch.normed);
+    input.x = scratch.normed.data;
+    input.stride = scratch.normed.stride;
     input.norm = {};
   }
   target::for_weight_type(weights.format.type, [&](auto type) {
     if constexpr (target::has_tensor_cores<E>(type())) {
       if (!decodes) return multiply_prompt<type()>(stream, device, input, output);
     }
-    target::TokenGemv<E, type()>::multiply(stream, input, output);
+    target::TokenGemv<E, type()>::multiply(stream, input, output, scratch.split);
   });
 }
 
 }  // namespace
 
 template <Target t, class E>
+std::int64_t TokenKernels<t, E>::split_floats(std::int64_t rows, const MatrixShape& weights) {
+  constexpr std::int64_t kMostTokens = 64;  // of a kernel
+  static_assert(kMostTokens == kDecodeRows);
+  constexpr std::int64_t kMostOutputs = 64;  // of a block
+  if (!target::has_tensor_cores<E>(weights.format.type) || rows <= 8) return 0;
+  const int segments = target::skinny_segments(
+      static_cast<int>(weights.out),
+      static_cast<int>(DeviceMatrix::bytes_of_row(weights.format, weights.in)));
+  const std::int64_t parts = segments / target::SkinnyPlan::kPartSegments;
+  if (parts <= 1) return 0;
+  const std::int64_t outputs = (weights.out + kMostOutputs - 1) / kMostOutputs * kMostOutputs;
+  return parts * outputs * kMostTokens;
+}
+
+template <Target t, class E>
 void TokenKernels<t, E>::linear(Stream<t>& stream, const DeviceShape& device, TokenPass pass,
                                 View<const E> in, const DeviceMatrix& weights, bool gelu,
-                                bool accumulate, View<E> out) {
-  run<E>(stream, device, pass, in, {}, weights, {},
+                                bool accumulate, const SplitSums& split, View<E> out) {
+  run<E>(stream, device, pass, in, {}, weights, {.normed = {}, .split = split},
          {.out = out.data, .stride = out.stride, .gelu = gelu, .accumulate = accumulate});
 }
 
 template <Target t, class E>
 void TokenKernels<t, E>::swiglu(Stream<t>& stream, const DeviceShape& device, TokenPass pass,
                                 View<const E> x, const DeviceNorm& norm,
-                                const DeviceMatrix& gate_up, Scratch scratch, View<E> out) {
+                                const DeviceMatrix& gate_up, const Scratch& scratch, View<E> out) {
   run<E>(stream, device, pass, x, norm, gate_up, scratch,
          {.kind = TokenOutputKind::kSwiglu, .out = out.data, .stride = out.stride});
 }
@@ -108,7 +144,7 @@ void TokenKernels<t, E>::attention_input(Stream<t>& stream, const DeviceShape& d
                                          TokenPass pass, View<const E> x, const DeviceNorm& norm,
                                          const DeviceMatrix& qkv, const DeviceAttention& attention,
                                          const DeviceBatch& batch, const CacheLayer<E>& cache,
-                                         Scratch scratch, View<E> query) {
+                                         const Scratch& scratch, View<E> query) {
   run<E>(stream, device, pass, x, norm, qkv, scratch,
          {.kind = TokenOutputKind::kAttentionInput,
           .out = query.data,
@@ -121,8 +157,8 @@ void TokenKernels<t, E>::attention_input(Stream<t>& stream, const DeviceShape& d
 
 template <Target t, class E>
 void TokenKernels<t, E>::logits(Stream<t>& stream, const DeviceShape& device, View<const E> x,
-                                const DeviceNorm& norm, const DeviceMatrix& head, Scratch scratch,
-                                View<float> out) {
+                                const DeviceNorm& norm, const DeviceMatrix& head,
+                                const Scratch& scratch, View<float> out) {
   run<E>(stream, device, TokenPass::kDecode, x, norm, head, scratch,
          {.logits = out.data, .stride = out.stride});
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "fvlm/core/view.hpp"
+#include "fvlm/ops/shapes.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
 #include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
@@ -23,24 +24,30 @@ struct TokenKernels {
   // Rows of a decode pass; more are multiplied as in prefill.
   static constexpr int kDecodeRows = 64;
 
-  using Scratch = View<E>;  // [rows, in], for the norm where it is not fused
+  struct Scratch {
+    View<E> normed{};   // [rows, in], for the norm where it is not fused
+    SplitSums split{};  // of split_floats() and kSplitCounters, for decode passes
+  };
+  static constexpr std::int64_t kSplitCounters = 512;
+  // For up to so many rows.
+  static std::int64_t split_floats(std::int64_t rows, const MatrixShape& weights);
 
   // out = in W^T + b, GELU of it, or added to out.
   static void linear(Stream<target>& stream, const DeviceShape& device, TokenPass pass,
                      View<const E> in, const DeviceMatrix& weights, bool gelu, bool accumulate,
-                     View<E> out);
+                     const SplitSums& split, View<E> out);
   // out = SiLU(gate(n)) * up(n), n = rms_norm(x), gate and up stacked in one matrix.
   static void swiglu(Stream<target>& stream, const DeviceShape& device, TokenPass pass,
                      View<const E> x, const DeviceNorm& norm, const DeviceMatrix& gate_up,
-                     Scratch scratch, View<E> out);
+                     const Scratch& scratch, View<E> out);
   // q, k, v = qkv(rms_norm(x)); q and k rotated; k and v to the cache; query [rows, heads * dim].
   static void attention_input(Stream<target>& stream, const DeviceShape& device, TokenPass pass,
                               View<const E> x, const DeviceNorm& norm, const DeviceMatrix& qkv,
                               const DeviceAttention& attention, const DeviceBatch& batch,
-                              const CacheLayer<E>& cache, Scratch scratch, View<E> query);
+                              const CacheLayer<E>& cache, const Scratch& scratch, View<E> query);
   // out = head(rms_norm(x)), of the few rows that a token is sampled for: as in decode passes.
   static void logits(Stream<target>& stream, const DeviceShape& device, View<const E> x,
-                     const DeviceNorm& norm, const DeviceMatrix& head, Scratch scratch,
+                     const DeviceNorm& norm, const DeviceMatrix& head, const Scratch& scratch,
                      View<float> out);
 };
 

@@ -8,9 +8,13 @@
 // weight passes through shared memory. Integers are exact in bfloat16 and the sums of each group of
 // inputs are scaled in float32.
 //
-// The rows of W are divided into segments, each by one warp of a block; their sums are added in
-// order. The segments follow from the matrix alone, so that a result has the same bits however many
-// tokens there are.
+// The rows of W are divided into segments, each a warp's. Two segments are a part, whose sums are
+// added, and then the parts' in order. Both follow from the matrix alone, so that a result has the
+// same bits however many tokens there are.
+//
+// Of up to eight tokens a block has all parts. Of more the tokens are most of what is read, from
+// L2: so each part gets a block of its own, with more outputs, whose warps share the tokens of two
+// segments. Blocks leave their sums in scratch memory, where the last of them adds those of all.
 //
 // The first weights are requested before the kernel waits for the previous one. With a norm, a
 // block then normalises its tokens, up to eight, into shared memory; more are normalised by a
@@ -18,6 +22,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 
 #include "kernels/cuda/gemv/token_product.hpp"
@@ -31,8 +36,18 @@ namespace fvlm::FVLM_CUDA_TARGET {
 
 // How a GEMM is divided among warps and blocks.
 struct SkinnyPlan {
-  int segments = 1;  // of the depth, each a warp's
-  int groups = 1;    // of `segments` warps in a block; each has tiles of outputs of its own
+  int segments = 1;        // of the depth, each a warp's
+  int block_segments = 1;  // of a block: all, or those of a part
+  int groups = 1;          // of so many warps in a block; each has tiles of outputs of its own
+  SplitSums split{};       // of parts in blocks of their own
+
+  static constexpr int kPartSegments = 2;
+
+  __host__ __device__ constexpr int block_warps() const { return block_segments * groups; }
+  __host__ __device__ constexpr int splits() const { return segments / block_segments; }
+  __host__ __device__ constexpr int parts_of_block() const {
+    return block_segments / kPartSegments > 1 ? block_segments / kPartSegments : 1;
+  }
 };
 
 // kGroup: WeightFormat::group. kRows: 8, 16, 32 or 64 tokens. kTiles: of eight outputs, of one
@@ -47,11 +62,23 @@ struct SkinnyShape {
   static constexpr int kAhead = (Weights<kType>::kQuantised ? 4 : 8) / kTiles;
   // Bytes of a row of W that a warp takes in a step: those of four lanes.
   static constexpr int kStepBytes = 64;
-  // With few sums in registers the next kernel's blocks fit on an SM beside this one's.
-  static constexpr int kBlocks = kRows <= 16 ? 2 : 1;
+  // Fragments of sums, and of quantised weights of products that are not scaled yet. With few of
+  // them in registers the next kernel's blocks fit on an SM beside this one's; not so beside the
+  // many scales of int4 in groups of 32.
+  static constexpr int kSums = kTokenTiles * kTiles * (Weights<kType>::kQuantised ? 2 : 1);
+  static constexpr bool kManyScales = kType == WeightType::kInt4 && kGroup == 32;
+  static constexpr int kBlocks = kRows <= 16 || (kSums <= 4 && !kManyScales) ? 2 : 1;
+  // Whether a matrix's parts have blocks of their own.
+  static constexpr bool kSplits = kRows > 8;
 
+  // Of a warp's sums; four more keep the groups of a part apart in the banks.
+  static constexpr int kWarpFloats = kTiles * kRows * kOutputs + 4;
+
+  static constexpr int block_outputs(const SkinnyPlan& plan) {
+    return plan.groups * kTiles * kOutputs;
+  }
   static constexpr int sum_floats(const SkinnyPlan& plan) {
-    return plan.segments * plan.groups * kTiles * kRows * kOutputs;
+    return plan.block_warps() * kWarpFloats;
   }
 };
 
@@ -79,20 +106,22 @@ class SkinnyGemm {
 
  public:
   __device__ SkinnyGemm(const TokenInput<BFloat16>& in, const TokenOutput<BFloat16>& out,
-                        const SkinnyPlan& plan, float* shared)
+                        const SkinnyPlan& plan, float* shared, bool& last)
       : in_(in),
         out_(out),
         plan_(plan),
         sums_(shared),
         parts_(shared + Shape::sum_floats(plan)),
-        segment_(static_cast<int>(warp_id()) % plan.segments),
-        group_(static_cast<int>(warp_id()) / plan.segments),
+        last_(last),
+        segment_(static_cast<int>(warp_id()) % plan.block_segments),
+        group_(static_cast<int>(warp_id()) / plan.block_segments),
         column_(static_cast<int>(lane_id()) / 4),
         vector_(static_cast<int>(lane_id()) % 4),
         first_pair_((static_cast<int>(blockIdx.x) * plan.groups + group_) * kPairs) {
     const int steps = (in.weights.row_bytes + Shape::kStepBytes - 1) / Shape::kStepBytes;
-    step_ = segment_ * steps / plan.segments;
-    end_ = (segment_ + 1) * steps / plan.segments;
+    const int segment = static_cast<int>(blockIdx.y) * plan.block_segments + segment_;
+    step_ = segment * steps / plan.segments;
+    end_ = (segment + 1) * steps / plan.segments;
     end_vector_ = min(end_ * kStepVectors, in.weights.row_bytes / 16);
     end_input_ = min(end_ * kStepInputs, in.weights.in);
 #pragma unroll
@@ -123,7 +152,14 @@ class SkinnyGemm {
     }
     hand_over();
     __syncthreads();
-    finish();
+    if constexpr (Shape::kSplits) {
+      if (plan_.splits() > 1) return meet();
+    }
+    each_pair([&](int i, int row, int p) {
+      Sums all = {};
+      for (int part = 0; part < plan_.parts_of_block(); ++part) add(part_sums(i, part), all);
+      out_.write(row, p, all.first, all.second);
+    });
   }
 
  private:
@@ -212,7 +248,7 @@ class SkinnyGemm {
   __device__ void normalise() {
     static_assert(!kNorm || kRows == NormedTokens::kRows);
     const int channels = in_.weights.in;
-    const int warps = plan_.segments * plan_.groups;
+    const int warps = plan_.block_warps();
     for (int i = static_cast<int>(warp_id()); i < in_.rows * kNormParts; i += warps) {
       const float part = norm_part(in_.x + i / kNormParts * in_.stride, channels, i % kNormParts);
       if (lane_id() == 0) parts_[i] = part;
@@ -286,29 +322,74 @@ class SkinnyGemm {
   }
   // Eight sums of a token.
   __device__ float* sums_of(int segment, int group, int j, int row) const {
-    const int warp = group * plan_.segments + segment;
-    return sums_ + ((warp * kTiles + j) * kRows + row) * Shape::kOutputs;
+    const int warp = group * plan_.block_segments + segment;
+    return sums_ + warp * Shape::kWarpFloats + (j * kRows + row) * Shape::kOutputs;
   }
 
-  // Adds up the segments of each pair of outputs, and writes them.
-  __device__ void finish() const {
-    const int threads = plan_.segments * plan_.groups * 32;
+  // Of a pair of outputs.
+  struct Sums {
+    float first;
+    float second;
+  };
+  __device__ static void add(const Sums& more, Sums& to) {
+    to.first += more.first;
+    to.second += more.second;
+  }
+
+  // Calls work(i, row, pair) for the thread's pairs of the block, counted by i.
+  template <class Work>
+  __device__ void each_pair(const Work& work) const {
     for (int i = static_cast<int>(threadIdx.x); i < plan_.groups * kPairs * in_.rows;
-         i += threads) {
-      const int pair = i % kPairs;
+         i += 32 * plan_.block_warps()) {
       const int group = i / kPairs % plan_.groups;
-      const int row = i / kPairs / plan_.groups;
-      const int p = (static_cast<int>(blockIdx.x) * plan_.groups + group) * kPairs + pair;
-      if (p >= out_.pairs()) continue;
-      float first = 0;
-      float second = 0;
-      for (int s = 0; s < plan_.segments; ++s) {
-        const auto two = load<2>(sums_of(s, group, pair / kTilePairs, row) + pair % kTilePairs * 2);
-        first += two[0];
-        second += two[1];
-      }
-      out_.write(row, p, first, second);
+      const int p = (static_cast<int>(blockIdx.x) * plan_.groups + group) * kPairs + i % kPairs;
+      if (p < out_.pairs()) work(i, i / kPairs / plan_.groups, p);
     }
+  }
+
+  // Of a pair of the block: the sums of one of the block's parts.
+  __device__ Sums part_sums(int i, int part) const {
+    const int pair = i % kPairs;
+    const int group = i / kPairs % plan_.groups;
+    const int row = i / kPairs / plan_.groups;
+    const int first = part * SkinnyPlan::kPartSegments;
+    Sums all = {};
+    for (int s = first; s < min(first + SkinnyPlan::kPartSegments, plan_.block_segments); ++s) {
+      const auto two = load<2>(sums_of(s, group, pair / kTilePairs, row) + pair % kTilePairs * 2);
+      add({two[0], two[1]}, all);
+    }
+    return all;
+  }
+
+  // Leaves the block's sums to the last block of those with the same outputs, which adds all.
+  __device__ void meet() {
+    float* const of_outputs = plan_.split.sums + std::int64_t{blockIdx.x} * plan_.splits() *
+                                                     Shape::block_outputs(plan_) * kRows;
+    const auto place = [&](int part, int i) {
+      return of_outputs + part * Shape::block_outputs(plan_) * kRows + 2 * i;
+    };
+    each_pair([&](int i, int, int) {
+      const Sums own = part_sums(i, 0);
+      store(place(static_cast<int>(blockIdx.y), i), Vec<float, 2>{{own.first, own.second}});
+    });
+    __threadfence();
+    __syncthreads();  // all of the block's sums are there
+    if (threadIdx.x == 0) {
+      unsigned* const counter = plan_.split.counters + blockIdx.x;
+      last_ = atomicAdd(counter, 1U) + 1 == static_cast<unsigned>(plan_.splits());
+      if (last_) atomicExch(counter, 0U);
+    }
+    __syncthreads();
+    if (!last_) return;
+    __threadfence();
+    each_pair([&](int i, int row, int p) {
+      Sums all = {};
+      for (int part = 0; part < plan_.splits(); ++part) {
+        const auto two = load<2>(place(part, i));
+        add({two[0], two[1]}, all);
+      }
+      out_.write(row, p, all.first, all.second);
+    });
   }
 
   const TokenInput<BFloat16>& in_;
@@ -316,7 +397,8 @@ class SkinnyGemm {
   const SkinnyPlan& plan_;
   float* const sums_;
   float* const parts_;  // of the norms
-  const int segment_;
+  bool& last_;          // whether the block is the last of its outputs; shared
+  const int segment_;   // of the block's
   const int group_;
   const int column_;  // of a tile: which of its outputs, and of its tokens' halves, the lane loads
   const int vector_;  // of a step
@@ -335,31 +417,35 @@ __global__ void __launch_bounds__(32 * SkinnyShape<kType, kGroup, kRows, kTiles>
                                   SkinnyShape<kType, kGroup, kRows, kTiles>::kBlocks)
     skinny_gemm(TokenInput<BFloat16> input, TokenOutput<BFloat16> output, SkinnyPlan plan) {
   check_launch_bounds<32 * SkinnyShape<kType, kGroup, kRows, kTiles>::kMostWarps>();
-  SkinnyGemm<kType, kGroup, kRows, kTiles, kNorm>(input, output, plan, dynamic_shared<float>())
+  SkinnyGemm<kType, kGroup, kRows, kTiles, kNorm>(input, output, plan, dynamic_shared<float>(),
+                                                  static_shared<bool>())
       .run();
 }
 
 // The segments, of the matrix alone: as many warps as a large device runs at once, if there are
-// steps for them.
-inline int skinny_segments(const DeviceMatrix& weights) {
-  constexpr int kEnoughWarps = 2048;
-  constexpr int kMostWarps = SkinnyShape<WeightType::kBF16, 0, 8, 1>::kMostWarps;
+// steps for them; a power of two.
+inline int skinny_segments(int outputs, int row_bytes) {
+  constexpr unsigned kEnoughWarps = 2048;
+  constexpr unsigned kMostWarps = SkinnyShape<WeightType::kBF16, 0, 8, 1>::kMostWarps;
   constexpr int kStepBytes = SkinnyShape<WeightType::kBF16, 0, 8, 1>::kStepBytes;
-  const int tiles = (weights.out + 7) / 8;
-  const int steps = (weights.row_bytes + kStepBytes - 1) / kStepBytes;
-  return std::clamp((kEnoughWarps + tiles - 1) / tiles, 1, std::min(kMostWarps, steps));
+  const auto tiles = static_cast<unsigned>((outputs + 7) / 8);
+  const auto steps = static_cast<unsigned>((row_bytes + kStepBytes - 1) / kStepBytes);
+  return static_cast<int>(std::min({std::bit_ceil((kEnoughWarps + tiles - 1) / tiles),
+                                    std::bit_floor(std::max(steps, 1U)), kMostWarps}));
 }
 
 template <WeightType kType, int kGroup, int kRows, int kTiles, bool kNorm>
 void launch_skinny(Stream<kTarget>& stream, const TokenInput<BFloat16>& input,
-                   const TokenOutput<BFloat16>& output) {
+                   const TokenOutput<BFloat16>& output, const SplitSums& split) {
   using Shape = SkinnyShape<kType, kGroup, kRows, kTiles>;
-  SkinnyPlan plan{.segments = skinny_segments(input.weights)};
-  plan.groups = Shape::kMostWarps / plan.segments;
-  const std::int64_t outputs = std::int64_t{plan.groups} * kTiles * Shape::kOutputs;
+  const int segments = skinny_segments(input.weights.out, input.weights.row_bytes);
+  SkinnyPlan plan{.segments = segments, .block_segments = segments, .split = split};
+  if (Shape::kSplits) plan.block_segments = std::min(segments, SkinnyPlan::kPartSegments);
+  plan.groups = Shape::kMostWarps / plan.block_segments;
+  const std::int64_t outputs = Shape::block_outputs(plan);
   launch<skinny_gemm<kType, kGroup, kRows, kTiles, kNorm>>(
-      Launch{.grid = (2 * output.pairs() + outputs - 1) / outputs,
-             .block = 32 * plan.segments * plan.groups,
+      Launch{.grid = {(2 * output.pairs() + outputs - 1) / outputs, plan.splits()},
+             .block = 32 * plan.block_warps(),
              .shared_bytes = static_cast<std::size_t>(
                  Shape::sum_floats(plan) * static_cast<int>(sizeof(float)) +
                  (kNorm ? NormedTokens::bytes(input.weights.in) : 0)),

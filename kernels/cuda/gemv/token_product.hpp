@@ -239,7 +239,7 @@ bool fuses_norm(const TokenInput<E>& input) {
 template <class E, WeightType kType>
 struct TokenGemv {
   static void multiply(Stream<kTarget>& stream, const TokenInput<E>& input,
-                       const TokenOutput<E>& output);
+                       const TokenOutput<E>& output, const SplitSums& split);
 };
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

@@ -65,6 +65,8 @@ class CudaContext {
   // The batch on the device; uploaded if it is another than before. Attention has scratch memory
   // for `single_rows`.
   DeviceBatch on_device(const DecoderBatch& batch, std::int64_t single_rows);
+  // Of GEMMs whose blocks share the depth: SplitSums::counters.
+  unsigned* split_counters() const { return split_counters_.template as<unsigned>(); }
   // Runs work(), or a record of it from a pass with the same key.
   template <class Work>
   void run_pass(const PassKey& key, const Work& work) {
@@ -112,6 +114,8 @@ class CudaContext {
   PinnedBuffer<target> fetched_;
   Buffer widened_{};
 
+  DeviceBuffer<target> split_counters_{
+      static_cast<std::size_t>(TokenKernels<target, BFloat16>::kSplitCounters) * sizeof(unsigned)};
   BatchLayout batch_{};                // as it is in batch_memory_
   DeviceBuffer<target> batch_memory_;  // on the device
   std::optional<DeviceBatch> pass_batch_{};
@@ -132,6 +136,7 @@ CudaContext<target>::CudaContext(const ContextSize& size, int device)
   words_->reserve(batch_memory_.bytes());  // the ids of the batch's rows are fewer
   sampling_->reserve(sampling_bytes(size.outputs, size.vocabulary));
   batch_.reserve(batch_memory_.bytes() / sizeof(std::int32_t));
+  stream().fill(split_counters_.template as<std::byte>(), 0, split_counters_.bytes());
 }
 
 template <Target target>

@@ -42,6 +42,7 @@ class CudaBackend {
     MatrixShape shape;
     DeviceMatrix matrix;
     DeviceBuffer<target> weight, scales, bias;
+    DeviceBuffer<target> row_sums{};  // of the weight, if a layer norm is folded into it
   };
   struct Depthwise {
     DepthwiseFilters filters;
@@ -110,6 +111,10 @@ class CudaBackend {
   Stem pack(const StemSpec& spec, const HostStem& host);
   Norm pack(const NormSpec& spec, const HostNorm& host);
 
+  // Folds a norm into the matrix that alone reads its output, where GEMMs can do the rest of it
+  // (gemm/hopper_norm.hpp); the norm is that rest from then on. Elsewhere nothing changes.
+  void fold(Norm& norm, Linear& linear);
+
   void stem(Context& context, FeatureMap<const std::uint8_t> pixels, const Stem& conv,
             const Depthwise& depthwise, FeatureMap<E> out);
   void depthwise(Context& context, FeatureMap<const E> in, const Depthwise& weights,
@@ -125,6 +130,9 @@ class CudaBackend {
   // Whether that is one kernel and has no hidden layer in memory.
   bool fuses_feed_forward(std::int64_t channels) const;
   void layer_norm(Context& context, View<const E> in, const Norm& weights, View<E> out);
+  // linear(layer_norm(in)) in one kernel, if the norm is folded; whether it is.
+  bool normed_linear(Context& context, View<const E> in, const Norm& norm, const Linear& weights,
+                     View<E> out);
   // Throws an Error for a head dim that no kernel is made for.
   void image_attention(Context& context, View<const E> qkv, std::int64_t images,
                        std::int64_t head_dim, View<E> out);
@@ -158,9 +166,11 @@ class CudaBackend {
   };
   SqueezeExciteScratch scratch(Arena& arena, const SqueezeExciteShape& shape) const;
   std::int32_t* scratch(Arena& arena, const EmbedShape& shape) const;
-  View<E> scratch(Arena& arena, const AttentionInputShape& shape) const;
-  View<E> scratch(Arena& arena, const SwigluShape& shape) const;
-  View<E> scratch(Arena& arena, const LogitsShape& shape) const;
+  using TokenScratch = typename TokenKernels<target, E>::Scratch;
+  float* scratch(Arena& arena, const LinearShape& shape) const;
+  TokenScratch scratch(Arena& arena, const AttentionInputShape& shape) const;
+  TokenScratch scratch(Arena& arena, const SwigluShape& shape) const;
+  TokenScratch scratch(Arena& arena, const LogitsShape& shape) const;
   struct SampleScratch {
     std::byte* params;
     std::byte* sums;
@@ -168,7 +178,6 @@ class CudaBackend {
   };
   SampleScratch scratch(Arena& arena, const SampleShape& shape) const;
   static void scratch(Arena&, const StemShape&) {}
-  static void scratch(Arena&, const LinearShape&) {}
   static void scratch(Arena&, const ImageAttentionShape&) {}
   static void scratch(Arena&, const CachedAttentionShape&) {}
 
@@ -184,11 +193,13 @@ class CudaBackend {
   DeviceBuffer<target> to_device(const std::vector<float>& values);
   template <class Row>
   DeviceBuffer<target> pack_rows(std::int64_t rows, std::int64_t row_bytes, const Row& row);
+  // Of the norm of `rows` and of a matrix whose depth blocks share.
+  TokenScratch token_scratch(Arena& arena, std::int64_t rows, const MatrixShape& weights) const;
   // A matrix whose format is that of the activations.
   Layer<E> layer(const Linear& linear) const;
   // out = activation(in W^T + b) + residual, for matrices of Rows::kPositions.
   void multiply(Context& context, View<const E> in, const Linear& weights, Activation activation,
-                View<const E> residual, View<E> out);
+                View<const E> residual, View<E> out, const FoldedNorm& norm = {});
   // Of the key of a pass.
   static std::uint64_t word(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
   template <std::integral T>

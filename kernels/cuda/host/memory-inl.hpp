@@ -134,7 +134,8 @@ auto CudaBackend<target, E>::pack(const LinearSpec& spec, const HostLinear& host
                 .matrix = {},
                 .weight = {},
                 .scales = {},
-                .bias = {}};
+                .bias = {},
+                .row_sums = {}};
   if (format.is_quantised()) {
     const std::int64_t scales = format.scales(host.in);
     std::vector<BFloat16> all_scales(static_cast<std::size_t>(host.out * scales));
@@ -192,6 +193,37 @@ auto CudaBackend<target, E>::pack(const NormSpec& spec, const HostNorm& host) ->
   packed.norm = {packed.weight.template as<float>(), static_cast<float>(spec.eps)};
   packed.shift = packed.bias.template as<float>();
   return packed;
+}
+
+template <Target target, class E>
+void CudaBackend<target, E>::fold([[maybe_unused]] Norm& norm, [[maybe_unused]] Linear& linear) {
+  if constexpr (std::is_same_v<E, BFloat16>) {
+    DeviceMatrix& m = linear.matrix;
+    if (properties_.major != 9 || m.format.type != WeightFormat::Type::kBF16 || m.in % 8 != 0) {
+      return;
+    }
+    const auto floats = [](std::int64_t count, float value) {
+      return std::vector<float>(static_cast<std::size_t>(count), value);
+    };
+    const bool is_layer_norm = norm.bias.bytes() > 0;
+    if (is_layer_norm) {
+      if (m.bias == nullptr) linear.bias = to_device(floats(m.out, 0));
+      m.bias = linear.bias.template as<float>();
+      linear.row_sums = to_device(floats(m.out, 0));
+    }
+    NormFolding<target>::fold(*packing_, norm.norm.weight, is_layer_norm ? norm.shift : nullptr,
+                              {linear.weight.template as<BFloat16>(), m.out, m.in, m.row_bytes / 2},
+                              linear.bias.template as<float>(),
+                              linear.row_sums.template as<float>());
+    packing_->synchronize();
+    const auto send_all = [&](DeviceBuffer<target>& to, float value) {
+      const auto all = floats(m.in, value);
+      send(to.template as<float>(), all.data(), to.bytes());
+    };
+    send_all(norm.weight, 1);
+    if (is_layer_norm) send_all(norm.bias, 0);
+    norm.norm.folded = true;
+  }
 }
 
 // Cache

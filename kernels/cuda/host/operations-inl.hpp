@@ -48,28 +48,32 @@ Layer<E> CudaBackend<target, E>::layer(const Linear& linear) const {
 
 template <Target target, class E>
 void CudaBackend<target, E>::multiply(Context& context, View<const E> in, const Linear& weights,
-                                      Activation activation, View<const E> residual, View<E> out) {
+                                      Activation activation, View<const E> residual, View<E> out,
+                                      const FoldedNorm& norm) {
   const Layer<E> matrix = layer(weights);
   const auto chosen = tiles_.find({in.rows, weights.shape.out, weights.shape.in,
                                    activation == Activation::kGelu, residual.data != nullptr});
-  LinearKernels<target, E>::multiply(
-      context.stream(), device_shape(),
-      {.in = in,
-       .weight = matrix.weight,
-       .bias = matrix.bias,
-       .activation = activation,
-       .residual = residual,
-       .out = out,
-       .tile = chosen == tiles_.end() ? kTileByRule : chosen->second});
+  LinearKernels<target, E>::multiply(context.stream(), device_shape(),
+                                     {.in = in,
+                                      .weight = matrix.weight,
+                                      .bias = matrix.bias,
+                                      .activation = activation,
+                                      .residual = residual,
+                                      .out = out,
+                                      .tile = chosen == tiles_.end() ? kTileByRule : chosen->second,
+                                      .norm = norm});
 }
 
 template <Target target, class E>
 void CudaBackend<target, E>::linear(Context& context, View<const E> in, const Linear& weights,
                                     Epilogue epilogue, View<E> out) {
   if (weights.shape.rows == Rows::kTokens) {
+    const Arena::Scope scope(context.arena());
+    const SplitSums split{scratch(context.arena(), LinearShape{in.rows, weights.shape}),
+                          context.split_counters()};
     TokenKernels<target, E>::linear(context.stream(), device_shape(), context.token_pass(), in,
                                     weights.matrix, epilogue.activation == Activation::kGelu,
-                                    epilogue.accumulate, out);
+                                    epilogue.accumulate, split, out);
   } else {
     multiply(context, in, weights, epilogue.activation, epilogue.accumulate ? out : View<E>{}, out);
   }
@@ -121,6 +125,15 @@ void CudaBackend<target, E>::layer_norm(Context& context, View<const E> in, cons
 }
 
 template <Target target, class E>
+bool CudaBackend<target, E>::normed_linear(Context& context, View<const E> in, const Norm& norm,
+                                           const Linear& weights, View<E> out) {
+  if (!norm.norm.folded) return false;
+  multiply(context, in, weights, Activation::kNone, {}, out,
+           {norm.norm.eps, weights.row_sums.template as<float>()});
+  return true;
+}
+
+template <Target target, class E>
 void CudaBackend<target, E>::image_attention(Context& context, View<const E> qkv,
                                              std::int64_t images, std::int64_t head_dim,
                                              View<E> out) {
@@ -166,18 +179,31 @@ void CudaBackend<target, E>::embed(Context& context, std::span<const std::int32_
   EmbedKernels<target, E>::embed(context.stream(), there, table.matrix, out);
 }
 
-// The norm of all rows.
 template <Target target, class E>
-View<E> CudaBackend<target, E>::scratch(Arena& arena, const AttentionInputShape& shape) const {
-  return arena.template matrix<E>(shape.rows, shape.qkv.in);
+float* CudaBackend<target, E>::scratch(Arena& arena, const LinearShape& shape) const {
+  if (shape.weights.rows != Rows::kTokens) return nullptr;
+  return arena.template allocate<float>(
+      TokenKernels<target, E>::split_floats(shape.rows, shape.weights));
 }
 template <Target target, class E>
-View<E> CudaBackend<target, E>::scratch(Arena& arena, const SwigluShape& shape) const {
-  return arena.template matrix<E>(shape.rows, shape.gate_up.in);
+auto CudaBackend<target, E>::token_scratch(Arena& arena, std::int64_t rows,
+                                           const MatrixShape& weights) const -> TokenScratch {
+  return {.normed = arena.template matrix<E>(rows, weights.in),
+          .split = {.sums = arena.template allocate<float>(
+                        TokenKernels<target, E>::split_floats(rows, weights))}};
 }
 template <Target target, class E>
-View<E> CudaBackend<target, E>::scratch(Arena& arena, const LogitsShape& shape) const {
-  return arena.template matrix<E>(shape.rows, shape.head.in);
+auto CudaBackend<target, E>::scratch(Arena& arena, const AttentionInputShape& shape) const
+    -> TokenScratch {
+  return token_scratch(arena, shape.rows, shape.qkv);
+}
+template <Target target, class E>
+auto CudaBackend<target, E>::scratch(Arena& arena, const SwigluShape& shape) const -> TokenScratch {
+  return token_scratch(arena, shape.rows, shape.gate_up);
+}
+template <Target target, class E>
+auto CudaBackend<target, E>::scratch(Arena& arena, const LogitsShape& shape) const -> TokenScratch {
+  return token_scratch(arena, shape.rows, shape.head);
 }
 
 template <Target target, class E>
@@ -186,11 +212,12 @@ void CudaBackend<target, E>::attention_input(Context& context, View<const E> x, 
                                              const DecoderBatch& batch, std::int64_t layer,
                                              Cache& cache, View<E> query) {
   const Arena::Scope scope(context.arena());
-  const auto normed = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
+  auto room = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
+  room.split.counters = context.split_counters();
   const DeviceBatch there = context.on_device(batch, kSingleRows);
   TokenKernels<target, E>::attention_input(context.stream(), device_shape(), context.token_pass(),
                                            x, norm.norm, qkv.matrix, cache.attention, there,
-                                           cache.layer(layer), normed, query);
+                                           cache.layer(layer), room, query);
 }
 
 template <Target target, class E>
@@ -210,18 +237,20 @@ template <Target target, class E>
 void CudaBackend<target, E>::swiglu(Context& context, View<const E> x, const Norm& norm,
                                     const Linear& gate_up, View<E> out) {
   const Arena::Scope scope(context.arena());
-  const auto normed = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
+  auto room = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
+  room.split.counters = context.split_counters();
   TokenKernels<target, E>::swiglu(context.stream(), device_shape(), context.token_pass(), x,
-                                  norm.norm, gate_up.matrix, normed, out);
+                                  norm.norm, gate_up.matrix, room, out);
 }
 
 template <Target target, class E>
 void CudaBackend<target, E>::logits(Context& context, View<const E> x, const Norm& norm,
                                     const Linear& head, View<float> out) {
   const Arena::Scope scope(context.arena());
-  const auto normed = scratch(context.arena(), LogitsShape{x.rows, head.shape});
-  TokenKernels<target, E>::logits(context.stream(), device_shape(), x, norm.norm, head.matrix,
-                                  normed, out);
+  auto room = scratch(context.arena(), LogitsShape{x.rows, head.shape});
+  room.split.counters = context.split_counters();
+  TokenKernels<target, E>::logits(context.stream(), device_shape(), x, norm.norm, head.matrix, room,
+                                  out);
 }
 
 template <Target target, class E>

@@ -42,6 +42,14 @@ struct Layer {
 struct DeviceNorm {
   const float* weight = nullptr;  // [channels]; null: no norm
   float eps = 0;
+  bool folded = false;  // it is multiplied into the matrix behind, and ones here
+};
+
+// Scratch memory of blocks that share the depth of a GEMM: the last of them adds their sums. The
+// counters are zero before and after each GEMM.
+struct SplitSums {
+  float* sums = nullptr;
+  unsigned* counters = nullptr;
 };
 
 // Where a row's token is: its position, and where in DeviceBatch::pages its sequence's list begins.

@@ -19,6 +19,15 @@ struct NormKernels {
                          const float* bias, float eps, View<E> out);
 };
 
+// Of norms whose output one matrix reads, to the matrix: what they are folded into.
+template <Target target>
+struct NormFolding {
+  // matrix [out, channels] *= weight along its rows. With a shift, of a layer norm: bias [out] +=
+  // matrix shift, before that, and row_sums [out], of the new matrix.
+  static void fold(Stream<target>& stream, const float* weight, const float* shift,
+                   View<BFloat16> matrix, float* bias, float* row_sums);
+};
+
 // Rows of W at once.
 template <Target target, class E>
 struct EmbedKernels {

@@ -134,7 +134,9 @@ TYPED_TEST(CudaAttention, InputIsRotatedAndWrittenToItsPage) {
       TokenKernels<TestFixture::kTarget, Element>::attention_input(
           *this->stream_, device, pass, this->rows(x, batch.rows()), norm.device, qkv.device,
           m.device, this->place(batch), m.layer(1),
-          this->rows(this->nothing(batch.rows() * hidden), batch.rows()), query);
+          this->scratch_of(batch.rows(), qkv,
+                           this->rows(this->nothing(batch.rows() * hidden), batch.rows())),
+          query);
       this->expect_near(this->content(query), want);
     }
     // The caches agree, and nothing else was written.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "fvlm/error.hpp"
+#include "fvlm/ops/normed_linear.hpp"
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/emulator/device.hpp"
 #include "kernels/ref/ref.hpp"
@@ -205,6 +206,34 @@ TYPED_TEST(CudaBackendTest, LayerNorm) {
     this->ref_.layer_norm(this->host_, view(x.plain, 11), plain, view(y.plain, 11));
     this->cuda().layer_norm(this->context(), view(x.fast, 11), fast, view(y.fast, 11));
     this->expect_near(y);
+  }
+}
+
+// One kernel on a large device, whose norm is folded into the matrix; two on a small one.
+TYPED_TEST(CudaBackendTest, NormedLinear) {
+  constexpr std::int64_t kRows = 150;
+  constexpr std::int64_t kIn = 96;
+  constexpr std::int64_t kOut = 70;
+  for (const emulator::Device& device : {emulator::kSmallDevice, emulator::kLargeDevice}) {
+    const emulator::OnDevice on(device);
+    this->SetUp();
+    const NormSpec spec{.channels = kIn, .bias = true};
+    auto [plain_norm, norm] = this->both(spec, this->host_norm(spec));
+    auto [plain, linear] = this->both_linear(kIn, kOut, Rows::kPositions);
+    auto x = this->data(kRows * kIn, 3);
+    auto normed = this->result(kRows * kIn);
+    auto y = this->result(kRows * kOut);
+    normed_linear(this->ref_, this->host_, view(x.plain, kRows), plain_norm, plain,
+                  view(normed.plain, kRows), view(y.plain, kRows));
+    this->cuda().fold(norm, linear);
+    normed_linear(this->cuda(), this->context(), view(x.fast, kRows), norm, linear,
+                  view(normed.fast, kRows), view(y.fast, kRows));
+    this->expect_near(y);
+    if (TestFixture::kTarget == Target::kDevice) continue;
+    EXPECT_EQ(norm.norm.folded, device.major == 9 && sizeof(typename TypeParam::E) == 2);
+    EXPECT_EQ(this->cuda().normed_linear(this->context(), view(x.fast, kRows), norm, linear,
+                                         view(y.fast, kRows)),
+              norm.norm.folded);
   }
 }
 

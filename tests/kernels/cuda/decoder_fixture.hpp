@@ -33,6 +33,7 @@ class CudaDecoderTest : public testing::Test {
  protected:
   static constexpr Target kTarget = Mode::kTarget;
   using E = typename Mode::E;
+  using Token = TokenKernels<kTarget, E>;
   static constexpr double kTolerance = sizeof(E) == 2 ? 1e-2 : 1e-5;
 
   struct Matrix {
@@ -84,6 +85,22 @@ class CudaDecoderTest : public testing::Test {
     stream_->copy_to_host(host.data(), from, host.size() * sizeof(T));
     stream_->synchronize();
     return host;
+  }
+
+  // Scratch memory for up to so many rows, which are normalised to `normed`.
+  typename Token::Scratch scratch_of(std::int64_t rows, const Matrix& matrix, View<E> normed = {}) {
+    const MatrixShape shape{matrix.device.out, matrix.device.in, fvlm::Rows::kTokens,
+                            matrix.device.format};
+    const std::vector<float> sums(static_cast<std::size_t>(Token::split_floats(rows, shape)),
+                                  std::nanf(""));
+    return {normed, {upload(sums), counters()}};
+  }
+  // Zeros, which each GEMM leaves as zeros.
+  unsigned* counters() {
+    if (counters_ == nullptr) {
+      counters_ = upload(std::vector<unsigned>(static_cast<std::size_t>(Token::kSplitCounters)));
+    }
+    return counters_;
   }
 
   std::vector<float> random(std::int64_t count, float scale = 1) {
@@ -181,6 +198,7 @@ class CudaDecoderTest : public testing::Test {
   std::mt19937 random_{7};
   std::optional<Stream<kTarget>> stream_;
   std::vector<DeviceBuffer<kTarget>> buffers_;
+  unsigned* counters_ = nullptr;
 };
 
 }  // namespace fvlm

@@ -24,7 +24,7 @@ class CudaDecoder : public CudaDecoderTest<Mode> {
   using Base = CudaDecoderTest<Mode>;
   using typename Base::E;
   using Embed = EmbedKernels<Base::kTarget, E>;
-  using Token = TokenKernels<Base::kTarget, E>;
+  using typename Base::Token;
 
   void expect_linear(std::int64_t rows, std::int64_t in, std::int64_t out,
                      const WeightFormat& format, bool bias, Epilogue epilogue,
@@ -40,7 +40,8 @@ class CudaDecoder : public CudaDecoderTest<Mode> {
     this->each_product([&](const DeviceShape& device, TokenPass pass) {
       const auto to = this->rows(before, rows, padding);
       Token::linear(*this->stream_, device, pass, from, matrix.device,
-                    epilogue.activation == Activation::kGelu, epilogue.accumulate, to);
+                    epilogue.activation == Activation::kGelu, epilogue.accumulate,
+                    this->scratch_of(rows, matrix).split, to);
       this->expect_near(this->content(to), want);
     });
   }
@@ -103,6 +104,20 @@ TYPED_TEST(CudaDecoder, LinearOfManyInputs) {
   }
 }
 
+// Blocks share the depth and add their sums in scratch memory, whose counters are zeros again.
+TYPED_TEST(CudaDecoder, LinearWhoseDepthBlocksShare) {
+  for (const WeightFormat& format :
+       {WeightFormat::kBF16, WeightFormat::int8(32), WeightFormat::int4(128)}) {
+    for (const std::int64_t rows : {9, 16, 17, 31, 40, 64}) {
+      this->expect_linear(rows, 1096, 131, format, true, {.accumulate = true}, 8);
+    }
+  }
+  this->expect_linear(20, 72, 3000, WeightFormat::kBF16, false, {});   // two parts
+  this->expect_linear(33, 264, 4400, WeightFormat::kBF16, false, {});  // two tiles a warp
+  const auto counters = this->download(this->counters(), TestFixture::Token::kSplitCounters);
+  EXPECT_EQ(std::count(counters.begin(), counters.end(), 0U), std::ssize(counters));
+}
+
 // So many outputs that a warp has several tiles of them.
 TYPED_TEST(CudaDecoder, LinearOfManyOutputs) {
   this->expect_linear(2, 40, 16500, WeightFormat::int4(), true, {});
@@ -147,7 +162,7 @@ TYPED_TEST(CudaDecoder, SwigluAndLogits) {
       this->each_product([&](const DeviceShape& device, TokenPass pass) {
         const auto out = this->rows(this->nothing(rows * outputs), rows);
         TestFixture::Token::swiglu(*this->stream_, device, pass, from, norm.device, gate_up.device,
-                                   scratch, out);
+                                   this->scratch_of(rows, gate_up, scratch), out);
         this->expect_near(this->content(out), want);
       });
 
@@ -156,7 +171,7 @@ TYPED_TEST(CudaDecoder, SwigluAndLogits) {
       const View<float> logits{this->upload(want), rows, 151, 151};
       this->ref_.logits(this->host_, rows_of(x, rows), norm.plain, head.plain, rows_of(want, rows));
       TestFixture::Token::logits(*this->stream_, this->kAnywhere, from, norm.device, head.device,
-                                 scratch, logits);
+                                 this->scratch_of(rows, head, scratch), logits);
       this->expect_near(this->content(logits), want);
     }
   }
@@ -177,7 +192,8 @@ TYPED_TEST(CudaDecoder, BatchingChangesNoBit) {
     const auto decoded = [&](std::int64_t first, std::int64_t rows) {
       const View<float> out{this->upload(this->nothing(rows * kOut)), rows, kOut, kOut};
       TestFixture::Token::logits(*this->stream_, this->kAnywhere, from.slice_rows(first, rows),
-                                 norm.device, matrix.device, scratch.slice_rows(0, rows), out);
+                                 norm.device, matrix.device,
+                                 this->scratch_of(rows, matrix, scratch.slice_rows(0, rows)), out);
       return this->content(out);
     };
     const auto expect_same = [&](const auto& run, std::initializer_list<std::int64_t> counts) {
@@ -199,7 +215,7 @@ TYPED_TEST(CudaDecoder, BatchingChangesNoBit) {
       const auto prefilled = [&](std::int64_t first, std::int64_t rows) {
         const auto out = this->rows(this->nothing(rows * kOut), rows);
         TestFixture::Token::linear(*this->stream_, device, pass, from.slice_rows(first, rows),
-                                   matrix.device, false, false, out);
+                                   matrix.device, false, false, {}, out);
         return this->content(out);
       };
       expect_same(prefilled, {5, 17, 70, 130});

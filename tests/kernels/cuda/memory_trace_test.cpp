@@ -117,8 +117,6 @@ struct Budget {
 
 class CudaMemoryTraffic : public CudaDecoderTest<BFloat16Mode<Target::kEmulated>> {
  protected:
-  using Token = TokenKernels<kTarget, E>;
-
   // Lines without a budget take no more than they must.
   template <class Work>
   void expect_traffic(const Work& work, const std::vector<Budget>& budgets = {}) {
@@ -150,10 +148,11 @@ TEST_F(CudaMemoryTraffic, DecodeSteps) {
     for (const std::int64_t rows : {1, 8, 32, 64}) {
       const auto x = activations_of(rows, 896);
       const auto out = activations_of(rows, 128);
+      const SplitSums split = scratch_of(rows, weights).split;
       expect_traffic(
           [&] {
             Token::linear(*stream_, kAnywhere, TokenPass::kDecode, x, weights.device, false, false,
-                          out);
+                          split, out);
           },
           {{"skinny_gemm.hpp", MemoryAccess::kSharedLoad, 2}});  // the sums, once a block
     }
@@ -173,10 +172,17 @@ TEST_F(CudaMemoryTraffic, Prefill) {
     each_product([&](const DeviceShape& device, TokenPass pass) {
       if (pass == TokenPass::kDecode) return;
       expect_traffic([&] {
-        Token::swiglu(*stream_, device, pass, x, norm.device, weights.device, scratch, half);
+        Token::swiglu(*stream_, device, pass, x, norm.device, weights.device, {.normed = scratch},
+                      half);
       });
-      expect_traffic(
-          [&] { Token::linear(*stream_, device, pass, x, weights.device, false, true, whole); });
+      DeviceNorm folded = norm.device;
+      folded.folded = true;
+      expect_traffic([&] {
+        Token::swiglu(*stream_, device, pass, x, folded, weights.device, {.normed = scratch}, half);
+      });
+      expect_traffic([&] {
+        Token::linear(*stream_, device, pass, x, weights.device, false, true, {}, whole);
+      });
     });
   }
 }

@@ -82,6 +82,11 @@ TEST_F(GateTest, WrongKeysAreLoggedCountedAndSlowedDown) {
                                       "⚠️ 192.0.2.7:9 gave a wrong key, and waits for 1 s"}));
   request.client = "192.0.2.8";
   EXPECT_FALSE(locked.refuse_key(request));
+  request.authorization = "";
+  request.subprotocols = "fastvlm, fastvlm.key.right";
+  EXPECT_FALSE(locked.refuse_key(request));
+  request.authorization = "Bearer wrong";
+  EXPECT_TRUE(locked.refuse_key(request)) << "a header comes first";
   EXPECT_FALSE(gate({}).refuse_key(request));
 }
 

@@ -1,6 +1,7 @@
 // What clients send is bounded in all and for each of them, until it has been read.
 #include "net/http/receive_budget.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <memory>

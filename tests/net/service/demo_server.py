@@ -8,12 +8,12 @@ import tempfile
 
 
 @contextlib.contextmanager
-def serving(program, model):
+def serving(program, model, *flags, port=0):
     """The address of a server that runs meanwhile, with a slash at its end."""
     with tempfile.TemporaryDirectory() as logs:
         server = subprocess.Popen(
-            [program, "serve", "--model-path", model, "--port", "0", "--model-name", "demo",
-             "--log-folder", logs], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            [program, "serve", "--model-path", model, "--port", str(port), "--model-name", "demo",
+             "--log-folder", logs, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             for line in server.stdout:
                 if found := re.search(r"ready: (http://\S+/)", line):

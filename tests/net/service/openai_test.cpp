@@ -19,6 +19,9 @@ TEST_F(OpenAiTest, NamesItsModel) {
   EXPECT_EQ(model["max_model_len"], engine_->info().context_tokens);
   EXPECT_EQ(model["max_completion_tokens"], 1900);
   EXPECT_EQ(model["image_tokens"], engine_->info().image_tokens);
+  EXPECT_EQ(model["vocabulary"], engine_->info().vocabulary);
+  EXPECT_EQ(model["device"], engine_->info().device);
+  EXPECT_EQ(model["precision"], "f32");
   EXPECT_EQ(json::parse(body_of(http_get(port(), "/v1/models/"))), list);
   // The folder's name is the model's, too.
   EXPECT_EQ(json::parse(body_of(http_get(port(), "/v1/models/checkpoint"))), model);

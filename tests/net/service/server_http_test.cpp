@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -91,7 +92,19 @@ TEST_F(ServerHttp, WithoutTheKeyNoBodyIsRead) {
     EXPECT_EQ(json::parse(body_of(answer), nullptr, false)["error"]["code"], "invalid_api_key");
   }
   EXPECT_TRUE(contains(http_get(port(), "/v1/models"), "\r\nWWW-Authenticate: Bearer\r\n"));
-  EXPECT_TRUE(contains(http_get(port(), "/"), "\r\nWWW-Authenticate: Basic realm="));
+  EXPECT_TRUE(contains(http_get(port(), "/metrics"), "\r\nWWW-Authenticate: Basic realm="));
+}
+
+TEST_F(ServerHttp, ThePageIsFilesOfItsOwnAndMayLoadNoOthers) {
+  start();
+  const std::string page = http_get(port(), "/");
+  EXPECT_TRUE(contains(page, "\r\nContent-Type: text/html; charset=utf-8\r\n"));
+  EXPECT_TRUE(contains(page, "\r\nContent-Security-Policy: default-src 'self'; "));
+  EXPECT_TRUE(contains(page, "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"));
+  const std::string sample = http_get(port(), "/static/0008.jpg");
+  EXPECT_TRUE(contains(sample, "\r\nContent-Type: image/jpeg\r\n"));
+  EXPECT_EQ(body_of(sample),
+            read_file(std::filesystem::path(FVLM_SOURCE) / "tools/demo/images/0008.jpg"));
 }
 
 TEST_F(ServerHttp, HeadIsGetWithoutItsBody) {

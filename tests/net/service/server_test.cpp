@@ -275,7 +275,7 @@ TEST_F(ServerTest, PagesOfOthersAndOtherNamesAreRefused) {
 
 TEST_F(ServerTest, EveryRouteWantsTheKeyIfThereIsOne) {
   start({.access = {.key = "secret"}});
-  for (const char* path : {"/", "/livez", "/readyz", "/metrics", "/static/app.js", "/nothing"}) {
+  for (const char* path : {"/livez", "/readyz", "/metrics", "/v1/models", "/static/nothing"}) {
     EXPECT_EQ(status_of(http_get(port(), path)), 401) << path;
     EXPECT_EQ(status_of(http_get(port(), path, "Authorization: Bearer secre\r\n")), 401) << path;
     EXPECT_NE(status_of(http_get(port(), path, "Authorization: Bearer secret\r\n")), 401) << path;
@@ -286,6 +286,32 @@ TEST_F(ServerTest, EveryRouteWantsTheKeyIfThereIsOne) {
             401);
   EXPECT_THROW(RawWebSocket{port()}, std::runtime_error);
   EXPECT_NO_THROW(RawWebSocket(port(), "Authorization: Bearer secret\r\n"));
+}
+
+TEST_F(ServerTest, ThePageIsReadWithoutTheKeyWhichItAsksFor) {
+  start({.access = {.key = "secret"}});
+  for (const char* path : {"/", "/static/app.js"}) {
+    EXPECT_EQ(status_of(http_get(port(), path)), 200) << path;
+    EXPECT_EQ(status_of(http(port(), "POST " + std::string(path) +
+                                         " HTTP/1.1\r\nHost: localhost\r\n"
+                                         "Content-Length: 0\r\n\r\n")),
+              401)
+        << path;
+  }
+}
+
+TEST_F(ServerTest, APageGivesItsKeyAsASubprotocol) {
+  start({.access = {.key = "s(e)c, ret"}});
+  const std::string field = "Sec-WebSocket-Protocol: fastvlm";
+  EXPECT_NO_THROW(RawWebSocket(port(), field + ", fastvlm.key.s%28e%29c%2C%20ret\r\n"));
+  EXPECT_THROW(RawWebSocket(port(), field + ", fastvlm.key.s%28e%29c\r\n"), std::runtime_error);
+  EXPECT_THROW(RawWebSocket(port(), field + "\r\n"), std::runtime_error);
+  const std::string accepted =
+      http_get(port(), "/ws",
+               "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+               "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n" +
+                   field + "\r\nAuthorization: Bearer s(e)c, ret\r\n");
+  EXPECT_NE(accepted.find("\r\nSec-WebSocket-Protocol: fastvlm\r\n"), std::string::npos);
 }
 
 TEST_F(ServerTest, DoesNotListenToAllWithoutAKey) {

@@ -25,6 +25,11 @@ using Ids = std::vector<std::int32_t>;
 
 constexpr std::int64_t kImageRows = 16;
 
+// The hash of image i of a request.
+Hash128 image_of(RequestId id, std::uint64_t i = 0) {
+  return {id, i};
+}
+
 // A request with this prompt. kImageToken stands for an image.
 GenerationPtr generation(RequestId id, Ids ids, Generation::Budget budget = {.new_tokens = 20},
                          std::optional<LiveView> live = {}) {
@@ -32,6 +37,10 @@ GenerationPtr generation(RequestId id, Ids ids, Generation::Budget budget = {.ne
   request.live = live;
   PromptLayout prompt{.ids = std::move(ids)};
   prompt.spans = prompt_spans(prompt.ids, kImageRows);
+  const auto images = std::ranges::count(prompt.ids, kImageToken);
+  for (std::int64_t i = 0; i < images; ++i) {
+    prompt.images.push_back({.hash = image_of(id, static_cast<std::uint64_t>(i))});
+  }
   return std::make_unique<Generation>(id, std::move(request), std::move(prompt), budget, 0);
 }
 
@@ -69,7 +78,7 @@ class Batching : public ::testing::Test {
   std::vector<std::map<RequestId, std::int64_t>> read_all(const PassLimits& limits) {
     std::vector<std::map<RequestId, std::int64_t>> passes;
     while (true) {
-      const auto chunks = plan_prefill(running_, limits);
+      const auto chunks = plan_prefill(running_, limits, kept_);
       if (chunks.empty()) return passes;
       auto& pass = passes.emplace_back();
       std::int64_t rows = 0;
@@ -81,7 +90,7 @@ class Batching : public ::testing::Test {
           position = span.end();
           if (span.image >= 0) {
             EXPECT_EQ(span.rows, kImageRows);
-            ++images;
+            if (!kept_.contains(image_of(chunk.generation->id()))) ++images;
           }
         }
         pass[chunk.generation->id()] = chunk.rows();
@@ -94,6 +103,7 @@ class Batching : public ::testing::Test {
   }
 
   PagePool pool_{100};
+  ImageCache kept_{8};
   std::list<GenerationPtr> running_;
 };
 
@@ -112,6 +122,24 @@ TEST_F(Batching, ImagesAreEncodedAsManyAtATimeAsAllowed) {
   const auto passes = read_all({.images = 1, .prefill_rows = 200});
   EXPECT_EQ(passes.size(), 3U);
   EXPECT_EQ(passes[1].at(2), 22);
+}
+
+TEST_F(Batching, ImagesThatAreKeptTakeNoPlaceInTheEncoder) {
+  for (int i = 0; i < 4; ++i) add(question());
+  for (const RequestId id : {1, 3, 4}) kept_.add(image_of(id));
+  const auto passes = read_all({.images = 1, .prefill_rows = 200});
+  ASSERT_EQ(passes.size(), 1U);
+  for (const RequestId id : {1, 2, 3, 4}) EXPECT_EQ(passes[0].at(id), 26) << id;
+}
+
+TEST_F(Batching, AnImageOfSeveralPromptsIsEncodedOnce) {
+  add(question());
+  add(question());
+  running_.push_back(generation(1, question()));  // the first one's image
+  running_.back()->prepare(Sequence(pool_));
+  const auto chunks = plan_prefill(running_, {.images = 2, .prefill_rows = 200}, kept_);
+  ASSERT_EQ(chunks.size(), 3U);
+  for (const PrefillChunk& chunk : chunks) EXPECT_EQ(chunk.rows(), 26);
 }
 
 // Backends record passes and choose kernels by the number of images.
@@ -174,7 +202,7 @@ TEST_F(Batching, ALongPromptDoesNotHoldUpTheOthers) {
 
 TEST_F(Batching, AsManyPromptsAtMostAsAnswers) {
   for (int i = 0; i < 5; ++i) add(text(1));
-  EXPECT_EQ(plan_prefill(running_, {.decode_rows = 3}).size(), 3U);
+  EXPECT_EQ(plan_prefill(running_, {.decode_rows = 3}, kept_).size(), 3U);
 }
 
 TEST_F(Batching, DraftsShareTheRowsThatStayExact) {
@@ -210,7 +238,7 @@ TEST_F(Batching, ThoseThatAreDoneOrNotPreparedAreLeftOut) {
   add_speaking().end(Outcome::kStop);
   add(text(5)).end(Outcome::kCancelled);
   add_queued(text(5));
-  EXPECT_TRUE(plan_prefill(running_, {}).empty());
+  EXPECT_TRUE(plan_prefill(running_, {}, kept_).empty());
   EXPECT_TRUE(plan_decode(running_, {}).empty());
 }
 

@@ -1,0 +1,56 @@
+// The history on the page: what was asked before, to be opened again, removed and taken back, or exported.
+import { download, toCsv, toJson } from "./exports.js";
+import { clearHistory, conversations, isKept, remove, save } from "./history.js";
+import { hideToast, showToast } from "./toast.js";
+import { byId, element, language } from "./words.js";
+
+let urls = [];
+
+const timeOf = (id) => new Date(id).toLocaleString(language, { dateStyle: "short", timeStyle: "short", hour12: false });
+
+// `open(conversation)` brings one back.
+export function showHistory(words, open) {
+  const all = conversations();
+  for (const url of urls) URL.revokeObjectURL(url);
+  urls = [];
+  byId("history").replaceChildren(...all.map((conversation) => item(conversation, words, open)));
+  byId("history-empty").hidden = all.length > 0;
+  byId("history-tools").hidden = all.length === 0;
+  byId("history-unkept").hidden = isKept();
+}
+
+function item(conversation, words, open) {
+  const { id, live, pictures, turns } = conversation;
+  const last = turns.at(-1);
+  const url = URL.createObjectURL(pictures[0]);
+  urls.push(url);
+  const about = [timeOf(id), ...(live ? [words("liveMark")] : []), ...(turns.length > 1 ? [words("questions")(turns.length)] : [])];
+  return element("li", {},
+    element("button", { type: "button", className: "entry", onclick: () => open(conversation) },
+      element("img", { src: url, alt: "", width: 64, height: 64 }),
+      element("span", { className: "entry-text" },
+        element("span", { className: "entry-question", textContent: last.question }),
+        element("span", { className: "entry-answer", textContent: last.answer }),
+        element("span", { className: "entry-about", textContent: about.join(" · ") }))),
+    element("button", {
+      type: "button", className: "quiet cross", textContent: "×", ariaLabel: words("removeEntry")(timeOf(id)),
+      onclick: () => takeAway([conversation], words, open),
+    }));
+}
+
+async function takeAway(gone, words, open) {
+  if (gone.length === conversations().length) await clearHistory();
+  else for (const { id } of gone) await remove(id);
+  showHistory(words, open);
+  showToast(words("removed")(gone.length), words("undo"), async () => {
+    for (const conversation of gone) await save(conversation);
+    showHistory(words, open);
+  });
+}
+
+export function wireHistory(words, open) {
+  byId("clear").onclick = () => takeAway(conversations(), words, open);
+  byId("toast-close").onclick = hideToast;
+  byId("export-csv").onclick = () => download("fastvlm.csv", "text/csv", toCsv(conversations()));
+  byId("export-json").onclick = async () => download("fastvlm.json", "application/json", await toJson(conversations()));
+}

@@ -1,0 +1,441 @@
+#!/usr/bin/env python3
+"""The server's page in a real browser, with the demo model: what it promises to its reader, in each state.
+
+    page_test.py FASTVLM MODEL
+
+Exits with 77, which CTest takes for skipped, where no browser can be driven (browser.py). With axe-core (from PyPI: axe-playwright-python)
+each state is checked for accessibility, too.
+"""
+import json
+import pathlib
+import socket
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "net/service"))
+import browser
+from browser import Page, kSizes
+from demo_server import serving
+from states import States, camera_fails, kImages, kSlow, kStates
+
+kRing = "A large black square to the left of a large purple ring."
+
+
+def answers(page):
+    return page.run("return [...document.querySelectorAll('.turn .answer')].map((e) => e.innerText)")
+
+
+def check(condition, *what):
+    if not condition:
+        raise AssertionError(" ".join(map(str, what)))
+
+
+def expect(found, wanted):
+    check(found == wanted, f"expected {wanted!r}, found {found!r}")
+
+
+# Answers -----------------------------------------------------------------------------------------
+def first_screen(states):
+    page = states.first(language="en")
+    check(not page.find("#go").is_enabled(), "Ask can be pressed without a picture")
+    check("picture" in page.text("#reason"), "no reason why not")
+    for words in ["demo", "cpu", "bf16", "shapes"]:
+        check(words in page.text("#model"), words, "is not on the page")
+    page.click("#samples button")
+    page.wait_for_text(".answer", kRing)
+    page.wait_for_text(".figures-line", "total")
+    check(page.find("#go").is_enabled(), "Ask cannot be pressed with a picture")
+    page.type("")
+    check("question" in page.text("#reason"), "no reason without a question")
+
+
+def follow_ups_and_pictures(states):
+    page = states.slow(language="en")
+    page.click("#samples button")
+    page.wait_for_text(".answer", kRing)
+    page.run("document.getElementById('follow-up').click()")
+    page.type("What colour is the ring?\nOne word.")
+    page.click("#go")
+    page.wait(lambda: len(answers(page)) == 2 and page.find("#state").get_attribute("data-state") == "idle", "a second answer")
+    messages = page.run("return window.slow.bodies[1].messages")
+    expect([message["role"] for message in messages], ["user", "assistant", "user"])
+    expect([part["type"] for part in messages[0]["content"]], ["image_url", "text"])
+    expect(messages[1]["content"], kRing)
+    expect(messages[2]["content"], [{"type": "text", "text": "What colour is the ring?\nOne word."}])
+    page.choose("#add", kImages / "0001.jpg", kImages / "0010.png")
+    page.wait(lambda: len(page.all("#strip li")) == 3, "three pictures")
+    page.click("#go")
+    page.wait(lambda: len(answers(page)) == 3 and page.find("#state").get_attribute("data-state") == "idle", "a third answer")
+    last = page.run("return window.slow.bodies[2].messages.at(-1).content.map((part) => part.type)")
+    expect(last, ["image_url", "image_url", "text"])
+    page.click("#strip li:last-child .cross")
+    page.wait(lambda: len(page.all("#strip li")) == 2 and not page.all(".turn"), "one picture less, and a new conversation")
+
+
+def dropped_and_pasted(states):
+    page = states.first(language="en")
+    event = """
+        const blob = await (await fetch('static/0007.jpg')).blob(), data = new DataTransfer();
+        data.items.add(new File([blob], 'x.jpg', { type: 'image/jpeg' }));
+        const options = { bubbles: true, cancelable: true };
+        return !document.body.dispatchEvent(KIND);"""
+    check(page.module(event.replace("KIND", "new DragEvent('drop', { ...options, dataTransfer: data })")), "the browser would open it")
+    page.wait_for_text(".answer", "Three large yellow stars.")
+    page.click("#new")
+    page.wait(lambda: not page.all(".turn"), "a new conversation")
+    page.module(event.replace("KIND", "new ClipboardEvent('paste', { ...options, clipboardData: data })"))
+    page.wait_for_text(".answer", "Three large yellow stars.")
+
+
+def stopping(states):
+    page = states.writing(language="en")
+    expect(page.text("#go"), "Stop")
+    page.click("#go")
+    page.wait_for_state("stopped")
+    expect(page.text("#go"), "Ask")
+    page.wait_for_text("#spoken", "Stopped")
+    page.wait_for_text(".turn-tools", "Ask again")
+    page.run("window.slow.text = ''")
+    page.run("[...document.querySelectorAll('.turn-tools button')].at(-1).click()")
+    page.wait_for_text(".answer", kRing)
+    expect(len(answers(page)), 1)
+    page.wait_for_text("#spoken", kRing)
+
+
+def busy_server(states):
+    page = states.busy(language="en")
+    page.wait_for_text("#state", "trying again in")
+    begun, asked = time.monotonic(), page.run("return window.slow.asked")
+    time.sleep(2)
+    rate = (page.run("return window.slow.asked") - asked) / (time.monotonic() - begun)
+    check(rate < 2, f"a busy server is asked {rate:.1f} times a second")
+    page.run("window.slow.busy = 0")
+    page.click("#go")
+    page.wait_for_state("stopped")
+    page.click("#go")
+    page.wait_for_text(".turn:last-child .answer", kRing)
+
+
+def markdown(states):
+    page = states.first(language="en")
+    html = page.module("""
+        const { toNodes } = await import('./static/markdown.js');
+        const box = document.createElement('div');
+        box.append(...toNodes(arguments_text));
+        return box.innerHTML;""".replace("arguments_text", json.dumps(
+        "# Two *things*\na < b & <img src=x onerror=alert(1)>\n1. **one**\n2. `<b>`\n\n- x_y_z 2*3*4 *a* **b c**\n```js\n*not* this\n```\nend")))
+    expect(html, "<p><strong>Two <em>things</em></strong></p><p>a &lt; b &amp; &lt;img src=x onerror=alert(1)&gt;</p>"
+                 "<ol start=\"1\"><li><strong>one</strong></li><li><code>&lt;b&gt;</code></li></ol><ul><li>x_y_z 2*3*4 <em>a</em> <strong>b c</strong></li></ul>"
+                 "<pre tabindex=\"0\"><code>*not* this</code></pre><p>end</p>")
+
+
+def pace(states):
+    page = states.first(language="en")
+    expect(page.module("""
+        const { Pace } = await import('./static/pace.js');
+        const shown = [];
+        const pace = new Pace((text) => shown.push(text), 60000);
+        for (let i = 0; i < 100; ++i) pace.say(i);
+        pace.stop();
+        const soon = new Pace((text) => shown.push(text), 20);
+        soon.say('a'), soon.say('b'), soon.say('c');
+        await new Promise((done) => setTimeout(done, 100));
+        return shown;"""), [0, "a", "c"])
+
+
+def figures(states):
+    page = states.first(language="en")
+    expect(page.module("""
+        const { duration, tokensPerSecond } = await import('./static/figures.js');
+        return [0.2, 999, 1234, 12345, 61000].map(duration).concat(
+            tokensPerSecond({ tokens: 11, ttft: 100, total: 3100 }), tokensPerSecond({ tokens: 1, ttft: 5, total: 5 }));"""),
+           ["< 1 ms", "999 ms", "1.23 s", "12.3 s", "1 min 1 s", "3.3", None])
+
+
+# The camera --------------------------------------------------------------------------------------
+def live_captions(states):
+    page = states.live(language="en")
+    check("Live" in page.text("#state"), page.text("#state"))
+    check(page.find("#caption").is_displayed(), "the caption is not on the picture")
+    expect(page.text("#go"), "Stop")
+    page.type("How many things are there?")
+    expect(page.text("#go"), "Ask")
+    page.click("#go")
+    page.wait_for_text(".turn .question", "How many")
+    page.wait(lambda: page.text(".turn .answer"), "a caption")
+    page.escape()
+    page.wait_for_state("paused")
+    page.wait_for_text("#spoken", "paused")
+    expect(len(page.all(".turn")), 1)
+    # Paused, a question is about one frame.
+    page.type("What does the text say?")
+    page.click("#go")
+    page.wait(lambda: page.text(".turn .answer") not in ("", "…"), "an answer about a frame")
+    page.wait_for_state("paused")
+    page.run("document.querySelector('.fold[data-for=camera]').open = true")
+    options = page.run("return [...document.getElementById('which-camera').options].map((o) => o.value)")
+    expect(len(options), 2)
+    page.run("const c = document.getElementById('which-camera'); c.value = arguments[0]; c.dispatchEvent(new Event('change'))", options[1])
+    page.wait(lambda: page.run("return document.getElementById('camera').srcObject?.getVideoTracks()[0].getSettings().deviceId") == options[1],
+              "the other camera")
+    page.click("#mirror")
+    check(page.run("return getComputedStyle(document.getElementById('camera')).transform") != "none", "it is not mirrored")
+    page.click("#full")
+    page.wait(lambda: page.run("return document.fullscreenElement?.id") == "frame", "the full screen")
+    page.run("return document.exitFullscreen()")
+    page.click("#shot")
+    page.wait_for_state("idle")
+    expect(page.find("#frame").get_attribute("data-mode"), "still")
+    page.click("#camera-again")
+    page.wait_for_state("live")
+    page.click("#stop-camera")
+    expect(page.find("#frame").get_attribute("data-mode"), "empty")
+    page.wait(lambda: len(page.all("#history li")) >= 3, "what was said is in the history")
+
+
+def unchanged_frames(states):
+    """A camera that shows one picture over and over: its frames are answered without the model."""
+    still = """
+        navigator.mediaDevices.getUserMedia = async () => {
+          const canvas = document.createElement('canvas');
+          canvas.width = canvas.height = 256;
+          const paint = () => { const c = canvas.getContext('2d'); c.fillStyle = '#ddd'; c.fillRect(0, 0, 256, 256); };
+          paint();
+          setInterval(paint, 50);
+          return canvas.captureStream();
+        };"""
+    page = states.open(before=still, language="en").ready()
+    page.run("const i = document.getElementById('interval'); i.value = '0'; i.dispatchEvent(new Event('change'))")
+    page.click("#start-camera")
+    page.wait_for_text("#state", "unchanged")
+
+
+def camera_troubles(states):
+    said = set()
+    for error, words in [("NotAllowedError", "privacy settings"), ("NotFoundError", "Plug one in"), ("NotReadableError", "video call"),
+                         ("TypeError", "another camera"), ("", "--tls-cert")]:
+        page = states.camera(error, language="en")
+        check(words in page.text("#trouble-advice"), error, page.text("#trouble"))
+        expect(page.find("#trouble").get_attribute("role"), "alert")
+        said.add(page.text("#trouble"))
+    expect(len(said), 5)
+    page.choose("#file", pathlib.Path(__file__))
+    page.wait_for_text("#trouble", "cannot be shown")
+
+
+# What stays --------------------------------------------------------------------------------------
+def history(states):
+    page = states.answered(language="en")
+    page.wait(lambda: page.all("#history li"), "an entry")
+    page.browser.refresh()
+    page.ready()
+    page.wait(lambda: page.all("#history li"), "the entry after a reload")
+    page.click("#history .entry")
+    page.wait_for_text(".answer", kRing)
+    page.wait_for_text(".figures-line", "total")
+    page.type("What colour is the ring?")
+    page.click("#go")
+    page.wait(lambda: len(answers(page)) == 2 and page.find("#state").get_attribute("data-state") == "idle", "a follow-up")
+    expect(len(page.all("#history li")), 1)
+    page.click("#clear")
+    page.wait(lambda: not page.all("#history li"), "no history")
+    page.click("#undo")
+    page.wait(lambda: page.all("#history li"), "the history again")
+    page.click("#history .cross")
+    page.wait(lambda: not page.all("#history li"), "no history")
+    page.browser.refresh()
+    page.ready()
+    expect(page.all("#history li"), [])
+
+
+def exports(states):
+    page = states.answered(language="en")
+    page.wait(lambda: page.all("#history li"), "an entry")
+    csv, whole = page.module("""
+        const { toCsv, toJson } = await import('./static/exports.js');
+        const { conversations } = await import('./static/history.js');
+        const evil = { id: 0, model: 'm', live: true, pictures: [], turns: [{ question: '@SUM(1)', captions: [
+            { when: 0, text: '=1+1, "x"\\ny', ttft: 1.5, total: 2, tokens: -3 }] }] };
+        return [toCsv([evil]), await toJson(conversations())];""")
+    expect(csv, "\ufefftime,kind,model,question,answer,state,first_token_ms,total_ms,tokens\r\n"
+                "1970-01-01T00:00:00.000Z,live,m,'@SUM(1),\"'=1+1, \"\"x\"\"\ny\",,1.5,2,-3\r\n")
+    [conversation] = json.loads(whole)
+    expect([turn["answer"] for turn in conversation["turns"]], [kRing])
+    check(conversation["pictures"][0].startswith("data:image/jpeg;base64,/9j/"), "no picture")
+
+
+def presets(states):
+    page = states.presets(language="en")
+    page.click("#preset-add")
+    name, prompt = page.all("#presets-list li:last-child :is(input, textarea)")
+    name.send_keys("Mine")
+    prompt.clear()
+    prompt.send_keys("One line.\nAnother.")
+    page.click("#presets-form [type=submit]")
+    page.wait_for_text("#presets", "Mine")
+    page.browser.refresh()
+    page.ready()
+    page.click("#presets button:last-child")
+    expect(page.run("return document.getElementById('prompt').value"), "One line.\nAnother.")
+
+
+def chinese(states):
+    page = states.answered(language="zh-CN")
+    expect(page.run("return document.documentElement.lang"), "zh")
+    expect(answers(page), ["一个大的黑色正方形在一个大的紫色圆环的左边。"])
+    page.click("#language")
+    expect(page.text("#go"), "Ask")
+    expect(page.run("return document.getElementById('prompt').value"), "Describe the image.")
+    missing = page.module("""
+        const { texts } = await import('./static/texts.js');
+        const names = (all) => Object.entries(all).flatMap(([name, value]) => [name + ':' + typeof value, ...(typeof value === 'object' ? names(value) : [])]);
+        return names(texts.en).filter((name) => !names(texts.zh).includes(name)).concat(names(texts.zh).filter((name) => !names(texts.en).includes(name)));""")
+    expect(missing, [])
+
+
+def themes(states):
+    page = states.first(language="en")
+    ground = lambda: page.run("return getComputedStyle(document.body).backgroundColor")
+    light = ground()
+    page.click("#theme")
+    expect(ground(), light)
+    page.click("#theme")
+    dark = ground()
+    check(dark != light, "the theme does not change")
+    page.browser.refresh()
+    page.ready()
+    expect(ground(), dark)
+
+
+# Everywhere --------------------------------------------------------------------------------------
+def every_size(states):
+    for size, (width, _, _) in kSizes.items():
+        for name in ["first", "conversation", "live"]:
+            page = getattr(states, name)(size=size, language="en")
+            beyond = page.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            expect((size, name, beyond), (size, name, 0))
+            small = page.run("""
+                return [...document.querySelectorAll('button, label.button, label.check, summary, select, textarea, input:not(.file, [type=checkbox])')]
+                    .filter((e) => e.checkVisibility()).map((e) => [e.id || e.innerText, e.getBoundingClientRect()])
+                    .filter(([, box]) => box.width > 0 && (box.height < 43.9 || box.width < 43.9)).map(([name, box]) => `${name} ${box.width} x ${box.height}`)""")
+            expect((size, name, small), (size, name, []))
+            if size == "phone":
+                height = page.run("return window.innerHeight")
+                bottoms = page.run("return ['#go', '.turn:last-child .answer'].map((s) => document.querySelector(s)?.getBoundingClientRect().bottom ?? 0)")
+                check(max(bottoms) <= height, size, name, "an answer or its button has to be scrolled to:", bottoms)
+
+
+def accessibility(states):
+    axe = browser.axe_script()
+    if axe is None:
+        print("axe-core is not installed: accessibility is not checked")
+        return
+    for name in kStates:
+        looks = [{"size": "phone"}, {"dark": True}] if name in ["first", "conversation", "live", "gone"] else [{}]
+        for look in looks:
+            page = getattr(states, name)(language="en", **look)
+            expect((name, look, page.violations(axe)), (name, look, []))
+    page.run("const b = document.getElementById('theme'); b.removeAttribute('aria-label'); b.title = b.textContent = '';"
+             " document.getElementById('state').style.color = 'var(--line)';")
+    expect(sorted({line.split(":")[0] for line in page.violations(axe)}), ["button-name", "color-contrast"])
+
+
+def no_storage(program, model):
+    driver = browser.start(blocks_storage=True)
+    try:
+        with serving(program, model) as address:
+            driver.get(address)
+            check(driver.execute_script("try { return localStorage.length; } catch (e) { return e.name; }") == "SecurityError", "it is not blocked")
+            page = States(driver, address).answered(language="en")
+            expect(answers(page), [kRing])
+            page.wait(lambda: page.all("#history li"), "an entry")
+            page.wait_for_text("#history-unkept", "keeps nothing")
+            page.click("#theme")
+            page.click("#language")
+    finally:
+        driver.quit()
+
+
+def gone_server(driver, program, model):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with serving(program, model, port=port) as address:
+        page = States(driver, address).answered(language="en")
+    page.type("What colour is the ring?")
+    page.click("#go")
+    page.wait_for_state("waiting")
+    page.wait_for_text("#state", "again")
+    page.wait_for_text("#trouble", "Your question is kept")
+    check("away" in page.find("main").get_attribute("class"), "the picture is not dimmed")
+    expect(page.text("#go"), "Stop")
+    page.escape()
+    page.wait(lambda: "kept" not in page.text("#trouble"), "that nothing is kept any more")
+    page.click("#go")
+    page.wait_for_text("#trouble", "Your question is kept")
+    with serving(program, model, port=port):
+        page.click("#trouble-actions button")
+        page.wait(lambda: page.find("#state").get_attribute("data-state") == "idle", "the answer")
+        expect(len(answers(page)), 3)
+        expect(page.run("return document.querySelector('.turn:last-child .question').innerText"), "What colour is the ring?")
+        check(not page.find("#trouble").is_displayed(), "the trouble is over")
+        # Live captions go on, too.
+        page.click("#camera-again")
+        page.wait_for_state("live")
+    page.wait_for_state("waiting")
+    with serving(program, model, port=port):
+        page.wait_for_state("live")
+        page.click("#stop-camera")
+
+
+def wanted_key(driver, program, model):
+    key = "s(e)c, ret"
+    with serving(program, model, "--api-key", key, "--base-path", "/vlm") as address:
+        page = Page(driver, address + "vlm/", language="en")
+        page.wait(lambda: page.all("#key-dialog[open]"), "the server's key is asked for")
+        page.find("#key").send_keys("wrong\n")
+        page.wait_for_text("#key-wrong", "not right")
+        page.find("#key").send_keys(key + "\n")
+        page.ready()
+        page.wait(lambda: not page.find("#trouble").is_displayed(), "it is accepted")
+        page.click("#samples button")
+        page.wait_for_text(".answer", kRing)
+        page.click("#camera-again")
+        page.wait_for_state("live")
+        page.click("#stop-camera")
+
+
+kTests = [first_screen, follow_ups_and_pictures, dropped_and_pasted, stopping, busy_server, markdown, pace, figures, live_captions, unchanged_frames, camera_troubles,
+          history, exports, presets, chinese, themes, every_size, accessibility]
+kServerTests = [gone_server, wanted_key]
+
+
+def main(program, model, *wanted):
+    driver = browser.start()
+
+    def timed(test, *arguments):
+        if wanted and test.__name__ not in wanted:
+            return
+        begun = time.monotonic()
+        test(*arguments)
+        print(f"{test.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
+
+    try:
+        with serving(program, model) as address:
+            for test in kTests:
+                timed(test, States(driver, address))
+                foreign = driver.execute_script(
+                    "return performance.getEntriesByType('resource').map((e) => e.name).filter((n) => !n.startsWith(location.origin) && !/^(blob|data):/.test(n))")
+                expect(foreign, [])
+            # What the browser said of files that were not there, of scripts that failed and of what the policy forbids.
+            said = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+            expect([line for line in said if "/v1/chat/completions" not in line], [])
+        for test in kServerTests:
+            timed(test, driver, program, model)
+    finally:
+        driver.quit()
+    timed(no_storage, program, model)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
