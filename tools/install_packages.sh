@@ -22,7 +22,7 @@ camera=(
 engine=(
   libdnnl-dev libhwy-dev libboost-context-dev
   libpng-dev libwebp-dev libgif-dev libheif-dev libdav1d-dev libde265-dev
-  libutf8proc-dev libzip-dev zlib1g-dev libbenchmark-dev
+  libutf8proc-dev libzip-dev libedit-dev zlib1g-dev libbenchmark-dev
 )
 vivid=(qemu-system-x86 busybox-static)
 arm64=(

@@ -47,7 +47,7 @@ std::string Exit::messages() const {
 }
 
 Program::Program(const Arguments& arguments, Input input, Output output)
-    : terminal_(input == Input::kTerminal) {
+    : terminal_(input != Input::kPipe) {
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
 
@@ -55,7 +55,8 @@ Program::Program(const Arguments& arguments, Input input, Output output)
   if (terminal_) {
     input_ = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (input_ < 0 || grantpt(input_) != 0 || unlockpt(input_) != 0) throw Error("no terminal");
-    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, ptsname(input_), O_RDWR | O_NOCTTY, 0);
+    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, ptsname(input_),
+                                     O_RDWR | (input == Input::kTerminal ? O_NOCTTY : 0), 0);
   } else {
     input_pipe = make_pipe();
     input_ = input_pipe[1];
@@ -76,7 +77,8 @@ Program::Program(const Arguments& arguments, Input input, Output output)
   }
   std::array<int, 2> errors_pipe = make_pipe();
   errors_ = errors_pipe[0];
-  posix_spawn_file_actions_adddup2(&files, errors_pipe[1], STDERR_FILENO);
+  const bool screen = input == Input::kScreen;
+  posix_spawn_file_actions_adddup2(&files, screen ? STDIN_FILENO : errors_pipe[1], STDERR_FILENO);
 
   // Test runners in the background may ignore signals, which children would inherit.
   posix_spawnattr_t attributes;
@@ -85,7 +87,10 @@ Program::Program(const Arguments& arguments, Input input, Output output)
   sigemptyset(&signals);
   for (const int number : {SIGINT, SIGTERM, SIGPIPE}) sigaddset(&signals, number);
   posix_spawnattr_setsigdefault(&attributes, &signals);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+  // A session of its own, whose terminal is the first that it opens: keys make signals.
+  posix_spawnattr_setflags(&attributes,
+                           static_cast<short>(POSIX_SPAWN_SETSIGDEF |
+                                              (input == Input::kScreen ? POSIX_SPAWN_SETSID : 0)));
 
   Arguments words = with({FVLM_PROGRAM}, arguments);
   std::vector<char*> argv;
@@ -94,6 +99,10 @@ Program::Program(const Arguments& arguments, Input input, Output output)
   const int error = posix_spawn(&process_, FVLM_PROGRAM, &files, &attributes, argv.data(), environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
+  if (screen) {
+    close_if_open(errors_);
+    errors_ = fcntl(input_, F_DUPFD_CLOEXEC, 0);
+  }
   for (int* theirs : {&input_pipe[0], &output_pipe[1], &errors_pipe[1]}) close_if_open(*theirs);
   if (error != 0) throw make_error("{}: cannot be run", FVLM_PROGRAM);
   std::signal(SIGPIPE, SIG_IGN);  // a program that ends early must not end the tests

@@ -28,7 +28,9 @@ struct Exit {
 
 class Program {
  public:
-  enum class Input { kPipe, kTerminal };
+  // kScreen: a terminal for input and errors, as for somebody who sits there; what it shows is read
+  // as standard error.
+  enum class Input { kPipe, kTerminal, kScreen };
   enum class Output { kPipe, kFullDisk, kClosed };
 
   explicit Program(const Arguments& arguments, Input input = Input::kPipe,

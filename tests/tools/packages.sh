@@ -75,6 +75,16 @@ check_release() {
   has "$(cat "$scratch/log")" "--device: cuda-emulated not in" "fastvlm's message"
 }
 
+# check_manual: manual pages and completions, made from the program's flags, are in the server's package.
+check_manual() {
+  local share=$scratch/fastvlm/usr/share
+  has "$(zcat "$share/man/man1/fastvlm-describe.1.gz")" "output.*dir" "fastvlm-describe(1)"
+  has "$(zcat "$share/man/man1/fastvlm.1.gz")" "describe" "fastvlm(1)"
+  has "$(cat "$share/bash-completion/completions/fastvlm")" "complete -F _fastvlm fastvlm" "bash's completions"
+  has "$(cat "$share/zsh/vendor-completions/_fastvlm")" "^#compdef fastvlm" "zsh's completions"
+  has "$(cat "$share/fish/vendor_completions.d/fastvlm.fish")" "complete -c fastvlm" "fish's completions"
+}
+
 # check_install NAME CONFIG COMPONENT: by hand, the unit names what was installed, and settings are kept.
 check_install() {
   local name=$1 config=$2 prefix=$scratch/prefix unit
@@ -116,6 +126,7 @@ for package in "$scratch/packages"/*.deb; do
     fastvlm)
       check_content fastvlm libdnnl fastvlm.toml
       check_release
+      check_manual
       check_install fastvlm fastvlm.toml server
       ;;
     fastvlm-camera)

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,64 +9,11 @@
 #include <vector>
 
 #include "fvlm/error.hpp"
-#include "net/service/stop_filter.hpp"
+#include "tools/commands/mailbox.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
 namespace {
-
-// What the engine's thread leaves for the program's. The request's callbacks share its ownership,
-// so it outlives whichever of the two is done first.
-class Mailbox {
- public:
-  explicit Mailbox(std::vector<std::string> stop) : filter_(std::move(stop)) {}
-
-  void add(std::string_view text) {
-    {
-      const std::lock_guard lock(mutex_);
-      say(filter_.add(text));
-    }
-    notify_event();
-  }
-
-  void finish(const Result& result) {
-    {
-      const std::lock_guard lock(mutex_);
-      say(filter_.finish());
-      result_ = result;
-      if (filter_.stopped()) {
-        result_->outcome = Outcome::kStop;
-        result_->text = said_;
-      }
-    }
-    notify_event();
-  }
-
-  // Whether the answer is at its end, whatever follows.
-  bool stopped() const {
-    const std::lock_guard lock(mutex_);
-    return filter_.stopped();
-  }
-
-  // Moves new text to the end of `text`; returns the result once there is one.
-  std::optional<Result> take(std::string& text) {
-    const std::lock_guard lock(mutex_);
-    text += std::exchange(text_, {});
-    return std::exchange(result_, {});
-  }
-
- private:
-  void say(const std::string& text) {
-    text_ += text;
-    said_ += text;
-  }
-
-  mutable std::mutex mutex_;
-  net::StopFilter filter_;
-  std::string text_;  // not taken yet
-  std::string said_;  // all of it
-  std::optional<Result> result_;
-};
 
 // Runs until the answer is complete and written. After a signal it does not wait for a reader of
 // standard output any more, but writes what there is room for.

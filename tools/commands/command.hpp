@@ -32,5 +32,9 @@ Command add_bench(CLI::App& program);
 Command add_evaluate(CLI::App& program);
 Command add_convert(CLI::App& program);
 Command add_serve(CLI::App& program);
+Command add_help(CLI::App& program);
+Command add_version(CLI::App& program);
+Command add_completion(CLI::App& program);
+Command add_man_pages(CLI::App& program);
 
 }  // namespace fvlm

@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ std::vector<CLI::ConfigItem> read_items(const std::string& file) {
 }
 
 CLI::Option* find_flag(CLI::App& command, const CLI::ConfigItem& item) {
-  if (!item.parents.empty() || item.name == "config" || item.name == "help") return nullptr;
+  static const std::set<std::string> not_of_files = {"config", "help", "quiet", "verbose"};
+  if (!item.parents.empty() || not_of_files.contains(item.name)) return nullptr;
   return command.get_option_no_throw("--" + item.name);
 }
 

@@ -52,10 +52,7 @@ int convert(ConvertArguments& options) {
   {
     ProgressLine progress("fastvlm: converting " + options.convert.input.string());
     options.convert.on_progress = [&](double fraction) { progress.update(fraction); };
-    options.convert.on_warning = [&](const std::string& message) {
-      progress.erase();
-      print_warning(message);
-    };
+    options.convert.on_warning = print_warning;
     convert_checkpoint(options.convert);
   }
   if (options.verify) {

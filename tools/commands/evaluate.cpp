@@ -2,13 +2,18 @@
 // question. Greedy, so that the same model always scores the same.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,8 +25,10 @@
 #include "runtime/config/json_file.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
+#include "tools/commands/conversation.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
+#include "tools/commands/request_queue.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -127,30 +134,62 @@ class AnswersFile {
   std::ofstream file_;
 };
 
+// The pictures of the cases. Cases about one picture stand together: it is decoded once, by
+// whichever thread asks first.
+class SharedPictures {
+ public:
+  SharedPictures(Engine& engine, const EvaluateOptions& options)
+      : engine_(engine), options_(options) {}
+
+  // Throws Error if the picture cannot be read.
+  PreparedImage get(const std::string& name) {
+    std::packaged_task<PreparedImage()> decode(
+        [&] { return prepare(engine_, open_picture(options_.images / name, options_.pictures)); });
+    std::shared_future<PreparedImage> picture;
+    bool is_new = false;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto known = std::find_if(recent_.begin(), recent_.end(),
+                                      [&](const auto& recent) { return recent.first == name; });
+      is_new = known == recent_.end();
+      picture = is_new ? decode.get_future().share() : known->second;
+      if (is_new) recent_.emplace_back(name, picture);
+      if (recent_.size() > kKept) recent_.pop_front();
+    }
+    if (is_new) decode();
+    return picture.get();
+  }
+
+ private:
+  static constexpr std::size_t kKept = 8;
+
+  Engine& engine_;
+  const EvaluateOptions& options_;
+  std::mutex mutex_;
+  std::deque<std::pair<std::string, std::shared_future<PreparedImage>>> recent_;
+};
+
+// Several at a time, which changes no answer.
 std::map<std::string, Score> ask_all(Engine& engine, const std::vector<Case>& cases,
                                      const EvaluateOptions& options, AnswersFile& answers) {
   ProgressLine progress("fastvlm: asking");
+  SharedPictures pictures(engine, options);
+  const auto make = [&](std::size_t index) {
+    const Case& asked = cases[index];
+    return make_request("", asked.prompt, {pictures.get(asked.image)},
+                        {.temperature = 0, .max_new_tokens = options.max_new_tokens});
+  };
+  RequestQueue queue(engine, cases.size(), make);
   std::map<std::string, Score> scores;
-  std::string image_name;
-  PreparedImage picture;
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    progress.update(static_cast<double>(i) / static_cast<double>(cases.size()));
-    const Case& asked = cases[i];
-    if (i == 0 || asked.image != image_name) {  // cases about one image stand together
-      picture = prepare(engine, open_picture(options.images / asked.image, options.pictures));
-      image_name = asked.image;
-    }
-    Request request;
-    request.conversation.push_back(user_turn(asked.prompt, {picture}));
-    request.sampling.temperature = 0;
-    request.sampling.max_new_tokens = options.max_new_tokens;
-    const Result result = engine.run(std::move(request));
-    if (result.outcome == Outcome::kFailed) throw Error(result.error);
-    const std::string_view got = trimmed(result.text);
+  while (const std::optional<RequestQueue::Answer> answer = queue.wait()) {
+    if (answer->result.outcome == Outcome::kFailed) throw Error(answer->result.error);
+    const Case& asked = cases[answer->index];
+    const std::string_view got = trimmed(answer->result.text);
     Score& score = scores[asked.kind];
     ++score.asked;
     if (got == trimmed(asked.answer)) ++score.right;
     answers.add(asked, got);
+    progress.update(static_cast<double>(answer->index + 1) / static_cast<double>(cases.size()));
   }
   return scores;
 }
@@ -196,8 +235,8 @@ int evaluate(const EvaluateOptions& options) {
   }
   (options.json ? print_json : print_table)(engine->info(), scores, total);
   if (total.right >= options.at_least) return kExitSuccess;
-  print_notice(fmt::format("{} of {} answers are right, fewer than --at-least {}", total.right,
-                           total.asked, options.at_least));
+  print_error(fmt::format("{} of {} answers are right, fewer than --at-least {}", total.right,
+                          total.asked, options.at_least));
   return kExitFailure;
 }
 

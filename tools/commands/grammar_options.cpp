@@ -1,23 +1,11 @@
 #include "tools/commands/grammar_options.hpp"
 
 #include <array>
-#include <fstream>
-#include <iterator>
 
 #include "kernels/support/make_error.hpp"
+#include "tools/commands/text_file.hpp"
 
 namespace fvlm {
-namespace {
-
-std::string read_text(const std::string& name) {
-  std::ifstream file(name, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (!file && !file.eof()) throw make_error("{}: cannot be read", name);
-  return text;
-}
-
-}  // namespace
-
 void add_grammar_flags(CLI::App& parser, GrammarOptions& options) {
   const std::array<CLI::Option*, 4> flags = {
       parser
@@ -48,7 +36,7 @@ std::optional<Grammar> compile_grammar(const GrammarOptions& options) {
   if (!options.choices.empty()) return Grammar::choice(options.choices);
   if (!options.regex.empty()) return Grammar::regex(options.regex);
   if (options.json_schema.empty()) return std::nullopt;
-  const std::string schema = read_text(options.json_schema);
+  const std::string schema = read_text_file(options.json_schema);
   try {
     return Grammar::json_schema(schema);
   } catch (const Error& error) {

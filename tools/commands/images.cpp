@@ -1,12 +1,14 @@
 #include "tools/commands/images.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <cstdint>
-#include <string_view>
+#include <cstring>
 #include <utility>
 
 #include "kernels/support/make_error.hpp"
@@ -15,8 +17,6 @@
 
 namespace fvlm {
 namespace {
-
-constexpr std::string_view kImageMark = "<image>";
 
 // "#rrggbb", or one of two names.
 bool read_color(const std::string& text, std::array<std::uint8_t, 3>& color) {
@@ -84,6 +84,23 @@ OpenImage open_picture(const std::string& file, const ImageOptions& options) {
   return picture;
 }
 
+OpenImage open_standard_input(const ImageOptions& options) {
+  OpenImage picture{"standard input", {}, nullptr};
+  std::array<std::byte, 1 << 16> block;
+  ssize_t count;
+  while ((count = read(STDIN_FILENO, block.data(), block.size())) != 0) {
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw make_error("standard input: {}", std::strerror(errno));
+    picture.bytes.insert(picture.bytes.end(), block.begin(), block.begin() + count);
+    if (std::cmp_greater(picture.bytes.size(), options.max_file_bytes)) {
+      throw make_error("standard input: larger than the {} bytes accepted for an image",
+                       options.max_file_bytes);
+    }
+  }
+  picture.reader = open_image(picture.bytes, picture.file, options);
+  return picture;
+}
+
 std::vector<OpenImage> open_pictures(const std::vector<std::string>& files,
                                      const ImageOptions& options) {
   std::vector<OpenImage> pictures;
@@ -94,7 +111,7 @@ std::vector<OpenImage> open_pictures(const std::vector<std::string>& files,
 PreparedImage prepare(Engine& engine, const OpenImage& picture) {
   PreparedImage prepared = engine.prepare(*picture.reader);
   if (prepared.warnings > 0) {
-    print_notice(fmt::format("warning: {}: damaged in {} places", picture.file, prepared.warnings));
+    print_warning(fmt::format("{}: damaged in {} places", picture.file, prepared.warnings));
   }
   return prepared;
 }
@@ -103,24 +120,6 @@ std::vector<PreparedImage> prepare(Engine& engine, const std::vector<OpenImage>&
   std::vector<PreparedImage> prepared;
   for (const OpenImage& picture : pictures) prepared.push_back(prepare(engine, picture));
   return prepared;
-}
-
-Turn user_turn(const std::string& text, std::vector<PreparedImage> images) {
-  Turn turn{Turn::Role::kUser, text, std::move(images)};
-  if (turn.images.empty() || text.find(kImageMark) == text.npos) return turn;
-  turn.text.clear();
-  std::size_t begin = 0;
-  for (auto at = text.find(kImageMark); at != text.npos; at = text.find(kImageMark, begin)) {
-    turn.text.append(text, begin, at - begin);
-    turn.image_places.push_back(turn.text.size());
-    begin = at + kImageMark.size();
-  }
-  turn.text.append(text, begin);
-  if (turn.image_places.size() != turn.images.size()) {
-    throw make_error("the prompt has {} \"{}\" and {} images: as many, or no mark at all",
-                     turn.image_places.size(), kImageMark, turn.images.size());
-  }
-  return turn;
 }
 
 }  // namespace fvlm

@@ -28,13 +28,11 @@ OpenImage open_picture(const std::string& file, const ImageOptions& options);
 std::vector<OpenImage> open_pictures(const std::vector<std::string>& files,
                                      const ImageOptions& options);
 
+// Standard input as a picture. Throws Error likewise; a message calls it "standard input".
+OpenImage open_standard_input(const ImageOptions& options);
+
 // Reads them to their end for the engine's model; says on standard error which are damaged.
 PreparedImage prepare(Engine& engine, const OpenImage& picture);
 std::vector<PreparedImage> prepare(Engine& engine, const std::vector<OpenImage>& pictures);
-
-// The user's turn, as predict.py makes it: each "<image>" in the text is the place of the next
-// image; without any they precede the text, and without images it is plain text. Throws Error if
-// there are marks, but not as many as images.
-Turn user_turn(const std::string& text, std::vector<PreparedImage> images);
 
 }  // namespace fvlm

@@ -9,63 +9,44 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <memory>
 #include <new>
 #include <string>
 #include <vector>
 
 #include "kernels/support/make_error.hpp"
 #include "tools/commands/command.hpp"
+#include "tools/commands/help_text.hpp"
+#include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
+#include "tools/commands/usage.hpp"
 
 namespace {
-
-// Help with the first name of each flag. Others are aliases: predict.py's names with dashes, and
-// names of earlier versions.
-class HelpFormatter : public CLI::Formatter {
- public:
-  HelpFormatter() { column_width(32); }
-
-  std::string make_option_name(const CLI::Option* option, bool) const override {
-    const std::string name = "--" + option->get_lnames().front();
-    return option->get_snames().empty() ? name : "-" + option->get_snames().front() + ", " + name;
-  }
-  std::string make_description(const CLI::App* command) const override {
-    return command->get_description() + "\n\n";
-  }
-};
-
-// What is wrong with the command line. A flag that does not exist comes first: that a required one
-// is missing often follows from it.
-std::string usage_problem(const CLI::App& program, const CLI::ParseError& error) {
-  const std::vector<std::string> unknown = program.remaining(true);
-  if (unknown.empty()) return error.what();
-  const std::string& first = unknown.front();
-  if (first.starts_with('-')) return fmt::format("unknown flag {}", first);
-  return fmt::format("unexpected {} {}", program.get_subcommands().empty() ? "command" : "argument",
-                     first);
-}
 
 int run(int argc, char** argv) {
   CLI::App program(
       "FastVLM: a vision-language model that describes pictures and answers questions about them.",
       "fastvlm");
-  program.formatter(std::make_shared<HelpFormatter>());
+  fvlm::set_help_form(program);
   program.set_version_flag("--version", "fastvlm " FVLM_VERSION, "Print the version and exit");
   program.set_help_flag("-h,--help", "Print this help and exit");
   program.require_subcommand(1);
-  program.get_formatter()->label("SUBCOMMAND", "COMMAND");
-  program.option_defaults()->take_last();  // a flag given twice: the last one counts
+  program.option_defaults()->take_last();  // refuse_repeated_flags() names those given twice
 
   const std::vector<fvlm::Command> commands = {
-      fvlm::add_describe(program), fvlm::add_chat(program),     fvlm::add_info(program),
-      fvlm::add_tokenize(program), fvlm::add_trace(program),    fvlm::add_make_checkpoint(program),
-      fvlm::add_bench(program),    fvlm::add_evaluate(program), fvlm::add_convert(program),
-      fvlm::add_serve(program),
+      fvlm::add_describe(program),   fvlm::add_chat(program),
+      fvlm::add_info(program),       fvlm::add_tokenize(program),
+      fvlm::add_trace(program),      fvlm::add_make_checkpoint(program),
+      fvlm::add_bench(program),      fvlm::add_evaluate(program),
+      fvlm::add_convert(program),    fvlm::add_serve(program),
+      fvlm::add_help(program),       fvlm::add_version(program),
+      fvlm::add_completion(program), fvlm::add_man_pages(program),
   };
-  for (const fvlm::Command& command : commands) command.parser->group("Commands");
+  for (const fvlm::Command& command : commands) {
+    command.parser->group("Commands");
+    fvlm::add_verbosity_flags(*command.parser);
+  }
   if (argc < 2) {
-    fvlm::print_error_text(program.help());
+    fvlm::print_error_text(fvlm::help_text(program));
     return fvlm::kExitError;
   }
   try {
@@ -75,10 +56,13 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     std::string command = "fastvlm";
     for (const CLI::App* parsed : program.get_subcommands()) command += " " + parsed->get_name();
-    throw fvlm::make_error("{}; run {} --help", usage_problem(program, error), command);
+    const std::string problem = fvlm::usage_problem(program, error);
+    throw fvlm::make_error("{}{} {} --help", problem, problem.ends_with('?') ? " Run" : "; run",
+                           command);
   }
   const auto chosen = std::find_if(commands.begin(), commands.end(),
                                    [](const auto& command) { return command.parser->parsed(); });
+  fvlm::refuse_repeated_flags(*chosen->parser);
   return chosen->run();
 }
 
@@ -96,9 +80,9 @@ int main(int argc, char** argv) {
       throw fvlm::make_error("standard output: {}", std::strerror(errno));
     return exit_code;
   } catch (const std::bad_alloc&) {
-    fvlm::print_notice("out of memory");
+    fvlm::print_error("out of memory");
   } catch (const std::exception& error) {
-    fvlm::print_notice(error.what());
+    fvlm::print_error(error.what());
   }
   return fvlm::kExitError;
 }

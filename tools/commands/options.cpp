@@ -66,6 +66,19 @@ void add_device_flag(CLI::App& parser, EngineOptions& options) {
 
 }  // namespace
 
+void add_verbosity_flags(CLI::App& parser) {
+  const auto add = [&parser](const char* flag, Verbosity chosen, const char* description) {
+    const auto set = [chosen](std::int64_t given) {
+      if (given > 0) set_verbosity(chosen);
+    };
+    return parser.add_flag_function(flag, set, description)->option_text(" ");
+  };
+  CLI::Option* const quiet =
+      add("--quiet", Verbosity::kQuiet, "Say nothing but results and errors");
+  add("--verbose", Verbosity::kVerbose, "Also say what is loaded and chosen, and what it takes")
+      ->excludes(quiet);
+}
+
 void add_base_flag(CLI::App& parser, std::filesystem::path& base) {
   const auto set_path = [&base](const std::string& path) { base = path; };
   parser
@@ -160,9 +173,10 @@ void add_stop_flag(CLI::App& parser, std::vector<std::string>& stop) {
 }
 
 CLI::Option* add_image_flag(CLI::App& parser, std::vector<std::string>& files) {
-  return parser.add_option("--image-file", files, "Image; repeat for several")
+  return parser.add_option("--image-file", files, "Picture of one question; repeat for several")
       ->take_all()
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->option_text("FILE");
 }
 
 void check_sampling(const Sampling& sampling) {
@@ -173,11 +187,16 @@ void check_sampling(const Sampling& sampling) {
 std::unique_ptr<Engine> load_engine(EngineOptions options) {
   ProgressLine progress(fmt::format("fastvlm: loading {}", options.model_path.string()));
   options.on_progress = [&progress](double fraction) { progress.update(fraction); };
-  options.on_warning = [&progress](const std::string& message) {
-    progress.erase();
-    print_warning(message);
-  };
-  return Engine::load(options);
+  options.on_warning = print_warning;
+  std::unique_ptr<Engine> engine = Engine::load(options);
+  const EngineInfo& info = engine->info();
+  print_detail(fmt::format(
+      "loaded {} on {} in {:.2f} s: {}, {:.0f} MB of weights, {:.0f} MB of scratch memory, "
+      "{} tokens in the KV cache, {} of context, pictures of {} x {} as {} tokens",
+      options.model_path.string(), info.device, info.load_s, info.precision,
+      static_cast<double>(info.weight_bytes) / 1e6, static_cast<double>(info.scratch_bytes) / 1e6,
+      info.cache_tokens, info.context_tokens, info.image_size, info.image_size, info.image_tokens));
+  return engine;
 }
 
 }  // namespace fvlm

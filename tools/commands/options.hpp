@@ -15,6 +15,9 @@ namespace fvlm {
 
 inline constexpr std::size_t kMegabyte = std::size_t{1} << 20;  // of flags that count in these
 
+// --quiet and --verbose, which mean the same in every command.
+void add_verbosity_flags(CLI::App& parser);
+
 // --model-base: the base weights, if the checkpoint is an adapter or a projector alone.
 void add_base_flag(CLI::App& parser, std::filesystem::path& base);
 

@@ -74,9 +74,25 @@ std::string statistics_table(const EngineInfo& info, const Statistics& statistic
                              static_cast<double>(peak_memory_bytes()) / 1e6);
 }
 
-nlohmann::ordered_json answer_json(const EngineInfo& info, const Result& result) {
+std::string timing_line(const Statistics& statistics) {
+  return fmt::format(
+      "preprocess {:.3f} s, queue {:.3f} s, encode {:.3f} s, prefill {:.3f} s ({} tokens, {} "
+      "cached), decode {:.3f} s ({} tokens), total {:.3f} s",
+      statistics.preprocess_s, statistics.queue_s, statistics.encode_s, statistics.prefill_s,
+      statistics.prompt_tokens, statistics.cached_tokens, statistics.decode_s,
+      statistics.new_tokens, statistics.total_s);
+}
+
+std::string json_line(const nlohmann::ordered_json& object) {
+  return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+nlohmann::ordered_json answer_json(const EngineInfo& info, const Result& result,
+                                   const std::string& file) {
   const Statistics& statistics = result.statistics;
-  return {
+  nlohmann::ordered_json object;
+  if (!file.empty()) object["file"] = file;
+  object.update(nlohmann::ordered_json{
       {"text", result.text},
       {"tokens", result.tokens},
       {"outcome", outcome_name(result.outcome)},
@@ -99,7 +115,8 @@ nlohmann::ordered_json answer_json(const EngineInfo& info, const Result& result)
         {"prefill_tok_s", prefill_tokens_per_second(statistics)},
         {"decode_tok_s", statistics.tokens_per_second()},
         {"peak_rss_bytes", peak_memory_bytes()}}},
-  };
+  });
+  return object;
 }
 
 }  // namespace fvlm

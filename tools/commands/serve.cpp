@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -35,6 +36,7 @@ struct ServeOptions {
   std::string api_key_file;
   std::string api_key_list;
   LogOptions log{.folder = default_log_folder(), .name = "server"};
+  std::optional<net::LogLevel> log_level;
   std::int64_t max_new_tokens = 256;
   double drain_s = 10;
 
@@ -72,6 +74,18 @@ void complete(ServeOptions& options, CLI::App& parser) {
   server.version = FVLM_VERSION;
 }
 
+net::LogLevel default_log_level() {
+  switch (verbosity()) {
+    case Verbosity::kQuiet:
+      return net::LogLevel::kError;
+    case Verbosity::kVerbose:
+      return net::LogLevel::kDebug;
+    case Verbosity::kNormal:
+      break;
+  }
+  return net::LogLevel::kInfo;
+}
+
 void warn_of_readers(const ServeOptions& options, const net::Log& log) {
   for (const std::string& file : {options.api_key_file, options.api_key_list}) {
     if (file.empty()) continue;
@@ -87,6 +101,7 @@ ServeOptions read_again(const Given& given) {
   ServeOptions options;
   CLI::App parser;
   add_flags(parser, options);
+  add_verbosity_flags(parser);  // as every command has them
   for (const auto& [name, values] : given) {
     CLI::Option* option = parser.get_option(name);
     option->add_result(values);
@@ -130,6 +145,7 @@ int serve(ServeOptions& options, CLI::App& parser) {
   HangupGuard hangup;  // from now on it means: read the settings again
   const Given given = given_flags(parser);
   complete(options, parser);
+  options.log.level = options.log_level.value_or(default_log_level());
   const net::Log log = open_log(options.log);
   warn_of_readers(options, log);
   net::ServerOptions& settings = options.server;
@@ -354,10 +370,13 @@ void add_log_flags(CLI::App& parser, ServeOptions& options) {
       .add_option_function<std::string>("--log-folder", set_folder,
                                         "Where server.log goes [~/ml-fastvlm-logs]")
       ->option_text("DIR");
-  const auto set_level = [&log](const std::string& name) { log.level = *net::level_of(name); };
+  const auto set_level = [&options](const std::string& name) {
+    options.log_level = net::level_of(name);
+  };
   parser
       .add_option_function<std::string>("--log-level", set_level,
-                                        "What is logged: this and what is more important [info]")
+                                        "What is logged: this and what is more important "
+                                        "[info; error with --quiet, debug with --verbose]")
       ->check(CLI::IsMember({"error", "warn", "info", "debug"}))
       ->option_text("error|warn|info|debug");
   const auto set_format = [&log](const std::string& name) {

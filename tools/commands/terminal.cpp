@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,7 +15,9 @@
 #include <climits>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "kernels/support/make_error.hpp"
@@ -69,6 +72,56 @@ void on_hangup(int) {
   errno = saved_errno;
 }
 
+std::atomic<Verbosity> chosen_verbosity{Verbosity::kNormal};
+
+std::mutex standard_error;    // of the text on it, and the next
+bool progress_shown = false;  // a progress line, where the cursor is
+
+// Not fmt::print, which throws when it cannot write.
+void write_error_text(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+void erase_progress() {
+  if (progress_shown) write_error_text("\r\x1b[K");  // to the first column; clear the line
+  progress_shown = false;
+}
+
+void make_way_for_output() {
+  static const bool on_terminal = isatty(STDOUT_FILENO) != 0;
+  if (!on_terminal) return;
+  const std::lock_guard lock(standard_error);
+  erase_progress();
+}
+
+// Whether the terminal knows no escape sequences.
+bool is_dumb() {
+  const char* const terminal = std::getenv("TERM");
+  return terminal == nullptr || std::strcmp(terminal, "dumb") == 0;
+}
+
+// What fits on one line of the terminal: a longer line could not be erased.
+std::string one_line(std::string line) {
+  winsize size = {};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return line;
+  std::size_t end = std::min<std::size_t>(line.size(), size.ws_col - 1);
+  while (end < line.size() && end > 0 && (line[end] & 0xc0) == 0x80) --end;  // whole characters
+  line.resize(end);
+  return line;
+}
+
+// Waits for an event or for `descriptor`, if it is not -1, which poll skips; returns whether that
+// has something.
+bool wait_for(int descriptor, short what, milliseconds timeout) {
+  const int events = event_pipe().read_end;
+  std::array<pollfd, 2> waiting = {{{events, POLLIN, 0}, {descriptor, what, 0}}};
+  poll(waiting.data(), waiting.size(), static_cast<int>(timeout.count()));
+  std::array<char, 256> bytes;
+  while (read(events, bytes.data(), bytes.size()) > 0) {
+  }
+  return waiting[1].revents != 0;
+}
+
 // Returns the bytes written, 0 if none can be just now.
 std::size_t write_once(std::string_view text) {
   const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
@@ -87,23 +140,59 @@ void open_standard_descriptors() {
   }
 }
 
-// Not fmt::print, which throws when it cannot write.
+void set_verbosity(Verbosity chosen) {
+  chosen_verbosity = chosen;
+}
+Verbosity verbosity() {
+  return chosen_verbosity;
+}
+
 void print_error_text(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stderr);
+  const std::lock_guard lock(standard_error);
+  erase_progress();
+  write_error_text(text);
+}
+
+void print_error(std::string_view message) {
+  print_error_text("fastvlm: " + visible(message) + "\n");
+}
+
+void print_warning(std::string_view message) {
+  print_notice("warning: " + std::string(message));
 }
 
 void print_notice(std::string_view message) {
-  std::string line = fmt::format("fastvlm: {}", message);
-  std::replace_if(
-      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  print_error_text(line + "\n");
+  if (chosen_verbosity != Verbosity::kQuiet) print_error(message);
 }
 
-void print_warning(const std::string& message) {
-  print_notice("warning: " + message);
+void print_detail(std::string_view message) {
+  if (chosen_verbosity == Verbosity::kVerbose) print_error(message);
+}
+
+bool has_colors() {
+  const char* const unwanted = std::getenv("NO_COLOR");
+  return isatty(STDERR_FILENO) != 0 && !is_dumb() && (unwanted == nullptr || *unwanted == '\0');
+}
+
+std::string visible(std::string_view text) {
+  std::string shown;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') {
+      shown += "\\n";
+    } else if (c == '\t') {
+      shown += "\\t";
+    } else if (byte < 0x20 || byte == 0x7f) {
+      shown += fmt::format("\\x{:02x}", byte);
+    } else {
+      shown += c;
+    }
+  }
+  return shown;
 }
 
 void write_output(std::string_view text) {
+  make_way_for_output();
   while (!text.empty()) {
     const std::size_t written = write_once(text);
     if (written == 0) wait_for_event(true, milliseconds(-1));
@@ -113,33 +202,37 @@ void write_output(std::string_view text) {
 
 // A pipe that polls as writable has room for at least PIPE_BUF bytes.
 void write_some_output(std::string& text) {
+  make_way_for_output();
   text.erase(0, write_once(std::string_view(text).substr(0, PIPE_BUF)));
 }
 
 ProgressLine::ProgressLine(std::string label)
     : label_(std::move(label)),
-      on_terminal_(isatty(STDERR_FILENO) != 0),
-      next_draw_(Clock::now() + kPatience) {}
+      on_terminal_(isatty(STDERR_FILENO) != 0 && !is_dumb()),
+      next_draw_(chosen_verbosity == Verbosity::kQuiet ? Clock::time_point::max()
+                                                       : Clock::now() + kPatience) {}
 
-void ProgressLine::update(double fraction) {
+ProgressLine::~ProgressLine() {
+  const std::lock_guard lock(standard_error);
+  erase_progress();
+}
+
+void ProgressLine::update(double fraction, std::string_view note) {
   const Clock::time_point now = Clock::now();
   if (now < next_draw_) return;
   if (on_terminal_) {
     const auto done = static_cast<std::size_t>(kBarCells * std::clamp(fraction, 0.0, 1.0));
-    print_error_text(fmt::format("\r{}  [{:.<{}}] {:3.0f} %", label_, std::string(done, '#'),
-                                 kBarCells, 100 * fraction));
-    visible_ = true;
+    const std::string line = fmt::format("{}  [{:.<{}}] {:3.0f} %  {}", label_,
+                                         std::string(done, '#'), kBarCells, 100 * fraction, note);
+    const std::lock_guard lock(standard_error);
+    erase_progress();
+    write_error_text(one_line(line));
+    progress_shown = true;
     next_draw_ = now + kRedrawInterval;
   } else {
     print_error_text(label_ + " ...\n");
     next_draw_ = Clock::time_point::max();
   }
-}
-
-void ProgressLine::erase() {
-  if (!visible_) return;
-  print_error_text("\r\x1b[K");  // to the first column; clear the line
-  visible_ = false;
 }
 
 InterruptGuard::InterruptGuard() {
@@ -188,15 +281,12 @@ void notify_event() {
 }
 
 bool wait_for_event(bool output_pending, milliseconds timeout) {
-  const int events = event_pipe().read_end;
-  std::array<pollfd, 2> waiting = {{
-      {events, POLLIN, 0}, {output_pending ? STDOUT_FILENO : -1, POLLOUT, 0},  // poll skips -1
-  }};
-  poll(waiting.data(), waiting.size(), static_cast<int>(timeout.count()));
-  std::array<char, 256> bytes;
-  while (read(events, bytes.data(), bytes.size()) > 0) {
-  }
-  return waiting[1].revents != 0;  // errors included: the write reports them
+  // Errors included: the write reports them.
+  return wait_for(output_pending ? STDOUT_FILENO : -1, POLLOUT, timeout);
+}
+
+bool wait_for_input() {
+  return wait_for(STDIN_FILENO, POLLIN, milliseconds(-1));
 }
 
 }  // namespace fvlm

@@ -13,37 +13,54 @@ namespace fvlm {
 // takes its place. To be called first. Writing to a standard output that was closed still fails.
 void open_standard_descriptors();
 
-// Prints on standard error. That it cannot be written is no reason to stop.
-void print_error_text(std::string_view text);
-// Prints "fastvlm: MESSAGE" on standard error, in one line whatever the message holds.
-void print_notice(std::string_view message);
+// How much standard error says, in every command.
+enum class Verbosity {
+  kQuiet,    // errors
+  kNormal,   // also warnings, notices, and progress
+  kVerbose,  // also what is loaded, what is chosen, and what it takes
+};
+void set_verbosity(Verbosity verbosity);
+Verbosity verbosity();
 
-void print_warning(const std::string& message);  // the same, "warning: MESSAGE"
+// Prints on standard error, in place of a progress line. That it cannot be written is no reason to
+// stop.
+void print_error_text(std::string_view text);
+// These print "fastvlm: MESSAGE", in one line whatever the message holds.
+void print_error(std::string_view message);
+void print_warning(std::string_view message);  // "warning: MESSAGE"; not if quiet
+void print_notice(std::string_view message);   // not if quiet
+void print_detail(std::string_view message);   // if verbose
+
+// Whether standard error is a terminal that shows colours, and nobody asked for none: $NO_COLOR,
+// TERM=dumb.
+bool has_colors();
+
+// The text without what would move a terminal's cursor or change its colours: control characters
+// are written as in C, e.g. \n and \x1b.
+std::string visible(std::string_view text);
 
 // Writes all of `text` to standard output. Throws Error if that fails, e.g. on a full disk.
 void write_output(std::string_view text);
 // Writes as much as fits without waiting, removes it from `text`. Throws as write_output does.
 void write_some_output(std::string& text);
 
-// "LABEL  [####......] 42 %" on standard error, for work that turns out to take longer than a
-// second: short work stays silent. Redrawn in place on a terminal and erased at the end; elsewhere
-// printed once.
+// "LABEL  [####......] 42 %  NOTE" on standard error, for work that turns out to take longer than a
+// second: short work stays silent. Redrawn in place on a terminal and erased when something else is
+// printed, and at the end; elsewhere printed once. Not if quiet. One at a time.
 class ProgressLine {
  public:
   explicit ProgressLine(std::string label);
-  ~ProgressLine() { erase(); }
+  ~ProgressLine();
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
-  void update(double fraction);  // in 0..1
-  void erase();                  // makes room for another message; the next update draws again
+  void update(double fraction, std::string_view note = {});  // in 0..1
 
  private:
   using Clock = std::chrono::steady_clock;
 
   std::string label_;
   bool on_terminal_;
-  bool visible_ = false;
   Clock::time_point next_draw_;
 };
 
@@ -89,5 +106,9 @@ void notify_event();
 // or, if `output_pending`, for room in standard output. Returns whether output can be written.
 // May return early without any of these. For one thread.
 bool wait_for_event(bool output_pending, std::chrono::milliseconds timeout);
+
+// Waits for notify_event or for something on standard input, its end included; returns whether
+// there is.
+bool wait_for_input();
 
 }  // namespace fvlm

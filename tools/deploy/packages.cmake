@@ -46,6 +46,20 @@ if(FVLM_ENGINE AND FVLM_PROGRAMS AND NOT FVLM_EMULATOR)
   set(CPACK_DEBIAN_SERVER_DESCRIPTION "A native runtime and server for FastVLM, Apple's
  vision-language model, for processors and NVIDIA GPUs.")
 endif()
+# What the program makes of its table of flags (tools/CMakeLists.txt): manual pages, completions of three shells.
+if(FVLM_ENGINE AND FVLM_PROGRAMS AND NOT FVLM_EMULATOR AND NOT CMAKE_CROSSCOMPILING)
+  get_target_property(manual fastvlm FVLM_MANUAL)
+  install(DIRECTORY ${manual}/man1 DESTINATION share/man COMPONENT server)
+  install(FILES ${manual}/fastvlm DESTINATION share/bash-completion/completions COMPONENT server)
+  install(FILES ${manual}/fastvlm.fish DESTINATION share/fish/vendor_completions.d COMPONENT server)
+  # Debian's zsh looks here for those of packages, and in site-functions below /usr/local.
+  install(CODE "
+    set(folder site-functions)
+    if(CMAKE_INSTALL_PREFIX MATCHES \"^/usr/?$\")
+      set(folder vendor-completions)
+    endif()
+    file(INSTALL \"${manual}/_fastvlm\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/share/zsh/\${folder}\")" COMPONENT server)
+endif()
 if(FVLM_CAMERA)
   set(state_user "")
   set(deploy ${PROJECT_SOURCE_DIR}/capture/deploy)

@@ -1,0 +1,80 @@
+#include "tools/commands/sidecars.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <map>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "kernels/support/make_error.hpp"
+#include "runtime/support/new_files.hpp"
+
+namespace fvlm {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The same file under whatever name.
+fs::path identity(const Input& picture) {
+  std::error_code error;
+  const fs::path whole = fs::canonical(picture.name, error);
+  return error ? fs::path(picture.name) : whole;
+}
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error || !fs::is_directory(folder, error)) {
+    throw make_error("{}: the folder cannot be made: {}", folder.string(),
+                     error ? error.message() : "a file has its name");
+  }
+}
+
+}  // namespace
+
+Sidecars::Sidecars(fs::path folder, std::string ending, const std::vector<Input>& pictures)
+    : folder_(std::move(folder)), ending_(std::move(ending)) {
+  std::map<fs::path, const Input*> owners;
+  for (const Input& picture : pictures) {
+    const auto [owner, is_new] = owners.emplace(path_of(picture), &picture);
+    if (is_new || identity(*owner->second) == identity(picture)) continue;
+    throw make_error(
+        "{} and {} would both be described in {}; give each an --output-dir of its own",
+        owner->second->name, picture.name, owner->first.string());
+  }
+  make_folder(folder_);
+  if (access(folder_.c_str(), W_OK | X_OK) != 0) throw_not_writable(folder_);
+}
+
+fs::path Sidecars::path_of(const Input& picture) const {
+  return (folder_ / picture.below).replace_extension(ending_);
+}
+
+std::vector<Input> Sidecars::missing(const std::vector<Input>& pictures, bool force) const {
+  std::vector<Input> left;
+  std::set<fs::path> seen;
+  for (const Input& picture : pictures) {
+    const fs::path path = path_of(picture);
+    std::error_code none;
+    if (!seen.insert(path).second) continue;
+    if (force || !fs::exists(path, none)) left.push_back(picture);
+  }
+  return left;
+}
+
+void Sidecars::write(const Input& picture, std::string_view text) const {
+  const fs::path path = path_of(picture);
+  make_folder(path.parent_path());
+  const fs::path partial = partial_name(path);
+  std::ofstream file(partial, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file) throw_not_writable(path);
+  sync_to_disk(partial);
+  put_in_place(partial, path);
+}
+
+}  // namespace fvlm

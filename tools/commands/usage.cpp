@@ -1,0 +1,66 @@
+#include "tools/commands/usage.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <system_error>
+
+#include "kernels/support/make_error.hpp"
+#include "tools/commands/suggestions.hpp"
+
+namespace fvlm {
+namespace {
+
+std::string unknown_flag(const std::string& typed, const CLI::App& command) {
+  const std::string name = typed.substr(0, typed.find('='));
+  return fmt::format("unknown flag {}{}", name, suggestion(name, flag_names(command)));
+}
+
+}  // namespace
+
+std::vector<std::string> flag_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+std::vector<std::string> command_names(const CLI::App& program) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : program.get_subcommands(nullptr)) {
+    if (command->get_group().empty()) continue;
+    names.push_back(command->get_name());
+    for (const std::string& alias : command->get_aliases()) names.push_back(alias);
+  }
+  return names;
+}
+
+std::string unknown_command(const std::string& typed, const CLI::App& program) {
+  return fmt::format("unexpected command {}{}", typed, suggestion(typed, command_names(program)));
+}
+
+// A flag that does not exist comes first: that a required one is missing often follows from it.
+std::string usage_problem(const CLI::App& program, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = program.remaining(true);
+  if (unknown.empty()) return error.what();
+  const std::string& first = unknown.front();
+  const std::vector<CLI::App*> commands = program.get_subcommands();
+  if (first.starts_with('-')) return unknown_flag(first, commands.empty() ? program : *commands[0]);
+  std::error_code none;
+  if (commands.empty() && std::filesystem::exists(first, none)) {
+    return fmt::format("unexpected command {}: did you mean fastvlm describe {}?", first, first);
+  }
+  if (commands.empty()) return unknown_command(first, program);
+  return fmt::format("unexpected argument {}", first);
+}
+
+void refuse_repeated_flags(const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->get_expected_max() > 1 || option->count() <= 1) continue;
+    throw make_error("{} is given {} times, and has one value; keep one of them",
+                     option->get_name(), option->count());
+  }
+}
+
+}  // namespace fvlm
