@@ -150,7 +150,8 @@ TEST(Access, OriginsOnTheListAreWelcomeHoweverTheyAreSpelled) {
   }
   EXPECT_EQ(wrong_origin({"https://a.example:8443", "http://[::1]", "moz-extension://x"}),
             std::nullopt);
-  for (const char* origin : {"https://a.example/", "http://a b", "https:/a.example", "http://"}) {
+  for (const char* origin :
+       {"https://a.example/", "http://a b", "https:/a.example", "http://", "*", "a.example"}) {
     EXPECT_NE(wrong_origin({origin}).value_or("").find(origin), std::string::npos) << origin;
   }
 }
