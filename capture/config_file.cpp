@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "net/process/config_lines.hpp"
+
 namespace fvlm::capture {
 namespace {
 
@@ -55,8 +57,12 @@ std::string ConfigFile::path() const {
 }
 
 std::vector<CLI::ConfigItem> ConfigFile::from_config(std::istream& input) const {
+  const std::string text(std::istreambuf_iterator<char>(input), {});
+  const std::string wrong = net::wrong_config_line(text, net::ConfigTables::kMayBe);
+  if (!wrong.empty()) throw CLI::ConfigError(fmt::format("{}: {}", path(), wrong));
   std::vector<std::string> parts(1);  // the program's lines, then those of each table
-  for (std::string line; std::getline(input, line);) {
+  std::istringstream file(text);
+  for (std::string line; std::getline(file, line);) {
     const std::string trimmed = CLI::detail::trim_copy(line);
     if (trimmed == kTable) {
       parts.emplace_back();

@@ -97,6 +97,8 @@ TEST_F(CamerasTest, WrongTablesAreNamed) {
   expect_refused("[[camera]]\nname = \"a b\"\nsource = \"test-pattern\"\n", "expected up to 64");
   expect_refused("[[camera]]\nname = \"a\"\n", "source is missing");
   expect_refused("[[camera]]\nsource = \"test-pattern\"\n", "name is missing");
+  expect_refused(good + "mask = [\"0,0,9,9\"\nquality = 5\n",
+                 "line 4: an array must end with ] on its line");
   expect_refused("[camera]\nname = \"a\"\n", "there are no tables but [[camera]]");
   expect_refused("source = \"test-pattern\"\n" + good, "there is a source for the whole program");
   expect_refused("soruce = \"test-pattern\"\n", "no setting is called soruce");

@@ -185,7 +185,9 @@ TEST_F(Serve, TakesFlagsFromAFile) {
   expect_named(start(all), "192.0.2.1");
   expect_named(start(all, {"--host", "198.51.100.1"}), "198.51.100.1");
   expect_refusal(start("colour = \"red\"\n"), {file, "no flag \"colour\""});
-  expect_refusal(start("[section]\nport = 1\n"), {file, "no flag \"section"});
+  expect_refusal(start("[section]\nport = 1\n"), {file, "line 1", "no tables"});
+  expect_refusal(start("host = \"127.0.0.1\"\nallow-origin = [\"https://a\"\napi-key = \"k\"\n"),
+                 {file, "line 2", "]"});
   expect_refusal(start("port = 1\nport = 2\n"), {file, "\"port\" has more than one value"});
   expect_refusal(start("idle-timeout = 1\nlongest-silence = 2\n"),
                  {file, "\"idle-timeout\" and \"longest-silence\" are one flag"});

@@ -1,12 +1,15 @@
 #include "tools/commands/config_file.hpp"
 
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "kernels/support/make_error.hpp"
+#include "net/process/config_lines.hpp"
 
 namespace fvlm {
 namespace {
@@ -14,8 +17,12 @@ namespace {
 std::vector<CLI::ConfigItem> read_items(const std::string& file) {
   std::ifstream stream(file);
   if (!stream) throw make_error("{}: cannot be opened", file);
+  const std::string text(std::istreambuf_iterator<char>(stream), {});
+  const std::string wrong = net::wrong_config_line(text, net::ConfigTables::kNone);
+  if (!wrong.empty()) throw make_error("{}: {}", file, wrong);
+  std::istringstream lines(text);
   try {
-    return CLI::ConfigTOML().from_config(stream);
+    return CLI::ConfigTOML().from_config(lines);
   } catch (const CLI::Error& error) {
     throw make_error("{}: {}", file, error.what());
   }
