@@ -35,7 +35,7 @@ TEST_F(CamerasTest, EachHasItsPathsItsMetricsAndItsConnection) {
        config("server = \"" + server.url() +
               "\"\ninterval = \"30ms\"\nwidth = 320\n"
               "[[camera]]\nname = \"door\"\nsource = \"test-pattern\"\nplace = 2\n"
-              "crop = 0,0,160,120\n"
+              "crop = \"0,0,160,120\"\n"
               "[[camera]]\nname = \"yard\"\ntitle = \"院子\"\nsource = \"images:" +
               scenes + "\"\nfps = 20\nsize = 2\nplace = 1\n"),
        "--log-folder", folder.path().string()});
