@@ -209,14 +209,13 @@ void LiveService::begin_next(ConnectionId id, Client& client) {
                            .wanted = std::make_shared<const ConnectionId>(id)};
   std::vector<std::string> files;
   files.push_back(std::move(frame.file));
-  pictures_.prepare(std::move(files), client.current->wanted,
-                    [this, inbox = inbox_, id, frame_id = frame.id, bytes = std::move(frame.bytes),
-                     memory = std::move(frame.memory)](PicturePool::Prepared prepared) {
-                      inbox->post([this, id, frame_id, prepared = std::move(prepared)]() mutable {
-                        if (client_at(id, frame_id) != nullptr)
-                          on_prepared(id, frame_id, std::move(prepared));
-                      });
-                    });
+  pictures_.prepare(
+      std::move(files), client.current->wanted,
+      [this, inbox = inbox_, id, frame_id = frame.id](PicturePool::Prepared prepared) {
+        inbox->post([this, id, frame_id, prepared = std::move(prepared)]() mutable {
+          if (client_at(id, frame_id) != nullptr) on_prepared(id, frame_id, std::move(prepared));
+        });
+      });
 }
 
 void LiveService::on_prepared(ConnectionId id, std::int64_t frame_id,

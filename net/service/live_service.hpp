@@ -70,7 +70,7 @@ class LiveService {
     std::string file{};
     Clock::time_point arrived{};
     Quota::Lease place{};  // one of the queued frames of its address
-    Quota::Lease bytes{};  // their bytes, until the picture is decoded, like the next
+    Quota::Lease bytes{};  // their bytes, like the next
     MemoryBudget::Lease memory{};
     KeyLimiter::Lease place_of_key{};
   };

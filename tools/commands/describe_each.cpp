@@ -217,9 +217,9 @@ int DescribeEach::run() {
   if (pictures_.empty()) return finish(0);
   engine_ = load_engine(options_.engine);
   damaged_.resize(pictures_.size());
+  const InterruptGuard interrupt;
   print_detail(fmt::format("asking about {}", counted(pictures_.size(), "picture")));
   begin_ = Clock::now();
-  const InterruptGuard interrupt;
   {
     RequestQueue queue(
         *engine_, pictures_.size(), [this](std::size_t index) { return make(index); },

@@ -28,7 +28,7 @@ std::string escaped(std::string_view text) {
   return result.starts_with('.') ? "\\&" + result : result;
 }
 
-std::string head(std::string name, const std::string& description) {
+std::string head(const std::string& name, const std::string& description) {
   std::string title = name;
   for (char& c : title) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return fmt::format(".TH {} 1 \"\" \"fastvlm {}\" \"User Commands\"\n.SH NAME\n{} \\- {}\n",
