@@ -16,12 +16,12 @@
 
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
+#include "net/command_line/config_flags.hpp"
 #include "net/http/api_keys.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 #include "net/service/server.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/config_file.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
@@ -57,7 +57,10 @@ Given given_flags(const CLI::App& parser) {
 
 // What follows from the flags once all are known.
 void complete(ServeOptions& options, CLI::App& parser) {
-  if (!options.config_file.empty()) apply_config_file(parser, options.config_file);
+  if (!options.config_file.empty()) {
+    const net::ConfigFile file = net::read_config_file(options.config_file);
+    net::apply_config(parser, file.path, file.entries);
+  }
   if (options.engine.model_path.empty()) {
     throw Error("--model-path is required; run fastvlm serve --help");
   }
@@ -395,8 +398,10 @@ void add_log_flags(CLI::App& parser, ServeOptions& options) {
 
 void add_flags(CLI::App& parser, ServeOptions& options) {
   parser
-      .add_option("--config", options.config_file,
-                  "File of flags, such as tools/deploy/fastvlm.toml; the command line overrides it")
+      .add_option(
+          "--config", options.config_file,
+          "File of flags in TOML, such as tools/deploy/fastvlm.toml; the command line overrides it")
+      ->configurable(false)
       ->option_text("FILE");
   add_model_flags(parser, options.engine);
   parser.get_option("--model-path")->required(false);  // it may stand in the file

@@ -37,7 +37,8 @@ std::vector<std::string> command_names(const CLI::App& program) {
 }
 
 std::string unknown_command(const std::string& typed, const CLI::App& program) {
-  return fmt::format("unexpected command {}{}", typed, net::suggestion(typed, command_names(program)));
+  return fmt::format("unexpected command {}{}", typed,
+                     net::suggestion(typed, command_names(program)));
 }
 
 // A flag that does not exist comes first: that a required one is missing often follows from it.
