@@ -129,11 +129,14 @@ TEST(ConfigFile, KeepsSecretsOutOfItsErrors) {
 TEST(ConfigFile, SaysOfRubbishThatItIsNone) {
   const std::string no_text = "this is not UTF-8, and so no config file";
   EXPECT_EQ(words_of("\xFF\x7F"), no_text);
+  EXPECT_FALSE(problem_of("host = “::1”\n").empty());
+  EXPECT_EQ(problem_of("day = 2026-01-01T:\n").substr(0, 3), "1:1");
   EXPECT_EQ(words_of("a = \"\xC3\x28\"\n"), no_text);
   EXPECT_FALSE(problem_of(std::string("a = 1\0\n", 7)).empty());
   EXPECT_FALSE(problem_of(std::string(1000, '\0')).empty());
   EXPECT_FALSE(problem_of("a = \"\x1b[2J\"\n").empty());
   EXPECT_FALSE(problem_of("a = " + std::string(1000, '[')).empty());
+  EXPECT_EQ(problem_of("[[# x\n").substr(0, 5), "1:3: ");
   EXPECT_FALSE(problem_of(std::string(60'000, 'a') + " = q").empty());
   // A key of control characters, which an error must not write to a terminal.
   const std::string problem = problem_of("\"\\u001b[2J\" = 2026-01-01\n");
