@@ -117,7 +117,8 @@ TEST_F(ServerTest, TheLastAnswerIsTheDraftOfTheNext) {
 }
 
 TEST_F(ServerTest, TooMuchWaitingIsRefused) {
-  start_endless({.live = {.max_waiting_bytes = jpeg().size()}});
+  start_endless({.transport = {.max_message_bytes = jpeg().size()},
+                 .live = {.max_waiting_bytes = jpeg().size()}});
   RawWebSocket first(port());
   RawWebSocket second(port());
   for (RawWebSocket* page : {&first, &second}) {
