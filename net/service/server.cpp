@@ -324,10 +324,12 @@ void Server::on_error(const std::string& what) {
 
 HttpResponse Server::answer_get(const HttpRequest& request) const {
   if (request.path == "/livez" || request.path == "/health") {
-    return alive() ? text_response(200, "ok") : text_response(503, "the engine hangs");
+    return alive() ? text_response(200, "ok")
+                   : failure(request.path, 503,
+                             "a step of the engine has taken longer than --step-timeout");
   }
   if (request.path == "/readyz") {
-    return drain_until_ ? text_response(503, "stopping", {{"Retry-After", "1"}})
+    return drain_until_ ? failure(request.path, 503, "the server is stopping")
                         : text_response(200, "ok");
   }
   if (request.path == "/metrics") {

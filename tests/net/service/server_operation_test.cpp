@@ -354,6 +354,20 @@ TEST_F(ServerOperation, ThePortIsTakenAndClientsAreRefusedBeforeThereIsAnEngine)
       contains(error_of([&] { net::Server second(same); }), "another program listens there"));
 }
 
+TEST_F(ServerOperation, IsNotReadyOnceItDrainsAndSaysWhy) {
+  start_endless({});
+  RawSocket stream(port());
+  stream.send(chat_request("", true, 100));
+  stream.read_until("token");
+  EXPECT_EQ(status_of(http_get(port(), "/readyz")), 200);
+  server_->drain(seconds(60));
+  await_metric("fastvlm_draining 1\n");
+  const std::string answer = http_get(port(), "/readyz");
+  EXPECT_EQ(status_of(answer), 503);
+  EXPECT_EQ(field_of(answer, "Retry-After"), "1") << answer;
+  EXPECT_EQ(json::parse(body_of(answer))["error"]["message"], "the server is stopping");
+}
+
 TEST_F(ServerOperation, StreamsThatAreCutAtTheEndSayWhy) {
   start_endless({.log = log()});
   RawSocket stream(port());
