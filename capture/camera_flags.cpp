@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "net/http/api_keys.hpp"
+#include "net/process/flag_checks.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -79,26 +80,26 @@ void add_camera_flags(CLI::App& app, CameraSettings& settings) {
       ->check(problem_of(check_source))
       ->capture_default_str();
   app.add_option("--width", source.width, "Width of pictures, in pixels")
-      ->check(CLI::Range(16, 8192))
+      ->check(in_range(16, 8192))
       ->capture_default_str();
   app.add_option("--fps", source.rate,
                  "Frame rate to ask the source for; required for a pipe below one frame a second")
-      ->check(CLI::Range(0.1, 1e5));
+      ->check(in_range(0.1, 1e5));
   app.add_option_function<std::string>(
          "--format", [&source](const std::string& name) { source.format = format_of(name); },
          "Pixel format of a camera: auto (the cheapest), mjpeg, yu12, nv12, yuyv, uyvy or grey")
-      ->check(CLI::IsMember({"auto", "mjpeg", "yu12", "nv12", "yuyv", "uyvy", "grey"}))
+      ->check(one_of({"auto", "mjpeg", "yu12", "nv12", "yuyv", "uyvy", "grey"}))
       ->default_str("auto");
   app.add_option("--exposure", source.exposure, "Exposure time of a camera, in 100 us");
   app.add_option("--gain", source.gain, "Gain of a camera");
   app.add_option("--brightness", source.brightness, "Brightness of a camera");
   EncoderOptions& encoder = settings.feed.encoder;
   app.add_option("--quality", encoder.quality, "JPEG quality of frames that the client compresses")
-      ->check(CLI::Range(1, 100))
+      ->check(in_range(1, 100))
       ->capture_default_str();
   app.add_option("--max-quality", encoder.max_quality,
                  "Recompress a camera's own JPEGs of a higher quality")
-      ->check(CLI::Range(1, 100))
+      ->check(in_range(1, 100))
       ->capture_default_str();
   Transform& transform = encoder.transform;
   const auto set_masks = [&transform](const std::vector<std::string>& masks) {
@@ -119,7 +120,7 @@ void add_camera_flags(CLI::App& app, CameraSettings& settings) {
          "--crop", set_crop, "Area of the camera's own picture to keep, given as for --mask")
       ->type_name("AREA");
   app.add_option("--rotate", transform.rotate, "Degrees to turn pictures by, clockwise")
-      ->check(CLI::IsMember({0, 90, 180, 270}))
+      ->check(one_of({"0", "90", "180", "270"}))
       ->capture_default_str();
   const auto set_flip = [&transform](const std::vector<std::string>& ways) {
     const auto has = [&ways](const char* way) {
@@ -130,7 +131,7 @@ void add_camera_flags(CLI::App& app, CameraSettings& settings) {
   };
   app.add_option_function<std::vector<std::string>>(
          "--flip", set_flip, "horizontal (as in a mirror) or vertical, after turning; repeatable")
-      ->check(CLI::IsMember({"horizontal", "vertical"}));
+      ->check(one_of({"horizontal", "vertical"}));
 }
 
 void add_server_flags(CLI::App& app, CameraSettings& settings) {
@@ -150,7 +151,7 @@ void add_server_flags(CLI::App& app, CameraSettings& settings) {
   app.add_option("--prompt", link.prompt, "Prompt, with --stream [the server's]");
   app.add_option("--max-new-tokens", link.max_new_tokens,
                  "Tokens of an answer, at most, with --stream")
-      ->check(CLI::Range(1, 1 << 20));
+      ->check(above_zero<std::int64_t>());
   app.add_option("--api-key-file", settings.api_key_file,
                  "File whose first line is the server's key; or $FASTVLM_API_KEY");
   app.add_option("--ca-file", server.ca_file, "CA certificates to trust with wss://, in PEM")
@@ -161,15 +162,15 @@ void add_table_flags(CLI::App& app, CameraSettings& settings) {
   ViewOptions& view = settings.feed.view;
   app.add_option("--name", view.name)->check(check_name);
   app.add_option("--title", view.title);
-  app.add_option("--place", view.place)->check(CLI::Range(1, 1000));
-  app.add_option("--size", view.size)->check(CLI::Range(1, 4));
+  app.add_option("--place", view.place)->check(in_range(1, 1000));
+  app.add_option("--size", view.size)->check(in_range(1, 4));
 }
 
 FeedOptions feed_options(const CameraSettings& settings) {
   FeedOptions feed = settings.feed;
   feed.encoder.width = feed.source.width;
   if (!settings.api_key_file.empty()) {
-    feed.server.api_key = net::read_key(settings.api_key_file);
+    feed.server.api_key = net::read_key(settings.api_key_file, "--api-key-file");
   } else if (const char* key = std::getenv("FASTVLM_API_KEY")) {
     feed.server.api_key = key;
   }

@@ -179,11 +179,35 @@ auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, con
   return work(Cpu({.formats = formats, .threads = thread_count(choice.threads)}));
 }
 
+class ParameterCounter : public Visitor<ParameterCounter> {
+ public:
+  explicit ParameterCounter(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  template <class P>
+  void leaf(const std::string& path, const P& parameter) {
+    for (const StoredTensor& stored : checkpoint_.stored(path, parameter.spec)) {
+      sum_ += stored.parameters();
+    }
+  }
+  std::int64_t sum() const { return sum_; }
+
+ private:
+  const Checkpoint& checkpoint_;
+  std::int64_t sum_ = 0;
+};
+
 }  // namespace
 
 ModelMemory plan_memory(const Checkpoint& checkpoint, const BackendChoice& choice) {
   return with_backend(checkpoint, choice,
                       [&](const auto& backend) { return memory_on(backend, checkpoint, choice); });
+}
+
+std::int64_t parameters_of(const Checkpoint& checkpoint) {
+  FastVlm<PlanOf<Ref>> model(checkpoint.config());
+  ParameterCounter counter(checkpoint);
+  model.visit(counter);
+  return counter.sum();
 }
 
 std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const BackendChoice& choice,

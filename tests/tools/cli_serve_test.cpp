@@ -16,8 +16,10 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <regex>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -81,6 +83,101 @@ TEST_F(Serve, NamesWhatIsWrong) {
   expect_named(run_program(arguments({"--tls-cert", "/none"})), "--tls-key");
   expect_named(run_program(arguments({"--tls-cert", "/none", "--tls-key", "/none"})), "/none");
   expect_refusal(run_program({"serve"}), {"--model-path is required"});
+  expect_named(run_program(arguments({"--host", "no.such.name.invalid", "--open-to-all"})),
+               "--host no.such.name.invalid: no address has this name");
+  expect_named(run_program(arguments({"--host", "192.0.2.1", "--open-to-all"})),
+               "this machine has no such address");
+  expect_named(run_program(arguments({"--api-key-file", "/none"})),
+               "--api-key-file /none: cannot be opened: No such file");
+  expect_named(run_program(arguments({"--api-key", ""})), "--api-key: an empty key is none");
+  expect_named(run_program(arguments({"--tls-cert", "/none", "--tls-key", "/none"})),
+               "--tls-cert /none: cannot be opened: No such file");
+  const std::string text = (folder_ / "text").string();
+  write_file(text, "no certificate");
+  expect_named(run_program(arguments({"--tls-cert", text, "--tls-key", text})),
+               "--tls-cert " + text + ": this is not a certificate chain in PEM");
+}
+
+TEST_F(Serve, RefusesFlagsThatContradictEachOther) {
+  struct Pair {
+    Arguments flags;
+    std::vector<std::string> names;
+  };
+  for (const auto& [flags, names] : std::vector<Pair>{
+           {{"--cache-tokens", "5"}, {"--cache-tokens", "--max_new_tokens"}},
+           {{"--cache-tokens", "640", "--max_new_tokens", "700"},
+            {"--cache-tokens", "--max_new_tokens"}},
+           {{"--ping-interval", "25"}, {"--ping-interval", "--idle-timeout"}},
+           {{"--idle-timeout", "10"}, {"--ping-interval", "--idle-timeout"}},
+           {{"--max-body-size", "600"}, {"--max-received-size", "--max-body-size"}},
+           {{"--max-message-size", "600", "--max-waiting-size", "700"},
+            {"--max-received-size", "--max-message-size"}},
+           {{"--max-waiting-size", "7"}, {"--max-waiting-size", "--max-message-size"}},
+           {{"--max-connections", "7", "--max-connections-per-address", "8"},
+            {"--max-connections", "--max-connections-per-address"}},
+           {{"--max-chats", "7", "--max-chats-per-address", "8"},
+            {"--max-chats", "--max-chats-per-address"}},
+           {{"--max-received-size-per-address", "513"},
+            {"--max-received-size", "--max-received-size-per-address"}},
+           {{"--max-waiting-size-per-address", "257"},
+            {"--max-waiting-size", "--max-waiting-size-per-address"}},
+           {{"--api-key", "a", "--api-key-file", "b"}, {"--api-key", "--api-key-file"}},
+           {{"--tls-cert", "a"}, {"--tls-cert", "--tls-key"}}}) {
+    const Exit exit = run_program(arguments(with({"--port", "0"}, flags)));
+    for (const std::string& name : names) expect_named(exit, name);
+  }
+}
+
+// The context is as long as the cache can hold: longer prompts are refused as such.
+TEST_F(Serve, ASmallCacheIsASmallContext) {
+  const std::uint16_t port = free_port();
+  Program server(arguments({"--port", std::to_string(port), "--cache-tokens", "640"}));
+  ASSERT_TRUE(server.await_error("ready: "));
+  EXPECT_PRED2(contains, http_get(port, "/v1/models"), "\"max_model_len\":640,");
+  server.send_signal(SIGTERM);
+  EXPECT_EQ(server.finish().code, 0);
+}
+
+TEST_F(Serve, SaysWhereItsPageIs) {
+  const int socket = ::socket(AF_INET6, SOCK_STREAM, 0);
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  const bool has_v6 = ::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  ::close(socket);
+  for (const std::string host : {"::1", "[::1]", "localhost"}) {
+    if (!has_v6 && host != "localhost") continue;
+    Program server(arguments({"--port", "0", "--host", host, "--base-path", "vlm/"}));
+    const std::string shown = host == "localhost" ? host : "[::1]";
+    ASSERT_TRUE(server.await_error("ready: http://" + shown + ":")) << host;
+    server.send_signal(SIGTERM);
+    const Exit exit = server.finish();
+    EXPECT_TRUE(std::regex_search(exit.errors, std::regex(":[0-9]+/vlm/\n"))) << exit.errors;
+  }
+}
+
+// From the first line to the last, whatever goes wrong: programs read them.
+TEST_F(Serve, WritesEachLineInJsonIfAsked) {
+  const auto expect_json = [](const std::string& text, const std::string& part) {
+    EXPECT_PRED2(contains, text, part);
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      const auto object = nlohmann::json::parse(line, nullptr, false);
+      ASSERT_TRUE(object.is_object()) << line;
+      EXPECT_TRUE(object.contains("time") && object.contains("level")) << line;
+      EXPECT_FALSE(object["message"].get<std::string>().empty()) << line;
+    }
+  };
+  Program server(arguments({"--log-format", "json", "--port", "0", "--verbose"}));
+  ASSERT_TRUE(server.await_error("ready: "));
+  server.send_signal(SIGTERM);
+  expect_json(server.finish().errors, "loaded ");
+  expect_json(run_program(arguments({"--log-format", "json", "--port", "x"})).errors, "--port");
+  expect_json(run_program(arguments({"--log-format", "json", "--cache-tokens", "5"})).errors,
+              "--cache-tokens");
+  write_file(folder_ / "serve.toml", "log-format = \"json\"\nidle-timeout = 1\n");
+  expect_json(run_program(arguments({"--config", (folder_ / "serve.toml").string()})).errors,
+              "--idle-timeout");
 }
 
 // What is wrong with flags, files and the port shows before a model is loaded, which takes long.
@@ -236,7 +333,8 @@ TEST_F(Serve, TheExampleFileHasEveryFlagWithItsDefault) {
   Program server(arguments({"--config", example, "--port", "0"}));
   ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
   // What is commented out is a line, too.
-  const std::string all = std::regex_replace(text, std::regex("\n# ([a-z_-]+ = )"), "\n$1");
+  const std::string all =
+      std::regex_replace(text, std::regex("\n# ((?!api-key )[a-z_-]+ = )"), "\n$1");
   EXPECT_NE(all, text);
   write_file(folder_ / "all.toml", all);
   write_file(folder_ / "key", "secret\n");

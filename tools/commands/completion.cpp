@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "net/process/flag_checks.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/command_table.hpp"
@@ -45,7 +46,7 @@ Command add_completion(CLI::App& program) {
   const auto shell = std::make_shared<std::string>();
   parser->add_option("SHELL", *shell, "bash, zsh or fish")
       ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+      ->check(one_of({"bash", "zsh", "fish"}))
       ->option_text("(required)");
   return {parser, [&program, shell] {
             write_output(completion_script(*shell, command_table(program)));

@@ -22,6 +22,7 @@
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
+#include "net/process/flag_checks.hpp"
 #include "runtime/config/json_file.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
@@ -265,7 +266,7 @@ Command add_evaluate(CLI::App& program) {
   parser
       ->add_option("--at-least,--at_least", options->at_least,
                    "Exit with code 1 if fewer than N answers are right [0]")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative<std::int64_t>())
       ->option_text("N");
   add_model_flags(*parser, options->engine);
   add_picture_flags(*parser, options->pictures);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "net/process/flag_checks.hpp"
 #include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
 #include "tools/commands/command.hpp"
@@ -237,7 +238,7 @@ Command add_info(CLI::App& program) {
       ->option_text("DIR (required)");
   add_base_flag(*parser, options->base);
   parser->add_option("--depth", options->depth, "Levels of the tree to show [all]")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero<std::int64_t>())
       ->option_text("N");
   return {parser, [options] { return info(*options); }};
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "net/process/flag_checks.hpp"
 #include "runtime/checkpoint/random_checkpoint.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
@@ -17,7 +18,7 @@ Command add_make_checkpoint(CLI::App& program) {
   const auto options = std::make_shared<RandomCheckpointOptions>();
   parser->add_option("--size", options->size, fmt::format("{}", fmt::join(model_sizes(), ", ")))
       ->required()
-      ->check(CLI::IsMember(model_sizes()))
+      ->check(one_of(model_sizes()))
       ->option_text("SIZE (required)");
   parser->add_option("--seed", options->seed, "Seed of the weights [0]")->option_text("N");
   parser->add_option("--output", options->output, "The folder to write")

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <version.hpp>  // generated: FVLM_VERSION
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +18,10 @@
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
 #include "net/command_line/config_flags.hpp"
+#include "net/http/address.hpp"
 #include "net/http/api_keys.hpp"
+#include "net/http/proxy.hpp"
+#include "net/process/flag_checks.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 #include "net/service/server.hpp"
@@ -65,12 +69,21 @@ void complete(ServeOptions& options, CLI::App& parser) {
     throw Error("--model-path is required; run fastvlm serve --help");
   }
   net::ServerOptions& server = options.server;
-  if (!options.api_key_file.empty()) server.access.key = net::read_key(options.api_key_file);
+  if (!options.api_key_file.empty()) {
+    if (!server.access.key.empty()) {
+      throw Error("--api-key and --api-key-file both say the key; keep one of them");
+    }
+    server.access.key = net::read_key(options.api_key_file, "--api-key-file");
+  }
   if (!options.api_key_list.empty()) {
     server.access.keys = net::read_key_list(options.api_key_list);
   }
   if (server.access.key.empty()) {
     if (const char* key = std::getenv("FASTVLM_API_KEY")) server.access.key = key;
+  }
+  EngineOptions& engine = options.engine;
+  if (engine.cache_tokens > 0) {  // no conversation is longer than what holds it
+    engine.context_tokens = std::min(engine.context_tokens, engine.cache_tokens);
   }
   server.live.max_new_tokens = options.max_new_tokens;
   server.chat.max_new_tokens = options.max_new_tokens;
@@ -95,6 +108,23 @@ void warn_of_readers(const ServeOptions& options, const net::Log& log) {
     const std::string warning = net::readable_by_others(file);
     if (!warning.empty()) log(net::LogLevel::kWarning, "⚠️ " + warning);
   }
+}
+
+// What is known of the model once it is loaded.
+void check_room(const ServeOptions& options, const EngineInfo& info) {
+  const std::int64_t needed = info.image_tokens + options.max_new_tokens;
+  if (options.engine.cache_tokens == 0 || needed < info.context_tokens) return;
+  throw Error(
+      fmt::format("--cache-tokens is {}: a picture of {} tokens, a question and an answer of "
+                  "--max_new_tokens, which is {}, do not fit; raise the one or lower the other",
+                  options.engine.cache_tokens, info.image_tokens, options.max_new_tokens));
+}
+
+// Where a browser finds the page.
+std::string address_of(const net::TransportOptions& transport, std::uint16_t port) {
+  return fmt::format("{}://{}{}/", transport.certificate_file.empty() ? "http" : "https",
+                     net::host_and_port(transport.host, port),
+                     net::normal_base_path(transport.base_path));
 }
 
 void add_flags(CLI::App& parser, ServeOptions& options);
@@ -160,13 +190,12 @@ int serve(ServeOptions& options, CLI::App& parser) {
   }
   net::Server server(settings);  // what is wrong shows before the model is loaded
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
+  check_room(options, engine->info());
   server.open(*engine);
   const InterruptGuard interrupt;  // before readiness is reported: from then on signals drain
   log(LogLevel::kInfo, fmt::format("🚀 {} on {}, {}", engine->info().model, engine->info().device,
                                    engine->info().precision));
-  log(LogLevel::kInfo, fmt::format("✅ ready: {}://{}:{}/",
-                                   settings.transport.certificate_file.empty() ? "http" : "https",
-                                   settings.transport.host, server.port()));
+  log(LogLevel::kInfo, "✅ ready: " + address_of(settings.transport, server.port()));
   systemd::notify("READY=1");
 
   std::thread traffic([&] {
@@ -190,7 +219,7 @@ void add_seconds(CLI::App& parser, const std::string& flag, std::chrono::millise
   parser
       .add_option_function<double>(flag, set,
                                    fmt::format("{} [{}]", description, value.count() / 1000))
-      ->check(CLI::Range(0.01, 86400.0))
+      ->check(in_range(0.01, 86400.0))
       ->option_text("SECONDS");
 }
 
@@ -200,7 +229,7 @@ void add_megabytes(CLI::App& parser, const std::string& flag, std::size_t& value
   parser
       .add_option_function<std::size_t>(flag, set,
                                         fmt::format("{} [{}]", description, value / kMegabyte))
-      ->check(CLI::Range(least, 1 << 20))
+      ->check(in_range(least, 1 << 20))
       ->option_text("MB");
 }
 
@@ -210,7 +239,7 @@ void add_share(CLI::App& parser, const std::string& flag, std::size_t& value, st
                const std::string& description) {
   const auto set = [&value, unit](std::size_t count) { value = count * unit; };
   parser.add_option_function<std::size_t>(flag, set, description + "; 0: a quarter of all [0]")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(in_range(0, 1 << 30))
       ->option_text(unit == 1 ? "N" : "MB");
 }
 
@@ -218,7 +247,7 @@ template <class Count>
 void add_count(CLI::App& parser, const std::string& flag, Count& value,
                const std::string& description) {
   parser.add_option(flag, value, fmt::format("{} [{}]", description, value))
-      ->check(CLI::Range(1, 1 << 30))
+      ->check(in_range(1, 1 << 30))
       ->option_text("N");
 }
 
@@ -230,11 +259,14 @@ void add_access_flags(CLI::App& parser, ServeOptions& options) {
     server.transport.port = static_cast<std::uint16_t>(port);
   };
   parser.add_option_function<int>("--port", set_port, "Port; 0: any that is free [5000]")
-      ->check(CLI::Range(0, 65535))
+      ->check(in_range(0, 65535))
       ->option_text("PORT");
   parser
       .add_option("--api-key", server.access.key,
                   "Key that clients must give; see also --api-key-file and $FASTVLM_API_KEY")
+      ->check([](const std::string& key) {
+        return key.empty() ? "an empty key is none; leave the flag out if none is wanted" : "";
+      })
       ->option_text("KEY");
   parser.add_option("--api-key-file", options.api_key_file, "File whose first line is the key")
       ->option_text("FILE");
@@ -246,7 +278,7 @@ void add_access_flags(CLI::App& parser, ServeOptions& options) {
   parser
       .add_option("--free-wrong-keys", server.access.free_wrong_keys,
                   "Wrong keys after which an address is rate-limited; 0: no limit [5]")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(in_range(0, 1 << 30))
       ->option_text("N");
   parser
       .add_option("--tls-cert", server.transport.certificate_file,
@@ -283,7 +315,7 @@ void add_answer_flags(CLI::App& parser, ServeOptions& options) {
   parser
       .add_option("--max_new_tokens,--max-new-tokens", options.max_new_tokens,
                   "Tokens of an answer, at most; a chat that asks for more is refused [256]")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero<std::int64_t>())
       ->option_text("N");
   parser
       .add_option("--model-name", server.chat.model,
@@ -297,7 +329,7 @@ void add_answer_flags(CLI::App& parser, ServeOptions& options) {
       .add_option("--unchanged-below", server.live.unchanged_below,
                   "Repeat the last answer for a frame whose thumbnail differs less from the last "
                   "frame's, in 0..255; 0: never [0]")
-      ->check(CLI::Range(0.0, 255.0))
+      ->check(in_range(0.0, 255.0))
       ->option_text("X");
 }
 
@@ -318,7 +350,7 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
           "--cache-tokens", options.engine.cache_tokens,
           "Tokens in the KV cache, shared by all running requests; `fastvlm info` shows the "
           "bytes of one; 0: four times the context [0]")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(in_range(0, 1 << 30))
       ->option_text("N");
   add_megabytes(parser, "--image-cache", options.engine.image_cache_bytes,
                 "Embeddings of recent pictures, which are not encoded again; 0: keep none", 0);
@@ -362,7 +394,7 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
   parser
       .add_option("--drain", options.drain_s,
                   "Time after SIGTERM in which running requests may finish [10]")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->option_text("SECONDS");
 }
 
@@ -380,15 +412,17 @@ void add_log_flags(CLI::App& parser, ServeOptions& options) {
       .add_option_function<std::string>("--log-level", set_level,
                                         "What is logged: this and what is more important "
                                         "[info; error with --quiet, debug with --verbose]")
-      ->check(CLI::IsMember({"error", "warn", "info", "debug"}))
+      ->check(one_of({"error", "warn", "info", "debug"}))
       ->option_text("error|warn|info|debug");
   const auto set_format = [&log](const std::string& name) {
     log.format = name == "json" ? LogFormat::kJson : LogFormat::kText;
+    set_message_form(name == "json" ? MessageForm::kJson : MessageForm::kText);
   };
   parser
       .add_option_function<std::string>("--log-format", set_format,
                                         "Lines of text, or a JSON object a line [text]")
-      ->check(CLI::IsMember({"text", "json"}))
+      ->check(one_of({"text", "json"}))
+      ->trigger_on_parse()  // what is wrong with other flags is said in this format, too
       ->option_text("text|json");
   parser.add_flag("--log-answers", options.server.log_answers,
                   "Log the answers' texts, not only their sizes and times");

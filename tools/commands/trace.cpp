@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "net/process/flag_checks.hpp"
 #include "runtime/checkpoint/safetensors_writer.hpp"
 #include "runtime/engine/trace_run.hpp"
 #include "runtime/support/new_files.hpp"
@@ -64,7 +65,7 @@ Command add_trace(CLI::App& program) {
   parser
       ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
                    "Steps of greedy decoding [1]")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero<std::int64_t>())
       ->option_text("N");
   parser->add_option("--output", options->output, "The safetensors file to write")
       ->required()

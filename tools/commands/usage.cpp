@@ -7,6 +7,7 @@
 
 #include "kernels/support/make_error.hpp"
 #include "net/command_line/suggestions.hpp"
+#include "net/process/flag_checks.hpp"
 
 namespace fvlm {
 namespace {
@@ -44,7 +45,10 @@ std::string unknown_command(const std::string& typed, const CLI::App& program) {
 // A flag that does not exist comes first: that a required one is missing often follows from it.
 std::string usage_problem(const CLI::App& program, const CLI::ParseError& error) {
   const std::vector<std::string> unknown = program.remaining(true);
-  if (unknown.empty()) return error.what();
+  if (unknown.empty()) {
+    const auto chosen = program.get_subcommands();
+    return flag_problem(chosen.empty() ? program : *chosen.front(), error);
+  }
   const std::string& first = unknown.front();
   const std::vector<CLI::App*> commands = program.get_subcommands();
   if (first.starts_with('-')) return unknown_flag(first, commands.empty() ? program : *commands[0]);

@@ -23,7 +23,8 @@ TEST_P(EngineTest, SaysWhatItRuns) {
   EXPECT_EQ(info.image_tokens, tiny ? 16 : 4);
   EXPECT_EQ(info.context_tokens, 1000);
   EXPECT_EQ(info.precision, "f32");
-  EXPECT_GT(info.weight_bytes, 0);
+  EXPECT_GT(info.parameters, 0);
+  EXPECT_GE(info.weight_bytes, 4 * info.parameters) << "f32";
 }
 
 TEST_P(EngineTest, TheCacheIsAsLargeAsAsked) {
