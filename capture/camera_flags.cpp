@@ -9,8 +9,8 @@
 #include <exception>
 #include <stdexcept>
 
+#include "net/command_line/flag_checks.hpp"
 #include "net/http/api_keys.hpp"
-#include "net/process/flag_checks.hpp"
 
 namespace fvlm::capture {
 namespace {

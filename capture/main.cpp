@@ -18,10 +18,10 @@
 #include "capture/source/csi_cameras.hpp"
 #include "capture/source/v4l2_source.hpp"
 #include "net/command_line/config_file.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "net/http/address.hpp"
 #include "net/http/api_keys.hpp"
 #include "net/http/proxy.hpp"
-#include "net/process/flag_checks.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/command_table.hpp"

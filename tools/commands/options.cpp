@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "fvlm/error.hpp"
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {

@@ -6,8 +6,8 @@
 #include <system_error>
 
 #include "kernels/support/make_error.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "net/command_line/suggestions.hpp"
-#include "net/process/flag_checks.hpp"
 
 namespace fvlm {
 namespace {
