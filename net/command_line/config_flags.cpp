@@ -5,6 +5,7 @@
 #include <map>
 
 #include "net/command_line/config_syntax.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "net/command_line/suggestions.hpp"
 #include "net/http/one_line.hpp"
 
@@ -92,7 +93,7 @@ class Filler {
       }
       flag.run_callback();
     } catch (const CLI::Error& error) {
-      fail(entry.values.front().place, error.what());
+      fail(entry.values.front().place, flag_problem(app_, error));
     }
   }
 
