@@ -38,15 +38,27 @@ net::LogLevel default_log_level() {
   return net::LogLevel::kInfo;
 }
 
-void warn_of_readers(const ServeOptions& options, const net::Log& log) {
+net::Log open_server_log(const ServeOptions& options) {
+  LogOptions log = options.log;
+  log.level = options.log_level.value_or(default_log_level());
+  return open_log(log);
+}
+
+// Of strangers who may use the server, and of those who may read its keys.
+void warn_of_access(const ServeOptions& options, const net::Log& log) {
   for (const std::string& file : {options.api_key_file, options.api_key_list}) {
     if (file.empty()) continue;
     const std::string warning = net::readable_by_others(file);
     if (!warning.empty()) log(net::LogLevel::kWarning, "⚠️ " + warning);
   }
+  const net::AccessOptions& access = options.server.access;
+  if (!access.open_to_all || !access.key.empty() || !access.keys.empty()) return;
+  log(net::LogLevel::kWarning,
+      fmt::format("⚠️ no authentication: every client that reaches {} may use this server",
+                  options.server.transport.host));
 }
 
-// What is known of the model once it is loaded.
+// The model's part of what must fit: known once it is loaded.
 void check_room(const ServeOptions& options, const EngineInfo& info) {
   const std::int64_t needed = info.image_tokens + options.max_new_tokens;
   if (options.engine.cache_tokens == 0 || needed < info.context_tokens) return;
@@ -56,18 +68,22 @@ void check_room(const ServeOptions& options, const EngineInfo& info) {
                   options.engine.cache_tokens, info.image_tokens, options.max_new_tokens));
 }
 
-// Where a browser finds the page.
-std::string address_of(const net::TransportOptions& transport, std::uint16_t port) {
-  return fmt::format("{}://{}{}/", transport.certificate_file.empty() ? "http" : "https",
-                     net::host_and_port(transport.host, port),
-                     net::normal_base_path(transport.base_path));
+// To people, with where a browser finds the page, and to systemd.
+void report_ready(const net::TransportOptions& transport, std::uint16_t port,
+                  const EngineInfo& info, const net::Log& log) {
+  log(net::LogLevel::kInfo, fmt::format("🚀 {} on {}, {}", info.model, info.device, info.precision));
+  log(net::LogLevel::kInfo,
+      fmt::format("✅ ready: {}://{}{}/", transport.certificate_file.empty() ? "http" : "https",
+                  net::host_and_port(transport.host, port),
+                  net::normal_base_path(transport.base_path)));
+  systemd::notify("READY=1");
 }
 
 // On SIGHUP: all that can change without a restart, or nothing.
-void reload(const Given& given, net::Server& server, const net::Log& log) {
+void reload(const GivenFlags& given, net::Server& server, const net::Log& log) {
   try {
-    ServeOptions options = read_again(given);
-    warn_of_readers(options, log);
+    ServeOptions options = read_settings(given);
+    warn_of_access(options, log);
     server.set(std::move(options.server));
   } catch (const std::exception& error) {
     log(net::LogLevel::kError, fmt::format("❌ the settings stay as they were: {}", error.what()));
@@ -76,8 +92,8 @@ void reload(const Given& given, net::Server& server, const net::Log& log) {
 
 // Until a signal comes, or the terminal goes that this was started from. Systemd hears of us from
 // the thread that serves, as long as that and the engine work.
-void wait_for_signal(const InterruptGuard& interrupt, HangupGuard& hangup, const Given& given,
-                     net::Server& server, const net::Log& log) {
+void wait_for_end(const InterruptGuard& interrupt, HangupGuard& hangup, const GivenFlags& given,
+                  net::Server& server, const net::Log& log) {
   const auto tell = [&server] {
     if (server.alive()) systemd::notify("WATCHDOG=1");
   };
@@ -92,41 +108,34 @@ void wait_for_signal(const InterruptGuard& interrupt, HangupGuard& hangup, const
   }
 }
 
-int serve(ServeOptions& options, CLI::App& parser) {
-  using net::LogLevel;
+void drain(net::Server& server, double seconds, const net::Log& log) {
+  systemd::notify("STOPPING=1");
+  log(net::LogLevel::kInfo, fmt::format("draining: running requests have {} s", seconds));
+  server.drain(std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000)));
+}
+
+// What is wrong with flags, files and the port shows before the model is loaded, which takes long.
+int serve(const GivenFlags& given) {
   HangupGuard hangup;  // from now on it means: read the settings again
-  const Given given = given_flags(parser);
-  complete(options, parser);
-  options.log.level = options.log_level.value_or(default_log_level());
-  const net::Log log = open_log(options.log);
-  warn_of_readers(options, log);
-  net::ServerOptions& settings = options.server;
-  settings.log = log;
-  if (settings.access.open_to_all && settings.access.key.empty() && settings.access.keys.empty()) {
-    log(LogLevel::kWarning,
-        fmt::format("⚠️ no authentication: every client that reaches {} may use this server",
-                    settings.transport.host));
-  }
-  net::Server server(settings);  // what is wrong shows before the model is loaded
+  ServeOptions options = read_settings(given);
+  const net::Log log = open_server_log(options);
+  warn_of_access(options, log);
+  options.server.log = log;
+  net::Server server(options.server);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
   check_room(options, engine->info());
   server.open(*engine);
-  const InterruptGuard interrupt;  // before readiness is reported: from then on signals drain
-  log(LogLevel::kInfo, fmt::format("🚀 {} on {}, {}", engine->info().model, engine->info().device,
-                                   engine->info().precision));
-  log(LogLevel::kInfo, "✅ ready: " + address_of(settings.transport, server.port()));
-  systemd::notify("READY=1");
 
-  std::thread traffic([&] {
+  const InterruptGuard interrupt;  // before readiness is reported: from then on signals drain
+  report_ready(options.server.transport, server.port(), engine->info(), log);
+  std::thread traffic([&server] {
     server.run();
     notify_event();
   });
-  wait_for_signal(interrupt, hangup, given, server, log);
-  systemd::notify("STOPPING=1");
-  log(LogLevel::kInfo, fmt::format("draining: running requests have {} s", options.drain_s));
-  server.drain(std::chrono::milliseconds(static_cast<std::int64_t>(options.drain_s * 1000)));
+  wait_for_end(interrupt, hangup, given, server, log);
+  drain(server, options.drain_s, log);
   traffic.join();
-  log(LogLevel::kInfo, "stopped");
+  log(net::LogLevel::kInfo, "stopped");
   return kExitSuccess;
 }
 
@@ -137,7 +146,8 @@ Command add_serve(CLI::App& program) {
       "serve", "Serve cameras, pages and OpenAI's clients over WebSocket and HTTP");
   const auto options = std::make_shared<ServeOptions>();
   add_serve_flags(*parser, *options);
-  return {parser, [options, parser] { return serve(*options, *parser); }};
+  // Parsing checks the command line with these options; serve() reads all of its own.
+  return {parser, [options, parser] { return serve(given_flags(*parser)); }};
 }
 
 }  // namespace fvlm

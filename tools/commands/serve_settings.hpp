@@ -1,5 +1,5 @@
-// What fastvlm serve is told: by flags, and by files and the environment, which may change while it
-// runs.
+// What fastvlm serve is told: by flags, and by files and the environment, which may say something
+// else while it runs. So all are read again on SIGHUP, in the same way as at first.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -12,15 +12,14 @@
 
 namespace fvlm {
 
-// The flags of the command line, with their values, so that settings can be read again.
-using Given = std::vector<std::pair<std::string, std::vector<std::string>>>;
+// The flags of a command line, with their values.
+using GivenFlags = std::vector<std::pair<std::string, std::vector<std::string>>>;
 
-Given given_flags(const CLI::App& parser);
+GivenFlags given_flags(const CLI::App& parser);
 
-// What follows from the flags once all are known.
-void complete(ServeOptions& options, CLI::App& parser);
-
-// Flags and files as they are now.
-ServeOptions read_again(const Given& given);
+// These flags, then for others the config file, keys from their files or $FASTVLM_API_KEY, and what
+// follows from all of them. Throws an exception that names the flag or the file if something is
+// wrong.
+ServeOptions read_settings(const GivenFlags& given);
 
 }  // namespace fvlm
