@@ -95,6 +95,13 @@ inline std::string flag_problem(const CLI::App& command, const CLI::Error& error
     const std::string value = shown.empty() ? "VALUE" : shown.substr(0, shown.find(' '));
     return fmt::format("{} needs a value: {} {}", name, name, value);
   }
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+    // The first of them is the last in this text.
+    const std::size_t flag = text.rfind(" -");
+    const std::string name = text.substr((flag == text.npos ? text.rfind(' ') : flag) + 1);
+    return (flag == text.npos ? "unexpected argument " : "unknown flag ") +
+           name.substr(0, name.find_first_of(" ="));
+  }
   if (const std::string_view excludes = " excludes "; error.get_name() == "ExcludesError") {
     const std::size_t at = text.find(excludes);
     if (at == text.npos) return text;

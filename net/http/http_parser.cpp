@@ -178,11 +178,7 @@ HttpParser::Progress HttpParser::check_fields() {
   }
   head_.has_body = !message_->is_done();
   const std::string_view coding = view(fields[field::content_encoding]);
-  if (head_.has_body && !coding.empty() && !same(coding, "identity")) {
-    return fail(415,
-                "the body is compressed, which Content-Encoding says: send it as it is, without "
-                "this header");
-  }
+  head_.is_encoded = head_.has_body && !coding.empty() && !same(coding, "identity");
   if (message_->upgrade() && has_token(view(fields[field::upgrade]), "websocket")) {
     head_.wants_websocket = true;
     head_.websocket_version = view(fields[field::sec_websocket_version]);

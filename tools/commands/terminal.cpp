@@ -246,7 +246,8 @@ void ProgressLine::update(double fraction, std::string_view note) {
     next_draw_ = now + kRedrawInterval;
   } else {
     if (message_form == MessageForm::kJson) {
-      print_notice(label_);
+      constexpr std::string_view kName = "fastvlm: ";
+      print_notice(std::string_view(label_).substr(label_.starts_with(kName) ? kName.size() : 0));
     } else {
       print_error_text(label_ + " ...\n");
     }

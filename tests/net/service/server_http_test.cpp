@@ -166,6 +166,10 @@ TEST_F(ServerHttp, CompressedBodiesAreRefusedWithWhatToDo) {
     EXPECT_TRUE(contains(error["message"], "send it as it is")) << error;
     EXPECT_EQ(error["code"], "unsupported_content_encoding");
   }
+  const std::string ollama =
+      ask("POST /api/chat", "Content-Encoding: gzip\r\nContent-Length: 4\r\n", "\x1f\x8b\x08");
+  EXPECT_TRUE(json::parse(body_of(ollama))["error"].is_string()) << ollama;
+  await_metric("fastvlm_http_requests_total{route=\"/api/chat\",code=\"415\",key=\"\"} 1\n");
   const std::string body = chat(false);
   EXPECT_EQ(
       status_of(ask(
