@@ -96,7 +96,7 @@ TEST_F(CamerasTest, WrongTablesAreNamed) {
   expect_refused(good + "mask = [\"0,0,9,9\", \"1\"]\n", ":4:9: --mask: 1: expected X,Y,");
   expect_refused(good + "server = \"here\"\n", ":4:10: --server: here: not an address");
   expect_refused(good + "interval = \"soon\"\n", ":4:12: --interval: soon: expected a time");
-  expect_refused(good + "api-key-file = \"/none\"\n", ":1:1: /none: ");
+  expect_refused(good + "api-key-file = \"/none\"\n", ":1:1: --api-key-file /none: ");
   expect_refused(good + good, ":5:1: another camera is called a");
   expect_refused("[[camera]]\nname = \"a b\"\nsource = \"test-pattern\"\n", "expected up to 64");
   expect_refused("[[camera]]\nname = \"a\"\n", ":1:1: this camera has no source; add source = ");
