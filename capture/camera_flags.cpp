@@ -76,31 +76,36 @@ void add_camera_flags(CLI::App& app, CameraSettings& settings) {
   SourceOptions& source = settings.feed.source;
   app.add_option("--source", source.source,
                  "v4l2[:DEVICE or INDEX], images:DIR, test-pattern[:FORMAT] or pipe:COMMAND, which "
-                 "writes JPEGs; v4l2 alone tries 0, then 1")
+                 "writes JPEGs; v4l2 alone tries 0, then 1 [v4l2]")
       ->check(problem_of(check_source))
-      ->capture_default_str();
-  app.add_option("--width", source.width, "Width of pictures, in pixels")
+      ->option_text("SOURCE");
+  app.add_option("--width", source.width, "Width of pictures, in pixels [640]")
       ->check(in_range(16, 8192))
-      ->capture_default_str();
+      ->option_text("PIXELS");
   app.add_option("--fps", source.rate,
                  "Frame rate to ask the source for; required for a pipe below one frame a second")
-      ->check(in_range(0.1, 1e5));
+      ->check(in_range(0.1, 1e5))
+      ->option_text("N");
   app.add_option_function<std::string>(
          "--format", [&source](const std::string& name) { source.format = format_of(name); },
-         "Pixel format of a camera: auto (the cheapest), mjpeg, yu12, nv12, yuyv, uyvy or grey")
+         "Pixel format of a camera [auto: the cheapest]")
       ->check(one_of({"auto", "mjpeg", "yu12", "nv12", "yuyv", "uyvy", "grey"}))
-      ->default_str("auto");
-  app.add_option("--exposure", source.exposure, "Exposure time of a camera, in 100 us");
-  app.add_option("--gain", source.gain, "Gain of a camera");
-  app.add_option("--brightness", source.brightness, "Brightness of a camera");
+      ->option_text("auto|mjpeg|yu12|nv12|yuyv|uyvy|grey");
+  app.add_option("--exposure", source.exposure,
+                 "Exposure time of a camera, in 100 us [the camera's choice]")
+      ->option_text("N");
+  app.add_option("--gain", source.gain, "Gain of a camera [as it is]")->option_text("N");
+  app.add_option("--brightness", source.brightness, "Brightness of a camera [as it is]")
+      ->option_text("N");
   EncoderOptions& encoder = settings.feed.encoder;
-  app.add_option("--quality", encoder.quality, "JPEG quality of frames that the client compresses")
+  app.add_option("--quality", encoder.quality,
+                 "JPEG quality of frames that the client compresses [85]")
       ->check(in_range(1, 100))
-      ->capture_default_str();
+      ->option_text("1..100");
   app.add_option("--max-quality", encoder.max_quality,
-                 "Recompress a camera's own JPEGs of a higher quality")
+                 "Recompress a camera's own JPEGs of a higher quality [100]")
       ->check(in_range(1, 100))
-      ->capture_default_str();
+      ->option_text("1..100");
   Transform& transform = encoder.transform;
   const auto set_masks = [&transform](const std::vector<std::string>& masks) {
     transform.masks.clear();
@@ -111,17 +116,19 @@ void add_camera_flags(CLI::App& app, CameraSettings& settings) {
          "Area that nobody sees, X,Y,WIDTH,HEIGHT of the camera's own picture: in pixels "
          "(0,0,320,120), or with decimal points in fractions of it (0.0,0.0,0.5,0.25); "
          "repeatable")
-      ->type_name("AREA");
+      ->type_name("AREA")
+      ->option_text("AREA");
   // The four numbers may come together or each alone.
   const auto set_crop = [&transform](const std::vector<std::string>& numbers) {
     transform.crop = area_of("--crop", fmt::format("{}", fmt::join(numbers, ",")));
   };
   app.add_option_function<std::vector<std::string>>(
          "--crop", set_crop, "Area of the camera's own picture to keep, given as for --mask")
-      ->type_name("AREA");
-  app.add_option("--rotate", transform.rotate, "Degrees to turn pictures by, clockwise")
+      ->type_name("AREA")
+      ->option_text("AREA");
+  app.add_option("--rotate", transform.rotate, "Degrees to turn pictures by, clockwise [0]")
       ->check(one_of({"0", "90", "180", "270"}))
-      ->capture_default_str();
+      ->option_text("0|90|180|270");
   const auto set_flip = [&transform](const std::vector<std::string>& ways) {
     const auto has = [&ways](const char* way) {
       return std::find(ways.begin(), ways.end(), way) != ways.end();
@@ -129,33 +136,40 @@ void add_camera_flags(CLI::App& app, CameraSettings& settings) {
     transform.flip_horizontal = has("horizontal");
     transform.flip_vertical = has("vertical");
   };
-  app.add_option_function<std::vector<std::string>>(
-         "--flip", set_flip, "horizontal (as in a mirror) or vertical, after turning; repeatable")
-      ->check(one_of({"horizontal", "vertical"}));
+  app.add_option_function<std::vector<std::string>>("--flip", set_flip,
+                                                    "Mirror pictures, after turning; repeatable")
+      ->check(one_of({"horizontal", "vertical"}))
+      ->option_text("horizontal|vertical");
 }
 
 void add_server_flags(CLI::App& app, CameraSettings& settings) {
   ServerAddress& server = settings.feed.server;
   LinkOptions& link = settings.feed.link;
   const auto check_url = [](const std::string& url) { check_address({.url = url}); };
-  app.add_option("--server", server.url, "ws:// or wss:// address of the server")
+  app.add_option("--server", server.url,
+                 "ws:// or wss:// address of the server [ws://127.0.0.1:5000/ws]")
       ->check(problem_of(check_url))
-      ->capture_default_str();
+      ->option_text("URL");
   app.add_option_function<std::string>(
          "--interval", [&link](const std::string& text) { link.interval = duration_of(text); },
-         "Time between frames that are sent, e.g. 250ms; seconds if there is no unit")
+         "Time between frames that are sent, e.g. 250ms; seconds if there is no unit [1s]")
       ->type_name("TIME")
-      ->default_str("1s");
+      ->option_text("TIME");
   app.add_flag("--stream", link.stream,
                "Stream tokens from a fastvlm server, and let the page change the prompt");
-  app.add_option("--prompt", link.prompt, "Prompt, with --stream [the server's]");
+  app.add_option("--prompt", link.prompt, "Prompt, with --stream [the server's]")
+      ->option_text("TEXT");
   app.add_option("--max-new-tokens", link.max_new_tokens,
-                 "Tokens of an answer, at most, with --stream")
-      ->check(above_zero<std::int64_t>());
+                 "Tokens of an answer, at most, with --stream [the server's]")
+      ->check(above_zero<std::int64_t>())
+      ->option_text("N");
   app.add_option("--api-key-file", settings.api_key_file,
-                 "File whose first line is the server's key; or $FASTVLM_API_KEY");
-  app.add_option("--ca-file", server.ca_file, "CA certificates to trust with wss://, in PEM")
-      ->check(CLI::ExistingFile);
+                 "File whose first line is the server's key; or $FASTVLM_API_KEY")
+      ->option_text("FILE");
+  app.add_option("--ca-file", server.ca_file,
+                 "CA certificates to trust with wss://, in PEM [the system's]")
+      ->check(CLI::ExistingFile)
+      ->option_text("FILE");
 }
 
 void add_table_flags(CLI::App& app, CameraSettings& settings) {

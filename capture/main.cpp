@@ -17,8 +17,10 @@
 #include "capture/config_file.hpp"
 #include "capture/source/csi_cameras.hpp"
 #include "capture/source/v4l2_source.hpp"
+#include "net/command_line/command_table.hpp"
 #include "net/command_line/config_file.hpp"
 #include "net/command_line/flag_checks.hpp"
+#include "net/command_line/help_text.hpp"
 #include "net/http/address.hpp"
 #include "net/http/api_keys.hpp"
 #include "net/http/proxy.hpp"
@@ -38,41 +40,63 @@ struct Options {
   bool verbose = false;
   bool wait_for_camera = false;
   bool list = false;
+  std::string shell{};  // whose completion is wanted
+  bool man_page = false;
 };
+
+constexpr char kExamples[] =
+    "A camera, its page on http://127.0.0.1:8080/, and a server elsewhere:\n"
+    "    fastvlm-camera --source v4l2:/dev/video0 --server ws://HOST:5000/ws\n"
+    "A CSI camera of a Raspberry Pi:\n"
+    "    fastvlm-camera --source 'pipe:rpicam-vid -t 0 --nopreview --codec mjpeg -o -'\n"
+    "Completion in this shell:\n"
+    "    source <(fastvlm-camera --completion bash)\n";
+
+const std::vector<ExitStatus> kExitStatuses = {
+    {"0", "A signal ended it, or what was asked for is printed."},
+    {"1", "It cannot work: a camera, the port, a file; standard error says why."},
+    {"2", "Flags or the config file are wrong; standard error says where."}};
 
 void add_page_flags(CLI::App& app, Options& options) {
   PageOptions& page = options.page;
-  app.add_option("--host", page.transport.host, "Address to serve the page on")
-      ->capture_default_str();
-  app.add_option("--port", page.transport.port, "Port of the page; 0: any that is free")
-      ->capture_default_str();
+  app.add_option("--host", page.transport.host, "Address to serve the page on [127.0.0.1]")
+      ->option_text("ADDRESS");
+  app.add_option("--port", page.transport.port, "Port of the page; 0: any that is free [8080]")
+      ->option_text("PORT");
   app.add_option("--page-key-file", options.page_key_file,
-                 "File whose first line is the password of the page");
+                 "File whose first line is the password of the page")
+      ->option_text("FILE");
   app.add_flag("--open-to-all", page.access.open_to_all,
                "Serve the page to other machines without a key");
   app.add_option("--allow-origin", page.access.allowed_origins,
-                 "Web site whose pages may show the pictures; repeatable");
+                 "Web site whose pages may show the pictures; repeatable")
+      ->option_text("ORIGIN");
   app.add_option(
-      "--base-path", page.transport.base_path,
-      "Where the page's paths begin behind a reverse proxy that hands them on, e.g. /camera");
+         "--base-path", page.transport.base_path,
+         "Where the page's paths begin behind a reverse proxy that hands them on, e.g. /camera")
+      ->option_text("PATH");
   app.add_option("--trusted-proxy", page.transport.trusted_proxies,
                  "Address or network of a reverse proxy, whose X-Forwarded-For or Forwarded tells "
-                 "the client's address; repeatable");
-  app.add_option("--page-fps", options.camera.feed.view.rate, "Frame rate of the page, at most")
+                 "the client's address; repeatable")
+      ->option_text("ADDRESS");
+  app.add_option("--page-fps", options.camera.feed.view.rate,
+                 "Frame rate of the page, at most [15]")
       ->check(in_range(0.1, 1000.0))
-      ->capture_default_str();
+      ->option_text("N");
 }
 
 // As those of `fastvlm serve`.
 void add_log_flags(CLI::App& app, Options& options) {
   LogOptions& log = options.log;
   app.add_option_function<std::string>(
-      "--log-folder", [&log](const std::string& folder) { log.folder = folder; },
-      "Where client.log goes [~/ml-fastvlm-logs]");
+         "--log-folder", [&log](const std::string& folder) { log.folder = folder; },
+         "Where client.log goes [~/ml-fastvlm-logs]")
+      ->option_text("DIR");
   app.add_option_function<std::string>(
          "--log-level", [&log](const std::string& name) { log.level = *net::level_of(name); },
          "What is logged: this and what is more important [info]")
-      ->check(one_of({"error", "warn", "info", "debug"}));
+      ->check(one_of({"error", "warn", "info", "debug"}))
+      ->option_text("error|warn|info|debug");
   app.add_option_function<std::string>(
          "--log-format",
          [&log](const std::string& name) {
@@ -80,12 +104,16 @@ void add_log_flags(CLI::App& app, Options& options) {
          },
          "Lines of text, or a JSON object a line [text]")
       ->check(one_of({"text", "json"}))
+      ->option_text("text|json")
       ->trigger_on_parse();  // what is wrong with other flags is said in this format, too
   app.add_flag("--log-answers", options.camera.feed.log_answers,
                "Log the descriptions' texts, not only their lengths");
   CLI::Option* const quiet =
-      app.add_flag("--quiet", options.quiet, "Log only what is wrong: --log-level warn");
-  app.add_flag("--verbose", options.verbose, "Log each frame: --log-level debug")->excludes(quiet);
+      app.add_flag("--quiet", options.quiet, "Log only what is wrong: --log-level warn")
+          ->option_text(" ");
+  app.add_flag("--verbose", options.verbose, "Log each frame: --log-level debug")
+      ->excludes(quiet)
+      ->option_text(" ");
 }
 
 // Flags are one camera, tables of the config file are several.
@@ -99,6 +127,14 @@ std::vector<FeedOptions> read_cameras(Options& options, CLI::App& app) {
 }
 
 int run(Options& options, CLI::App& app) {
+  if (!options.shell.empty()) {
+    std::cout << completion_script(options.shell, app);
+    return EXIT_SUCCESS;
+  }
+  if (options.man_page) {
+    std::cout << man_page(app, kExitStatuses);
+    return EXIT_SUCCESS;
+  }
   if (options.list) {
     std::cout << list_cameras(*system_calls()) << list_csi_cameras();
     return EXIT_SUCCESS;
@@ -140,14 +176,18 @@ void print_error(LogFormat format, const std::string& problem) {
 
 int main_program(int count, char** arguments) {
   Options options;
-  CLI::App app("Sends a camera's frames to a FastVLM server and serves a page with its captions");
+  CLI::App app("Sends a camera's frames to a FastVLM server and serves a page with its captions",
+               "fastvlm-camera");
+  set_help_form(app);
+  app.footer(kExamples);
   app.set_version_flag("--version", "fastvlm-camera " FVLM_VERSION);
   app.add_option(
          "--config", options.config_file,
          "File of settings in TOML: a line NAME = VALUE for each flag, and for each of several "
          "cameras a table [[camera]] with name, source and other flags of its own, and its "
          "title, place and size on the page")
-      ->configurable(false);
+      ->configurable(false)
+      ->option_text("FILE");
   add_camera_flags(app, options.camera);
   add_server_flags(app, options.camera);
   add_page_flags(app, options);
@@ -155,6 +195,13 @@ int main_program(int count, char** arguments) {
   app.add_flag("--wait-for-camera", options.wait_for_camera,
                "Start without a camera if there is none, and try again every second");
   app.add_flag("--list", options.list, "List cameras with their formats and sizes, and exit")
+      ->configurable(false);
+  app.add_option("--completion", options.shell,
+                 "Print a script that completes command lines in this shell, and exit")
+      ->check(one_of({"bash", "zsh", "fish"}))
+      ->configurable(false)
+      ->option_text("bash|zsh|fish");
+  app.add_flag("--man-page", options.man_page, "Print the manual page, and exit")
       ->configurable(false);
   try {
     app.parse(count, arguments);

@@ -29,8 +29,9 @@ FlagEntry entry_of(const CLI::Option& option) {
     entry.kind = ValueKind::kFile;
   } else if (bare == "DIR") {
     entry.kind = ValueKind::kFolder;
-  } else if (!option.get_type_name().empty() &&
-             bare.find_first_of("abcdefghijklmnopqrstuvwxyz") == 0) {
+  } else if (bare.find('|') != bare.npos ||
+             (!option.get_type_name().empty() &&
+              bare.find_first_of("abcdefghijklmnopqrstuvwxyz") == 0)) {
     entry.kind = ValueKind::kChoice;  // names in small letters stand for themselves
     entry.choices = choices_of(bare);
   } else {

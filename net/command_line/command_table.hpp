@@ -1,4 +1,4 @@
-// The program's commands and flags as --help shows them, for what is made of the same table: man
+// A program's commands and flags as --help shows them, for what is made of the same table: man
 // pages and completions of shells.
 #pragma once
 
@@ -36,11 +36,20 @@ std::vector<CommandEntry> command_table(const CLI::App& program);
 // The flags of the program itself.
 std::vector<FlagEntry> flag_table(const CLI::App& command);
 
-// The program as a manual page of section 1, or one of its commands: troff with the man macros.
+struct ExitStatus {
+  std::string status;
+  std::string meaning;
+};
+
+// Manual pages of section 1, troff with the man macros: of fastvlm, of one of its commands, and of
+// a program without commands.
 std::string man_page(const CLI::App& program, const std::vector<CommandEntry>& commands);
 std::string man_page(const CLI::App& program, const CommandEntry& command);
+std::string man_page(const CLI::App& program, const std::vector<ExitStatus>& statuses);
 
-// A script for "bash", "zsh" or "fish" that completes commands, flags, their choices and files.
+// Scripts for "bash", "zsh" or "fish" that complete commands, flags, their choices and files: for
+// fastvlm, and for a program without commands.
 std::string completion_script(const std::string& shell, const std::vector<CommandEntry>& commands);
+std::string completion_script(const std::string& shell, const CLI::App& program);
 
 }  // namespace fvlm

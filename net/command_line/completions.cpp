@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "net/command_line/command_table.hpp"
@@ -17,12 +18,31 @@ std::string joined_names(const std::vector<CommandEntry>& commands, const char* 
   return fmt::format("{}", fmt::join(names, between));
 }
 
-std::string bash_script(const std::vector<CommandEntry>& commands) {
-  std::string text = R"(# bash completion of fastvlm, made from its table of flags
-_fastvlm() {
-  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= files= word=
+// What bash does behind a flag.
+std::string bash_values(const FlagEntry& flag) {
+  if (flag.kind == ValueKind::kFile) return "_fastvlm_files -f";
+  if (flag.kind == ValueKind::kFolder) return "_fastvlm_files -d";
+  if (flag.kind != ValueKind::kChoice) return "COMPREPLY=()";
+  return fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$current\"))",
+                     fmt::join(flag.choices, " "));
+}
+
+constexpr const char* kBashBegin =
+    R"(  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
   COMPREPLY=()
   if [[ $current == = ]]; then current=; elif [[ $previous == = ]]; then previous=${COMP_WORDS[COMP_CWORD-2]}; fi
+)";
+
+constexpr const char* kBashFiles = R"(_fastvlm_files() {
+  local IFS=$'\n'
+  compopt -o filenames 2> /dev/null
+  COMPREPLY=($(compgen "$1" -- "$current"))
+}
+)";
+
+std::string bash_script(const std::vector<CommandEntry>& commands) {
+  std::string text = "# bash completion of fastvlm, made from its table of flags\n_fastvlm() {\n" +
+                     std::string(kBashBegin) + R"(  local flags= files= word=
   if ((COMP_CWORD == 1)); then
     COMPREPLY=($(compgen -W ')" +
                      joined_names(commands, " ") + R"( --help --version' -- "$current"))
@@ -36,16 +56,9 @@ _fastvlm() {
   for (const CommandEntry& command : commands) {
     for (const FlagEntry& flag : command.flags) {
       if (flag.kind == ValueKind::kNone) continue;
-      std::string words = "COMPREPLY=()";
-      if (flag.kind == ValueKind::kFile) words = "_fastvlm_files -f";
-      if (flag.kind == ValueKind::kFolder) words = "_fastvlm_files -d";
-      if (flag.kind == ValueKind::kChoice) {
-        words = fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$current\"))",
-                            fmt::join(flag.choices, " "));
-      }
       std::vector<std::string> patterns;
       for (const std::string& name : command.names) patterns.push_back(name + "," + flag.name);
-      add(fmt::format("{}", fmt::join(patterns, "|")), words);
+      add(fmt::format("{}", fmt::join(patterns, "|")), bash_values(flag));
     }
   }
   text += "  esac\n  case ${COMP_WORDS[1]} in\n";
@@ -65,13 +78,8 @@ _fastvlm() {
     COMPREPLY=($(compgen -W "$word" -- "$current"))
   fi
 }
-_fastvlm_files() {
-  local IFS=$'\n'
-  compopt -o filenames 2> /dev/null
-  COMPREPLY=($(compgen "$1" -- "$current"))
-}
-complete -F _fastvlm fastvlm
-)";
+)" + kBashFiles +
+         "complete -F _fastvlm fastvlm\n";
 }
 
 // In a text between single quotes, within [...] of zsh's _arguments.
@@ -90,6 +98,26 @@ std::string zsh_text(const std::string& text) {
   return result;
 }
 
+// A flag as zsh's _arguments wants it.
+std::string zsh_argument(const FlagEntry& flag) {
+  std::string text =
+      fmt::format("'{}{}[{}]", flag.repeatable ? "*" : "", flag.name, zsh_text(flag.description));
+  if (flag.kind == ValueKind::kFile) text += ":file:_files";
+  if (flag.kind == ValueKind::kFolder) text += ":folder:_files -/";
+  if (flag.kind == ValueKind::kText) text += ":value:";
+  if (flag.kind == ValueKind::kChoice) {
+    text += fmt::format(":choice:({})", fmt::join(flag.choices, " "));
+  }
+  return text + "'";
+}
+
+// The end of a script that zsh loads as a function at the first use, or that is sourced.
+std::string zsh_end(const std::string& function, const std::string& program) {
+  return fmt::format(
+      "if [[ $funcstack[1] == {0} ]]; then\n  {0} \"$@\"\nelse\n  compdef {0} {1}\nfi\n", function,
+      program);
+}
+
 std::string zsh_script(const std::vector<CommandEntry>& commands) {
   std::string text =
       "#compdef fastvlm\n# zsh completion of fastvlm, made from its table of flags\n"
@@ -105,15 +133,7 @@ std::string zsh_script(const std::vector<CommandEntry>& commands) {
   for (const CommandEntry& command : commands) {
     text += fmt::format("    {})\n      _arguments", fmt::join(command.names, "|"));
     for (const FlagEntry& flag : command.flags) {
-      text += fmt::format(" \\\n        '{}{}[{}]", flag.repeatable ? "*" : "", flag.name,
-                          zsh_text(flag.description));
-      if (flag.kind == ValueKind::kFile) text += ":file:_files";
-      if (flag.kind == ValueKind::kFolder) text += ":folder:_files -/";
-      if (flag.kind == ValueKind::kText) text += ":value:";
-      if (flag.kind == ValueKind::kChoice) {
-        text += fmt::format(":choice:({})", fmt::join(flag.choices, " "));
-      }
-      text += "'";
+      text += " \\\n        " + zsh_argument(flag);
     }
     if (command.takes_files) text += " \\\n        '*:picture:_files'";
     if (command.takes_command) {
@@ -121,9 +141,7 @@ std::string zsh_script(const std::vector<CommandEntry>& commands) {
     }
     text += " ;;\n";
   }
-  return text +
-         "  esac\n}\nif [[ $funcstack[1] == _fastvlm ]]; then\n  _fastvlm \"$@\"\nelse\n"
-         "  compdef _fastvlm fastvlm\nfi\n";
+  return text + "  esac\n}\n" + zsh_end("_fastvlm", "fastvlm");
 }
 
 std::string fish_text(const std::string& text) {
@@ -133,6 +151,17 @@ std::string fish_text(const std::string& text) {
     result += c;
   }
   return "'" + result + "'";
+}
+
+std::string fish_flag(const FlagEntry& flag) {
+  std::string text = fmt::format(" -l {} -d {}", flag.name.substr(2), fish_text(flag.description));
+  if (flag.kind == ValueKind::kFile) text += " -r -F";
+  if (flag.kind == ValueKind::kFolder) text += " -x -a '(__fish_complete_directories)'";
+  if (flag.kind == ValueKind::kText) text += " -x";
+  if (flag.kind == ValueKind::kChoice) {
+    text += fmt::format(" -x -a '{}'", fmt::join(flag.choices, " "));
+  }
+  return text + "\n";
 }
 
 std::string fish_script(const std::vector<CommandEntry>& commands) {
@@ -149,26 +178,66 @@ std::string fish_script(const std::vector<CommandEntry>& commands) {
     if (command.takes_files) text += here + " -F\n";
     if (command.takes_command) text += here + " -a '" + joined_names(commands, " ") + "'\n";
     for (const FlagEntry& flag : command.flags) {
-      text += fmt::format("{} -l {} -d {}", here, flag.name.substr(2), fish_text(flag.description));
-      if (flag.kind == ValueKind::kFile) text += " -r -F";
-      if (flag.kind == ValueKind::kFolder) text += " -x -a '(__fish_complete_directories)'";
-      if (flag.kind == ValueKind::kText) text += " -x";
-      if (flag.kind == ValueKind::kChoice) {
-        text += fmt::format(" -x -a '{}'", fmt::join(flag.choices, " "));
-      }
-      text += "\n";
+      text += here + fish_flag(flag);
     }
   }
   return text;
 }
 
+// Of programs without commands.
+std::string bash_script(const std::string& program, const std::vector<FlagEntry>& flags) {
+  std::string function = "_" + program;
+  std::replace(function.begin(), function.end(), '-', '_');
+  std::string text = fmt::format("# bash completion of {}, made from its table of flags\n{}() {{\n",
+                                 program, function) +
+                     kBashBegin + "  case $previous in\n";
+  std::vector<std::string> names;
+  std::vector<std::string> texts;  // behind which anything may stand
+  for (const FlagEntry& flag : flags) {
+    names.push_back(flag.name);
+    if (flag.kind == ValueKind::kText) texts.push_back(flag.name);
+    if (flag.kind == ValueKind::kText || flag.kind == ValueKind::kNone) continue;
+    text += fmt::format("    {}) {}; return ;;\n", flag.name, bash_values(flag));
+  }
+  if (!texts.empty()) text += fmt::format("    {}) return ;;\n", fmt::join(texts, "|"));
+  return text +
+         fmt::format("  esac\n  COMPREPLY=($(compgen -W '{}' -- \"$current\"))\n}}\n",
+                     fmt::join(names, " ")) +
+         kBashFiles + fmt::format("complete -F {} {}\n", function, program);
+}
+
+std::string zsh_script(const std::string& program, const std::vector<FlagEntry>& flags) {
+  std::string text = fmt::format(
+      "#compdef {0}\n# zsh completion of {0}, made from its table of flags\n_{0}() {{\n  "
+      "_arguments",
+      program);
+  for (const FlagEntry& flag : flags) text += " \\\n    " + zsh_argument(flag);
+  return text + "\n}\n" + zsh_end("_" + program, program);
+}
+
+std::string fish_script(const std::string& program, const std::vector<FlagEntry>& flags) {
+  std::string text = fmt::format(
+      "# fish completion of {0}, made from its table of flags\ncomplete -c {0} -f\n", program);
+  for (const FlagEntry& flag : flags) text += "complete -c " + program + fish_flag(flag);
+  return text;
+}
+
+template <class... What>
+std::string script(const std::string& shell, const What&... what) {
+  if (shell == "bash") return bash_script(what...);
+  if (shell == "zsh") return zsh_script(what...);
+  if (shell == "fish") return fish_script(what...);
+  throw std::invalid_argument("there are completions for bash, zsh and fish");
+}
+
 }  // namespace
 
 std::string completion_script(const std::string& shell, const std::vector<CommandEntry>& commands) {
-  if (shell == "bash") return bash_script(commands);
-  if (shell == "zsh") return zsh_script(commands);
-  if (shell == "fish") return fish_script(commands);
-  throw std::invalid_argument("there are completions for bash, zsh and fish");
+  return script(shell, commands);
+}
+
+std::string completion_script(const std::string& shell, const CLI::App& program) {
+  return script(shell, program.get_name(), flag_table(program));
 }
 
 }  // namespace fvlm

@@ -53,20 +53,22 @@ std::string literal(const std::string& lines) {
   return text + ".fi\n";
 }
 
-constexpr const char* kExitStatus = R"(.SH EXIT STATUS
-.TP
-0
-What was asked for is done.
-.TP
-1
-It ran, and a part failed: pictures that cannot be read, too few right answers.
-.TP
-2
-Flags, files or settings are wrong; standard error says which.
-.TP
-128 + N
-Signal N ended it.
-)";
+std::string exit_status(const std::vector<ExitStatus>& statuses) {
+  std::string text = ".SH EXIT STATUS\n";
+  for (const ExitStatus& one : statuses) {
+    text += fmt::format(".TP\n{}\n{}\n", one.status, escaped(one.meaning));
+  }
+  return text;
+}
+
+// Of fastvlm and all of its commands.
+std::string exit_status() {
+  return exit_status(
+      {{"0", "What was asked for is done."},
+       {"1", "It ran, and a part failed: pictures that cannot be read, too few right answers."},
+       {"2", "Flags, files or settings are wrong; standard error says which."},
+       {"128 + N", "Signal N ended it."}});
+}
 
 }  // namespace
 
@@ -84,7 +86,7 @@ std::string man_page(const CLI::App& program, const std::vector<CommandEntry>& c
     text += "\n" + escaped(command.description) + "; see\n.BR fastvlm\\-" +
             escaped(command.names.front()) + " (1)\n";
   }
-  text += ".SH OPTIONS\n" + flag_lines(flag_table(program)) + kExitStatus;
+  text += ".SH OPTIONS\n" + flag_lines(flag_table(program)) + exit_status();
   return text;
 }
 
@@ -104,7 +106,17 @@ std::string man_page(const CLI::App& program, const CommandEntry& command) {
     text += fmt::format(".TP\n\\fI{}\\fR\n{}\n", escaped(command.argument),
                         escaped(command.argument_description));
   }
-  return text + flag_lines(command.flags) + kExitStatus + ".SH SEE ALSO\n.BR fastvlm (1)\n";
+  return text + flag_lines(command.flags) + exit_status() + ".SH SEE ALSO\n.BR fastvlm (1)\n";
+}
+
+std::string man_page(const CLI::App& program, const std::vector<ExitStatus>& statuses) {
+  const std::string& name = program.get_name();
+  const std::string description = program.get_description();
+  return head(program, name, description) +
+         fmt::format(".SH SYNOPSIS\n.B {}\n[\\fIFLAG\\fR]...\n", escaped(name)) +
+         ".SH DESCRIPTION\n" + escaped(description) + ".\n.PP\n" + literal(program.get_footer()) +
+         ".SH OPTIONS\n" + flag_lines(flag_table(program)) + exit_status(statuses) +
+         ".SH SEE ALSO\n.BR fastvlm (1)\n";
 }
 
 }  // namespace fvlm

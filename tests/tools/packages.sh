@@ -72,17 +72,17 @@ check_release() {
   has "$("$program" describe --help)" "--device" "fastvlm's help"
   ! "$program" describe --device cuda-emulated --model-path . 2> "$scratch/log" ||
     fail "$program knows the emulated device"
-  has "$(cat "$scratch/log")" "--device: cuda-emulated not in" "fastvlm's message"
+  has "$(cat "$scratch/log")" "--device: \"cuda-emulated\" is none of" "fastvlm's message"
 }
 
-# check_manual: manual pages and completions, made from the program's flags, are in the server's package.
+# check_manual NAME FLAG: manual pages and completions, made from the program's flags, are in its package.
 check_manual() {
-  local share=$scratch/fastvlm/usr/share
-  has "$(zcat "$share/man/man1/fastvlm-describe.1.gz")" "output.*dir" "fastvlm-describe(1)"
-  has "$(zcat "$share/man/man1/fastvlm.1.gz")" "describe" "fastvlm(1)"
-  has "$(cat "$share/bash-completion/completions/fastvlm")" "complete -F _fastvlm fastvlm" "bash's completions"
-  has "$(cat "$share/zsh/vendor-completions/_fastvlm")" "^#compdef fastvlm" "zsh's completions"
-  has "$(cat "$share/fish/vendor_completions.d/fastvlm.fish")" "complete -c fastvlm" "fish's completions"
+  local name=$1 flag=$2 share=$scratch/$1/usr/share
+  has "$(zcat "$share/man/man1/$name"*.1.gz)" "${flag//-/.*}" "manual pages of $name"
+  has "$(zcat "$share/man/man1/$name.1.gz")" "^.TH" "$name(1)"
+  has "$(cat "$share/bash-completion/completions/$name")" "^complete -F [a-z_]+ $name" "bash's completions"
+  has "$(cat "$share/zsh/vendor-completions/_$name")" "^#compdef $name" "zsh's completions"
+  has "$(cat "$share/fish/vendor_completions.d/$name.fish")" "complete -c $name .*-l $flag" "fish's completions"
 }
 
 # check_install NAME CONFIG COMPONENT: by hand, the unit names what was installed, and settings are kept.
@@ -126,11 +126,12 @@ for package in "$scratch/packages"/*.deb; do
     fastvlm)
       check_content fastvlm libdnnl fastvlm.toml
       check_release
-      check_manual
+      check_manual fastvlm output-dir
       check_install fastvlm fastvlm.toml server
       ;;
     fastvlm-camera)
       check_content fastvlm-camera libjpeg camera.conf
+      check_manual fastvlm-camera wait-for-camera
       check_install fastvlm-camera camera.conf camera
       ;;
     *) fail "unknown package $name" ;;

@@ -36,6 +36,25 @@ function(fvlm_package component name config unit)
   set(CPACK_COMPONENTS_ALL ${CPACK_COMPONENTS_ALL} ${component} PARENT_SCOPE)
 endfunction()
 
+# fvlm_manual(COMPONENT NAME): what a program makes of its table of flags, manual pages and completions of
+# three shells. It must run for that, so a cross-built package has none.
+function(fvlm_manual component name)
+  if(CMAKE_CROSSCOMPILING)
+    return()
+  endif()
+  get_target_property(manual ${name} FVLM_MANUAL)
+  install(DIRECTORY ${manual}/man1 DESTINATION share/man COMPONENT ${component})
+  install(FILES ${manual}/${name} DESTINATION share/bash-completion/completions COMPONENT ${component})
+  install(FILES ${manual}/${name}.fish DESTINATION share/fish/vendor_completions.d COMPONENT ${component})
+  # Debian's zsh looks here for those of packages, and in site-functions below /usr/local.
+  install(CODE "
+    set(folder site-functions)
+    if(CMAKE_INSTALL_PREFIX MATCHES \"^/usr/?$\")
+      set(folder vendor-completions)
+    endif()
+    file(INSTALL \"${manual}/_${name}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/share/zsh/\${folder}\")" COMPONENT ${component})
+endfunction()
+
 # Not of a developer's build, with its emulated device.
 if(FVLM_ENGINE AND FVLM_PROGRAMS AND NOT FVLM_EMULATOR)
   # The server has a user and a folder for its model; see fastvlm.service.
@@ -45,20 +64,7 @@ if(FVLM_ENGINE AND FVLM_PROGRAMS AND NOT FVLM_EMULATOR)
   set(CPACK_DEBIAN_SERVER_PACKAGE_DEPENDS "passwd")
   set(CPACK_DEBIAN_SERVER_DESCRIPTION "A native runtime and server for FastVLM, Apple's
  vision-language model, for processors and NVIDIA GPUs.")
-endif()
-# What the program makes of its table of flags (tools/CMakeLists.txt): manual pages, completions of three shells.
-if(FVLM_ENGINE AND FVLM_PROGRAMS AND NOT FVLM_EMULATOR AND NOT CMAKE_CROSSCOMPILING)
-  get_target_property(manual fastvlm FVLM_MANUAL)
-  install(DIRECTORY ${manual}/man1 DESTINATION share/man COMPONENT server)
-  install(FILES ${manual}/fastvlm DESTINATION share/bash-completion/completions COMPONENT server)
-  install(FILES ${manual}/fastvlm.fish DESTINATION share/fish/vendor_completions.d COMPONENT server)
-  # Debian's zsh looks here for those of packages, and in site-functions below /usr/local.
-  install(CODE "
-    set(folder site-functions)
-    if(CMAKE_INSTALL_PREFIX MATCHES \"^/usr/?$\")
-      set(folder vendor-completions)
-    endif()
-    file(INSTALL \"${manual}/_fastvlm\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/share/zsh/\${folder}\")" COMPONENT server)
+  fvlm_manual(server fastvlm)
 endif()
 if(FVLM_CAMERA)
   set(state_user "")
@@ -66,6 +72,7 @@ if(FVLM_CAMERA)
   fvlm_package(camera fastvlm-camera ${deploy}/camera.conf ${deploy}/fastvlm-camera.service)
   set(CPACK_DEBIAN_CAMERA_DESCRIPTION "Sends a camera's pictures to a FastVLM server, and shows
  them with what it says on a web page.")
+  fvlm_manual(camera fastvlm-camera)
 endif()
 
 if(CPACK_COMPONENTS_ALL)
