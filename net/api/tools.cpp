@@ -122,16 +122,15 @@ std::optional<ApiError> choose(const Json& choice, Tools& tools) {
   return std::nullopt;
 }
 
-// Which tool makes a call of any of them fail: the first that fails alone.
-ApiError wrong_tool(const Tools& tools, const Error& error) {
+// What Grammar::tool_call() finds wrong with a tool begins with the tool's name: to try them one by
+// one could take a second for each.
+ApiError wrong_tool(const Tools& tools, const std::string& problem) {
   for (std::size_t i = 0; i < tools.grammars.size(); ++i) {
-    try {
-      (void)Grammar::tool_call({tools.grammars[i]}, false);
-    } catch (const Error& own) {
-      return wrong(tools.places[i] + ".parameters", own.what());
+    if (problem.starts_with(fmt::format("the parameters of \"{}\": ", tools.grammars[i].name))) {
+      return wrong(tools.places[i] + ".parameters", problem);
     }
   }
-  return wrong("tools", error.what());
+  return wrong("tools", problem);
 }
 
 // The JSON object that a text begins with; all of it if that has no end.
@@ -217,7 +216,7 @@ std::optional<ApiError> read_tools(const Json& body, ChatRequest& request) {
     request.grammar =
         may_say && request.grammar ? Grammar::either(call, *request.grammar) : std::move(call);
   } catch (const Error& error) {
-    return wrong_tool(tools, error);
+    return wrong_tool(tools, error.what());
   }
   request.may_call = true;
   show(tools.shown, request.turns);

@@ -83,6 +83,9 @@ TEST_F(Serve, NamesWhatIsWrong) {
   expect_named(run_program(arguments({"--tls-cert", "/none"})), "--tls-key");
   expect_named(run_program(arguments({"--tls-cert", "/none", "--tls-key", "/none"})), "/none");
   expect_refusal(run_program({"serve"}), {"--model-path is required"});
+  const std::string model = (kGoldenTiny / "checkpoint").string();
+  expect_refusal(run_program({"serve", model}), {"unexpected argument " + model +
+                                                 ": did you mean --model-path " + model + "? Run"});
   expect_named(run_program(arguments({"--host", "no.such.name.invalid", "--open-to-all"})),
                "--host no.such.name.invalid: no address has this name");
   expect_named(run_program(arguments({"--host", "192.0.2.1", "--open-to-all"})),

@@ -57,6 +57,10 @@ std::string usage_problem(const CLI::App& program, const CLI::ParseError& error)
     return fmt::format("unexpected command {}: did you mean fastvlm describe {}?", first, first);
   }
   if (commands.empty()) return unknown_command(first, program);
+  if (commands[0]->get_option_no_throw("--model-path") != nullptr &&
+      std::filesystem::is_directory(first, none)) {
+    return fmt::format("unexpected argument {}: did you mean --model-path {}?", first, first);
+  }
   return fmt::format("unexpected argument {}", first);
 }
 
