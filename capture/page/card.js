@@ -1,5 +1,6 @@
 // One camera on the page: live pictures and the server's answers come over one WebSocket; the prompt
 // and the interval go back. Three lines of state say, in seconds, how camera, server and answer do.
+import { told } from "./errors.js";
 import { duration } from "./figures.js";
 import { byId, element, language, presets, showSuggestions } from "./words.js";
 
@@ -52,6 +53,7 @@ export class Card {
     for (const e of this.element.querySelectorAll("[data-text]")) e.textContent = this.text(e.dataset.text);
     for (const e of this.element.querySelectorAll("[data-label]")) e.setAttribute("aria-label", this.text(e.dataset.label));
     this.find(".live").alt = this.text("picture")(this.title);
+    if (this.answer.kind === "failed") this.say(told(this.answer.error), true);
     this.prompt.placeholder = presets[language][0].prompt;
     showSuggestions(this.find(".chips"), this.prompt, () => this.ask());
     this.showState();
@@ -109,8 +111,8 @@ export class Card {
         break;
       case "error":
         this.streamed = "";
-        this.answer = { kind: "failed", at: performance.now() };
-        this.say(message.message, true);
+        this.answer = { kind: "failed", at: performance.now(), error: message };
+        this.say(told(message), true);
         break;
       case "skipped":
         this.streamed = "";
@@ -173,14 +175,18 @@ export class Card {
     } else {
       const time = seconds("camera", state.camera_live);
       if (state.camera_live) line("camera", "live", this.text("live")(this.rate(now)));
-      else if (state.camera.startsWith("opening ")) line("camera", "waiting", this.text("opening"));
-      else line("camera", "lost", this.text("lost")(time, state.camera));
+      else if (state.camera_cause === "opening") line("camera", "waiting", this.text("opening"));
+      else line("camera", "lost", this.text("lost")(time, this.why(state.camera_cause, state.camera)));
       const away = seconds("server", state.server);
       const words = { ready: this.text("ready"), connecting: this.text("connecting") }[state.server];
       line("server", { ready: "ready", connecting: "waiting" }[state.server] ?? "lost",
-        words ?? this.text("serverLost")(away, state.server_text));
+        words ?? this.text("serverLost")(away, this.why(state.server_cause, state.server_text)));
     }
     this.showAnswerState(line, now);
+  }
+
+  why(cause, words) {
+    return this.text("causes")[cause]?.(this.state) ?? words;
   }
 
   showAnswerState(line, now) {
