@@ -15,6 +15,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "net/service"))
 import browser
 from browser import Page, kSizes
+from checks import axe_or_none, check, expect, expect_accessible, expect_fits, expect_no_foreign_request, severe_lines
 from demo_server import serving
 from states import States, camera_fails, kImages, kSlow, kStates
 
@@ -23,15 +24,6 @@ kRing = "A large black square to the left of a large purple ring."
 
 def answers(page):
     return page.run("return [...document.querySelectorAll('.turn .answer')].map((e) => e.innerText)")
-
-
-def check(condition, *what):
-    if not condition:
-        raise AssertionError(" ".join(map(str, what)))
-
-
-def expect(found, wanted):
-    check(found == wanted, f"expected {wanted!r}, found {found!r}")
 
 
 # Answers -----------------------------------------------------------------------------------------
@@ -309,16 +301,10 @@ def themes(states):
 
 # Everywhere --------------------------------------------------------------------------------------
 def every_size(states):
-    for size, (width, _, _) in kSizes.items():
+    for size in kSizes:
         for name in ["first", "conversation", "live"]:
             page = getattr(states, name)(size=size, language="en")
-            beyond = page.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            expect((size, name, beyond), (size, name, 0))
-            small = page.run("""
-                return [...document.querySelectorAll('button, label.button, label.check, summary, select, textarea, input:not(.file, [type=checkbox])')]
-                    .filter((e) => e.checkVisibility()).map((e) => [e.id || e.innerText, e.getBoundingClientRect()])
-                    .filter(([, box]) => box.width > 0 && (box.height < 43.9 || box.width < 43.9)).map(([name, box]) => `${name} ${box.width} x ${box.height}`)""")
-            expect((size, name, small), (size, name, []))
+            expect_fits(page, (size, name))
             if size == "phone":
                 height = page.run("return window.innerHeight")
                 bottoms = page.run("return ['#go', '.turn:last-child .answer'].map((s) => document.querySelector(s)?.getBoundingClientRect().bottom ?? 0)")
@@ -326,15 +312,14 @@ def every_size(states):
 
 
 def accessibility(states):
-    axe = browser.axe_script()
+    axe = axe_or_none()
     if axe is None:
-        print("axe-core is not installed: accessibility is not checked")
         return
     for name in kStates:
         looks = [{"size": "phone"}, {"dark": True}] if name in ["first", "conversation", "live", "gone"] else [{}]
         for look in looks:
             page = getattr(states, name)(language="en", **look)
-            expect((name, look, page.violations(axe)), (name, look, []))
+            expect_accessible(page, axe, (name, look))
     page.run("const b = document.getElementById('theme'); b.removeAttribute('aria-label'); b.title = b.textContent = '';"
              " document.getElementById('state').style.color = 'var(--line)';")
     expect(sorted({line.split(":")[0] for line in page.violations(axe)}), ["button-name", "color-contrast"])
@@ -424,12 +409,8 @@ def main(program, model, *wanted):
         with serving(program, model) as address:
             for test in kTests:
                 timed(test, States(driver, address))
-                foreign = driver.execute_script(
-                    "return performance.getEntriesByType('resource').map((e) => e.name).filter((n) => !n.startsWith(location.origin) && !/^(blob|data):/.test(n))")
-                expect(foreign, [])
-            # What the browser said of files that were not there, of scripts that failed and of what the policy forbids.
-            said = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
-            expect([line for line in said if "/v1/chat/completions" not in line], [])
+                expect_no_foreign_request(driver)
+            expect([line for line in severe_lines(driver) if "/v1/chat/completions" not in line], [])
         for test in kServerTests:
             timed(test, driver, program, model)
     finally:
