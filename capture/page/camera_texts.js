@@ -1,4 +1,6 @@
 // The page's words in its languages.
+const list = (...parts) => parts.filter(Boolean).join(" · ");
+
 export const texts = {
   en: {
     title: "fastvlm camera", theme: "Theme", auto: "as the system", light: "light", dark: "dark",
@@ -6,15 +8,15 @@ export const texts = {
     prompt: "What to ask", ask: "Ask", presets: "Suggestions", interval: "A caption every", seconds: "s",
     snapshot: "Save picture", stream: "Video stream",
     picture: (name) => `Live picture of ${name}`,
-    ownQuestion: "The server's own question",
+    ownQuestion: (prompt) => "The server's own question" + (prompt && `: ${prompt}`),
     whyFixed: "The question cannot be changed here: the camera speaks the original protocol, in which the server decides it. Start fastvlm-camera with --stream and a fastvlm server, and this page can ask.",
-    live: (rate) => `Camera · ${rate} pictures/s`, opening: "Opening the camera",
+    live: (size, rate) => list("Camera", size, rate && `${rate} pictures/s`), opening: "Opening the camera",
     lost: (seconds, why) => `No camera for ${seconds} s: ${why}`, causes: {},
     ready: "Server connected", connecting: "Connecting to the server",
-    serverLost: (seconds, why) => `No server for ${seconds} s, trying again: ${why}`,
+    serverLost: (seconds, why) => `Not connected to a server for ${seconds} s, trying again: ${why}`,
     pageLost: (seconds) => `No connection to fastvlm-camera for ${seconds} s, trying again`,
     nothing: "No caption yet", writing: (seconds) => `Writing for ${seconds} s`,
-    said: (seconds, ttft, total) => `${seconds} s ago · first token ${ttft} · answer ${total}`, saidAgo: (seconds) => `${seconds} s ago`,
+    said: (seconds, ttft, total) => `${seconds} s ago · first token ${ttft} · answer ${total}`, saidAgo: (seconds) => `${seconds} s ago`, saidAt: (time) => `Before this page was opened${time && `, at ${time}`}`,
     failed: (seconds) => `The last picture failed ${seconds} s ago`,
   },
   zh: {
@@ -23,15 +25,15 @@ export const texts = {
     prompt: "提问", ask: "发送", presets: "常用提问", interval: "描述间隔", seconds: "秒",
     snapshot: "保存画面", stream: "视频流",
     picture: (name) => `${name} 的实时画面`,
-    ownQuestion: "服务器自己的问题",
+    ownQuestion: (prompt) => "服务器自己的问题" + (prompt && `：${prompt}`),
     whyFixed: "这里无法更改问题：摄像头使用原系统的协议，问题由服务器决定。用 --stream 启动 fastvlm-camera 并连接 fastvlm 服务器，就可以在此提问。",
-    live: (rate) => `摄像头 · 每秒 ${rate} 幅`, opening: "正在打开摄像头",
+    live: (size, rate) => list("摄像头", size, rate && `每秒 ${rate} 幅`), opening: "正在打开摄像头",
     lost: (seconds, why) => `没有摄像头，已 ${seconds} 秒：${why}`,
     ready: "已连接服务器", connecting: "正在连接服务器",
-    serverLost: (seconds, why) => `没有服务器，已 ${seconds} 秒，正在重试：${why}`,
+    serverLost: (seconds, why) => `未连接服务器，已 ${seconds} 秒，正在重试：${why}`,
     pageLost: (seconds) => `与 fastvlm-camera 断开已 ${seconds} 秒，正在重试`,
     nothing: "还没有描述", writing: (seconds) => `正在生成，${seconds} 秒`,
-    said: (seconds, ttft, total) => `${seconds} 秒前 · 首个 token ${ttft} · 总用时 ${total}`, saidAgo: (seconds) => `${seconds} 秒前`,
+    said: (seconds, ttft, total) => `${seconds} 秒前 · 首个 token ${ttft} · 总用时 ${total}`, saidAgo: (seconds) => `${seconds} 秒前`, saidAt: (time) => `打开此页之前${time && `，${time}`}`,
     failed: (seconds) => `${seconds} 秒前的画面出错`,
     // Instead of the program's own words, which are English.
     causes: {

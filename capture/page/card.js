@@ -7,6 +7,9 @@ import { byId, element, language, presets, showSuggestions } from "./words.js";
 const kHistory = 50;
 const kIntervals = [0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60];   // seconds
 
+// "20261123_081700" is the server's time of day.
+const timeOf = ({ timestamp = "" }) => /_(\d\d)(\d\d)(\d\d)$/.exec(timestamp)?.slice(1).join(":") ?? "";
+
 export class Card {
   constructor({ name, title, size }, text) {
     this.title = title;
@@ -17,6 +20,7 @@ export class Card {
     this.state = null;         // the camera's last "state" message; null while we have no connection
     this.since = {};           // when a part's state began
     this.answer = { kind: "nothing" };
+    this.serverPrompt = "";    // what the server asks if nobody else does, once known
     this.streamed = "";
     this.shownAt = [];
     this.retry = 250;
@@ -97,6 +101,7 @@ export class Card {
       case "history":
         this.find(".history").replaceChildren();
         for (const description of message.descriptions) this.remember(description);
+        this.recall(message.descriptions.at(-1));
         break;
       case "token":
         if (this.answer.kind !== "writing") this.answer = { kind: "writing", at: performance.now() };
@@ -127,15 +132,24 @@ export class Card {
     answer.textContent = words;
   }
 
-  // "20261123_081700" is the server's time of day.
   remember(description) {
+    if (description.prompt && description.prompt !== this.serverPrompt) {
+      this.serverPrompt = description.prompt;
+      this.showState();
+    }
     const list = this.find(".history");
     const last = list.firstChild;   // the same again is no news
     if (last?.lastChild.textContent === description.content) last.remove();
-    const digits = /_(\d\d)(\d\d)(\d\d)$/.exec(description.timestamp ?? "");
-    list.prepend(element("li", {}, element("time", { textContent: digits ? digits.slice(1).join(":") : "" }),
+    list.prepend(element("li", {}, element("time", { textContent: timeOf(description) }),
       element("span", { textContent: description.content })));
     while (list.children.length > kHistory) list.lastChild.remove();
+  }
+
+  // What was said before the page was opened stands until there is news.
+  recall(description) {
+    if (description === undefined || this.answer.kind !== "nothing") return;
+    this.answer = { kind: "recalled", time: timeOf(description) };
+    this.say(description.content, false);
   }
 
   // What the last "state" says ----------------------------------------------------------------
@@ -143,10 +157,9 @@ export class Card {
     this.showStates();
     this.find(".frame").classList.toggle("stale", !this.state?.camera_live);
     if (!this.state) return;
-    const { width, height, stream, prompt, interval } = this.state;
-    this.find(".size").textContent = width ? `${width} × ${height}` : "";
+    const { stream, prompt, interval } = this.state;
     this.find(".ask").hidden = !stream;
-    this.find(".question").textContent = stream && prompt ? prompt : this.text("ownQuestion");
+    this.find(".question").textContent = stream && prompt ? prompt : this.text("ownQuestion")(this.serverPrompt);
     this.find(".why").hidden = stream;
     this.find(".why").textContent = this.text("whyFixed");
     if (document.activeElement !== this.prompt) this.prompt.value = prompt;
@@ -174,7 +187,7 @@ export class Card {
       line("server", "waiting", "");
     } else {
       const time = seconds("camera", state.camera_live);
-      if (state.camera_live) line("camera", "live", this.text("live")(this.rate(now)));
+      if (state.camera_live) line("camera", "live", this.text("live")(state.width && `${state.width} × ${state.height}`, this.rate(now)));
       else if (state.camera_cause === "opening") line("camera", "waiting", this.text("opening"));
       else line("camera", "lost", this.text("lost")(time, this.why(state.camera_cause, state.camera)));
       const away = seconds("server", state.server);
@@ -190,9 +203,10 @@ export class Card {
   }
 
   showAnswerState(line, now) {
-    const { kind, at, ttft, total } = this.answer;
+    const { kind, at, time, ttft, total } = this.answer;
     const seconds = Math.round((now - at) / 1000);
     if (kind === "nothing") line("answer", "waiting", this.text("nothing"));
+    if (kind === "recalled") line("answer", "idle", this.text("saidAt")(time));
     if (kind === "writing") line("answer", "writing", this.text("writing")(seconds));
     if (kind === "failed") line("answer", "error", this.text("failed")(seconds));
     if (kind !== "said") return;
@@ -202,6 +216,6 @@ export class Card {
 
   rate(now) {
     const recent = this.shownAt.filter((t) => now - t < 3000);
-    return recent.length < 2 ? "–" : ((recent.length - 1) * 1000 / (recent.at(-1) - recent[0])).toFixed(1);
+    return recent.length < 2 ? "" : ((recent.length - 1) * 1000 / (recent.at(-1) - recent[0])).toFixed(1);
   }
 }

@@ -22,14 +22,22 @@ def expect_fits(page, what):
     expect((what, small), (what, []))
 
 
-def expect_no_foreign_request(page_or_driver):
-    run = getattr(page_or_driver, "run", None) or page_or_driver.execute_script
-    expect(run("return performance.getEntriesByType('resource').map((e) => e.name)"
-               ".filter((n) => !n.startsWith(location.origin) && !/^(blob|data):/.test(n))"), [])
+def expect_no_foreign_request(driver):
+    expect(driver.execute_script("return performance.getEntriesByType('resource').map((e) => e.name)"
+                                 ".filter((n) => !n.startsWith(location.origin) && !/^(blob|data):/.test(n))"), [])
 
 
 def expect_accessible(page, axe, what):
     expect((what, page.violations(axe)), (what, []))
+
+
+def expect_same_texts(page, file, but=()):
+    """Both languages have all texts, but those in groups that one does without."""
+    expect(page.module("const { texts } = await import('./static/" + file + "'); const but = " + repr(list(but)) + """;
+        const names = (all) => Object.entries(all).flatMap(([name, value]) =>
+            [name + ':' + typeof value, ...(typeof value === 'object' && !but.includes(name) ? names(value) : [])]);
+        const missing = (from, to) => names(from).filter((name) => !names(to).includes(name));
+        return missing(texts.en, texts.zh).concat(missing(texts.zh, texts.en));"""), [])
 
 
 def severe_lines(driver):
