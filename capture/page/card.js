@@ -20,6 +20,7 @@ export class Card {
     this.state = null;         // the camera's last "state" message; null while we have no connection
     this.since = {};           // when a part's state began
     this.answer = { kind: "nothing" };
+    this.shownPrompt = "";     // the last that the field was given, or could have been
     this.serverPrompt = "";    // what the server asks if nobody else does, once known
     this.streamed = "";
     this.shownAt = [];
@@ -162,7 +163,9 @@ export class Card {
     this.find(".question").textContent = stream && prompt ? prompt : this.text("ownQuestion")(this.serverPrompt);
     this.find(".why").hidden = stream;
     this.find(".why").textContent = this.text("whyFixed");
-    if (document.activeElement !== this.prompt) this.prompt.value = prompt;
+    // What is being written stays, unless the question has become another.
+    if (prompt !== this.shownPrompt && document.activeElement !== this.prompt) this.prompt.value = prompt;
+    this.shownPrompt = prompt;
     const all = [...new Set([...kIntervals, interval])].sort((a, b) => a - b);
     this.find(".interval").replaceChildren(...all.map((seconds) => new Option(`${seconds} ${this.text("seconds")}`, seconds)));
     this.find(".interval").value = interval;

@@ -41,8 +41,14 @@ def captions(states):
 
 def another_question(states):
     page = states.asking(language="en")
-    page.find("[name=prompt]").clear()
-    page.find("[name=prompt]").send_keys("How many things are there?\n")
+    field = page.find("[name=prompt]")
+    field.clear()
+    field.send_keys("How many things are there?")
+    # Something else is changed before it is asked.
+    page.run("const i = document.querySelector('.interval'); i.focus(); i.add(new Option('', 0.3)); i.value = '0.3'; i.dispatchEvent(new Event('change'))")
+    page.wait(lambda: page.run("return document.querySelector('.interval').selectedOptions[0]?.text") == "0.3 s", "another pace")
+    expect(field.get_attribute("value"), "How many things are there?")
+    field.send_keys("\n")
     page.wait_for_text(".question", "How many things are there?")
     page.wait(lambda: "How many things are there?" in states.server.prompts, "the question at the server")
     page.click(".chips button:nth-child(3)")
