@@ -266,6 +266,7 @@ function showControls() {
   const go = byId("go"), stops = canStop();
   const reason = stops ? "" : mode() === "empty" ? "needPicture" : question() === "" ? "needQuestion" : "";
   go.textContent = text(stops ? "stop" : "go");
+  go.title = stops ? text("stopBy") : "";
   go.disabled = reason !== "";
   byId("reason").textContent = reason === "" ? "" : text(reason);
   byId("reason").hidden = reason === "";

@@ -81,9 +81,11 @@ def dropped_and_pasted(states):
 def stopping(states):
     page = states.writing(language="en")
     expect(page.text("#go"), "Stop")
+    expect(page.find("#go").get_attribute("title"), "Stop (Escape)")
     page.click("#go")
     page.wait_for_state("stopped")
     expect(page.text("#go"), "Ask")
+    expect(page.find("#go").get_attribute("title"), "")
     page.wait_for_text("#spoken", "Stopped")
     page.wait_for_text(".turn-tools", "Ask again")
     page.run("window.slow.text = ''")
@@ -294,14 +296,14 @@ def themes(states):
 
 # Everywhere --------------------------------------------------------------------------------------
 def every_size(states):
-    for size in kSizes:
-        for name in ["first", "conversation", "live"]:
-            page = getattr(states, name)(size=size, language="en")
+    for name in ["first", "conversation", "live"]:
+        page = getattr(states, name)(size="phone", language="en")
+        height = page.run("return window.innerHeight")
+        bottoms = page.run("return ['#go', '.turn:last-child .answer'].map((s) => document.querySelector(s)?.getBoundingClientRect().bottom ?? 0)")
+        check(max(bottoms) <= height, name, "an answer or its button has to be scrolled to:", bottoms)
+        for size in kSizes:
+            page.resize(size)
             expect_fits(page, (size, name))
-            if size == "phone":
-                height = page.run("return window.innerHeight")
-                bottoms = page.run("return ['#go', '.turn:last-child .answer'].map((s) => document.querySelector(s)?.getBoundingClientRect().bottom ?? 0)")
-                check(max(bottoms) <= height, size, name, "an answer or its button has to be scrolled to:", bottoms)
 
 
 def accessibility(states):
@@ -309,9 +311,9 @@ def accessibility(states):
     if axe is None:
         return
     for name in kStates:
-        looks = [{"size": "phone"}, {"dark": True}] if name in ["first", "conversation", "live", "gone"] else [{}]
-        for look in looks:
-            page = getattr(states, name)(language="en", **look)
+        page = getattr(states, name)(language="en")
+        for look in [{"size": "desktop"}, {"size": "phone", "dark": True}]:
+            page.resize(**look)
             expect_accessible(page, axe, (name, look))
     page.run("const b = document.getElementById('theme'); b.removeAttribute('aria-label'); b.title = b.textContent = '';"
              " document.getElementById('state').style.color = 'var(--line)';")
