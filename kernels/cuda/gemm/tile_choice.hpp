@@ -27,6 +27,9 @@ inline constexpr TileChoice kTileChoices[] = {{"128x128", 128, 128, 1.0},
 // By wgmma, on compute capability 9.0.
 inline constexpr std::array<std::string_view, 3> kHopperTiles = {"wgmma 128x128", "wgmma 128x96",
                                                                  "wgmma 64x64"};
+// By wgmma with quantised weights: outputs and tokens.
+inline constexpr TileChoice kQuantisedTiles[] = {
+    {"wgmma 128x128", 128, 128, 1.0}, {"wgmma 128x64", 128, 64, 0.8}, {"wgmma 64x64", 64, 64, 0.6}};
 
 // The rule decides.
 inline constexpr int kTileByRule = -1;
@@ -42,12 +45,13 @@ inline std::string_view tile_name(int major, int tile) {
   return major == 9 ? kHopperTiles[at] : kTileChoices[at].name;
 }
 
-// The rule for an [m, n] GEMM: an index.
-inline std::size_t best_tile(std::int64_t m, std::int64_t n, std::int64_t multiprocessors) {
+// The tile of these that an [m, n] GEMM takes the least time with: an index.
+inline std::size_t best_tile_of(std::span<const TileChoice> choices, std::int64_t m, std::int64_t n,
+                                std::int64_t multiprocessors) {
   std::size_t best = 0;
   double least = 0;
-  for (std::size_t i = 0; i < std::size(kTileChoices); ++i) {
-    const TileChoice& tile = kTileChoices[i];
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    const TileChoice& tile = choices[i];
     const std::int64_t tiles = (m + tile.m - 1) / tile.m * ((n + tile.n - 1) / tile.n);
     const std::int64_t waves = (tiles + multiprocessors - 1) / multiprocessors;
     const double time = static_cast<double>(waves * tile.m * tile.n) / tile.rate;
@@ -57,6 +61,16 @@ inline std::size_t best_tile(std::int64_t m, std::int64_t n, std::int64_t multip
     }
   }
   return best;
+}
+
+// The rule for an [m, n] GEMM: an index.
+inline std::size_t best_tile(std::int64_t m, std::int64_t n, std::int64_t multiprocessors) {
+  return best_tile_of(kTileChoices, m, n, multiprocessors);
+}
+// The same by wgmma with quantised weights.
+inline int best_quantised_tile(std::int64_t outputs, std::int64_t tokens,
+                               std::int64_t multiprocessors) {
+  return static_cast<int>(best_tile_of(kQuantisedTiles, outputs, tokens, multiprocessors));
 }
 
 // The same by wgmma: as many blocks as there are SMs, if possible. Columns in pairs want a width

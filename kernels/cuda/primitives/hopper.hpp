@@ -1,9 +1,10 @@
 // What compute capability 9.0 adds for GEMMs, for kernels that are launched on such devices only
-// (kHopper): copies of boxes of a matrix by the tensor memory accelerator (TMA), and barriers in shared
-// memory that count their bytes. Products are in wgmma.hpp.
+// (kHopper): copies of boxes of a matrix by the tensor memory accelerator (TMA), and barriers in
+// shared memory that count their bytes. Products are in wgmma.hpp.
 //
 // Operands are [rows, depth] of 16-bit elements, copied 64 elements of the depth at a time: rows of
-// 128 bytes, swizzled, in 1,024-byte aligned shared memory.
+// 128 bytes, swizzled, in 1,024-byte aligned shared memory. Rows of 64 bytes are possible, too, in
+// 512-byte aligned memory.
 #pragma once
 
 #include <cstddef>
@@ -27,9 +28,6 @@ inline constexpr bool kHopper = true;
 #else
 inline constexpr bool kHopper = false;
 #endif
-
-// Elements of the depth that are copied at a time.
-inline constexpr int kBoxDepth = 64;
 
 struct SharedBarrier {
   std::uint64_t state;
@@ -115,8 +113,9 @@ __device__ inline void copy_box(void* to, const TensorMap& map, int row, int at,
 #else
   emulator::Block& block = emulator::Block::current();
   const emulator::Matrix matrix = map.emulated();
-  const auto bytes = static_cast<std::size_t>(matrix.box_rows) * emulator::kBoxRowBytes;
-  if (!block.shared().contains(to, bytes) || block.shared().offset(to) % 1024 != 0) {
+  const auto row_bytes = static_cast<std::size_t>(matrix.box_row_bytes);
+  const std::size_t bytes = static_cast<std::size_t>(matrix.box_rows) * row_bytes;
+  if (!block.shared().contains(to, bytes) || block.shared().offset(to) % (8 * row_bytes) != 0) {
     block.fail({"copy_box", where}, "the destination is not aligned shared memory of the block");
   }
   barriers(barrier, "copy_box", where)

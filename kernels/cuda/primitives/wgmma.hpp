@@ -37,6 +37,8 @@ __device__ inline std::uint64_t advance(std::uint64_t operand, int k) {
 __device__ inline void fence_products() {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#elif !defined(__CUDACC__)
+  emulator::Block::current().thread().products.fence();
 #endif
 }
 __device__ inline void commit_products() {
@@ -69,13 +71,25 @@ __device__ inline void wait_for_products([[maybe_unused]] Where where = Where::c
 #endif
 }
 
+#ifndef __CUDACC__
+inline void add_product(const emulator::WarpProduct& product, const char* function, Where where) {
+  emulator::Block& block = emulator::Block::current();
+  emulator::ProductQueue& products = block.thread().products;
+  if (!products.fenced()) {
+    block.fail({function, where}, "no fence_products() since the group before");
+  }
+  products.add(product);
+}
+#endif
+
 // c [64, kN] = a b^T, or added to it: 16 of the depth. A warp has rows 16 (warp % 4) and on, as
 // fragments of eight columns.
 #define FVLM_ACCUMULATORS(j) \
   "+f"(c[j].reg[0]), "+f"(c[j].reg[1]), "+f"(c[j].reg[2]), "+f"(c[j].reg[3])
 template <int kN>
 __device__ inline void multiply_shared(FragmentC (&c)[kN / 8], std::uint64_t a, std::uint64_t b,
-                                       bool accumulate) {
+                                       bool accumulate,
+                                       [[maybe_unused]] Where where = Where::current()) {
   static_assert(kN == 64 || kN == 96 || kN == 128);
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   // clang-format off
@@ -84,8 +98,7 @@ __device__ inline void multiply_shared(FragmentC (&c)[kN / 8], std::uint64_t a, 
         "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
         "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
         "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
-        "%30, %31"
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
         "}, %32, %33, p, 1, 1, 0, 0;\n}"
         : FVLM_ACCUMULATORS(0), FVLM_ACCUMULATORS(1), FVLM_ACCUMULATORS(2), FVLM_ACCUMULATORS(3), FVLM_ACCUMULATORS(4), FVLM_ACCUMULATORS(5), FVLM_ACCUMULATORS(6), FVLM_ACCUMULATORS(7)
         : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
@@ -94,9 +107,8 @@ __device__ inline void multiply_shared(FragmentC (&c)[kN / 8], std::uint64_t a, 
         "{\n.reg .pred p;\nsetp.ne.b32 p, %50, 0;\n"
         "wgmma.mma_async.sync.aligned.m64n96k16.f32.bf16.bf16 {"
         "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
-        "%30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
-        "%44, %45, %46, %47"
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
         "}, %48, %49, p, 1, 1, 0, 0;\n}"
         : FVLM_ACCUMULATORS(0), FVLM_ACCUMULATORS(1), FVLM_ACCUMULATORS(2), FVLM_ACCUMULATORS(3), FVLM_ACCUMULATORS(4), FVLM_ACCUMULATORS(5), FVLM_ACCUMULATORS(6), FVLM_ACCUMULATORS(7), FVLM_ACCUMULATORS(8), FVLM_ACCUMULATORS(9), FVLM_ACCUMULATORS(10), FVLM_ACCUMULATORS(11)
         : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
@@ -105,18 +117,62 @@ __device__ inline void multiply_shared(FragmentC (&c)[kN / 8], std::uint64_t a, 
         "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
         "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
         "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
-        "%30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
-        "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, "
-        "%58, %59, %60, %61, %62, %63"
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
         "}, %64, %65, p, 1, 1, 0, 0;\n}"
         : FVLM_ACCUMULATORS(0), FVLM_ACCUMULATORS(1), FVLM_ACCUMULATORS(2), FVLM_ACCUMULATORS(3), FVLM_ACCUMULATORS(4), FVLM_ACCUMULATORS(5), FVLM_ACCUMULATORS(6), FVLM_ACCUMULATORS(7), FVLM_ACCUMULATORS(8), FVLM_ACCUMULATORS(9), FVLM_ACCUMULATORS(10), FVLM_ACCUMULATORS(11), FVLM_ACCUMULATORS(12), FVLM_ACCUMULATORS(13), FVLM_ACCUMULATORS(14), FVLM_ACCUMULATORS(15)
         : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
   }
   // clang-format on
 #elif !defined(__CUDACC__)
-  emulator::Block::current().thread().products.add(
-      {.a = a, .b = b, .c = c[0].reg, .columns = kN, .accumulate = accumulate});
+  add_product({.a = a,
+               .a_registers = nullptr,
+               .b = b,
+               .c = c[0].reg,
+               .columns = kN,
+               .accumulate = accumulate},
+              "multiply_shared", where);
+#endif
+}
+// The same with a warp's rows of a in registers, which stay as they are until it is waited for.
+template <int kN>
+__device__ inline void multiply_registers(FragmentC (&c)[kN / 8], const FragmentA<BFloat16>& a,
+                                          std::uint64_t b, bool accumulate,
+                                          [[maybe_unused]] Where where = Where::current()) {
+  static_assert(kN == 64 || kN == 128);
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  // clang-format off
+  if constexpr (kN == 64) {
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+        "}, {%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}"
+        : FVLM_ACCUMULATORS(0), FVLM_ACCUMULATORS(1), FVLM_ACCUMULATORS(2), FVLM_ACCUMULATORS(3), FVLM_ACCUMULATORS(4), FVLM_ACCUMULATORS(5), FVLM_ACCUMULATORS(6), FVLM_ACCUMULATORS(7)
+        : "r"(a.reg[0]), "r"(a.reg[1]), "r"(a.reg[2]), "r"(a.reg[3]), "l"(b), "r"(static_cast<int>(accumulate)));
+  } else {
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+        "}, {%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}"
+        : FVLM_ACCUMULATORS(0), FVLM_ACCUMULATORS(1), FVLM_ACCUMULATORS(2), FVLM_ACCUMULATORS(3), FVLM_ACCUMULATORS(4), FVLM_ACCUMULATORS(5), FVLM_ACCUMULATORS(6), FVLM_ACCUMULATORS(7), FVLM_ACCUMULATORS(8), FVLM_ACCUMULATORS(9), FVLM_ACCUMULATORS(10), FVLM_ACCUMULATORS(11), FVLM_ACCUMULATORS(12), FVLM_ACCUMULATORS(13), FVLM_ACCUMULATORS(14), FVLM_ACCUMULATORS(15)
+        : "r"(a.reg[0]), "r"(a.reg[1]), "r"(a.reg[2]), "r"(a.reg[3]), "l"(b), "r"(static_cast<int>(accumulate)));
+  }
+  // clang-format on
+#elif !defined(__CUDACC__)
+  add_product({.a = 0,
+               .a_registers = a.reg,
+               .b = b,
+               .c = c[0].reg,
+               .columns = kN,
+               .accumulate = accumulate},
+              "multiply_registers", where);
 #endif
 }
 #undef FVLM_ACCUMULATORS
