@@ -70,6 +70,28 @@ bool Barriers::has_passed(const void* barrier, unsigned parity) {
   return (b.phase & 1U) != parity;
 }
 
+void StoreQueue::wait(int pending) {
+  std::size_t done = 0;
+  for (; done < stores_.size() && groups_[done] + pending < group_; ++done) {
+    const BoxStore& store = stores_[done];
+    const Matrix& m = store.matrix;
+    constexpr std::int64_t kPiece = 16;
+    for (std::int64_t r = 0; r < std::min(m.box_rows, m.rows - store.row); ++r) {
+      for (std::int64_t at = 0; at < m.box_row_bytes; at += kPiece) {
+        const std::int64_t column = store.column + at;
+        const auto left = std::clamp<std::int64_t>(m.row_bytes - column, 0, kPiece);
+        if (left == 0) continue;
+        const auto place = static_cast<std::uintptr_t>(r * m.box_row_bytes + at);
+        std::memcpy(const_cast<std::byte*>(m.data) + (store.row + r) * m.stride_bytes + column,
+                    store.from + swizzled(place, m.box_row_bytes), static_cast<std::size_t>(left));
+      }
+    }
+  }
+  const auto count = static_cast<std::ptrdiff_t>(done);
+  stores_.erase(stores_.begin(), stores_.begin() + count);
+  groups_.erase(groups_.begin(), groups_.begin() + count);
+}
+
 void multiply_from_shared(const SharedMemory& shared, const WarpProduct* const (&lanes)[32],
                           unsigned warp) {
   const WarpProduct& example = *lanes[0];

@@ -3,8 +3,9 @@
 // wgmma, which reads its operands from shared memory by descriptors.
 //
 // A copy destroys its destination at once and delivers when somebody waits for its barrier;
-// products read their operands when they are waited for. So a missing wait, a stage that is filled
-// again too early, a wrong descriptor or a wrong count shows as NaNs, wrong sums or a deadlock.
+// products and stores read their operands when they are waited for. So a missing wait, a stage that
+// is filled again too early, a wrong descriptor or a wrong count shows as NaNs, wrong sums or a
+// deadlock.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +26,8 @@ struct Matrix {
   std::int64_t stride_bytes;  // from one row to the next
   std::int64_t box_rows;
   std::int64_t box_row_bytes;
+
+  std::size_t box_bytes() const { return static_cast<std::size_t>(box_rows * box_row_bytes); }
 };
 
 inline constexpr std::int64_t kBoxRowBytes = 128;  // of operands of wgmma
@@ -76,6 +79,37 @@ class Barriers {
   static void deliver(const Copy& copy);
 
   std::map<const void*, Barrier> barriers_{};
+};
+
+// A box on its way from shared memory to (row, column in bytes) of a matrix.
+struct BoxStore {
+  const std::byte* from;
+  Matrix matrix;
+  std::int64_t row;
+  std::int64_t column;
+};
+
+// The stores of a thread that have begun, in groups.
+class StoreQueue {
+ public:
+  void clear() {
+    stores_.clear();
+    groups_.clear();
+    group_ = 0;
+  }
+  bool empty() const { return stores_.empty(); }
+  void add(const BoxStore& store) {
+    stores_.push_back(store);
+    groups_.push_back(group_);
+  }
+  void commit() { ++group_; }
+  // Carries out those of all groups but the last `pending`.
+  void wait(int pending);
+
+ private:
+  std::vector<BoxStore> stores_{};
+  std::vector<int> groups_{};
+  int group_ = 0;
 };
 
 // One lane's part in a product of a warp: rows [16, kN] of C.

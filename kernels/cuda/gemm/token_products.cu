@@ -47,6 +47,18 @@ void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors, int
   const View<const BFloat16> b{reinterpret_cast<const BFloat16*>(w.weight), w.out, w.in,
                                w.row_bytes / 2};
   if constexpr (!Norm::kMeasures) {
+    if (output.kind == TokenOutputKind::kLinear && output.logits == nullptr) {
+      const auto multiply = [&]<Activation kActivation>() {
+        target::multiply_linear_on_hopper(
+            stream, multiprocessors, a, b, norm,
+            target::StoreRows<BFloat16, kActivation>(
+                output.out, output.stride, output.outputs, output.bias,
+                output.accumulate ? output.out : nullptr, output.stride),
+            tile);
+      };
+      return output.gelu ? multiply.template operator()<Activation::kGelu>()
+                         : multiply.template operator()<Activation::kNone>();
+    }
     if (output.kind == TokenOutputKind::kLinear) {
       return target::multiply_on_hopper(stream, multiprocessors, a, b, target::PlainColumns{}, norm,
                                         output, tile);

@@ -44,6 +44,13 @@ inline emulator::Barriers& barriers(const SharedBarrier& barrier, const char* fu
   if (!block.barriers().is_known(&barrier)) block.fail({function, where}, "not initialised");
   return block.barriers();
 }
+inline void check_box(const void* box, const emulator::Matrix& matrix, const emulator::Site& site) {
+  emulator::Block& block = emulator::Block::current();
+  const auto rows = static_cast<std::size_t>(8 * matrix.box_row_bytes);  // that are swizzled
+  if (!block.shared().contains(box, matrix.box_bytes()) || block.shared().offset(box) % rows != 0) {
+    block.fail(site, "the box is not aligned shared memory of the block");
+  }
+}
 #endif
 
 // By one thread, before a barrier of the block.
@@ -111,15 +118,58 @@ __device__ inline void copy_box(void* to, const TensorMap& map, int row, int at,
       "l"(&map), "r"(at), "r"(row), "r"(shared_address(&barrier))
       : "memory");
 #else
-  emulator::Block& block = emulator::Block::current();
   const emulator::Matrix matrix = map.emulated();
-  const auto row_bytes = static_cast<std::size_t>(matrix.box_row_bytes);
-  const std::size_t bytes = static_cast<std::size_t>(matrix.box_rows) * row_bytes;
-  if (!block.shared().contains(to, bytes) || block.shared().offset(to) % (8 * row_bytes) != 0) {
-    block.fail({"copy_box", where}, "the destination is not aligned shared memory of the block");
-  }
+  check_box(to, matrix, {"copy_box", where});
   barriers(barrier, "copy_box", where)
       .copy(&barrier, static_cast<std::byte*>(to), matrix, row, std::int64_t{2} * at);
+#endif
+}
+
+// Stores of boxes, from shared memory to a matrix; what is beyond the matrix is left out. Copies
+// and stores of boxes go another way to memory than a thread's own accesses (the asynchronous
+// proxy): each thread that has written to the box calls the fence, then threads meet, then one
+// stores, commits, and waits before the box is written again, or the thread ends.
+__device__ inline void fence_async_proxy() {
+#ifdef __CUDACC__
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#else
+  emulator::Block::current().thread().unfenced = {};
+#endif
+}
+__device__ inline void store_box(const TensorMap& map, int row, int at, const void* from,
+                                 [[maybe_unused]] Where where = Where::current()) {
+#ifdef __CUDACC__
+  asm volatile(
+      "cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%1, %2}], [%3];" ::"l"(
+          &map),
+      "r"(at), "r"(row), "r"(shared_address(from))
+      : "memory");
+#else
+  emulator::Block& block = emulator::Block::current();
+  const emulator::Matrix matrix = map.emulated();
+  check_box(from, matrix, {"store_box", where});
+  if (block.has_unfenced(from, matrix.box_bytes())) {
+    block.fail({"store_box", where}, "what is stored was written without fence_async_proxy()");
+  }
+  block.thread().stores.add(
+      {static_cast<const std::byte*>(from), matrix, row, std::int64_t{2} * at});
+#endif
+}
+// The stores since the last call are a group.
+__device__ inline void commit_stores() {
+#ifdef __CUDACC__
+  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+#else
+  emulator::Block::current().thread().stores.commit();
+#endif
+}
+// Waits until all groups of this thread but the last kPending have read their boxes.
+template <int kPending>
+__device__ inline void wait_for_stores() {
+#ifdef __CUDACC__
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
+#else
+  emulator::Block::current().thread().stores.wait(kPending);
 #endif
 }
 

@@ -162,7 +162,7 @@ TYPED_TEST(CudaLinear, EveryTileAskedForGivesTheSameBits) {
       auto out = this->matrix(130, 264);
       Stream<kHere> stream;
       const LaunchLog log;
-      LinearKernels<kHere, Element>::multiply(stream, {.major = major, .multiprocessors = 4},
+      LinearKernels<kHere, Element>::multiply(stream, {.major = major, .multiprocessors = 1},
                                               {.in = a.view,
                                                .weight = b.view,
                                                .bias = nullptr,
