@@ -281,7 +281,7 @@ void dispatch_hopper_tile(std::int64_t m, std::int64_t n, int multiprocessors, i
                           const Work& work) {
   if (tile == kTileByRule) tile = best_hopper_tile(m, n, multiprocessors, kPairs);
   if constexpr (!kPairs) {
-    if (tile == 1) return work.template operator()<HopperTile<128, 96, 4>>();
+    if (tile == 2) return work.template operator()<HopperTile<128, 96, 4>>();
   }
   if (tile == 0) {
     work.template operator()<HopperTile<128, 128, 4>>();

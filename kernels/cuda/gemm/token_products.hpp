@@ -18,7 +18,7 @@ namespace fvlm {
 
 // Which GEMM multiplies.
 enum class TokenPass : std::uint8_t { kPrefill, kDecode };
-// And, in prefill, with which tile: an index below that of tile_choice.hpp, or kTileByRule.
+// And, in prefill, with which tile (host/tile_table.hpp), or kTileByRule.
 struct TokenRoute {
   TokenPass pass;
   int tile;
