@@ -155,7 +155,7 @@ namespace {
 
 // Of backends that have tiles to choose from; see tuning.hpp.
 template <class B>
-void tune_tiles(BackendRunner<B>&, const WarningSink&) {}
+void tune_tiles(BackendRunner<B>&, const Checkpoint&, const WarningSink&) {}
 
 template <class Work>
 auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, const Work& work) {
@@ -220,7 +220,7 @@ std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const Bac
         [&](B& to, FastVlm<B>& model) {
           load_weights(checkpoint, to, model, progress, choice.warn);
         });
-    if (choice.tuning) tune_tiles(*runner, choice.warn);
+    if (choice.tuning) tune_tiles(*runner, checkpoint, choice.warn);
     return runner;
   });
 }

@@ -39,6 +39,9 @@ inline std::int64_t max_prefill_rows(const FastVlmConfig& config) {
   return std::max<std::int64_t>(512, config.vision.tokens());
 }
 
+// Rows of a short prompt beside those of its image.
+inline constexpr std::int64_t kPromptRows = 32;
+
 // As many images in a pass as the budget allows, a power of two, and their prompts in one prefill
 // pass; at least one.
 PassLimits pass_limits(const FastVlmConfig& config, const PassBudget& budget);
