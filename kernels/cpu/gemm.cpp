@@ -29,7 +29,7 @@ std::int64_t panel_size(std::int64_t depth) {
 
 template <class T>
 void pack(const T* rows, std::int64_t stride, std::int64_t outputs, std::int64_t depth, T* panels) {
-  constexpr std::int64_t kOfWord = sizeof(float) / sizeof(T);
+  constexpr std::int64_t kOfWord = std::is_same_v<T, float> ? 1 : 2;
   assert(stride % kOfWord == 0 && (kOfWord == 1 || depth % 2 == 0 || stride > depth));
   for (std::int64_t first = 0; first < outputs; first += kPanel) {
     pack_panel(reinterpret_cast<const float*>(rows + first * stride), stride / kOfWord,
