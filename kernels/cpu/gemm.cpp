@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/cpu/gemm_panel.hpp"
 #include "kernels/cpu/gemm_tiles.hpp"
@@ -38,38 +39,47 @@ void pack(const T* rows, std::int64_t stride, std::int64_t outputs, std::int64_t
   }
 }
 
-// The sums of one part of the outputs [first, first + count) go to `sums` [rows, kOutputsOfPart]
-// or, if that is out itself, beside it: a panel that is not whole has a place of its own.
+// A panel of which only the first outputs exist: its sums pass through `edge` [rows, kPanel].
 template <class T>
-void add_part(const Product& p, std::int64_t first, std::int64_t count, float* sums,
-              std::int64_t sum_stride, bool accumulate, float* edge) {
+void multiply_last_panel(PanelProduct<T> product, std::int64_t outputs, float* edge) {
+  float* const sums = std::exchange(product.sums, edge);
+  const std::int64_t stride = std::exchange(product.sum_stride, kPanel);
+  for (std::int64_t r = 0; product.accumulate && r < product.rows; ++r) {
+    std::copy_n(sums + r * stride, outputs, edge + r * kPanel);
+  }
+  multiply_panel(product);
+  for (std::int64_t r = 0; r < product.rows; ++r) {
+    std::copy_n(edge + r * kPanel, outputs, sums + r * stride);
+  }
+}
+
+// Outputs [first, first + count), to sums [rows, count].
+template <class T>
+void multiply_outputs(const Product& p, std::int64_t first, std::int64_t count, float* sums,
+                      std::int64_t sum_stride, float* edge) {
+  const std::int64_t size = panel_size<T>(p.depth);
   for (std::int64_t from = 0; from < p.depth; from += kDepthOfPart) {
     for (std::int64_t o = first; o < first + count; o += kPanel) {
       const std::int64_t outputs = std::min(kPanel, p.outputs - o);
+      const T* const panel = static_cast<const T*>(p.weights) + o / kPanel * size + from * kPanel;
       float start[kPanel] = {};
-      if (p.bias != nullptr) std::copy_n(p.bias + o, outputs, start);
-      float* const to = sums + (o - first);
-      const bool whole = outputs == kPanel;
-      const bool adds = accumulate || from > 0;
-      if (!whole && adds) {
-        for (std::int64_t r = 0; r < p.rows; ++r)
-          std::copy_n(to + r * sum_stride, outputs, edge + r * kPanel);
+      PanelProduct<T> product{.panel = panel,
+                              .next = panel + size,
+                              .inputs = static_cast<const T*>(p.inputs) + from,
+                              .input_stride = p.input_stride,
+                              .rows = p.rows,
+                              .depth = std::min(kDepthOfPart, p.depth - from),
+                              .accumulate = p.accumulate || from > 0,
+                              .sums = sums + (o - first),
+                              .sum_stride = sum_stride};
+      if (p.bias != nullptr && from == 0) {
+        std::copy_n(p.bias + o, outputs, start);
+        product.start = start;
       }
-      const T* const panel =
-          static_cast<const T*>(p.weights) + o / kPanel * panel_size<T>(p.depth) + from * kPanel;
-      multiply_panel(PanelProduct<T>{.panel = panel,
-                                     .next = panel + panel_size<T>(p.depth),
-                                     .inputs = static_cast<const T*>(p.inputs) + from,
-                                     .input_stride = p.input_stride,
-                                     .rows = p.rows,
-                                     .depth = std::min(kDepthOfPart, p.depth - from),
-                                     .start = from == 0 && p.bias != nullptr ? start : nullptr,
-                                     .accumulate = adds,
-                                     .sums = whole ? to : edge,
-                                     .sum_stride = whole ? sum_stride : kPanel});
-      if (!whole) {
-        for (std::int64_t r = 0; r < p.rows; ++r)
-          std::copy_n(edge + r * kPanel, outputs, to + r * sum_stride);
+      if (outputs == kPanel) {
+        multiply_panel(product);
+      } else {
+        multiply_last_panel(product, outputs, edge);
       }
     }
   }
@@ -82,9 +92,9 @@ void multiply_panels(const Product& p, float* scratch, Out* out) {
   for (std::int64_t first = 0; first < p.outputs; first += kOutputsOfPart) {
     const std::int64_t count = std::min(kOutputsOfPart, p.outputs - first);
     if constexpr (std::is_same_v<Out, float>) {
-      add_part<T>(p, first, count, out + first, p.out_stride, p.accumulate, edge);
+      multiply_outputs<T>(p, first, count, out + first, p.out_stride, edge);
     } else {
-      add_part<T>(p, first, count, sums, kOutputsOfPart, false, edge);
+      multiply_outputs<T>(p, first, count, sums, kOutputsOfPart, edge);
       for (std::int64_t r = 0; r < p.rows; ++r) {
         simd::to_bf16(sums + r * kOutputsOfPart, out + r * p.out_stride + first, count);
       }
