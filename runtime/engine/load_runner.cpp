@@ -61,7 +61,6 @@ PassLimits limits_for(const B& backend, const FastVlmConfig& config, const Backe
   const std::int64_t image_bytes = config.vision.tokens() * config.text.hidden_size *
                                    static_cast<std::int64_t>(sizeof(typename B::Element));
   PassLimits limits = pass_limits(config, backend.pass_budget());
-  limits.exact_rows = B::kBatchInvariantRows;
   limits.kept_images = static_cast<std::int64_t>(choice.image_cache_bytes) / image_bytes;
   return limits;
 }

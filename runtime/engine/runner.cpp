@@ -25,7 +25,7 @@ PassLimits pass_limits(const FastVlmConfig& config, const PassBudget& budget) {
   FastVlm<Plan> model(config);
   ShapeLoader<Plan> shapes(plan);
   model.visit(shapes);
-  PassLimits limits;
+  PassLimits limits{.draft_rows = budget.draft_rows};
   for (limits.images = budget.images;; limits.images /= 2) {
     limits.prefill_rows =
         std::max(max_prefill_rows(config), limits.images * (config.vision.tokens() + kPromptRows));

@@ -36,7 +36,6 @@ class CudaBackend {
  public:
   using Context = CudaContext<target>;
   using Element = E;
-  static constexpr std::int64_t kBatchInvariantRows = TokenKernels<target, E>::kDecodeRows;
 
   struct Linear {
     MatrixShape shape;
