@@ -31,7 +31,7 @@ void Camera::run() {
     } catch (const SourceError& error) {
       mailbox_.clear();
       counters_.lost.add();
-      tell(false, error.what());
+      tell({false, error.trouble()});
       pause();
     }
   }
@@ -52,9 +52,10 @@ void Camera::stream() {
       patience = options_.frame_timeout;
       counters_.captured.add();
       mailbox_.put(*std::move(frame));
-      if (!told_.live) tell(true, source->description());
+      if (!told_.live) tell({true, {Cause::kOther, source->description()}});
     } else if (Clock::now() - heard > patience) {
-      throw SourceError(fmt::format("{}: no good frame for {:.1f} s", source->description(),
+      throw SourceError(Cause::kNoFrames,
+                        fmt::format("{}: no good frame for {:.1f} s", source->description(),
                                     std::chrono::duration<double>(patience).count()));
     }
   }
@@ -71,9 +72,9 @@ void Camera::pause() {
   wake_.wait_for(lock, options_.retry, [this] { return stopping_; });
 }
 
-void Camera::tell(bool live, const std::string& text) {
-  if (told_.live == live && told_.text == text) return;
-  told_ = {live, text};
+void Camera::tell(const CameraState& state) {
+  if (told_ == state) return;
+  told_ = state;
   events_.changed(told_);
 }
 

@@ -19,7 +19,9 @@ namespace fvlm::capture {
 
 struct CameraState {
   bool live = false;
-  std::string text{};  // the source if it is live, else what is wrong
+  Trouble trouble{};  // what is wrong; if it is live the text is the source
+
+  bool operator==(const CameraState&) const = default;
 };
 
 struct CameraOptions {
@@ -53,7 +55,7 @@ class Camera {
   void stream();
   bool stopping();
   void pause();
-  void tell(bool live, const std::string& text);
+  void tell(const CameraState& state);
 
   CameraOptions options_;
   Open open_;

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "capture/source/jpeg_header.hpp"
+#include "capture/source/jpeg_orientation.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -76,12 +76,8 @@ Picture Encoder::from_planes(const Frame& frame, const Planes& planes, std::uint
 Picture Encoder::from_jpeg(const Frame& frame, std::uint64_t& copied) {
   const auto header = read_jpeg_header(frame.bytes);
   if (!header) throw std::runtime_error("no whole JPEG");
-  if (const Transform& transform = options_.transform; transform.changes()) {
-    const int width = width_after(transform, header->width, header->height);
-    const Planes planes = codec_.decode(frame.bytes, eighths_for(width, options_.width));
-    const Planes seen = transformed(planes, transform, header->width, header->height);
-    counters_.transformed.add();
-    return picture_of(codec_.compress(seen, 1, options_.quality, copied), frame);
+  if (options_.transform.changes() || header->orientation != 1) {
+    return turned(frame, *header, copied);
   }
   const int eighths = eighths_for(header->width, options_.width);
   if (eighths == 8 && header->quality <= options_.max_quality) {
@@ -91,6 +87,22 @@ Picture Encoder::from_jpeg(const Frame& frame, std::uint64_t& copied) {
   counters_.rescaled.add();
   // libjpeg fills in the missing Huffman tables by itself.
   return picture_of(codec_.rescale(frame.bytes, eighths, options_.quality, copied), frame);
+}
+
+// Areas are those of the upright picture, as a viewer of images shows it.
+Picture Encoder::turned(const Frame& frame, const JpegHeader& header, std::uint64_t& copied) {
+  const Transform& transform = options_.transform;
+  const bool on_its_side = header.orientation >= 5;
+  const int width = on_its_side ? header.height : header.width;
+  const int height = on_its_side ? header.width : header.height;
+  const int wanted = width_after(transform, width, height);
+  Planes planes = codec_.decode(frame.bytes, eighths_for(wanted, options_.width));
+  if (header.orientation != 1) {
+    planes = transformed(planes, upright(header.orientation), header.width, header.height);
+  }
+  if (transform.changes()) planes = transformed(planes, transform, width, height);
+  counters_.transformed.add();
+  return picture_of(codec_.compress(planes, 1, options_.quality, copied), frame);
 }
 
 }  // namespace fvlm::capture

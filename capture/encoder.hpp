@@ -1,6 +1,6 @@
 // From a frame to a JPEG for the wire, at the least cost: a camera's JPEG that is small enough
 // passes through unchanged, anything else is compressed or scaled down. No picture leaves without
-// the transform that is wanted.
+// the transform that is wanted, and none on its side.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include "capture/source/counters.hpp"
 #include "capture/source/frame.hpp"
 #include "capture/source/jpeg_codec.hpp"
+#include "capture/source/jpeg_header.hpp"
 #include "capture/source/picture.hpp"
 #include "capture/source/planes.hpp"
 #include "capture/source/transform.hpp"
@@ -33,6 +34,7 @@ class Encoder {
  private:
   Picture from_planes(const Frame& frame, const Planes& planes, std::uint64_t& copied);
   Picture from_jpeg(const Frame& frame, std::uint64_t& copied);
+  Picture turned(const Frame& frame, const JpegHeader& header, std::uint64_t& copied);
 
   EncoderOptions options_;
   Counters& counters_;

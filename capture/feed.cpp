@@ -17,7 +17,10 @@ constexpr Milliseconds kOriginalPace{1000};
 
 protocol::State first_state(const FeedOptions& options) {
   protocol::State state;
-  state.camera = "opening " + public_name(options.source.source);
+  state.source = public_name(options.source.source);
+  state.camera = "opening " + state.source;
+  state.camera_cause = name_of(Cause::kOpening);
+  state.server_place = place_of(options.server);
   state.stream = options.link.stream;
   state.prompt = options.link.prompt;
   state.interval = std::chrono::duration<double>(options.link.interval).count();
@@ -68,7 +71,7 @@ View::Controls Feed::view_controls() {
 }
 
 Link::Events Feed::link_events() {
-  return {[this](Link::State state, const std::string& why) { on_link(state, why); },
+  return {[this](Link::State state, const Trouble& why) { on_link(state, why); },
           [this](const protocol::ServerMessage& message, const std::string& text) {
             on_answer(message, text);
           },
@@ -125,7 +128,8 @@ void Feed::encode() {
     } catch (const TransformError& error) {
       // It will be so until the camera's picture has another size.
       loop_.post([this, why = std::string(error.what())] {
-        if (view_.state().camera_live || view_.state().camera != why) on_camera({false, why});
+        if (view_.state().camera_live || view_.state().camera != why)
+          on_camera({false, {Cause::kNothingLeft, why}});
       });
       counters_.damaged.add();
       mailbox_.want();
@@ -152,27 +156,29 @@ void Feed::deliver(const Picture& picture) {
 
 void Feed::on_camera(const CameraState& camera) {
   if (camera.live) {
-    log_(LogLevel::kInfo, "✅ camera: " + camera.text);
+    log_(LogLevel::kInfo, "✅ camera: " + camera.trouble.text);
   } else {
-    log_(LogLevel::kWarning, "⚠️ camera: " + camera.text);
+    log_(LogLevel::kWarning, "⚠️ camera: " + camera.trouble.text);
   }
   change_state([&](protocol::State& state) {
     state.camera_live = camera.live;
-    state.camera = camera.text;
+    state.camera = camera.trouble.text;
+    state.camera_cause = name_of(camera.trouble.cause);
   });
 }
 
-void Feed::on_link(Link::State link, const std::string& why) {
+void Feed::on_link(Link::State link, const Trouble& why) {
   if (link == Link::State::kConnecting) return;  // that a lost one is tried again is no news
   const bool ready = link == Link::State::kReady;
   if (ready) {
     log_(LogLevel::kInfo, "🔌 connected to " + options_.server.url);
-  } else if (view_.state().server != "lost" || view_.state().server_text != why) {
-    log_(LogLevel::kWarning, fmt::format("⚠️ server {}: {}", options_.server.url, why));
+  } else if (view_.state().server != "lost" || view_.state().server_text != why.text) {
+    log_(LogLevel::kWarning, fmt::format("⚠️ server {}: {}", options_.server.url, why.text));
   }
   change_state([&](protocol::State& state) {
     state.server = ready ? "ready" : "lost";
-    state.server_text = why;
+    state.server_text = why.text;
+    state.server_cause = name_of(why.cause);
   });
 }
 

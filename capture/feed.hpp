@@ -64,7 +64,7 @@ class Feed {
   void encode();
   void deliver(const Picture& picture);
   void on_camera(const CameraState& state);
-  void on_link(Link::State state, const std::string& why);
+  void on_link(Link::State state, const Trouble& why);
   void on_answer(const protocol::ServerMessage& message, const std::string& text);
 
   FeedOptions options_;

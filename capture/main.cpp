@@ -17,10 +17,11 @@
 #include "capture/config_file.hpp"
 #include "capture/source/csi_cameras.hpp"
 #include "capture/source/v4l2_source.hpp"
+#include "net/command_line/config_file.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "net/http/address.hpp"
 #include "net/http/api_keys.hpp"
 #include "net/http/proxy.hpp"
-#include "net/process/flag_checks.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 
@@ -30,6 +31,7 @@ namespace {
 struct Options {
   CameraSettings camera{};
   PageOptions page{};
+  std::string config_file{};
   std::string page_key_file{};
   LogOptions log{.folder = default_log_folder(), .name = "client"};
   bool quiet = false;
@@ -86,19 +88,23 @@ void add_log_flags(CLI::App& app, Options& options) {
   app.add_flag("--verbose", options.verbose, "Log each frame: --log-level debug")->excludes(quiet);
 }
 
-// A plain configuration is one camera, tables are several.
-std::vector<FeedOptions> cameras_of(const Options& options, const ConfigFile& file) {
-  std::vector<FeedOptions> cameras = file.cameras(options.camera);
+// Flags are one camera, tables of the config file are several.
+std::vector<FeedOptions> read_cameras(Options& options, CLI::App& app) {
+  std::vector<FeedOptions> cameras;
+  if (!options.config_file.empty()) {
+    cameras = apply_config_file(app, options.config_file, options.camera);
+  }
   if (cameras.empty()) cameras.push_back(feed_options(options.camera));
   return cameras;
 }
 
-int run(Options& options, const ConfigFile& file) {
+int run(Options& options, CLI::App& app) {
   if (options.list) {
     std::cout << list_cameras(*system_calls()) << list_csi_cameras();
     return EXIT_SUCCESS;
   }
-  ClientOptions client_options{cameras_of(options, file), options.page, options.wait_for_camera};
+  const std::vector<FeedOptions> cameras = read_cameras(options, app);
+  ClientOptions client_options{cameras, options.page, options.wait_for_camera};
   if (!options.page_key_file.empty())
     client_options.page.access.key = net::read_key(options.page_key_file, "--page-key-file");
 
@@ -136,12 +142,12 @@ int main_program(int count, char** arguments) {
   Options options;
   CLI::App app("Sends a camera's frames to a FastVLM server and serves a page with its captions");
   app.set_version_flag("--version", "fastvlm-camera " FVLM_VERSION);
-  app.set_config("--config", "",
-                 "File of settings: a line NAME = VALUE for each flag, and for each of several "
-                 "cameras a table [[camera]] with name, source and other flags of its own, and its "
-                 "title, place and size on the page");
-  const auto file = std::make_shared<ConfigFile>(app);
-  app.config_formatter(file);
+  app.add_option(
+         "--config", options.config_file,
+         "File of settings in TOML: a line NAME = VALUE for each flag, and for each of several "
+         "cameras a table [[camera]] with name, source and other flags of its own, and its "
+         "title, place and size on the page")
+      ->configurable(false);
   add_camera_flags(app, options.camera);
   add_server_flags(app, options.camera);
   add_page_flags(app, options);
@@ -152,9 +158,12 @@ int main_program(int count, char** arguments) {
       ->configurable(false);
   try {
     app.parse(count, arguments);
-    return run(options, *file);
+    return run(options, app);
   } catch (const CLI::Success& help_or_version) {
     return app.exit(help_or_version);
+  } catch (const net::ConfigError& error) {
+    print_error(options.log.format, error.what());
+    return 2;
   } catch (const CLI::ParseError& error) {
     print_error(options.log.format, flag_problem(app, error) + "; run fastvlm-camera --help");
     return 2;

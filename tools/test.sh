@@ -80,7 +80,7 @@ phase "cpu: tests" run_tests cpu
 phase "release: build" tools/scripts/build.sh release fastvlm
 phase "release: tests" run_tests release --tests-regex "packages|install|docs"
 phase "camera: build" tools/scripts/build.sh camera
-phase "camera: tests" run_tests camera
+FVLM_PROGRAM=$PWD/build/cpu/bin/fastvlm phase "camera: tests" run_tests camera   # the demo model, for the page
 if [[ $quick == false ]]; then
   phase "vivid" test_vivid
   # Without the plain loops of Ref, and the emulated device, on whole models, which are long under a

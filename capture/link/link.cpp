@@ -24,11 +24,11 @@ void Link::tick() {
   const Clock::time_point now = now_();
   if (state_ == State::kLost && now >= retry_at_) {
     state_ = State::kConnecting;
-    events_.changed(state_, "");
+    events_.changed(state_, {});
     socket_ = connect_({[this] { open(); }, [this](const std::string& text) { take(text); },
-                        [this](const std::string& why) { lose(why); }});
+                        [this](const Trouble& why) { lose(why); }});
   } else if (underway_ && now - sent_ > options_.answer_patience) {
-    lose("the server does not answer");
+    lose({Cause::kNoAnswer, "the server does not answer"});
   }
 }
 
@@ -69,7 +69,7 @@ void Link::open() {
   state_ = State::kReady;
   due_ = now_();
   if (options_.stream) configure();
-  events_.changed(state_, "");
+  events_.changed(state_, {});
   events_.moved();
 }
 
@@ -106,7 +106,7 @@ void Link::count(const protocol::ServerMessage& message) {
   if (std::holds_alternative<protocol::Error>(message)) counters_.failed.add();
 }
 
-void Link::lose(const std::string& why) {
+void Link::lose(const Trouble& why) {
   if (state_ == State::kReady) counters_.disconnected.add();
   state_ = State::kLost;
   socket_.reset();
@@ -115,7 +115,7 @@ void Link::lose(const std::string& why) {
   retry_ = std::min(2 * retry_, kLongestRetry);
   if (std::exchange(underway_, false)) {
     counters_.unanswered.add();
-    events_.unanswered(why);
+    events_.unanswered(why.text);
   }
   events_.changed(state_, why);
   events_.moved();

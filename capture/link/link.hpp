@@ -34,7 +34,7 @@ class Link {
   enum class State { kConnecting, kReady, kLost };
   using Connect = std::function<std::unique_ptr<LinkSocket>(LinkSocket::Events)>;
   struct Events {
-    std::function<void(State state, const std::string& why)> changed{};
+    std::function<void(State state, const Trouble& why)> changed{};
     // With the text as it came.
     std::function<void(const protocol::ServerMessage& message, const std::string& text)> answered{};
     std::function<void(const std::string& why)> unanswered{};
@@ -61,7 +61,7 @@ class Link {
  private:
   void open();
   void take(const std::string& text);
-  void lose(const std::string& why);
+  void lose(const Trouble& why);
   void configure();
   bool ends_frame(const protocol::ServerMessage& message) const;
   void count(const protocol::ServerMessage& message);

@@ -64,10 +64,14 @@ std::optional<Url> parse_url(std::string_view text) {
   return url;
 }
 
+ServerName name_of(const Url& url, bool has_key) {
+  return {url.authority.host, url.port(), url.secure, has_key};
+}
+
 // What the user of a link is told, until it is gone.
 using Told = std::shared_ptr<std::optional<LinkSocket::Events>>;
 
-void tell_closed(const Told& told, const std::string& why) {
+void tell_closed(const Told& told, const Trouble& why) {
   if (const auto events = std::exchange(*told, std::nullopt)) events->closed(why);
 }
 
@@ -81,7 +85,8 @@ class OpenLink final : public net::WebSocketSession::Events {
   }
   void on_pong(const std::string&) override {}
   void on_closed(const std::string& why) override {
-    tell_closed(told_, why.empty() ? "the server closed the connection" : why);
+    tell_closed(told_,
+                {Cause::kConnectionLost, why.empty() ? "the server closed the connection" : why});
   }
 
  private:
@@ -95,7 +100,7 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
       : loop_(loop),
         address_(address),
         url_(parse_url(address.url).value()),
-        name_{url_.authority.host, url_.port(), url_.secure, !address.api_key.empty()},
+        name_(name_of(url_, !address.api_key.empty())),
         told_(std::make_shared<std::optional<LinkSocket::Events>>(std::move(events))),
         resolver_(loop.context()),
         socket_(loop.context()) {}
@@ -122,7 +127,7 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
   // No more events. Closes what is open.
   void abandon() {
     told_->reset();
-    give_up_connecting("");  // nobody is told
+    give_up_connecting(Trouble{});  // nobody is told
     if (auto* open = session()) {
       open->close({net::close_code::kGoingAway, ""});
     } else if (stream_ != nullptr) {
@@ -182,7 +187,7 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
   void give_up_connecting(const error_code& error) {
     give_up_connecting(connect_trouble(name_, error));
   }
-  void give_up_connecting(const std::string& why) {
+  void give_up_connecting(const Trouble& why) {
     if (stream_ != nullptr) return;
     resolver_.cancel();
     error_code ignored;  // it is closed
@@ -198,7 +203,7 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
     try {
       if (url_.secure) tls = net::client_tls(address_.ca_file);
     } catch (const std::runtime_error& wrong) {
-      return give_up_connecting(wrong.what());
+      return give_up_connecting({Cause::kTlsFailed, wrong.what()});
     }
     stream_ = std::make_shared<net::Stream>(
         net::connected_socket(std::move(socket_), tls, url_.authority.host), kIdleTimeout);
@@ -229,7 +234,7 @@ class Try final : public net::Stream::Session, public std::enable_shared_from_th
     });
   }
 
-  void fail(const std::string& why) {
+  void fail(const Trouble& why) {
     stream_->cut();
     tell_closed(told_, why);
   }
@@ -275,6 +280,10 @@ void check_address(const ServerAddress& address) {
   if (!parse_url(address.url)) {
     throw std::invalid_argument(address.url + ": not an address of the form ws://HOST:PORT/ws");
   }
+}
+
+std::string place_of(const ServerAddress& address) {
+  return place_of(name_of(parse_url(address.url).value(), false));
 }
 
 std::unique_ptr<LinkSocket> connect(net::EventLoop& loop, const ServerAddress& address,

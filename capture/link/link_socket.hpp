@@ -8,6 +8,7 @@
 #include <string>
 
 #include "capture/source/picture.hpp"
+#include "capture/source/trouble.hpp"
 #include "net/http/event_loop.hpp"
 
 namespace fvlm::capture {
@@ -24,7 +25,7 @@ class LinkSocket {
     std::function<void()> opened{};
     std::function<void(const std::string& text)> text{};
     // The last one, also if it never opened. Not for a close() by ourselves.
-    std::function<void(const std::string& why)> closed{};
+    std::function<void(const Trouble& why)> closed{};
   };
 
   // No events come after destruction, which closes it.
@@ -36,6 +37,8 @@ class LinkSocket {
 
 // Throws std::invalid_argument if the address is none.
 void check_address(const ServerAddress& address);
+// "HOST:PORT" of one that is checked.
+std::string place_of(const ServerAddress& address);
 std::unique_ptr<LinkSocket> connect(net::EventLoop& loop, const ServerAddress& address,
                                     LinkSocket::Events events);
 

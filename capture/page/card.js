@@ -1,10 +1,14 @@
 // One camera on the page: live pictures and the server's answers come over one WebSocket; the prompt
 // and the interval go back. Three lines of state say, in seconds, how camera, server and answer do.
+import { told } from "./errors.js";
 import { duration } from "./figures.js";
 import { byId, element, language, presets, showSuggestions } from "./words.js";
 
 const kHistory = 50;
 const kIntervals = [0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60];   // seconds
+
+// "20261123_081700" is the server's time of day.
+const timeOf = ({ timestamp = "" }) => /_(\d\d)(\d\d)(\d\d)$/.exec(timestamp)?.slice(1).join(":") ?? "";
 
 export class Card {
   constructor({ name, title, size }, text) {
@@ -16,6 +20,8 @@ export class Card {
     this.state = null;         // the camera's last "state" message; null while we have no connection
     this.since = {};           // when a part's state began
     this.answer = { kind: "nothing" };
+    this.shownPrompt = "";     // the last that the field was given, or could have been
+    this.serverPrompt = "";    // what the server asks if nobody else does, once known
     this.streamed = "";
     this.shownAt = [];
     this.retry = 250;
@@ -52,6 +58,7 @@ export class Card {
     for (const e of this.element.querySelectorAll("[data-text]")) e.textContent = this.text(e.dataset.text);
     for (const e of this.element.querySelectorAll("[data-label]")) e.setAttribute("aria-label", this.text(e.dataset.label));
     this.find(".live").alt = this.text("picture")(this.title);
+    if (this.answer.kind === "failed") this.say(told(this.answer.error), true);
     this.prompt.placeholder = presets[language][0].prompt;
     showSuggestions(this.find(".chips"), this.prompt, () => this.ask());
     this.showState();
@@ -95,6 +102,7 @@ export class Card {
       case "history":
         this.find(".history").replaceChildren();
         for (const description of message.descriptions) this.remember(description);
+        this.recall(message.descriptions.at(-1));
         break;
       case "token":
         if (this.answer.kind !== "writing") this.answer = { kind: "writing", at: performance.now() };
@@ -109,8 +117,8 @@ export class Card {
         break;
       case "error":
         this.streamed = "";
-        this.answer = { kind: "failed", at: performance.now() };
-        this.say(message.message, true);
+        this.answer = { kind: "failed", at: performance.now(), error: message };
+        this.say(told(message), true);
         break;
       case "skipped":
         this.streamed = "";
@@ -125,15 +133,24 @@ export class Card {
     answer.textContent = words;
   }
 
-  // "20261123_081700" is the server's time of day.
   remember(description) {
+    if (description.prompt && description.prompt !== this.serverPrompt) {
+      this.serverPrompt = description.prompt;
+      this.showState();
+    }
     const list = this.find(".history");
     const last = list.firstChild;   // the same again is no news
     if (last?.lastChild.textContent === description.content) last.remove();
-    const digits = /_(\d\d)(\d\d)(\d\d)$/.exec(description.timestamp ?? "");
-    list.prepend(element("li", {}, element("time", { textContent: digits ? digits.slice(1).join(":") : "" }),
+    list.prepend(element("li", {}, element("time", { textContent: timeOf(description) }),
       element("span", { textContent: description.content })));
     while (list.children.length > kHistory) list.lastChild.remove();
+  }
+
+  // What was said before the page was opened stands until there is news.
+  recall(description) {
+    if (description === undefined || this.answer.kind !== "nothing") return;
+    this.answer = { kind: "recalled", time: timeOf(description) };
+    this.say(description.content, false);
   }
 
   // What the last "state" says ----------------------------------------------------------------
@@ -141,13 +158,14 @@ export class Card {
     this.showStates();
     this.find(".frame").classList.toggle("stale", !this.state?.camera_live);
     if (!this.state) return;
-    const { width, height, stream, prompt, interval } = this.state;
-    this.find(".size").textContent = width ? `${width} × ${height}` : "";
+    const { stream, prompt, interval } = this.state;
     this.find(".ask").hidden = !stream;
-    this.find(".question").textContent = stream && prompt ? prompt : this.text("ownQuestion");
+    this.find(".question").textContent = stream && prompt ? prompt : this.text("ownQuestion")(this.serverPrompt);
     this.find(".why").hidden = stream;
     this.find(".why").textContent = this.text("whyFixed");
-    if (document.activeElement !== this.prompt) this.prompt.value = prompt;
+    // What is being written stays, unless the question has become another.
+    if (prompt !== this.shownPrompt && document.activeElement !== this.prompt) this.prompt.value = prompt;
+    this.shownPrompt = prompt;
     const all = [...new Set([...kIntervals, interval])].sort((a, b) => a - b);
     this.find(".interval").replaceChildren(...all.map((seconds) => new Option(`${seconds} ${this.text("seconds")}`, seconds)));
     this.find(".interval").value = interval;
@@ -172,21 +190,26 @@ export class Card {
       line("server", "waiting", "");
     } else {
       const time = seconds("camera", state.camera_live);
-      if (state.camera_live) line("camera", "live", this.text("live")(this.rate(now)));
-      else if (state.camera.startsWith("opening ")) line("camera", "waiting", this.text("opening"));
-      else line("camera", "lost", this.text("lost")(time, state.camera));
+      if (state.camera_live) line("camera", "live", this.text("live")(state.width && `${state.width} × ${state.height}`, this.rate(now)));
+      else if (state.camera_cause === "opening") line("camera", "waiting", this.text("opening"));
+      else line("camera", "lost", this.text("lost")(time, this.why(state.camera_cause, state.camera)));
       const away = seconds("server", state.server);
       const words = { ready: this.text("ready"), connecting: this.text("connecting") }[state.server];
       line("server", { ready: "ready", connecting: "waiting" }[state.server] ?? "lost",
-        words ?? this.text("serverLost")(away, state.server_text));
+        words ?? this.text("serverLost")(away, this.why(state.server_cause, state.server_text)));
     }
     this.showAnswerState(line, now);
   }
 
+  why(cause, words) {
+    return this.text("causes")[cause]?.(this.state) ?? words;
+  }
+
   showAnswerState(line, now) {
-    const { kind, at, ttft, total } = this.answer;
+    const { kind, at, time, ttft, total } = this.answer;
     const seconds = Math.round((now - at) / 1000);
     if (kind === "nothing") line("answer", "waiting", this.text("nothing"));
+    if (kind === "recalled") line("answer", "idle", this.text("saidAt")(time));
     if (kind === "writing") line("answer", "writing", this.text("writing")(seconds));
     if (kind === "failed") line("answer", "error", this.text("failed")(seconds));
     if (kind !== "said") return;
@@ -196,6 +219,6 @@ export class Card {
 
   rate(now) {
     const recent = this.shownAt.filter((t) => now - t < 3000);
-    return recent.length < 2 ? "–" : ((recent.length - 1) * 1000 / (recent.at(-1) - recent[0])).toFixed(1);
+    return recent.length < 2 ? "" : ((recent.length - 1) * 1000 / (recent.at(-1) - recent[0])).toFixed(1);
   }
 }

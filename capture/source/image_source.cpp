@@ -63,18 +63,23 @@ ImageSource::ImageSource(const std::filesystem::path& folder, double rate, Count
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (is_jpeg(entry.path())) files_.push_back(entry.path());
   }
-  if (error) throw SourceError(fmt::format("{}: {}", folder.string(), why_not(folder, error)));
+  if (error) {
+    throw SourceError(Cause::kNoFolder,
+                      fmt::format("{}: {}", folder.string(), why_not(folder, error)));
+  }
   if (files_.empty()) {
-    throw SourceError(fmt::format(
-        "{}: the folder holds no .jpg or .jpeg file; put some there, or name another folder",
-        folder.string()));
+    throw SourceError(
+        Cause::kNoPictures,
+        fmt::format(
+            "{}: the folder holds no .jpg or .jpeg file; put some there, or name another folder",
+            folder.string()));
   }
   std::sort(files_.begin(), files_.end());
   if (std::none_of(files_.begin(), files_.end(), is_whole)) {
-    throw SourceError(
-        fmt::format("{}: none of its {} .jpg files is a whole JPEG; name a folder "
-                    "with pictures that a viewer of images shows",
-                    folder.string(), files_.size()));
+    throw SourceError(Cause::kNoPictures,
+                      fmt::format("{}: none of its {} .jpg files is a whole JPEG; name a folder "
+                                  "with pictures that a viewer of images shows",
+                                  folder.string(), files_.size()));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "capture/source/jpeg_markers.hpp"
+#include "capture/source/jpeg_orientation.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -60,6 +61,9 @@ class Reader {
         return false;
       case kDht:
         has_tables_ = true;
+        return true;
+      case kApp1:
+        if (header_.orientation == 1) header_.orientation = exif_orientation({body, size});
         return true;
       case kDqt:
         return take_quantisation(body, size);

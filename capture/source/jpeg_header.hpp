@@ -18,6 +18,7 @@ struct JpegHeader {
   // The scale of the luminance table of ISO/IEC 10918-1, annex K, that fits the picture's own best,
   // as libjpeg counts it: 1 to 100.
   int quality = 0;
+  int orientation = 1;  // jpeg_orientation.hpp
 };
 
 // Nothing if it is no JPEG, or one that is cut, or has a part of another in it.

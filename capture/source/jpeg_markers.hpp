@@ -15,6 +15,7 @@ enum JpegMarker : std::uint8_t {
   kEoi = 0xD9,
   kSos = 0xDA,
   kDqt = 0xDB,
+  kApp1 = 0xE1,
 };
 
 }  // namespace fvlm::capture

@@ -71,10 +71,10 @@ PipeSource::PipeSource(const std::string& command, Counters& counters)
     : name_(public_name("pipe:" + command)), counters_(counters) {
   const std::string word = plain_word(command);
   if (!word.empty() && !shell_knows(word)) {
-    throw SourceError(fmt::format("{}: {}", name_, kNoCommand));
+    throw SourceError(Cause::kNoCommand, fmt::format("{}: {}", name_, kNoCommand));
   }
   if (word.find('/') != std::string::npos && ::access(word.c_str(), X_OK) != 0) {
-    throw SourceError(fmt::format("{}: {}", name_, kNoProgram));
+    throw SourceError(Cause::kNoCommand, fmt::format("{}: {}", name_, kNoProgram));
   }
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
@@ -116,7 +116,7 @@ std::optional<Frame> PipeSource::next(std::chrono::milliseconds patience) {
   if (::poll(&wanted, 1, static_cast<int>(patience.count())) <= 0) return std::nullopt;
   const bool open = read_all();
   auto frame = newest();
-  if (!frame && !open) throw SourceError(ending());
+  if (!frame && !open) throw SourceError(Cause::kCommandEnded, ending());
   return frame;
 }
 

@@ -50,6 +50,7 @@ std::unique_ptr<FrameSource> open_camera(const std::string& which, const SourceO
   constexpr char kSecond[] = "/dev/video1";
   if (!std::filesystem::exists(kFirst) && !std::filesystem::exists(kSecond)) {
     throw SourceError(
+        Cause::kNoCamera,
         fmt::format("no camera: there is neither {} nor {}; plug one in, or name another source: "
                     "--source images:DIR, test-pattern or pipe:COMMAND",
                     kFirst, kSecond));
@@ -61,7 +62,8 @@ std::unique_ptr<FrameSource> open_camera(const std::string& which, const SourceO
     try {
       return open(kSecond);
     } catch (const SourceError& second) {
-      throw SourceError(fmt::format("no camera: {}; {}", first.what(), second.what()));
+      throw SourceError(first.trouble().cause,
+                        fmt::format("no camera: {}; {}", first.what(), second.what()));
     }
   }
 }
@@ -94,7 +96,7 @@ void check_source(const std::string& source) {
   throw SourceError(
       fmt::format("{}: no such source; there are v4l2[:DEVICE], images:DIR, "
                   "test-pattern[:FORMAT] and pipe:COMMAND",
-                  source));
+                  kind));  // the rest may hold a password
 }
 
 std::unique_ptr<FrameSource> open_source(const SourceOptions& options, Counters& counters) {

@@ -12,12 +12,20 @@
 
 #include "capture/source/counters.hpp"
 #include "capture/source/frame.hpp"
+#include "capture/source/trouble.hpp"
 
 namespace fvlm::capture {
 
-// In words for the page and the log: what was tried, what happened.
+// What was tried, what happened.
 class SourceError : public std::runtime_error {
-  using std::runtime_error::runtime_error;
+ public:
+  explicit SourceError(const std::string& text) : SourceError(Cause::kOther, text) {}
+  SourceError(Cause cause, const std::string& text) : std::runtime_error(text), cause_(cause) {}
+
+  Trouble trouble() const { return {cause_, what()}; }
+
+ private:
+  Cause cause_;
 };
 
 struct SourceOptions {

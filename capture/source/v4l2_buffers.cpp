@@ -17,7 +17,8 @@ constexpr std::uint32_t kBuffers = 6;
 constexpr std::uint32_t kFewest = 2;
 
 [[noreturn]] void fail(const char* what) {
-  throw SourceError(fmt::format("{}: {}", what, meaning_of(errno)));
+  const Trouble meaning = meaning_of(errno);
+  throw SourceError(meaning.cause, fmt::format("{}: {}", what, meaning.text));
 }
 
 }  // namespace

@@ -46,21 +46,24 @@ std::shared_ptr<V4l2Calls> system_calls() {
   return kCalls;
 }
 
-std::string meaning_of(int error) {
+Trouble meaning_of(int error) {
   switch (error) {
     case ENOENT:
     case ENXIO:
     case ENODEV:
-      return "there is no such camera; is it plugged in? fastvlm-camera --list shows which there "
-             "are";
+      return {Cause::kNoDevice,
+              "there is no such camera; is it plugged in? fastvlm-camera --list shows which there "
+              "are"};
     case EACCES:
     case EPERM:
-      return "this user may not open it; add the user to the group video (sudo usermod -aG video "
-             "USER) and log in again";
+      return {Cause::kDeviceDenied,
+              "this user may not open it; add the user to the group video (sudo usermod -aG video "
+              "USER) and log in again"};
     case EBUSY:
-      return "another program uses the camera; end that one (fuser -v shows which it is)";
+      return {Cause::kDeviceBusy,
+              "another program uses the camera; end that one (fuser -v shows which it is)"};
     default:
-      return std::strerror(error);
+      return {Cause::kOther, std::strerror(error)};
   }
 }
 

@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "capture/source/trouble.hpp"
+
 namespace fvlm::capture {
 
 class V4l2Calls {
@@ -30,6 +32,6 @@ class V4l2Calls {
 std::shared_ptr<V4l2Calls> system_calls();
 
 // What the errno of one of them means to a user, and what helps.
-std::string meaning_of(int error);
+Trouble meaning_of(int error);
 
 }  // namespace fvlm::capture

@@ -54,7 +54,7 @@ V4l2Source::V4l2Source(const std::string& path, const SourceOptions& options,
   try {
     buffers_->start(type_, memories_);
   } catch (const SourceError& error) {
-    throw SourceError(fmt::format("{}: {}", path_, error.what()));
+    throw SourceError(error.trouble().cause, fmt::format("{}: {}", path_, error.what()));
   }
 }
 
@@ -65,7 +65,8 @@ V4l2Source::~V4l2Source() {
 void V4l2Source::open_device() {
   descriptor_ = calls_->open(path_);
   if (descriptor_ < 0) {
-    throw SourceError(fmt::format("{}: {}", path_, meaning_of(errno)));
+    const Trouble meaning = meaning_of(errno);
+    throw SourceError(meaning.cause, fmt::format("{}: {}", path_, meaning.text));
   }
   buffers_ = std::make_shared<V4l2Buffers>(calls_, descriptor_);
 }
@@ -73,17 +74,20 @@ void V4l2Source::open_device() {
 void V4l2Source::check_capabilities() {
   v4l2_capability capability{};
   if (calls_->ioctl(descriptor_, VIDIOC_QUERYCAP, &capability) != 0) {
-    throw SourceError(fmt::format(
-        "{}: not a camera of V4L2; fastvlm-camera --list shows which there are", path_));
+    throw SourceError(
+        Cause::kNoVideo,
+        fmt::format("{}: not a camera of V4L2; fastvlm-camera --list shows which there are",
+                    path_));
   }
   card_ = card_of(capability);
   const std::uint32_t can = capabilities_of(capability);
   const auto type = stream_type(can);
   if (!type || (can & V4L2_CAP_STREAMING) == 0) {
-    throw SourceError(fmt::format(
-        "{}: {} streams no video that can be captured; fastvlm-camera --list shows what does, and "
-        "for a CSI camera give --source 'pipe:rpicam-vid ...'",
-        path_, card_));
+    throw SourceError(Cause::kNoVideo,
+                      fmt::format("{}: {} streams no video that can be captured; fastvlm-camera "
+                                  "--list shows what does, and "
+                                  "for a CSI camera give --source 'pipe:rpicam-vid ...'",
+                                  path_, card_));
   }
   type_ = *type;
 }
@@ -94,10 +98,12 @@ void V4l2Source::set_format(const SourceOptions& options) {
   if (!chosen) {
     std::set<std::string> codes;
     for (const CameraFormat& one : offered) codes.insert(code_text(one.code));
-    throw SourceError(fmt::format(
-        "{}: {} offers only {}; wanted {}", path_, card_,
-        codes.empty() ? "nothing" : fmt::format("{}", fmt::join(codes, ", ")),
-        options.format ? name_of(*options.format) : "MJPG, YU12, NV12, YUYV, UYVY or GREY"));
+    throw SourceError(
+        Cause::kNoFormat,
+        fmt::format(
+            "{}: {} offers only {}; wanted {}", path_, card_,
+            codes.empty() ? "nothing" : fmt::format("{}", fmt::join(codes, ", ")),
+            options.format ? name_of(*options.format) : "MJPG, YU12, NV12, YUYV, UYVY or GREY"));
   }
   v4l2_format wish{};
   wish.type = type_;
@@ -107,7 +113,8 @@ void V4l2Source::set_format(const SourceOptions& options) {
   wish.fmt.pix.pixelformat = chosen->code;
   wish.fmt.pix.field = V4L2_FIELD_NONE;
   if (calls_->ioctl(descriptor_, VIDIOC_S_FMT, &wish) != 0) {
-    throw SourceError(fmt::format("{}: VIDIOC_S_FMT: {}", path_, meaning_of(errno)));
+    const Trouble meaning = meaning_of(errno);
+    throw SourceError(meaning.cause, fmt::format("{}: VIDIOC_S_FMT: {}", path_, meaning.text));
   }
   if (wish.fmt.pix.pixelformat != chosen->code) {
     throw SourceError(fmt::format("{}: offers {}, but gives {}", path_, code_text(chosen->code),
@@ -163,13 +170,14 @@ void V4l2Source::watch_source_changes() {
 std::optional<Frame> V4l2Source::next(std::chrono::milliseconds patience) {
   const V4l2Calls::Ready ready = calls_->poll(descriptor_, static_cast<int>(patience.count()));
   // First, because a device that is gone reports everything else as well.
-  if (ready.error) throw SourceError(fmt::format("{}: the camera is gone", path_));
+  if (ready.error)
+    throw SourceError(Cause::kCameraGone, fmt::format("{}: the camera is gone", path_));
   if (ready.event) throw SourceError(fmt::format("{}: the source changed", path_));
   if (!ready.frame) return std::nullopt;
   try {
     return newest();
   } catch (const SourceError& error) {
-    throw SourceError(fmt::format("{}: {}", path_, error.what()));
+    throw SourceError(error.trouble().cause, fmt::format("{}: {}", path_, error.what()));
   }
 }
 

@@ -1,4 +1,5 @@
 // A question and its answer on the page: what is said so far, figures, and buttons to copy it, hear it and ask again.
+import { told } from "./errors.js";
 import { toNodes } from "./markdown.js";
 import { byId, element } from "./words.js";
 
@@ -53,7 +54,7 @@ export class TurnView {
     const waits = state === "asked" && answer === "";
     this.#answer.replaceChildren(...(waits ? [element("span", { className: "dots", ariaHidden: "true" })] : toNodes(answer)));
     this.element.dataset.state = state;
-    if (error) this.#answer.append(element("p", { className: "wrong", role: "alert", textContent: error }));
+    if (error) this.#answer.append(element("p", { className: "wrong", role: "alert", textContent: told(error) }));
     if (state === "answered" && answer === "") this.#answer.append(element("p", { className: "aside", textContent: this.#words("nothing") }));
     if (state === "stopped") this.#answer.append(element("p", { className: "aside", textContent: this.#words("stopped") }));
     if (state === "cut") this.#answer.append(element("p", { className: "aside", textContent: this.#words("cut") }));

@@ -4,6 +4,7 @@ import { answerTurn, isAsking, stopAsking } from "./asking.js";
 import { CameraError, cameraInUse, cameras, runs, startCamera, stopCamera, video } from "./camera.js";
 import { Captions } from "./captions.js";
 import { addTurn, newConversation, toKeep } from "./conversation.js";
+import { told } from "./errors.js";
 import { openHistory, save } from "./history.js";
 import { showHistory, wireHistory } from "./history_list.js";
 import { askForKey } from "./key.js";
@@ -81,7 +82,9 @@ function showServer() {
     if (["idle", "locked", "waiting"].includes(stateKind()) && !isAsking() && !captions.running) setState("idle");
   } else if (state === "gone") {
     showTrouble("gone", () => ({
-      title: text("gone"), advice: text(isAsking() ? "goneKept" : "goneAdvice"), actions: [[text("tryNow"), lookNow]],
+      title: text(server.refusal ? "refuses" : "gone"),
+      advice: [server.refusal && told(server.refusal), text(isAsking() ? "goneKept" : "goneAdvice")].filter(Boolean).join(" "),
+      actions: [[text("tryNow"), lookNow]],
     }));
     if (!captions.running) setState("waiting", { reason: "gone", until: server.next });
   } else if (state === "locked") {
@@ -94,7 +97,7 @@ function showServer() {
 
 function wrongKey() {
   if (!server.keyWasWrong) return "";
-  return server.waits ? text("keyWait")(server.reason) : text("keyWrong");
+  return server.waits > 0 ? text("keyWait")(server.waits) : text("keyWrong");
 }
 
 // Pictures ----------------------------------------------------------------------------------------
@@ -227,7 +230,7 @@ async function askAgain(turn) {
   const asked = conversation;
   if (turn.state !== "asked") {
     asked.turns.splice(asked.turns.indexOf(turn), 1);
-    Object.assign(turn, { answer: "", error: "", state: "asked", total: null });
+    Object.assign(turn, { answer: "", error: null, state: "asked", total: null });
     asked.turns.push(turn);
     showTurns();
   } else {
@@ -263,6 +266,7 @@ function showControls() {
   const go = byId("go"), stops = canStop();
   const reason = stops ? "" : mode() === "empty" ? "needPicture" : question() === "" ? "needQuestion" : "";
   go.textContent = text(stops ? "stop" : "go");
+  go.title = stops ? text("stopBy") : "";
   go.disabled = reason !== "";
   byId("reason").textContent = reason === "" ? "" : text(reason);
   byId("reason").hidden = reason === "";

@@ -33,7 +33,7 @@ export async function answerTurn(conversation, turn, view, withTheRest, settings
   } catch (error) {
     if (!signal.aborted && !(error instanceof AnswerError)) throw error;
     turn.state = signal.aborted ? "stopped" : "failed";
-    turn.error = signal.aborted ? "" : error.message;
+    turn.error = signal.aborted ? null : { message: error.message, code: error.code };
   } finally {
     delete turn.firstAt;
     if (stopper === own) stopper = null;

@@ -30,7 +30,7 @@ export class Captions {
   #pace = new Pace((text) => this.#show(text), kReadable);
 
   // `on.save(conversation)` keeps what was said, `on.change()` tells that captions begin or end, and
-  // `on.fail(message)` that the server refused.
+  // `on.fail(error)` that the server refused.
   constructor(words, on) {
     this.#words = words;
     this.#on = on;
@@ -45,9 +45,9 @@ export class Captions {
       caption: (message, question) => this.#caption(message, question),
       wait: (ms, reason) => setState("waiting", { reason, until: performance.now() + ms }),
       lost: lookNow,
-      fail: (message) => {
+      fail: (error) => {
         this.#turn.state = "failed";
-        this.#turn.error = message;
+        this.#turn.error = error;
         this.#view.show();
         setState("error");
         this.#on.change();
@@ -68,7 +68,7 @@ export class Captions {
       this.#view = new TurnView(this.#turn, this.#words, () => this.ask(prompt, { once }));
       showCaption("");
     }
-    this.#turn.error = "";
+    this.#turn.error = null;
     if (this.#turn.state !== "asked") this.#turn.state = "answered";
     this.#view.show();
     this.#view.follow();

@@ -4,11 +4,12 @@ import { ask } from "./server.js";
 
 const kFirstWait = 500, kLongestWait = 15000;   // ms
 
-// `kind`: "gone" (the server), "locked" (it wants a key) or "refused".
+// `kind`: "gone" (the server), "locked" (it wants a key) or "refused"; `code`: the server's for programs.
 export class AnswerError extends Error {
-  constructor(kind, message) {
+  constructor(kind, { message = "", code = "" } = {}) {
     super(message);
     this.kind = kind;
+    this.code = code;
   }
 }
 
@@ -21,9 +22,9 @@ export async function answerTo(messages, settings, on, signal) {
     const response = await send(messages, settings, signal);
     if (response.ok) return read(response, begun, on, signal);
     const { error } = await response.json().catch(() => ({}));
-    const message = error?.message ?? `HTTP ${response.status}`;
-    if (response.status === 401 || error?.code === "too_many_wrong_keys") throw new AnswerError("locked", message);
-    if (response.status !== 429 && response.status !== 503) throw new AnswerError("refused", message);
+    const said = error ?? { message: `HTTP ${response.status}` };
+    if (response.status === 401 || said.code === "too_many_wrong_keys") throw new AnswerError("locked", said);
+    if (response.status !== 429 && response.status !== 503) throw new AnswerError("refused", said);
     const told = 1000 * Number(response.headers.get("Retry-After") ?? 0);
     const pause = Math.max(told, wait * (0.75 + Math.random() / 2));
     on.wait(pause);
@@ -37,7 +38,7 @@ async function send(messages, settings, signal) {
     return await ask("v1/chat/completions", { method: "POST", headers: { "Content-Type": "application/json" }, body, signal });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new AnswerError("gone", "");
+    throw new AnswerError("gone");
   }
 }
 
@@ -51,7 +52,7 @@ async function read(response, begun, on, signal) {
       return;
     }
     const event = JSON.parse(data);
-    if (event.error) throw new AnswerError("refused", event.error.message);
+    if (event.error) throw new AnswerError("refused", event.error);
     result.tokens = event.usage?.completion_tokens ?? result.tokens;
     const choice = event.choices?.[0];
     result.finish = choice?.finish_reason ?? result.finish;
@@ -71,9 +72,9 @@ async function read(response, begun, on, signal) {
     }
   } catch (error) {
     if (signal.aborted || error instanceof AnswerError) throw error;
-    throw new AnswerError("gone", "");
+    throw new AnswerError("gone");
   }
-  if (!done) throw new AnswerError("gone", "");
+  if (!done) throw new AnswerError("gone");
   result.total = performance.now() - begun;
   return result;
 }

@@ -24,7 +24,7 @@ export class Live {
 
   // `grab()` gives a frame as a JPEG, or null; `question()` what to send to the server before it: the fields of
   // "configure", and `interval` in ms. Called are on.look(), on.partial(text), on.caption(message,
-  // question, frame), on.wait(ms, reason), on.lost() and on.fail(message).
+  // question, frame), on.wait(ms, reason), on.lost() and on.fail(error).
   constructor(grab, question, on) {
     this.#grab = grab;
     this.question = question;
@@ -133,7 +133,7 @@ export class Live {
     if (message.type === "skipped") ++this.counts.skipped;
     if (message.type === "error" && message.frame_id === undefined) {
       this.pause();
-      this.#on.fail(message.message);
+      this.#on.fail(message);
       return;
     }
     if (this.#question === null || message.frame_id !== this.#question.id) return;   // it was given up
@@ -148,7 +148,7 @@ export class Live {
         this.#later("busy");
       } else {
         this.pause();
-        this.#on.fail(message.message);
+        this.#on.fail(message);
       }
     }
   }

@@ -8,8 +8,9 @@ let retry = kFirstRetry, timer = null, tell = () => {};
 const waiting = [];
 
 // `state`: "unknown", "ready", "gone" or "locked" (it wants a key, or another); `model`: as
-// /v1/models has it, once known; `next`: when it is looked for again (performance.now()).
-export const server = { state: "unknown", model: null, next: 0, reason: "", keyWasWrong: false, waits: false };
+// /v1/models has it, once known; `next`: when it is looked for again (performance.now()); `refusal`: what it
+// answered instead, if it did; `waits`: seconds that it wants no key.
+export const server = { state: "unknown", model: null, next: 0, refusal: null, keyWasWrong: false, waits: 0 };
 
 export function watchServer(onChange) {
   tell = onChange;
@@ -31,16 +32,16 @@ export async function lookNow() {
     const body = await response.json();
     if (response.ok) {
       retry = kFirstRetry;
-      set({ state: "ready", model: body.data[0], reason: "" });
+      set({ state: "ready", model: body.data[0], refusal: null });
     } else if (response.status === 401 || body.error?.code === "too_many_wrong_keys") {
-      set({ state: "locked", reason: body.error.message, keyWasWrong: hasKey(), waits: response.status === 429 });
+      set({ state: "locked", keyWasWrong: hasKey(), waits: Number(response.headers.get("Retry-After") ?? 0) });
       return;
     } else {
-      later(body.error?.message ?? String(response.status));
+      later(body.error ?? { message: `HTTP ${response.status}` });
       return;
     }
   } catch {
-    later("");
+    later(null);
     return;
   } finally {
     clearTimeout(alarm);
@@ -48,11 +49,11 @@ export async function lookNow() {
   timer = setTimeout(() => { if (!document.hidden) lookNow(); }, kLook);
 }
 
-function later(reason) {
+function later(refusal) {
   const wait = retry * (0.75 + Math.random() / 2);
   retry = Math.min(2 * retry, kLongestRetry);
   timer = setTimeout(lookNow, wait);
-  set({ state: "gone", reason, next: performance.now() + wait });
+  set({ state: "gone", refusal, next: performance.now() + wait });
 }
 
 function set(change) {

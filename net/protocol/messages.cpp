@@ -31,7 +31,7 @@ struct Spelling<Description> {
       Field{"timestamp", &Description::timestamp}, Field{"frame_id", &Description::frame_id},
       Field{"ttft_ms", &Description::ttft_ms}, Field{"total_ms", &Description::total_ms},
       Field{"tokens", &Description::tokens}, Flag{"unchanged", &Description::unchanged},
-      AnyValue{"request_id", &Description::request_id});
+      Field{"prompt", &Description::prompt}, AnyValue{"request_id", &Description::request_id});
 };
 
 template <>

@@ -59,7 +59,8 @@ struct Description {
   std::optional<double> ttft_ms{};   // from the frame's arrival to its first token
   std::optional<double> total_ms{};  // from its arrival to its last
   std::optional<std::int64_t> tokens{};
-  bool unchanged = false;  // the last answer again: the frame looks as that one's did
+  bool unchanged = false;               // the last answer again: the frame looks as that one's did
+  std::optional<std::string> prompt{};  // the server's own, if the client gave none
   std::optional<std::string> request_id{};  // a JSON value, as text
 
   bool operator==(const Description&) const = default;

@@ -69,11 +69,13 @@ struct Spelling<Frame> {
 template <>
 struct Spelling<State> {
   static constexpr auto kParts =
-      std::tuple(Field{"camera", &State::camera}, Field{"camera_live", &State::camera_live},
-                 Field{"height", &State::height}, Field{"interval", &State::interval},
-                 Field{"prompt", &State::prompt}, Field{"server", &State::server},
-                 Field{"server_text", &State::server_text}, Field{"stream", &State::stream},
-                 Type{"state"}, Field{"width", &State::width});
+      std::tuple(Field{"camera", &State::camera}, Field{"camera_cause", &State::camera_cause},
+                 Field{"camera_live", &State::camera_live}, Field{"height", &State::height},
+                 Field{"interval", &State::interval}, Field{"prompt", &State::prompt},
+                 Field{"server", &State::server}, Field{"server_cause", &State::server_cause},
+                 Field{"server_place", &State::server_place},
+                 Field{"server_text", &State::server_text}, Field{"source", &State::source},
+                 Field{"stream", &State::stream}, Type{"state"}, Field{"width", &State::width});
 };
 
 template <>

@@ -40,15 +40,19 @@ struct Frame {
 };
 // {"type": "state", ...}: all that the page shows beside the picture.
 struct State {
-  std::string camera{};  // the source if it is live, else what is wrong
+  std::string camera{};        // the source if it is live, else what is wrong
+  std::string camera_cause{};  // of a few words for programs: capture/source/trouble.hpp
   bool camera_live = false;
   int height = 0;       // of the picture, 0 if there is none yet
   double interval = 1;  // seconds
   std::string prompt{};
   std::string server = "connecting";  // connecting, ready or lost
-  std::string server_text{};
-  bool stream = false;  // prompts can be changed
-  int width = 0;        // of the picture, 0 if there is none yet
+  std::string server_cause{};         // why it is lost, as camera_cause
+  std::string server_place{};         // "HOST:PORT"
+  std::string server_text{};          // why it is lost
+  std::string source{};               // what may be shown of --source
+  bool stream = false;                // prompts can be changed
+  int width = 0;                      // of the picture, 0 if there is none yet
 
   bool operator==(const State&) const = default;
 };

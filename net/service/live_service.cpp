@@ -126,6 +126,7 @@ void LiveService::configure(ConnectionId id, Client& client, const protocol::Con
   client.temperature = sampling.temperature;
   client.max_new_tokens = std::min(sampling.max_new_tokens, options_.max_new_tokens);
   client.prompt = message.prompt.value_or(client.prompt);
+  client.gave_prompt = client.gave_prompt || message.prompt;
   client.stream = message.stream.value_or(client.stream);
   client.unchanged_below = message.unchanged_below.value_or(client.unchanged_below);
   if (message.request_id) client.request_id = message.request_id;
@@ -295,6 +296,7 @@ void LiveService::send_description(ConnectionId id, const Client& client, const 
     description.total_ms = tenths(total_ms);
     description.tokens = result.statistics.new_tokens;
     description.unchanged = result.unchanged;
+    if (!client.gave_prompt) description.prompt = client.prompt;
     description.request_id = client.request_id;
   }
   transport_.send(id, protocol::write(description));

@@ -92,6 +92,7 @@ class LiveService {
     bool configured = false;  // it has sent "configure": our protocol, not the original's
     bool stream = false;
     std::string prompt{};
+    bool gave_prompt = false;  // else the prompt is the server's
     std::int64_t max_new_tokens = 0;
     double temperature = 0;
     double unchanged_below = 0;

@@ -61,7 +61,6 @@ PassLimits limits_for(const B& backend, const FastVlmConfig& config, const Backe
   const std::int64_t image_bytes = config.vision.tokens() * config.text.hidden_size *
                                    static_cast<std::int64_t>(sizeof(typename B::Element));
   PassLimits limits = pass_limits(config, backend.pass_budget());
-  limits.exact_rows = B::kBatchInvariantRows;
   limits.kept_images = static_cast<std::int64_t>(choice.image_cache_bytes) / image_bytes;
   return limits;
 }
@@ -155,7 +154,7 @@ namespace {
 
 // Of backends that have tiles to choose from; see tuning.hpp.
 template <class B>
-void tune_tiles(BackendRunner<B>&, const WarningSink&) {}
+void tune_tiles(BackendRunner<B>&, const Checkpoint&, const WarningSink&) {}
 
 template <class Work>
 auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, const Work& work) {
@@ -220,7 +219,7 @@ std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const Bac
         [&](B& to, FastVlm<B>& model) {
           load_weights(checkpoint, to, model, progress, choice.warn);
         });
-    if (choice.tuning) tune_tiles(*runner, choice.warn);
+    if (choice.tuning) tune_tiles(*runner, checkpoint, choice.warn);
     return runner;
   });
 }

@@ -43,7 +43,7 @@ class LinkTest : public testing::Test {
           return std::make_unique<Socket>(*this);
         },
         [this] { return now; }, counters,
-        Link::Events{[this](Link::State state, const std::string&) { states.push_back(state); },
+        Link::Events{[this](Link::State state, const Trouble&) { states.push_back(state); },
                      [this](const protocol::ServerMessage& message, const std::string&) {
                        const auto* description = std::get_if<protocol::Description>(&message);
                        if (description != nullptr) answers.push_back(description->content);
@@ -150,7 +150,7 @@ TEST_F(LinkTest, APromptIsSentAtOnceAndAgainToTheNextConnection) {
   start(options);
   link->set_prompt("图里有什么？");
   ASSERT_EQ(texts.size(), 2U);
-  server.closed("gone");
+  server.closed({Cause::kConnectionLost, "gone"});
   pass(Milliseconds(400));
   server.opened();
   ASSERT_EQ(texts.size(), 3U);
@@ -160,7 +160,7 @@ TEST_F(LinkTest, APromptIsSentAtOnceAndAgainToTheNextConnection) {
 TEST_F(LinkTest, WhatWasUnderwayIsReportedAndTheNewestGoesInstead) {
   start();
   show(1);
-  server.closed("reset");
+  server.closed({Cause::kConnectionLost, "reset"});
   EXPECT_EQ(unanswered, std::vector<std::string>{"reset"});
   EXPECT_EQ(counters.unanswered.value(), 1U);
   EXPECT_FALSE(link->wants_picture());
@@ -178,7 +178,7 @@ TEST_F(LinkTest, TriesComeLessAndLessOften) {
   start();
   std::vector<double> waits;
   for (int i = 0; i < 8; ++i) {
-    server.closed("refused");
+    server.closed({Cause::kNoServer, "refused"});
     const auto wait = link->next_time() - now;
     waits.push_back(std::chrono::duration<double, std::milli>(wait).count());
     const int before = tries;
@@ -197,7 +197,7 @@ TEST_F(LinkTest, TriesComeLessAndLessOften) {
   server.opened();
   show(1);
   server.text(kDescription);
-  server.closed("gone");
+  server.closed({Cause::kConnectionLost, "gone"});
   EXPECT_LE(link->next_time() - now, Milliseconds(313));
 }
 

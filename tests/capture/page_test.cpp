@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "capture/source/trouble.hpp"
 #include "tests/capture/client_fixture.hpp"
 #include "tests/capture/jpeg.hpp"
 #include "tests/support/raw_websocket.hpp"
@@ -145,8 +146,8 @@ TEST_F(ClientTest, OneConnectionCarriesManyRequests) {
 TEST_F(ClientTest, HttpErrorsSayWhatIsWrong) {
   const auto camera = start(kNowhere, {"--source", "images:/nowhere", "--wait-for-camera"});
   const std::uint16_t port = camera->port();
-  for (const char* path : {"/", "/static/camera_texts.js", "/static/card.js", "/static/figures.js",
-                           "/static/theme.js", "/static/words.js"}) {
+  for (const char* path : {"/", "/static/camera_texts.js", "/static/card.js", "/static/errors.js",
+                           "/static/figures.js", "/static/theme.js", "/static/words.js"}) {
     EXPECT_EQ(status_of(http_get(port, path)), 200) << path;
   }
   EXPECT_EQ(status_of(http_get(port, "/nothing")), 404);
@@ -159,7 +160,22 @@ TEST_F(ClientTest, HttpErrorsSayWhatIsWrong) {
   EXPECT_EQ(status_of(http_get(port, "/healthz")), 503);
   RawWebSocket page(port);
   page.send(RawWebSocket::kText, R"({"type":"configure","binary":true})");
-  EXPECT_TRUE(contains(next_text_with(page, "state"), "/nowhere: there is no such folder"));
+  const std::string state = next_text_with(page, "state");
+  EXPECT_TRUE(contains(state, "/nowhere: there is no such folder")) << state;
+  EXPECT_TRUE(contains(state, R"("camera_cause":"no_folder")")) << state;
+  EXPECT_TRUE(contains(state, R"("source":"images:/nowhere")")) << state;
+  EXPECT_TRUE(contains(state, R"("server_cause":"no_server")")) << state;
+  EXPECT_TRUE(contains(state, R"("server_place":"127.0.0.1:9")")) << state;
+}
+
+TEST_F(ClientTest, ThePageSaysEachCauseInChinese) {
+  const auto camera = start(kNowhere, {"--source", "test-pattern"});
+  const std::string texts = http_get(camera->port(), "/static/camera_texts.js");
+  const std::string chinese = texts.substr(texts.find("zh: {"));
+  for (const CauseName& each : kCauses) {
+    if (each.cause == Cause::kOther || each.cause == Cause::kOpening) continue;
+    EXPECT_TRUE(contains(chinese, std::string(" ") + each.name + ": (")) << each.name;
+  }
 }
 
 TEST_F(ClientTest, StrangersAreKeptOut) {

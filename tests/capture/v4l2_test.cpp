@@ -190,7 +190,7 @@ TEST_F(FakeCameraTest, EveryCallThatFailsIsNamedAndNothingStaysOpen) {
       {VIDIOC_STREAMON, "VIDIOC_STREAMON"}};
   for (const auto& [call, name] : calls) {
     driver->fail(call, EBUSY);
-    EXPECT_EQ(error_of_opening(), "/dev/video7: " + name + ": " + meaning_of(EBUSY));
+    EXPECT_EQ(error_of_opening(), "/dev/video7: " + name + ": " + meaning_of(EBUSY).text);
     EXPECT_EQ(driver->open_descriptors(), 0U) << name;
     EXPECT_EQ(driver->mappings(), 0U) << name;
   }
@@ -256,7 +256,7 @@ TEST_F(FakeCameraTest, CameraOpensAgainWhateverHappens) {
                   mailbox, counters,
                   {[&](const CameraState& state) {
                      const std::lock_guard lock(mutex);
-                     told.push_back((state.live ? "live: " : "lost: ") + state.text);
+                     told.push_back((state.live ? "live: " : "lost: ") + state.trouble.text);
                    },
                    [](const std::string&) {}});
     const auto opened = [&](std::uint64_t times) {

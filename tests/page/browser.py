@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import sys
 import time
 
@@ -30,6 +31,12 @@ def axe_script():
     return files[0].read_text() if files else None
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def start(blocks_storage=False):
     """A browser with a camera that shows a test pattern, and may be used without asking."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
@@ -51,12 +58,7 @@ class Page:
 
     def __init__(self, browser, address, size="desktop", language="en", dark=False, before=""):
         self.browser, self.address = browser, address
-        width, height, touch = kSizes[size]
-        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
-        self.cdp("Emulation.setTouchEmulationEnabled", enabled=touch)
-        self.cdp("Emulation.setEmulatedMedia", features=[
-            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-            {"name": "pointer", "value": "coarse" if touch else "fine"}])
+        self.resize(size, dark)
         agent = browser.execute_script("return navigator.userAgent")
         self.cdp("Network.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
         browser.get("about:blank")
@@ -66,6 +68,14 @@ class Page:
         browser.execute_script("try { sessionStorage.clear(); } catch {}")
         if script:
             self.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+
+    def resize(self, size="desktop", dark=False):
+        width, height, touch = kSizes[size]
+        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
+        self.cdp("Emulation.setTouchEmulationEnabled", enabled=touch)
+        self.cdp("Emulation.setEmulatedMedia", features=[
+            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
+            {"name": "pointer", "value": "coarse" if touch else "fine"}])
 
     def cdp(self, command, **parameters):
         return self.browser.execute_cdp_cmd(command, parameters)

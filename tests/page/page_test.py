@@ -8,13 +8,13 @@ each state is checked for accessibility, too.
 """
 import json
 import pathlib
-import socket
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "net/service"))
 import browser
-from browser import Page, kSizes
+from browser import Page, free_port, kSizes
+from checks import axe_or_none, check, expect, expect_accessible, expect_fits, expect_no_foreign_request, expect_same_texts, severe_lines
 from demo_server import serving
 from states import States, camera_fails, kImages, kSlow, kStates
 
@@ -23,15 +23,6 @@ kRing = "A large black square to the left of a large purple ring."
 
 def answers(page):
     return page.run("return [...document.querySelectorAll('.turn .answer')].map((e) => e.innerText)")
-
-
-def check(condition, *what):
-    if not condition:
-        raise AssertionError(" ".join(map(str, what)))
-
-
-def expect(found, wanted):
-    check(found == wanted, f"expected {wanted!r}, found {found!r}")
 
 
 # Answers -----------------------------------------------------------------------------------------
@@ -90,9 +81,11 @@ def dropped_and_pasted(states):
 def stopping(states):
     page = states.writing(language="en")
     expect(page.text("#go"), "Stop")
+    expect(page.find("#go").get_attribute("title"), "Stop (Escape)")
     page.click("#go")
     page.wait_for_state("stopped")
     expect(page.text("#go"), "Ask")
+    expect(page.find("#go").get_attribute("title"), "")
     page.wait_for_text("#spoken", "Stopped")
     page.wait_for_text(".turn-tools", "Ask again")
     page.run("window.slow.text = ''")
@@ -105,10 +98,8 @@ def stopping(states):
 def busy_server(states):
     page = states.busy(language="en")
     page.wait_for_text("#state", "trying again in")
-    begun, asked = time.monotonic(), page.run("return window.slow.asked")
-    time.sleep(2)
-    rate = (page.run("return window.slow.asked") - asked) / (time.monotonic() - begun)
-    check(rate < 2, f"a busy server is asked {rate:.1f} times a second")
+    first, second, third = page.run("return window.slow.times.slice(0, 3)")
+    check(second - first > 350 and third - second > 700, f"a busy server is asked after {second - first:.0f} and {third - second:.0f} ms")
     page.run("window.slow.busy = 0")
     page.click("#go")
     page.wait_for_state("stopped")
@@ -286,11 +277,7 @@ def chinese(states):
     page.click("#language")
     expect(page.text("#go"), "Ask")
     expect(page.run("return document.getElementById('prompt').value"), "Describe the image.")
-    missing = page.module("""
-        const { texts } = await import('./static/texts.js');
-        const names = (all) => Object.entries(all).flatMap(([name, value]) => [name + ':' + typeof value, ...(typeof value === 'object' ? names(value) : [])]);
-        return names(texts.en).filter((name) => !names(texts.zh).includes(name)).concat(names(texts.zh).filter((name) => !names(texts.en).includes(name)));""")
-    expect(missing, [])
+    expect_same_texts(page, "texts.js")
 
 
 def themes(states):
@@ -309,32 +296,25 @@ def themes(states):
 
 # Everywhere --------------------------------------------------------------------------------------
 def every_size(states):
-    for size, (width, _, _) in kSizes.items():
-        for name in ["first", "conversation", "live"]:
-            page = getattr(states, name)(size=size, language="en")
-            beyond = page.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            expect((size, name, beyond), (size, name, 0))
-            small = page.run("""
-                return [...document.querySelectorAll('button, label.button, label.check, summary, select, textarea, input:not(.file, [type=checkbox])')]
-                    .filter((e) => e.checkVisibility()).map((e) => [e.id || e.innerText, e.getBoundingClientRect()])
-                    .filter(([, box]) => box.width > 0 && (box.height < 43.9 || box.width < 43.9)).map(([name, box]) => `${name} ${box.width} x ${box.height}`)""")
-            expect((size, name, small), (size, name, []))
-            if size == "phone":
-                height = page.run("return window.innerHeight")
-                bottoms = page.run("return ['#go', '.turn:last-child .answer'].map((s) => document.querySelector(s)?.getBoundingClientRect().bottom ?? 0)")
-                check(max(bottoms) <= height, size, name, "an answer or its button has to be scrolled to:", bottoms)
+    for name in ["first", "conversation", "live"]:
+        page = getattr(states, name)(size="phone", language="en")
+        height = page.run("return window.innerHeight")
+        bottoms = page.run("return ['#go', '.turn:last-child .answer'].map((s) => document.querySelector(s)?.getBoundingClientRect().bottom ?? 0)")
+        check(max(bottoms) <= height, name, "an answer or its button has to be scrolled to:", bottoms)
+        for size in kSizes:
+            page.resize(size)
+            expect_fits(page, (size, name))
 
 
 def accessibility(states):
-    axe = browser.axe_script()
+    axe = axe_or_none()
     if axe is None:
-        print("axe-core is not installed: accessibility is not checked")
         return
     for name in kStates:
-        looks = [{"size": "phone"}, {"dark": True}] if name in ["first", "conversation", "live", "gone"] else [{}]
-        for look in looks:
-            page = getattr(states, name)(language="en", **look)
-            expect((name, look, page.violations(axe)), (name, look, []))
+        page = getattr(states, name)(language="en")
+        for look in [{"size": "desktop"}, {"size": "phone", "dark": True}]:
+            page.resize(**look)
+            expect_accessible(page, axe, (name, look))
     page.run("const b = document.getElementById('theme'); b.removeAttribute('aria-label'); b.title = b.textContent = '';"
              " document.getElementById('state').style.color = 'var(--line)';")
     expect(sorted({line.split(":")[0] for line in page.violations(axe)}), ["button-name", "color-contrast"])
@@ -357,9 +337,7 @@ def no_storage(program, model):
 
 
 def gone_server(driver, program, model):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with serving(program, model, port=port) as address:
         page = States(driver, address).answered(language="en")
     page.type("What colour is the ring?")
@@ -424,12 +402,8 @@ def main(program, model, *wanted):
         with serving(program, model) as address:
             for test in kTests:
                 timed(test, States(driver, address))
-                foreign = driver.execute_script(
-                    "return performance.getEntriesByType('resource').map((e) => e.name).filter((n) => !n.startsWith(location.origin) && !/^(blob|data):/.test(n))")
-                expect(foreign, [])
-            # What the browser said of files that were not there, of scripts that failed and of what the policy forbids.
-            said = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
-            expect([line for line in said if "/v1/chat/completions" not in line], [])
+                expect_no_foreign_request(driver)
+            expect([line for line in severe_lines(driver) if "/v1/chat/completions" not in line], [])
         for test in kServerTests:
             timed(test, driver, program, model)
     finally:

@@ -77,7 +77,7 @@ class States:
     def busy(self, **look):
         page = self.slow(busy=1000, **look)
         page.click("#samples button")
-        page.wait(lambda: page.run("return window.slow.asked") > 2, "it is asked again")
+        page.wait(lambda: page.run("return window.slow.times.length") > 2, "it is asked again")
         page.wait_for_state("waiting")
         return page
 

@@ -192,6 +192,39 @@ TEST_F(DescribeEach, WritesSidecarsAndGoesOnWhereItWasStopped) {
   }
 }
 
+TEST_F(DescribeEach, AnswersToAnotherQuestionAreNotTakenForDone) {
+  add("in/a.png");
+  add("in/sub/b.png");
+  const Arguments flags = {path("in"), "--output-dir", path("out")};
+  const auto ask = [&](const Arguments& more) { return describe(with(flags, more)).errors; };
+  ask({"--prompt", "What?"});
+  EXPECT_PRED2(contains, ask({"--prompt", "What?"}), "2 had been before");
+
+  write_file(path("out/a.txt"), "old");
+  fs::remove(path("in/sub/b.png"));
+  const std::string other = ask({"--prompt", "Where?"});
+  EXPECT_PRED2(contains, other, "1 answer in " + path("out") + " had other questions");
+  EXPECT_PRED2(contains, other, "1 picture described");
+  EXPECT_NE(read_file(path("out/a.txt")), "old");
+  add("in/sub/b.png");
+  // Of one that was stopped half-way the rest.
+  EXPECT_PRED2(contains, ask({"--prompt", "Where?"}), "1 had been before");
+  for (const Arguments& more :
+       {Arguments{"--prompt", "Where?", "--system", "Be brief."}, {"--json-object"}}) {
+    EXPECT_PRED2(contains, ask(more), "2 answers in ");
+  }
+  // By another model, and what nobody knows about: by hand, or before there was a record.
+  fs::copy(kTinyCheckpoint, path("other"), fs::copy_options::recursive);
+  EXPECT_PRED2(
+      contains,
+      run_program({"describe", "--model-path", path("other"), "--threads", "1", "--max_new_tokens",
+                   "4", "--json-object", path("in"), "--output-dir", path("out")})
+          .errors,
+      "2 answers in ");
+  write_file(path("out/.fastvlm-answers.jsonl"), "{\n[1]\n{\"answer\":3}\n\xff\n");
+  EXPECT_PRED2(contains, ask({}), "2 had been before");
+}
+
 TEST_F(DescribeEach, NamesOfSidecarsThatCollideAreRefused) {
   add("in/a.png");
   add("in/a.jpg");

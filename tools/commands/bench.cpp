@@ -20,7 +20,7 @@
 #include "kernels/cpu/limits.hpp"
 #include "kernels/cuda/host/limits.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
 #include "runtime/image/fit.hpp"

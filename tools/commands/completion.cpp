@@ -5,10 +5,10 @@
 #include <memory>
 #include <string>
 
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/command_table.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/command_table.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -29,7 +29,7 @@ int write_man_pages(const CLI::App& program, const std::filesystem::path& folder
     const std::string& first = command.names.front();
     for (const std::string& name : command.names) {
       write(folder / ("fastvlm-" + name + ".1"),
-            name == first ? man_page(command) : ".so man1/fastvlm-" + first + ".1\n");
+            name == first ? man_page(program, command) : ".so man1/fastvlm-" + first + ".1\n");
     }
   }
   return kExitSuccess;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "kernels/support/make_error.hpp"
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/convert/convert.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"

@@ -85,7 +85,8 @@ Command add_describe(CLI::App& program) {
   parser
       ->add_option("--output-dir", options->output_dir,
                    "Write each answer to NAME.txt, or NAME.json with --json, in this folder, with "
-                   "the folders below those that are named; what is there already is left out")
+                   "the folders below those that are named; what is there already is left out, "
+                   "unless it is an answer to another prompt or by another model")
       ->option_text("DIR");
   parser->add_flag("--force", options->force,
                    "With --output-dir: ask again about pictures that have an answer there");

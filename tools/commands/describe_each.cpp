@@ -5,7 +5,9 @@
 
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -55,6 +57,7 @@ class DescribeEach {
 
  private:
   void find_pictures();
+  nlohmann::json asked() const;
   void read_standard_input();
   Request make(std::size_t index);
   void follow(RequestQueue& queue, const InterruptGuard& interrupt);
@@ -88,12 +91,28 @@ void DescribeEach::find_pictures() {
   pictures_ = std::move(inputs.pictures);
   if (pictures_.empty()) throw Error("there is no picture to describe");
   if (!options_.output_dir.empty()) {
-    sidecars_.emplace(options_.output_dir, options_.json ? ".json" : ".txt", pictures_);
-    std::vector<Input> missing = sidecars_->missing(pictures_, options_.force);
-    skipped_ = pictures_.size() - missing.size();
-    pictures_ = std::move(missing);
+    sidecars_.emplace(options_.output_dir, options_.json ? ".json" : ".txt", pictures_, asked());
+    Sidecars::Missing missing = sidecars_->missing(pictures_, options_.force);
+    if (missing.to_another > 0 && !options_.force) {
+      print_notice(fmt::format("{} in {} had other questions or another model: asked again",
+                               counted(missing.to_another, "answer"), options_.output_dir));
+    }
+    skipped_ = pictures_.size() - missing.pictures.size();
+    pictures_ = std::move(missing.pictures);
   }
   read_standard_input();
+}
+
+// What an answer depends on, as far as it makes it the answer to another question.
+nlohmann::json DescribeEach::asked() const {
+  const auto whole = [](const std::filesystem::path& path) {
+    return path.empty() ? "" : std::filesystem::weakly_canonical(path).string();
+  };
+  return {{"prompt", question_.prompt},
+          {"system", options_.prompt.system},
+          {"form", question_.grammar ? question_.grammar->source() : ""},
+          {"model", whole(options_.engine.model_path)},
+          {"model_base", whole(options_.engine.model_base)}};
 }
 
 void DescribeEach::read_standard_input() {

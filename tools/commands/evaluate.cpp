@@ -22,7 +22,7 @@
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/config/json_file.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"

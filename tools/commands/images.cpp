@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "kernels/support/make_error.hpp"
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
 #include "tools/commands/command.hpp"

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/checkpoint/random_checkpoint.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"

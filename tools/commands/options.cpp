@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "fvlm/error.hpp"
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -74,7 +74,7 @@ void add_verbosity_flags(CLI::App& parser) {
     const auto set = [chosen](std::int64_t given) {
       if (given > 0) set_verbosity(chosen);
     };
-    return parser.add_flag_function(flag, set, description)->option_text(" ");
+    return parser.add_flag_function(flag, set, description)->configurable(false)->option_text(" ");
   };
   CLI::Option* const quiet =
       add("--quiet", Verbosity::kQuiet, "Say nothing but results and errors");

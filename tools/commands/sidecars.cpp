@@ -35,7 +35,8 @@ void make_folder(const fs::path& folder) {
 
 }  // namespace
 
-Sidecars::Sidecars(fs::path folder, std::string ending, const std::vector<Input>& pictures)
+Sidecars::Sidecars(fs::path folder, std::string ending, const std::vector<Input>& pictures,
+                   nlohmann::json asked)
     : folder_(std::move(folder)), ending_(std::move(ending)) {
   std::map<fs::path, const Input*> owners;
   for (const Input& picture : pictures) {
@@ -47,25 +48,34 @@ Sidecars::Sidecars(fs::path folder, std::string ending, const std::vector<Input>
   }
   make_folder(folder_);
   if (access(folder_.c_str(), W_OK | X_OK) != 0) throw_not_writable(folder_);
+  record_.emplace(folder_, std::move(asked));
+}
+
+// As the record has it.
+std::string Sidecars::name_of(const Input& picture) const {
+  return fs::path(picture.below).replace_extension(ending_).lexically_normal().generic_string();
 }
 
 fs::path Sidecars::path_of(const Input& picture) const {
   return (folder_ / picture.below).replace_extension(ending_);
 }
 
-std::vector<Input> Sidecars::missing(const std::vector<Input>& pictures, bool force) const {
-  std::vector<Input> left;
+Sidecars::Missing Sidecars::missing(const std::vector<Input>& pictures, bool force) const {
+  Missing left;
   std::set<fs::path> seen;
   for (const Input& picture : pictures) {
     const fs::path path = path_of(picture);
     std::error_code none;
     if (!seen.insert(path).second) continue;
-    if (force || !fs::exists(path, none)) left.push_back(picture);
+    const bool is_there = fs::exists(path, none);
+    const bool to_another = is_there && record_->is_to_another(name_of(picture));
+    if (force || !is_there || to_another) left.pictures.push_back(picture);
+    left.to_another += to_another ? 1 : 0;
   }
   return left;
 }
 
-void Sidecars::write(const Input& picture, std::string_view text) const {
+void Sidecars::write(const Input& picture, std::string_view text) {
   const fs::path path = path_of(picture);
   make_folder(path.parent_path());
   const fs::path partial = partial_name(path);
@@ -75,6 +85,7 @@ void Sidecars::write(const Input& picture, std::string_view text) const {
   if (!file) throw_not_writable(path);
   sync_to_disk(partial);
   put_in_place(partial, path);
+  record_->add(name_of(picture));
 }
 
 }  // namespace fvlm

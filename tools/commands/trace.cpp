@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "net/process/flag_checks.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/checkpoint/safetensors_writer.hpp"
 #include "runtime/engine/trace_run.hpp"
 #include "runtime/support/new_files.hpp"

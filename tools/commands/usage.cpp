@@ -6,15 +6,15 @@
 #include <system_error>
 
 #include "kernels/support/make_error.hpp"
-#include "net/process/flag_checks.hpp"
-#include "tools/commands/suggestions.hpp"
+#include "net/command_line/flag_checks.hpp"
+#include "net/command_line/suggestions.hpp"
 
 namespace fvlm {
 namespace {
 
 std::string unknown_flag(const std::string& typed, const CLI::App& command) {
   const std::string name = typed.substr(0, typed.find('='));
-  return fmt::format("unknown flag {}{}", name, suggestion(name, flag_names(command)));
+  return fmt::format("unknown flag {}{}", name, net::suggestion(name, flag_names(command)));
 }
 
 }  // namespace
@@ -38,7 +38,8 @@ std::vector<std::string> command_names(const CLI::App& program) {
 }
 
 std::string unknown_command(const std::string& typed, const CLI::App& program) {
-  return fmt::format("unexpected command {}{}", typed, suggestion(typed, command_names(program)));
+  return fmt::format("unexpected command {}{}", typed,
+                     net::suggestion(typed, command_names(program)));
 }
 
 // A flag that does not exist comes first: that a required one is missing often follows from it.

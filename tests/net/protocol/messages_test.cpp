@@ -65,8 +65,10 @@ TEST(Messages, DescriptionWithAllThatCanBeAskedFor) {
       R"("ttft_ms":5.0,"total_ms":20.5,"tokens":12)";
   expect_spelling(description, beginning + "}", read_server_message);
   description.unchanged = true;
+  description.prompt = "What?";
   description.request_id = "null";
-  expect_spelling(description, beginning + R"(,"unchanged":true,"request_id":null})",
+  expect_spelling(description,
+                  beginning + R"(,"unchanged":true,"prompt":"What?","request_id":null})",
                   read_server_message);
 }
 

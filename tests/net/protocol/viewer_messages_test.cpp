@@ -23,20 +23,26 @@ TEST(ViewerMessages, Frame) {
 }
 
 TEST(ViewerMessages, State) {
-  expect_spelling(State{.camera = "test-pattern",
-                        .camera_live = true,
-                        .height = 480,
-                        .interval = 1,
-                        .prompt = "What?",
-                        .server = "lost",
-                        .server_text = "the server does not answer",
-                        .stream = true,
-                        .width = 640},
-                  R"({"camera":"test-pattern","camera_live":true,"height":480,"interval":1.0,)"
-                  R"("prompt":"What?","server":"lost",)"
-                  R"("server_text":"the server does not answer","stream":true,"type":"state",)"
-                  R"("width":640})",
-                  read_camera_message);
+  expect_spelling(
+      State{.camera = "test-pattern",
+            .camera_cause = "opening",
+            .camera_live = true,
+            .height = 480,
+            .interval = 1,
+            .prompt = "What?",
+            .server = "lost",
+            .server_cause = "no_answer",
+            .server_place = "pc:5000",
+            .server_text = "the server does not answer",
+            .source = "v4l2",
+            .stream = true,
+            .width = 640},
+      R"({"camera":"test-pattern","camera_cause":"opening","camera_live":true,"height":480,"interval":1.0,)"
+      R"("prompt":"What?","server":"lost","server_cause":"no_answer",)"
+      R"("server_place":"pc:5000","server_text":"the server does not answer",)"
+      R"("source":"v4l2","stream":true,"type":"state",)"
+      R"("width":640})",
+      read_camera_message);
 }
 
 TEST(ViewerMessages, History) {

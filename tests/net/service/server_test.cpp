@@ -54,6 +54,18 @@ TEST_F(ServerTest, StreamsTokensToThoseWhoAsk) {
   EXPECT_EQ(message["request_id"], json({{"n", 7}}));
   EXPECT_GT(message["ttft_ms"], 0);
   EXPECT_GE(message["total_ms"], message["ttft_ms"]);
+  EXPECT_FALSE(message.contains("prompt")) << message;
+}
+
+TEST_F(ServerTest, TellsItsOwnPromptToThoseWhoGaveNone) {
+  start();
+  RawWebSocket page(port());
+  configure(page, {{"max_new_tokens", 2}});
+  page.send(RawWebSocket::kBinary, jpeg());
+  EXPECT_EQ(next(page)["prompt"], net::LiveOptions{}.prompt);
+  configure(page, {{"prompt", "What is it?"}});
+  page.send(RawWebSocket::kBinary, jpeg());
+  EXPECT_FALSE(next(page).contains("prompt"));
 }
 
 TEST_F(ServerTest, NewestFrameWinsAndEveryFrameIsAnsweredOnce) {
