@@ -74,7 +74,7 @@ inline CLI::Validator one_of(std::vector<std::string> names) {
 
 // What is wrong with a command line, or with a flag in a file, in these words.
 inline std::string flag_problem(const CLI::App& command, const CLI::Error& error) {
-  const std::string text = error.what();
+  std::string text = error.what();
   const auto named = [&command](const std::string& name) {
     return command.get_option_no_throw(name);
   };

@@ -127,7 +127,7 @@ std::string read_key(const std::string& file, const std::string& flag) {
 
 std::vector<ApiKey> read_key_list(const std::string& file) {
   std::ifstream lines(file);
-  if (!lines) throw std::runtime_error(cannot_open(file));
+  if (!lines) throw std::runtime_error("--api-key-list " + cannot_open(file));
   std::vector<ApiKey> keys;
   int number = 0;
   for (std::string line; std::getline(lines, line);) {

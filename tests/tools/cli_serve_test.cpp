@@ -92,6 +92,8 @@ TEST_F(Serve, NamesWhatIsWrong) {
                "this machine has no such address");
   expect_named(run_program(arguments({"--api-key-file", "/none"})),
                "--api-key-file /none: cannot be opened: No such file");
+  expect_named(run_program(arguments({"--api-key-list", "/none"})),
+               "--api-key-list /none: cannot be opened: No such file");
   expect_named(run_program(arguments({"--api-key", ""})), "--api-key: an empty key is none");
   expect_named(run_program(arguments({"--tls-cert", "/none", "--tls-key", "/none"})),
                "--tls-cert /none: cannot be opened: No such file");
