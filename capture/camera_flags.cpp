@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <exception>
+#include <limits>
 #include <stdexcept>
 
 #include "net/http/api_keys.hpp"
@@ -112,7 +113,7 @@ void add_server_flags(CLI::App& app, CameraSettings& settings) {
   app.add_option("--prompt", link.prompt, "Prompt, with --stream [the server's]");
   app.add_option("--max-new-tokens", link.max_new_tokens,
                  "Tokens of an answer, at most, with --stream")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, std::numeric_limits<int>::max()));
   app.add_option("--api-key-file", settings.api_key_file,
                  "File whose first line is the server's key; or $FASTVLM_API_KEY");
   app.add_option("--ca-file", server.ca_file, "CA certificates to trust with wss://, in PEM")

@@ -14,6 +14,7 @@
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
+#include "tools/commands/usage.hpp"
 
 namespace fvlm {
 namespace {
@@ -237,7 +238,7 @@ Command add_info(CLI::App& program) {
       ->option_text("DIR (required)");
   add_base_flag(*parser, options->base);
   parser->add_option("--depth", options->depth, "Levels of the tree to show [all]")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->option_text("N");
   return {parser, [options] { return info(*options); }};
 }

@@ -8,6 +8,8 @@
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
+#include "tools/commands/usage.hpp"
+#include "tools/commands/written.hpp"
 
 namespace fvlm {
 
@@ -19,7 +21,9 @@ Command add_make_checkpoint(CLI::App& program) {
       ->required()
       ->check(CLI::IsMember(model_sizes()))
       ->option_text("SIZE (required)");
-  parser->add_option("--seed", options->seed, "Seed of the weights [0]")->option_text("N");
+  parser->add_option("--seed", options->seed, "Seed of the weights [0]")
+      ->check(at_least(0))
+      ->option_text("N");
   parser->add_option("--output", options->output, "The folder to write")
       ->required()
       ->option_text("DIR (required)");
@@ -29,9 +33,11 @@ Command add_make_checkpoint(CLI::App& program) {
                    "Folder with the vocab.json and merges.txt to use; without it tokens are bytes")
       ->option_text("DIR");
   return {parser, [options] {
-            ProgressLine progress("writing " + options->output.string());
+            ProgressLine progress("fastvlm: writing " + options->output.string());
             options->on_progress = [&progress](double fraction) { progress.update(fraction); };
+            const Writing writing(options->output);
             write_random_checkpoint(*options);
+            writing.print_done();
             return kExitSuccess;
           }};
 }

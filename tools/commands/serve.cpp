@@ -25,6 +25,7 @@
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
+#include "tools/commands/usage.hpp"
 
 namespace fvlm {
 namespace {
@@ -280,7 +281,7 @@ void add_answer_flags(CLI::App& parser, ServeOptions& options) {
   parser
       .add_option("--max_new_tokens,--max-new-tokens", options.max_new_tokens,
                   "Tokens of an answer, at most; a chat that asks for more is refused [256]")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->option_text("N");
   parser
       .add_option("--model-name", server.chat.model,
@@ -359,7 +360,7 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
   parser
       .add_option("--drain", options.drain_s,
                   "Time after SIGTERM in which running requests may finish [10]")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->option_text("SECONDS");
 }
 

@@ -13,6 +13,8 @@
 #include "tools/commands/command.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
+#include "tools/commands/usage.hpp"
+#include "tools/commands/written.hpp"
 
 namespace fvlm {
 namespace {
@@ -29,6 +31,7 @@ struct TraceArguments {
 
 int trace(const TraceArguments& options) {
   require_new_file(options.output, options.force);
+  const Writing writing(options.output);
   const auto tensors = trace_run({.model_path = options.engine.model_path,
                                   .model_base = options.engine.model_base,
                                   .prompt_ids = options.prompt_ids,
@@ -43,6 +46,7 @@ int trace(const TraceArguments& options) {
   SafetensorsWriter writer(options.output, std::move(headers));
   for (const TracedTensor& t : tensors) writer.write(std::as_bytes(std::span(t.values)));
   writer.finish();
+  writing.print_done();
   return kExitSuccess;
 }
 
@@ -64,7 +68,7 @@ Command add_trace(CLI::App& program) {
   parser
       ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
                    "Steps of greedy decoding [1]")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->option_text("N");
   parser->add_option("--output", options->output, "The safetensors file to write")
       ->required()

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <system_error>
 
@@ -14,6 +16,30 @@ namespace {
 std::string unknown_flag(const std::string& typed, const CLI::App& command) {
   const std::string name = typed.substr(0, typed.find('='));
   return fmt::format("unknown flag {}{}", name, suggestion(name, flag_names(command)));
+}
+
+// The parser's own message, in our words where it speaks of itself.
+std::string parser_problem(const CLI::ParseError& error) {
+  const std::string text = error.what();
+  const auto between = [&](std::string_view before, std::string_view after) {
+    const std::size_t end = text.find(after, before.size());
+    return text.substr(before.size(), end - before.size());
+  };
+  constexpr std::string_view kUnreadable = "Could not convert: ";
+  if (text.starts_with(kUnreadable)) {
+    const std::string name = between(kUnreadable, " = ");
+    return fmt::format("{}: expected a number in its range, found {}", name,
+                       text.substr(kUnreadable.size() + name.size() + 3));
+  }
+  if (text.ends_with(" missing") && text.find(": 1 required ") != std::string::npos) {
+    return between("", ": 1 required ") + " needs a value";
+  }
+  if (const std::string_view excludes = " excludes "; text.find(excludes) != std::string::npos) {
+    const std::string one = between("", excludes);
+    return fmt::format("{} and {} do not go together; give one of them", one,
+                       text.substr(one.size() + excludes.size()));
+  }
+  return text;
 }
 
 }  // namespace
@@ -43,7 +69,7 @@ std::string unknown_command(const std::string& typed, const CLI::App& program) {
 // A flag that does not exist comes first: that a required one is missing often follows from it.
 std::string usage_problem(const CLI::App& program, const CLI::ParseError& error) {
   const std::vector<std::string> unknown = program.remaining(true);
-  if (unknown.empty()) return error.what();
+  if (unknown.empty()) return parser_problem(error);
   const std::string& first = unknown.front();
   const std::vector<CLI::App*> commands = program.get_subcommands();
   if (first.starts_with('-')) return unknown_flag(first, commands.empty() ? program : *commands[0]);
@@ -55,8 +81,27 @@ std::string usage_problem(const CLI::App& program, const CLI::ParseError& error)
   return fmt::format("unexpected argument {}", first);
 }
 
-void refuse_repeated_flags(const CLI::App& command) {
+CLI::Validator at_least(std::int64_t least) {
+  return CLI::Validator(
+      [least](const std::string& text) -> std::string {
+        std::int64_t number = 0;
+        const char* const end = text.data() + text.size();
+        const auto [rest, error] = std::from_chars(text.data(), end, number);
+        if (error == std::errc{} && rest == end && number >= least) return {};
+        return fmt::format("expected a whole number, {} or more, found {}", least, text);
+      },
+      "");
+}
+
+void refuse_wrong_flags(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options()) {
+    const std::string value = option->get_option_text();
+    const bool is_path = value.starts_with("FILE") || value.starts_with("DIR");
+    const std::vector<std::string> given = option->results();
+    if (is_path && std::find(given.begin(), given.end(), "") != given.end()) {
+      throw make_error("{} is empty, expected the name of a {}", option->get_name(),
+                       value.starts_with("FILE") ? "file" : "folder");
+    }
     if (option->get_expected_max() > 1 || option->count() <= 1) continue;
     throw make_error("{} is given {} times, and has one value; keep one of them",
                      option->get_name(), option->count());
