@@ -21,6 +21,7 @@
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/cuda/host/library_gemm.hpp"
 #include "kernels/cuda/primitives/launch_log.hpp"
+#include "runtime/engine/gemm_key.hpp"
 #include "runtime/engine/model_gemms.hpp"
 
 namespace fvlm {
@@ -32,7 +33,7 @@ class GemmBench {
 
  public:
   // `runs` graphs are timed; `library` may be null. GEMMs have the tiles of `tiles`, others the
-  // rule's; those of the encoder are timed with each tile, too.
+  // rule's; those of the encoder and of prefill are timed with each tile, too.
   GemmBench(const FastVlmConfig& config, int device, int runs, const LibraryGemm* library,
             TileTable tiles = {})
       : config_(config), device_(device), runs_(runs), library_(library), tiles_(std::move(tiles)) {
@@ -254,12 +255,10 @@ class GemmBench {
       }
     }
     time.seconds = seconds_of(context.stream(), count, launch);
-    if (sizeof(E) == 2 && gemm.kind == Kind::kLinear && shape.rows == Rows::kPositions) {
-      const GemmKey key{rows, shape.out, shape.in, gemm.epilogue.activation == Activation::kGelu,
-                        gemm.epilogue.accumulate};
-      for (int tile = 0; tile < tile_count(properties_.major, key.m, key.n); ++tile) {
-        backend.take_tiles({{key, tile}});
-        time.tiles.emplace_back(tile_name(properties_.major, tile),
+    if (const auto key = key_of(gemm); sizeof(E) == 2 && key && !decodes) {
+      for (int tile = 0; tile < tile_count(properties_.major, *key); ++tile) {
+        backend.take_tiles({{*key, tile}});
+        time.tiles.emplace_back(tile_name(properties_.major, *key, tile),
                                 seconds_of(context.stream(), count, launch));
       }
     }

@@ -7,9 +7,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <exception>
-#include <limits>
 #include <stdexcept>
 
+#include "net/command_line/flag_checks.hpp"
 #include "net/http/api_keys.hpp"
 
 namespace fvlm::capture {
@@ -44,6 +44,19 @@ Area area_of(const char* flag, const std::string& text) {
   }
 }
 
+// What a function says that throws if the value is wrong.
+template <class Check>
+auto problem_of(Check check) {
+  return [check](const std::string& value) -> std::string {
+    try {
+      check(value);
+      return "";
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  };
+}
+
 std::string check_name(const std::string& name) {
   const bool good = !name.empty() && name.size() <= kLongestName &&
                     std::all_of(name.begin(), name.end(), [](char c) {
@@ -64,56 +77,81 @@ void add_camera_flags(CLI::App& app, CameraSettings& settings) {
   app.add_option("--source", source.source,
                  "v4l2[:DEVICE or INDEX], images:DIR, test-pattern[:FORMAT] or pipe:COMMAND, which "
                  "writes JPEGs; v4l2 alone tries 0, then 1")
+      ->check(problem_of(check_source))
       ->capture_default_str();
   app.add_option("--width", source.width, "Width of pictures, in pixels")
-      ->check(CLI::Range(16, 8192))
+      ->check(in_range(16, 8192))
       ->capture_default_str();
   app.add_option("--fps", source.rate,
                  "Frame rate to ask the source for; required for a pipe below one frame a second")
-      ->check(CLI::Range(0.1, 1e5));
-  app.add_option(
-         "--format", settings.format,
+      ->check(in_range(0.1, 1e5));
+  app.add_option_function<std::string>(
+         "--format", [&source](const std::string& name) { source.format = format_of(name); },
          "Pixel format of a camera: auto (the cheapest), mjpeg, yu12, nv12, yuyv, uyvy or grey")
-      ->check(CLI::IsMember({"auto", "mjpeg", "yu12", "nv12", "yuyv", "uyvy", "grey"}))
-      ->capture_default_str();
+      ->check(one_of({"auto", "mjpeg", "yu12", "nv12", "yuyv", "uyvy", "grey"}))
+      ->default_str("auto");
   app.add_option("--exposure", source.exposure, "Exposure time of a camera, in 100 us");
   app.add_option("--gain", source.gain, "Gain of a camera");
   app.add_option("--brightness", source.brightness, "Brightness of a camera");
   EncoderOptions& encoder = settings.feed.encoder;
   app.add_option("--quality", encoder.quality, "JPEG quality of frames that the client compresses")
-      ->check(CLI::Range(1, 100))
+      ->check(in_range(1, 100))
       ->capture_default_str();
   app.add_option("--max-quality", encoder.max_quality,
                  "Recompress a camera's own JPEGs of a higher quality")
-      ->check(CLI::Range(1, 100))
+      ->check(in_range(1, 100))
       ->capture_default_str();
-  app.add_option("--mask", settings.masks,
-                 "Area that nobody sees, X,Y,WIDTH,HEIGHT of the camera's own picture: in pixels "
-                 "(0,0,320,120), or with decimal points in fractions of it (0.0,0.0,0.5,0.25); "
-                 "repeatable");
-  app.add_option("--crop", settings.crop,
-                 "Area of the camera's own picture to keep, given as for --mask");
-  app.add_option("--rotate", encoder.transform.rotate, "Degrees to turn pictures by, clockwise")
-      ->check(CLI::IsMember({0, 90, 180, 270}))
+  Transform& transform = encoder.transform;
+  const auto set_masks = [&transform](const std::vector<std::string>& masks) {
+    transform.masks.clear();
+    for (const std::string& mask : masks) transform.masks.push_back(area_of("--mask", mask));
+  };
+  app.add_option_function<std::vector<std::string>>(
+         "--mask", set_masks,
+         "Area that nobody sees, X,Y,WIDTH,HEIGHT of the camera's own picture: in pixels "
+         "(0,0,320,120), or with decimal points in fractions of it (0.0,0.0,0.5,0.25); "
+         "repeatable")
+      ->type_name("AREA");
+  // The four numbers may come together or each alone.
+  const auto set_crop = [&transform](const std::vector<std::string>& numbers) {
+    transform.crop = area_of("--crop", fmt::format("{}", fmt::join(numbers, ",")));
+  };
+  app.add_option_function<std::vector<std::string>>(
+         "--crop", set_crop, "Area of the camera's own picture to keep, given as for --mask")
+      ->type_name("AREA");
+  app.add_option("--rotate", transform.rotate, "Degrees to turn pictures by, clockwise")
+      ->check(one_of({"0", "90", "180", "270"}))
       ->capture_default_str();
-  app.add_option("--flip", settings.flip,
-                 "horizontal (as in a mirror) or vertical, after turning; repeatable")
-      ->check(CLI::IsMember({"horizontal", "vertical"}));
+  const auto set_flip = [&transform](const std::vector<std::string>& ways) {
+    const auto has = [&ways](const char* way) {
+      return std::find(ways.begin(), ways.end(), way) != ways.end();
+    };
+    transform.flip_horizontal = has("horizontal");
+    transform.flip_vertical = has("vertical");
+  };
+  app.add_option_function<std::vector<std::string>>(
+         "--flip", set_flip, "horizontal (as in a mirror) or vertical, after turning; repeatable")
+      ->check(one_of({"horizontal", "vertical"}));
 }
 
 void add_server_flags(CLI::App& app, CameraSettings& settings) {
   ServerAddress& server = settings.feed.server;
   LinkOptions& link = settings.feed.link;
+  const auto check_url = [](const std::string& url) { check_address({.url = url}); };
   app.add_option("--server", server.url, "ws:// or wss:// address of the server")
+      ->check(problem_of(check_url))
       ->capture_default_str();
-  app.add_option("--interval", settings.interval, "Time between frames that are sent, e.g. 250ms")
-      ->capture_default_str();
+  app.add_option_function<std::string>(
+         "--interval", [&link](const std::string& text) { link.interval = duration_of(text); },
+         "Time between frames that are sent, e.g. 250ms; seconds if there is no unit")
+      ->type_name("TIME")
+      ->default_str("1s");
   app.add_flag("--stream", link.stream,
                "Stream tokens from a fastvlm server, and let the page change the prompt");
   app.add_option("--prompt", link.prompt, "Prompt, with --stream [the server's]");
   app.add_option("--max-new-tokens", link.max_new_tokens,
                  "Tokens of an answer, at most, with --stream")
-      ->check(CLI::Range(1, std::numeric_limits<int>::max()));
+      ->check(above_zero<std::int64_t>());
   app.add_option("--api-key-file", settings.api_key_file,
                  "File whose first line is the server's key; or $FASTVLM_API_KEY");
   app.add_option("--ca-file", server.ca_file, "CA certificates to trust with wss://, in PEM")
@@ -124,29 +162,15 @@ void add_table_flags(CLI::App& app, CameraSettings& settings) {
   ViewOptions& view = settings.feed.view;
   app.add_option("--name", view.name)->check(check_name);
   app.add_option("--title", view.title);
-  app.add_option("--place", view.place)->check(CLI::Range(1, 1000));
-  app.add_option("--size", view.size)->check(CLI::Range(1, 4));
+  app.add_option("--place", view.place)->check(in_range(1, 1000));
+  app.add_option("--size", view.size)->check(in_range(1, 4));
 }
 
 FeedOptions feed_options(const CameraSettings& settings) {
   FeedOptions feed = settings.feed;
   feed.encoder.width = feed.source.width;
-  feed.source.format = format_of(settings.format);
-  feed.link.interval = duration_of(settings.interval);
-  Transform& transform = feed.encoder.transform;
-  for (const std::string& mask : settings.masks) {
-    transform.masks.push_back(area_of("--mask", mask));
-  }
-  if (!settings.crop.empty()) {
-    transform.crop = area_of("--crop", fmt::format("{}", fmt::join(settings.crop, ",")));
-  }
-  for (const std::string& flip : settings.flip) {
-    (flip == "vertical" ? transform.flip_vertical : transform.flip_horizontal) = true;
-  }
-  check_address(feed.server);
-  check_source(feed.source.source);
   if (!settings.api_key_file.empty()) {
-    feed.server.api_key = net::read_key(settings.api_key_file);
+    feed.server.api_key = net::read_key(settings.api_key_file, "--api-key-file");
   } else if (const char* key = std::getenv("FASTVLM_API_KEY")) {
     feed.server.api_key = key;
   }

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
-#include <vector>
 
 #include "capture/feed.hpp"
 
@@ -11,12 +10,7 @@ namespace fvlm::capture {
 
 struct CameraSettings {
   FeedOptions feed{};
-  std::string format = "auto";
-  std::string interval = "1s";
   std::string api_key_file{};
-  std::vector<std::string> flip{};
-  std::vector<std::string> crop{};  // the numbers of an area, together or each alone
-  std::vector<std::string> masks{};
 };
 
 // Where pictures come from and what is done to them; to whom they go.
@@ -25,7 +19,8 @@ void add_server_flags(CLI::App& app, CameraSettings& settings);
 // What only a table has: name, title, place and size.
 void add_table_flags(CLI::App& app, CameraSettings& settings);
 
-// Throws CLI::ParseError, SourceError or std::runtime_error that names the flag.
+// What follows from the flags once all are known. Throws std::runtime_error if the key's file
+// cannot be read.
 FeedOptions feed_options(const CameraSettings& settings);
 
 }  // namespace fvlm::capture

@@ -17,7 +17,11 @@
 #include "capture/config_file.hpp"
 #include "capture/source/csi_cameras.hpp"
 #include "capture/source/v4l2_source.hpp"
+#include "net/command_line/config_file.hpp"
+#include "net/command_line/flag_checks.hpp"
+#include "net/http/address.hpp"
 #include "net/http/api_keys.hpp"
+#include "net/http/proxy.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 
@@ -27,6 +31,7 @@ namespace {
 struct Options {
   CameraSettings camera{};
   PageOptions page{};
+  std::string config_file{};
   std::string page_key_file{};
   LogOptions log{.folder = default_log_folder(), .name = "client"};
   bool quiet = false;
@@ -54,7 +59,7 @@ void add_page_flags(CLI::App& app, Options& options) {
                  "Address or network of a reverse proxy, whose X-Forwarded-For or Forwarded tells "
                  "the client's address; repeatable");
   app.add_option("--page-fps", options.camera.feed.view.rate, "Frame rate of the page, at most")
-      ->check(CLI::Range(0.1, 1000.0))
+      ->check(in_range(0.1, 1000.0))
       ->capture_default_str();
 }
 
@@ -67,14 +72,15 @@ void add_log_flags(CLI::App& app, Options& options) {
   app.add_option_function<std::string>(
          "--log-level", [&log](const std::string& name) { log.level = *net::level_of(name); },
          "What is logged: this and what is more important [info]")
-      ->check(CLI::IsMember({"error", "warn", "info", "debug"}));
+      ->check(one_of({"error", "warn", "info", "debug"}));
   app.add_option_function<std::string>(
          "--log-format",
          [&log](const std::string& name) {
            log.format = name == "json" ? LogFormat::kJson : LogFormat::kText;
          },
          "Lines of text, or a JSON object a line [text]")
-      ->check(CLI::IsMember({"text", "json"}));
+      ->check(one_of({"text", "json"}))
+      ->trigger_on_parse();  // what is wrong with other flags is said in this format, too
   app.add_flag("--log-answers", options.camera.feed.log_answers,
                "Log the descriptions' texts, not only their lengths");
   CLI::Option* const quiet =
@@ -82,21 +88,25 @@ void add_log_flags(CLI::App& app, Options& options) {
   app.add_flag("--verbose", options.verbose, "Log each frame: --log-level debug")->excludes(quiet);
 }
 
-// A plain configuration is one camera, tables are several.
-std::vector<FeedOptions> cameras_of(const Options& options, const ConfigFile& file) {
-  std::vector<FeedOptions> cameras = file.cameras(options.camera);
+// Flags are one camera, tables of the config file are several.
+std::vector<FeedOptions> read_cameras(Options& options, CLI::App& app) {
+  std::vector<FeedOptions> cameras;
+  if (!options.config_file.empty()) {
+    cameras = apply_config_file(app, options.config_file, options.camera);
+  }
   if (cameras.empty()) cameras.push_back(feed_options(options.camera));
   return cameras;
 }
 
-int run(Options& options, const ConfigFile& file) {
+int run(Options& options, CLI::App& app) {
   if (options.list) {
     std::cout << list_cameras(*system_calls()) << list_csi_cameras();
     return EXIT_SUCCESS;
   }
-  ClientOptions client_options{cameras_of(options, file), options.page, options.wait_for_camera};
+  const std::vector<FeedOptions> cameras = read_cameras(options, app);
+  ClientOptions client_options{cameras, options.page, options.wait_for_camera};
   if (!options.page_key_file.empty())
-    client_options.page.access.key = net::read_key(options.page_key_file);
+    client_options.page.access.key = net::read_key(options.page_key_file, "--page-key-file");
 
   if (options.quiet) options.log.level = net::LogLevel::kWarning;
   if (options.verbose) options.log.level = net::LogLevel::kDebug;
@@ -113,23 +123,31 @@ int run(Options& options, const ConfigFile& file) {
                     public_name(feed.source.source), feed.server.url));
   }
   log(net::LogLevel::kInfo,
-      fmt::format("✅ ready: http://{}:{}/", client_options.page.transport.host, client.port()));
+      fmt::format("✅ ready: http://{}{}/",
+                  net::host_and_port(client_options.page.transport.host, client.port()),
+                  net::normal_base_path(client_options.page.transport.base_path)));
   systemd::notify("READY=1");
   client.run([] { systemd::notify("WATCHDOG=1"); });
   log(net::LogLevel::kInfo, "stopped");
   return EXIT_SUCCESS;
 }
 
+void print_error(LogFormat format, const std::string& problem) {
+  std::cerr << (format == LogFormat::kJson ? json_line(net::LogLevel::kError, problem)
+                                           : "fastvlm-camera: " + problem)
+            << '\n';
+}
+
 int main_program(int count, char** arguments) {
   Options options;
   CLI::App app("Sends a camera's frames to a FastVLM server and serves a page with its captions");
   app.set_version_flag("--version", "fastvlm-camera " FVLM_VERSION);
-  app.set_config("--config", "",
-                 "File of settings: a line NAME = VALUE for each flag, and for each of several "
-                 "cameras a table [[camera]] with name, source and other flags of its own, and its "
-                 "title, place and size on the page");
-  const auto file = std::make_shared<ConfigFile>(app);
-  app.config_formatter(file);
+  app.add_option(
+         "--config", options.config_file,
+         "File of settings in TOML: a line NAME = VALUE for each flag, and for each of several "
+         "cameras a table [[camera]] with name, source and other flags of its own, and its "
+         "title, place and size on the page")
+      ->configurable(false);
   add_camera_flags(app, options.camera);
   add_server_flags(app, options.camera);
   add_page_flags(app, options);
@@ -140,11 +158,17 @@ int main_program(int count, char** arguments) {
       ->configurable(false);
   try {
     app.parse(count, arguments);
-    return run(options, *file);
+    return run(options, app);
+  } catch (const CLI::Success& help_or_version) {
+    return app.exit(help_or_version);
+  } catch (const net::ConfigError& error) {
+    print_error(options.log.format, error.what());
+    return 2;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? EXIT_SUCCESS : 2;
+    print_error(options.log.format, flag_problem(app, error) + "; run fastvlm-camera --help");
+    return 2;
   } catch (const std::exception& error) {
-    std::cerr << "fastvlm-camera: " << error.what() << '\n';
+    print_error(options.log.format, error.what());
     return EXIT_FAILURE;
   }
 }

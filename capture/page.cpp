@@ -18,6 +18,7 @@ namespace fvlm::capture {
 namespace {
 
 constexpr std::string_view kCameras = "/cameras/";
+constexpr char kMethods[] = "GET, HEAD, OPTIONS";
 
 net::LogFields fields_of(const net::HttpRequest& request) {
   return {.client = request.peer, .request_id = request.request_id};
@@ -132,9 +133,9 @@ std::optional<net::HttpResponse> Page::on_http(net::ExchangeId id, net::HttpRequ
 }
 
 std::optional<net::HttpResponse> Page::answer(net::ExchangeId id, const net::HttpRequest& request) {
-  if (request.method == "OPTIONS") return net::options_response(request);
+  if (request.method == "OPTIONS") return net::options_response(request, kMethods);
   if (request.method != "GET" && request.method != "HEAD") {
-    return net::text_response(405, "only GET is understood", {{"Allow", "GET, HEAD, OPTIONS"}});
+    return net::text_response(405, "only GET is understood", {{"Allow", kMethods}});
   }
   if (request.path == "/healthz") return health();
   if (request.path == "/metrics") return metrics();

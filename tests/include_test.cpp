@@ -72,6 +72,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
      {"include/fvlm", "include/fvlm/core", "kernels/support", "include/fvlm/ops",
       "include/fvlm/models", "kernels/plan", "runtime/support", "runtime/config", "runtime/image",
       "runtime/checkpoint", "runtime/engine"}},
+    {"net/command_line", {"net/http"}},
     {"net/process", {"net/protocol"}},
     {"net/protocol", {}},
     {"net/http", {"net/protocol"}},
@@ -81,7 +82,9 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
       "net/http"}},
     {"capture/source", {}},
     {"capture/link", {"capture/source", "net/protocol", "net/http"}},
-    {"capture", {"capture/source", "capture/link", "net/protocol", "net/http", "net/process"}},
+    {"capture",
+     {"capture/source", "capture/link", "net/command_line", "net/protocol", "net/http",
+      "net/process"}},
 };
 
 // The layer of a file, by the longest folder that is one; empty for tools, bench and tests, which

@@ -16,7 +16,7 @@ USAGE
 
 compilers=(g++ cmake ninja-build pkg-config dpkg-dev file)
 camera=(
-  libfmt-dev nlohmann-json3-dev libcli11-dev libjpeg-dev
+  libfmt-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libjpeg-dev
   libboost-dev libssl-dev libspdlog-dev libgtest-dev
 )
 engine=(

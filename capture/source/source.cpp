@@ -96,7 +96,7 @@ void check_source(const std::string& source) {
   throw SourceError(
       fmt::format("{}: no such source; there are v4l2[:DEVICE], images:DIR, "
                   "test-pattern[:FORMAT] and pipe:COMMAND",
-                  source));
+                  kind));  // the rest may hold a password
 }
 
 std::unique_ptr<FrameSource> open_source(const SourceOptions& options, Counters& counters) {

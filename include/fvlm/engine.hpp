@@ -200,6 +200,7 @@ struct EngineInfo {
   std::int64_t context_tokens = 0;
   std::int64_t vocabulary = 0;  // ids of tokens that can be sampled are below
   std::int64_t cache_tokens = 0;
+  std::int64_t parameters = 0;  // of the whole model
   std::int64_t weight_bytes = 0;
   std::int64_t scratch_bytes = 0;
   double load_s = 0;

@@ -39,6 +39,9 @@ class Grammar {
   static constexpr std::string_view kToolCallBegin = "<tool_call>\n";
   static constexpr std::string_view kToolCallEnd = "\n</tool_call>";
 
+  // A text of one or of the other. Throws Error if they are too large together.
+  static Grammar either(const Grammar& one, const Grammar& other);
+
   // Whether an answer is in the grammar.
   bool matches(std::string_view answer) const;
 

@@ -11,6 +11,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "kernels/cpu/gemm_tiles.hpp"
+
 namespace fvlm {
 namespace {
 
@@ -34,9 +36,9 @@ int Cpu::calling_thread() {
 
 Cpu::Cpu(const CpuOptions& options)
     : formats_(options.formats),
-      bf16_products_(options.bf16_products.value_or(has_native_bf16())),
+      bf16_kernel_(options.bf16_kernel.value_or(gemm::bf16_kernel())),
       threads_(options.threads) {
-  assert(threads_ > 0);
+  assert(threads_ > 0 && gemm::has_kernel(bf16_kernel_));
   switch (formats_.format.type) {
     case WeightFormat::Type::kF16:
       throw Error("the CPU backend keeps weights in f32, bf16, int8 or int4, not in f16");
@@ -56,29 +58,47 @@ std::string Cpu::description() const {
 
 // Products ---------------------------------------------------------------------------------------
 
-template <class In, class Out>
-void Cpu::multiply_packed(View<const In> in, const Linear& weights, bool accumulate, View<Out> out,
-                          const ProductMemory& memory) {
-  assert(multiplies_bf16(weights.shape) == (std::is_same_v<In, BFloat16>));
-  const MatMulShape shape{.rows = in.rows,
-                          .in = weights.shape.in,
-                          .out = weights.shape.out,
-                          .in_stride = in.stride,
-                          .out_stride = out.stride,
-                          .bf16 = std::is_same_v<In, BFloat16>,
-                          .bf16_out = std::is_same_v<Out, BFloat16>,
-                          .bias = !weights.bias.empty(),
-                          .accumulate = accumulate};
-  matmuls_->multiply(shape, in.data, weights.packed, weights.bias_data(), out.data,
-                     memory.all_of_mine());
+std::int64_t Cpu::product_bytes(std::int64_t rows, const MatrixShape& weights) const {
+  const gemm::Kernel kernel = kernel_of(weights);
+  const std::int64_t bytes = gemm::scratch_bytes(kernel, rows, weights.out, weights.in);
+  if (kernel != gemm::Kernel::kTiles) return bytes;
+  return bytes +
+         gemm::tiled_elements(rows, weights.in) * static_cast<std::int64_t>(sizeof(BFloat16));
 }
 
-template void Cpu::multiply_packed(View<const float>, const Linear&, bool, View<float>,
-                                   const ProductMemory&);
-template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, View<float>,
-                                   const ProductMemory&);
-template void Cpu::multiply_packed(View<const BFloat16>, const Linear&, bool, View<BFloat16>,
-                                   const ProductMemory&);
+template <class In, class Out>
+void Cpu::multiply_positions(View<const In> in, const Linear& weights, bool accumulate,
+                             View<Out> out, const ProductMemory& memory) {
+  const MatrixShape& matrix = weights.shape;
+  gemm::Product product{.kernel = kernel_of(matrix),
+                        .rows = in.rows,
+                        .outputs = matrix.out,
+                        .depth = matrix.in,
+                        .inputs = in.data,
+                        .input_stride = in.stride,
+                        .weights = weights.weight.template as<std::byte>(),
+                        .bias = weights.bias_data(),
+                        .out_stride = out.stride,
+                        .accumulate = accumulate};
+  assert(multiplies_bf16(matrix) == (std::is_same_v<In, BFloat16>));
+  std::byte* const scratch = memory.mine();
+  if constexpr (std::is_same_v<In, BFloat16>) {
+    if (product.kernel == gemm::Kernel::kTiles) {
+      auto* const tiled = reinterpret_cast<BFloat16*>(
+          scratch + gemm::scratch_bytes(product.kernel, in.rows, matrix.out, matrix.in));
+      gemm::reorder_inputs(in.data, in.stride, in.rows, matrix.in, tiled);
+      product.inputs = tiled;
+    }
+  }
+  gemm::multiply(product, scratch, out.data);
+}
+
+template void Cpu::multiply_positions(View<const float>, const Linear&, bool, View<float>,
+                                      const ProductMemory&);
+template void Cpu::multiply_positions(View<const BFloat16>, const Linear&, bool, View<float>,
+                                      const ProductMemory&);
+template void Cpu::multiply_positions(View<const BFloat16>, const Linear&, bool, View<BFloat16>,
+                                      const ProductMemory&);
 
 // Rows of a matrix in the type that they are multiplied in.
 template <class T>
@@ -92,182 +112,189 @@ void Cpu::unpack_rows(const Linear& weights, std::int64_t first, std::int64_t co
   }
 }
 
-void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, const WeightRows& some,
-                        bool accumulate, View<float> out) {
-  const std::int64_t blocks = some.second == 0 ? 1 : 2;
-  MatMulShape shape{.rows = in.rows,
-                    .in = weights.shape.in,
-                    .out = blocks * some.count,
-                    .in_stride = in.stride,
-                    .weight_stride = weights.stride,
-                    .out_stride = out.stride,
-                    .bf16 = multiplies_bf16(weights.shape),
-                    .bias = !weights.bias.empty(),
-                    .accumulate = accumulate};
-  const float* bias = weights.bias.empty() ? nullptr : weights.bias.data() + some.first;
-  const auto multiply = [&](const void* rows, float* to) {
-    const void* input = shape.bf16 ? static_cast<const void*>(in.narrow) : in.wide;
-    matmuls_->multiply(shape, input, rows, bias, to, in.memory.all_of_mine());
-  };
-  if (multiplied_in_place(weights.shape)) {
-    shape.out = some.count;
-    const auto element = static_cast<std::int64_t>(shape.bf16 ? sizeof(BFloat16) : sizeof(float));
-    const auto row = [&](std::int64_t r) {
-      return weights.weight.as<std::byte>() + r * weights.stride * element;
-    };
-    multiply(row(some.first), out.data);
-    if (blocks == 2) multiply(row(some.second), out.data + some.count);
-    return;
-  }
-  // Both blocks side by side in this thread's cache, as one matrix.
-  const auto gather = [&](auto* panel) {
-    unpack_rows(weights, some.first, some.count, panel);
-    if (blocks == 2) {
-      unpack_rows(weights, some.second, some.count, panel + some.count * weights.stride);
-    }
-    multiply(panel, out.data);
-  };
-  if (shape.bf16) {
-    gather(in.panels.mine<BFloat16>());
+void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, std::int64_t first,
+                        std::int64_t count, bool accumulate, View<float> out) const {
+  if (!in.in_gemm) return stream_rows(in, weights, first, count, accumulate, out);
+  const MatrixShape& matrix = weights.shape;
+  gemm::Product product{.kernel = kernel_of(matrix),
+                        .rows = in.rows,
+                        .outputs = count,
+                        .depth = matrix.in,
+                        .input_stride = in.stride,
+                        .bias = weights.bias.empty() ? nullptr : weights.bias.data() + first,
+                        .out_stride = out.stride,
+                        .accumulate = accumulate};
+  const std::byte* rows = nullptr;
+  if (multiplied_in_place(matrix)) {
+    rows = weights.weight.as<std::byte>() + first * weights.stride * multiplied_bytes(matrix);
   } else {
-    gather(in.panels.mine<float>());
+    std::byte* const unpacked = in.scratch.rows.mine();
+    if (multiplies_bf16(matrix)) {
+      unpack_rows(weights, first, count, reinterpret_cast<BFloat16*>(unpacked));
+    } else {
+      unpack_rows(weights, first, count, reinterpret_cast<float*>(unpacked));
+    }
+    rows = unpacked;
+  }
+  if (product.kernel == gemm::Kernel::kTiles) {
+    product.inputs = in.tiled;
+    product.weights = rows;
+    product.weight_stride = weights.stride;
+  } else {
+    product.inputs = multiplies_bf16(matrix) ? static_cast<const void*>(in.narrow) : in.wide;
+    std::byte* const panels = in.scratch.panels.mine();
+    gemm::pack_panels(product.kernel, rows, weights.stride, count, matrix.in, panels);
+    product.weights = panels;
+  }
+  gemm::multiply(product, in.scratch.memory.mine(), out.data);
+}
+
+// The weights stream once past as many inputs as the kernel takes.
+void Cpu::stream_rows(const TokenRows& in, const Linear& weights, std::int64_t first,
+                      std::int64_t count, bool accumulate, View<float> out) const {
+  for (std::int64_t r = 0; r < in.rows; r += simd::kMaxInputs) {
+    const simd::MatVec m{.x = in.wide + r * in.stride,
+                         .q = in.q == nullptr ? nullptr : in.q + r * in.stride,
+                         .q_scales = in.q == nullptr ? nullptr : in.q_scales + r,
+                         .inputs = std::min(simd::kMaxInputs, in.rows - r),
+                         .padded = weights.stride,
+                         .bias = weights.bias.empty() ? nullptr : weights.bias.data() + first,
+                         .out = out.row(r),
+                         .out_stride = out.stride,
+                         .accumulate = accumulate};
+    const std::int64_t at = first * weights.stride;
+    if (weights.shape.format.is_quantised()) {
+      simd::matvec(weights.quantised(first), m, 0, count);
+    } else if (weights.shape.format == WeightFormat::kBF16) {
+      simd::matvec(weights.weight.as<BFloat16>() + at, m, 0, count);
+    } else {
+      simd::matvec(weights.weight.as<float>() + at, m, 0, count);
+    }
   }
 }
 
-std::int64_t Cpu::weight_block(const MatrixShape& weights, std::int64_t count) const {
-  // oneDNN wants wide blocks; those it is handed from a panel in the cache should leave room there.
+std::int64_t Cpu::weight_block(const MatrixShape& weights, bool is_prefill,
+                               std::int64_t count) const {
+  // Weights that are unpacked for a GEMM should leave room in a core's cache.
   constexpr std::int64_t kBlockRows = 512;
-  constexpr std::int64_t kPanelBytes = 1024 * 1024;
-  constexpr std::int64_t kGranule = 16;
+  constexpr std::int64_t kBlockBytes = 256 * 1024;
+  constexpr std::int64_t kGranule = gemm::kPanel;
   const std::int64_t row_bytes = stride_of(weights) * multiplied_bytes(weights);
-  const std::int64_t most = multiplied_in_place(weights)
-                                ? kBlockRows
-                                : std::max(kPanelBytes / row_bytes / kGranule * kGranule, kGranule);
+  const std::int64_t cached =
+      kernel_of(weights) == gemm::Kernel::kTiles ? kBlockRows : kBlockBytes / row_bytes;
+  const std::int64_t piece = is_prefill ? cached : count / (kPieces * threads_);
+  const std::int64_t most = std::clamp(piece / kGranule * kGranule, kGranule, kBlockRows);
   // As many blocks for each thread.
   const std::int64_t rounds = (count + most * threads_ - 1) / (most * threads_);
   return round_up((count + rounds * threads_ - 1) / (rounds * threads_), kGranule);
 }
 
 template <class Work>
-void Cpu::for_weight_blocks(const Linear& weights, std::int64_t count, const Work& work) {
-  const std::int64_t block = weight_block(weights.shape, count);
+void Cpu::for_weight_blocks(const Linear& weights, bool is_prefill, std::int64_t count,
+                            const Work& work) {
+  const std::int64_t block = weight_block(weights.shape, is_prefill, count);
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t first = 0; first < count; first += block) {
     work(first, std::min(block, count - first));
   }
 }
 
+// A pass of either kind may follow.
 Cpu::TokenScratch Cpu::token_scratch(Arena& arena, std::int64_t rows, const MatrixShape& weights,
-                                     std::int64_t outputs, std::int64_t panels) const {
+                                     std::int64_t outputs) const {
   const std::int64_t stride = stride_of(weights);
+  const gemm::Kernel kernel = kernel_of(weights);
+  const std::int64_t block =
+      std::max(weight_block(weights, true, outputs), weight_block(weights, false, outputs));
   TokenScratch scratch{.wide = arena.allocate<float>(rows * stride)};
-  if (rows <= kMatVecRows) {
-    if (!weights.format.is_quantised()) return scratch;
+  if (weights.format.is_quantised()) {
     scratch.q = arena.allocate<std::int16_t>(rows * stride);
     scratch.q_scales = arena.allocate<float>(rows);
-    return scratch;
   }
   if (multiplies_bf16(weights)) scratch.narrow = arena.allocate<BFloat16>(rows * stride);
-  const std::int64_t together = panels * weight_block(weights, outputs);
   if (!multiplied_in_place(weights)) {
-    scratch.panels = Panels(arena, threads_, together * stride * multiplied_bytes(weights));
+    scratch.rows = {arena, threads_, block * stride * multiplied_bytes(weights)};
   }
-  scratch.memory = product_memory(arena, rows, together);
+  if (kernel == gemm::Kernel::kTiles) {
+    scratch.tiled = arena.allocate<BFloat16>(gemm::tiled_elements(rows, weights.in));
+  } else {
+    scratch.panels = {arena, threads_, gemm::panel_bytes(kernel, block, weights.in)};
+  }
+  scratch.memory = {arena, threads_, gemm::scratch_bytes(kernel, rows, block, weights.in)};
   return scratch;
 }
 
 Cpu::LinearScratch Cpu::scratch(Arena& arena, const LinearShape& shape) const {
   const MatrixShape& weights = shape.weights;
   if (weights.rows == Rows::kTokens) {
-    return {.tokens = token_scratch(arena, shape.rows, weights, weights.out, 1)};
+    return {.tokens = token_scratch(arena, shape.rows, weights, weights.out)};
   }
   const std::int64_t band = position_band(shape.rows);
-  LinearScratch scratch{.memory = product_memory(arena, band, weights.out)};
+  LinearScratch scratch{.memory = {arena, threads_, product_bytes(band, weights)}};
   if (multiplies_bf16(weights)) scratch.narrow = {arena, threads_, band * weights.in};
   return scratch;
 }
 
-Cpu::ProductScratch Cpu::scratch(Arena& arena, const SwigluShape& shape) const {
+Cpu::SwigluScratch Cpu::scratch(Arena& arena, const SwigluShape& shape) const {
   const MatrixShape& weights = shape.gate_up;
   const std::int64_t width = weights.out / 2;
-  ProductScratch scratch{.tokens = token_scratch(arena, shape.rows, weights, width, 2),
-                         .products = {}};
-  if (shape.rows <= kMatVecRows) {
-    scratch.products = arena.matrix<float>(shape.rows, weights.out);
-  } else {
-    scratch.block = {arena, threads_, shape.rows * 2 * weight_block(weights, width)};
-  }
-  return scratch;
+  const std::int64_t block =
+      std::max(weight_block(weights, true, width), weight_block(weights, false, width));
+  return {.tokens = token_scratch(arena, shape.rows, weights, width),
+          .products = {arena, threads_, shape.rows * 2 * block}};
 }
 
 Cpu::TokenScratch Cpu::scratch(Arena& arena, const LogitsShape& shape) const {
-  return token_scratch(arena, shape.rows, shape.head, shape.head.out, 1);
+  return token_scratch(arena, shape.rows, shape.head, shape.head.out);
 }
 
 Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Linear& weights,
-                               const TokenScratch& scratch) const {
-  const bool many = x.rows > kMatVecRows;
+                               bool is_prefill, const TokenScratch& scratch) const {
+  const bool gemm = in_gemm(weights.shape, is_prefill);
   const bool copied = norm != nullptr || x.cols != weights.stride || x.stride != weights.stride;
-  const auto& [wide, narrow, q, q_scales, panels, memory] = scratch;
-#pragma omp parallel for num_threads(threads_) if (many)
+  BFloat16* const narrow = gemm ? scratch.narrow : nullptr;
+  std::int16_t* const q = gemm ? nullptr : scratch.q;
+#pragma omp parallel for num_threads(threads_) if (is_prefill)
   for (std::int64_t r = 0; r < x.rows; ++r) {
     const std::int64_t at = r * weights.stride;
+    float* const wide = scratch.wide + at;
     if (norm != nullptr) {
-      simd::rms_norm(x.row(r), norm->host.weight.data(), norm->eps, wide + at, x.cols);
+      simd::rms_norm(x.row(r), norm->host.weight.data(), norm->eps, wide, x.cols);
     } else if (copied) {
-      std::copy_n(x.row(r), x.cols, wide + at);
+      std::copy_n(x.row(r), x.cols, wide);
     }
-    if (copied) std::fill_n(wide + at + x.cols, weights.stride - x.cols, 0.0F);
-    const float* row = copied ? wide + at : x.row(r);
+    if (copied) std::fill_n(wide + x.cols, weights.stride - x.cols, 0.0F);
+    const float* row = copied ? wide : x.row(r);
     if (narrow != nullptr) simd::to_bf16(row, narrow + at, weights.stride);
-    if (q != nullptr) q_scales[r] = simd::quantise_input(row, q + at, weights.stride);
+    if (q != nullptr) scratch.q_scales[r] = simd::quantise_input(row, q + at, weights.stride);
   }
-  return {.wide = copied ? wide : x.data,
+  BFloat16* const tiled = gemm ? scratch.tiled : nullptr;
+  if (tiled != nullptr) {
+#pragma omp parallel for num_threads(threads_) if (is_prefill)
+    for (std::int64_t r = 0; r < x.rows; r += gemm::kTileRows) {
+      gemm::reorder_inputs(narrow + r * weights.stride, weights.stride,
+                           std::min(gemm::kTileRows, x.rows - r), x.cols,
+                           tiled + gemm::tiled_elements(r, x.cols));
+    }
+  }
+  return {.wide = copied ? scratch.wide : x.data,
           .narrow = narrow,
+          .tiled = tiled,
           .q = q,
-          .q_scales = q_scales,
-          .panels = panels,
-          .memory = memory,
+          .q_scales = scratch.q_scales,
+          .in_gemm = gemm,
           .rows = x.rows,
-          .stride = weights.stride};
+          .stride = weights.stride,
+          .scratch = scratch};
 }
 
-void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool accumulate,
+void Cpu::token_linear(const TokenRows& in, const Linear& weights, bool is_prefill, bool accumulate,
                        View<float> out) {
-  if (in.rows > kMatVecRows) {
-    for_weight_blocks(weights, weights.shape.out, [&](std::int64_t first, std::int64_t count) {
-      multiply_rows(in, weights, {.first = first, .count = count}, accumulate,
-                    {out.data + first, out.rows, count, out.stride});
-    });
-    return;
-  }
-  // The weights stream once past as many inputs as the kernel takes. Several pieces for each
-  // thread: one that another program holds up leaves the rest of its work to the others.
-  constexpr std::int64_t kPieces = 8;
-  const std::int64_t piece =
-      std::max<std::int64_t>(round_up(weights.shape.out / (kPieces * threads_), 16), 16);
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-  for (std::int64_t first = 0; first < weights.shape.out; first += piece) {
-    const std::int64_t last = std::min(first + piece, weights.shape.out);
-    for (std::int64_t r = 0; r < in.rows; r += simd::kMaxInputs) {
-      const simd::MatVec m{.x = in.wide + r * in.stride,
-                           .q = in.q == nullptr ? nullptr : in.q + r * in.stride,
-                           .q_scales = in.q == nullptr ? nullptr : in.q_scales + r,
-                           .inputs = std::min(simd::kMaxInputs, in.rows - r),
-                           .padded = weights.stride,
-                           .bias = weights.bias_data(),
-                           .out = out.row(r),
-                           .out_stride = out.stride,
-                           .accumulate = accumulate};
-      if (weights.shape.format.is_quantised()) {
-        simd::matvec(weights.quantised(), m, first, last);
-      } else if (weights.shape.format == WeightFormat::kBF16) {
-        simd::matvec(weights.weight.as<BFloat16>(), m, first, last);
-      } else {
-        simd::matvec(weights.weight.as<float>(), m, first, last);
-      }
-    }
-  }
+  for_weight_blocks(weights, is_prefill, weights.shape.out,
+                    [&](std::int64_t first, std::int64_t count) {
+                      multiply_rows(in, weights, first, count, accumulate,
+                                    {out.data + first, out.rows, count, out.stride});
+                    });
 }
 
 void Cpu::linear(Context& context, View<const float> in, const Linear& weights, Epilogue epilogue,
@@ -276,8 +303,8 @@ void Cpu::linear(Context& context, View<const float> in, const Linear& weights, 
   const Arena::Scope scope(context.arena());
   const LinearScratch memory = scratch(context.arena(), LinearShape{in.rows, weights.shape});
   if (weights.shape.rows == Rows::kTokens) {
-    token_linear(token_rows(in, nullptr, weights, memory.tokens), weights, epilogue.accumulate,
-                 out);
+    token_linear(token_rows(in, nullptr, weights, context.is_prefill, memory.tokens), weights,
+                 context.is_prefill, epilogue.accumulate, out);
     if (epilogue.activation == Activation::kGelu) gelu_in_place(out);
     return;
   }
@@ -291,44 +318,39 @@ void Cpu::linear(Context& context, View<const float> in, const Linear& weights, 
       BFloat16* const narrow = memory.narrow.mine();
       for (std::int64_t r = 0; r < rows; ++r)
         simd::to_bf16(input.row(r), narrow + r * in.cols, in.cols);
-      multiply_packed(View<const BFloat16>{narrow, rows, in.cols, in.cols}, weights,
-                      epilogue.accumulate, result, memory.memory);
+      multiply_positions(View<const BFloat16>{narrow, rows, in.cols, in.cols}, weights,
+                         epilogue.accumulate, result, memory.memory);
     } else {
-      multiply_packed(input, weights, epilogue.accumulate, result, memory.memory);
+      multiply_positions(input, weights, epilogue.accumulate, result, memory.memory);
     }
     if (epilogue.activation == Activation::kGelu) gelu_in_place(result);
   }
 }
 
-// Decoder: SwiGLU multiplies blocks of gate rows together with the same rows of up.
+// Blocks of gate rows are multiplied together with the same rows of up.
 void Cpu::swiglu(Context& context, View<const float> x, const Norm& norm, const Linear& gate_up,
                  View<float> out) {
   const Arena::Scope scope(context.arena());
-  const ProductScratch memory = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
-  const TokenRows in = token_rows(x, &norm, gate_up, memory.tokens);
+  const auto memory = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
+  const TokenRows in = token_rows(x, &norm, gate_up, context.is_prefill, memory.tokens);
   const std::int64_t width = out.cols;
-  if (x.rows <= kMatVecRows) {
-    const View<float> both = memory.products;
-    token_linear(in, gate_up, false, both);
-    for (std::int64_t r = 0; r < x.rows; ++r)
-      simd::swiglu(both.row(r), both.row(r) + width, out.row(r), width);
-    return;
-  }
-  for_weight_blocks(gate_up, width, [&](std::int64_t first, std::int64_t count) {
-    const View<float> both{memory.block.mine(), x.rows, 2 * count, 2 * count};
-    multiply_rows(in, gate_up, {.first = first, .count = count, .second = width + first}, false,
-                  both);
-    for (std::int64_t r = 0; r < x.rows; ++r) {
-      simd::swiglu(both.row(r), both.row(r) + count, out.row(r) + first, count);
-    }
-  });
+  for_weight_blocks(gate_up, context.is_prefill, width,
+                    [&](std::int64_t first, std::int64_t count) {
+                      const View<float> both{memory.products.mine(), x.rows, 2 * count, 2 * count};
+                      multiply_rows(in, gate_up, first, count, false, both.first_cols(count));
+                      multiply_rows(in, gate_up, width + first, count, false,
+                                    {both.data + count, both.rows, count, both.stride});
+                      for (std::int64_t r = 0; r < x.rows; ++r) {
+                        simd::swiglu(both.row(r), both.row(r) + count, out.row(r) + first, count);
+                      }
+                    });
 }
 
 void Cpu::logits(Context& context, View<const float> x, const Norm& norm, const Linear& head,
                  View<float> out) {
   const Arena::Scope scope(context.arena());
   const TokenScratch memory = scratch(context.arena(), LogitsShape{x.rows, head.shape});
-  token_linear(token_rows(x, &norm, head, memory), head, false, out);
+  token_linear(token_rows(x, &norm, head, false, memory), head, false, false, out);
 }
 
 // Cache ------------------------------------------------------------------------------------------

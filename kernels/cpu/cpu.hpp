@@ -1,12 +1,17 @@
-// The Cpu backend: oneDNN for matrix products, our own vector kernels (simd.hpp) for the rest,
-// OpenMP for threads. Activations are float32; matrices are float32, bfloat16 or quantised.
+// The Cpu backend: our own GEMM (gemm.hpp) and vector kernels (simd.hpp), oneDNN in the encoder's
+// attention, OpenMP for threads. Activations are float32; matrices are float32, bfloat16 or
+// quantised.
 //
 // Two layouts of a matrix, by what it is used for:
-//   positions  packed for oneDNN. In bf16 on a processor that multiplies bf16 itself; else float32,
+//   positions  what the GEMM reads. In bf16 on a processor that multiplies bf16 itself; else
+//   float32,
 //              which such processors multiply several times faster than they can emulate bf16.
-//   tokens     rows, padded with zeros, in the chosen format: read once per decode step by our
-//              matrix-vector kernel. For the many rows of a prefill, oneDNN multiplies blocks of
-//              rows, on the way made bf16 where that is native, else float32.
+//   tokens     rows, padded with zeros, in the chosen format: read once per decode step by the
+//              matrix-vector kernels. For prefill, the GEMM multiplies blocks of rows, on the way
+//              made bf16 where that is native, else float32.
+//
+// A position's, a prompt's and an answer's rows have the same bits whatever else is in their pass
+// and however many threads share it.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +27,7 @@
 #include "fvlm/core/buffer.hpp"
 #include "fvlm/ops/backend.hpp"
 #include "fvlm/ops/host_memory.hpp"
+#include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/matmul.hpp"
 #include "kernels/cpu/simd.hpp"
 
@@ -30,26 +36,37 @@ namespace fvlm {
 struct CpuOptions {
   FormatChoice formats{};
   int threads = 1;
-  // Multiply in bf16 where the format is not f32. Absent: if the processor does so itself.
-  std::optional<bool> bf16_products{};
+  // What multiplies where the format is not f32. Absent: the fastest here.
+  std::optional<gemm::Kernel> bf16_kernel{};
 };
 
 class Cpu : public HostMemory {
  public:
   using Element = float;
-  static constexpr std::int64_t kBatchInvariantRows = 16;
-  static PassBudget pass_budget() { return {.images = 8, .encoder_bytes = std::size_t{32} << 20}; }
+  class Context : public HostMemory::Context {
+   public:
+    using HostMemory::Context::Context;
+    bool is_prefill = false;  // DecoderBatch::is_prefill of the layer that began last
+  };
+  static Context make_context(const ContextSize& size) { return Context(size.scratch_bytes); }
+  PassBudget pass_budget() const {
+    // More rows cost hardly more only as long as the weights' way from the memory takes longer.
+    return {.images = 8,
+            .encoder_bytes = std::size_t{32} << 20,
+            .draft_rows = bf16_kernel_ == gemm::Kernel::kTiles ? 32 : 16};
+  }
 
   struct Linear {
     MatrixShape shape;
     std::int64_t stride = 0;  // elements of a padded row
-    Buffer weight{};          // rows; empty if the matrix is packed for oneDNN
-    PackedMatrix packed{};
+    Buffer weight{};          // rows or, if positions are multiplied, what gemm.hpp's kernel reads
     Buffer scales{};          // of a quantised matrix
     std::vector<float> bias;  // [out], or empty
 
-    simd::QuantisedRows quantised() const {
-      return {shape.format, weight.as<std::int16_t>(), scales.as<BFloat16>()};
+    // From this row on.
+    simd::QuantisedRows quantised(std::int64_t first = 0) const {
+      return {shape.format, weight.as<std::int16_t>() + first * stride * shape.format.bits() / 16,
+              scales.as<BFloat16>() + first * shape.format.scales(shape.in)};
     }
     const float* bias_data() const { return bias.empty() ? nullptr : bias.data(); }
   };
@@ -121,9 +138,9 @@ class Cpu : public HostMemory {
   void copy_page(Context& context, Cache& cache, std::int32_t from, std::int32_t to) const;
 
  private:
-  // Inputs up to which a matrix of rows is multiplied by our own kernel, which reads it once for
-  // every simd::kMaxInputs of them; above, oneDNN's blocking wins.
-  static constexpr std::int64_t kMatVecRows = kBatchInvariantRows;
+  // Pieces of streaming weights for each thread: one that another program holds up leaves the rest
+  // of its work to the others.
+  static constexpr std::int64_t kPieces = 8;
 
   static std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
@@ -150,39 +167,37 @@ class Cpu : public HostMemory {
     std::int64_t count_ = 0;
     T* data_ = nullptr;
   };
-  using Panels = PerThread<std::byte>;
-  using ProductMemory = PerThread<std::byte>;  // that of oneDNN
-  // Input rows of a product, as the matrix-vector kernels and as oneDNN want them.
-  struct TokenRows {
-    const float* wide = nullptr;       // [rows, stride]
-    const BFloat16* narrow = nullptr;  // the same in bf16, if products are in bf16
-    const std::int16_t* q = nullptr;   // the same as integers, for quantised matrix-vectors
-    const float* q_scales = nullptr;   // [rows]
-    Panels panels{};
-    ProductMemory memory{};
-    std::int64_t rows = 0;
-    std::int64_t stride = 0;
-  };
-  // Some rows of a matrix: [first, first + count), and as many from `second` on if that is not 0.
-  struct WeightRows {
-    std::int64_t first = 0;
-    std::int64_t count = 0;
-    std::int64_t second = 0;
-  };
-
-  // Where token_rows() puts its rows, and panels of weights on their way to a product.
+  using ProductMemory = PerThread<std::byte>;  // the GEMM's, or oneDNN's
+  // Where token_rows() puts its rows, and weights on their way to a GEMM.
   struct TokenScratch {
     float* wide = nullptr;
     BFloat16* narrow = nullptr;
+    BFloat16* tiled = nullptr;
     std::int16_t* q = nullptr;
     float* q_scales = nullptr;
-    Panels panels{};
+    PerThread<std::byte> rows{};    // a block of weights in the type that they are multiplied in
+    PerThread<std::byte> panels{};  // the same for gemm.hpp
     ProductMemory memory{};
   };
-  struct ProductScratch {
+  // Input rows of a product, as the kernel wants them that multiplies them.
+  struct TokenRows {
+    const float* wide = nullptr;       // [rows, stride]
+    const BFloat16* narrow = nullptr;  // the same in bf16, if products are in bf16
+    const BFloat16* tiled = nullptr;   // the same in the order of gemm_tiles.hpp
+    const std::int16_t* q = nullptr;   // the same as integers, for quantised matrix-vectors
+    const float* q_scales = nullptr;   // [rows]
+    bool in_gemm = false;
+    std::int64_t rows = 0;
+    std::int64_t stride = 0;
+    TokenScratch scratch{};
+  };
+  struct AttentionInputScratch {
     TokenScratch tokens;
-    View<float> products;      // of all rows
-    PerThread<float> block{};  // or of a block of outputs
+    View<float> products;
+  };
+  struct SwigluScratch {
+    TokenScratch tokens;
+    PerThread<float> products;  // of a block of outputs
   };
   struct LinearScratch {
     TokenScratch tokens{};
@@ -215,25 +230,30 @@ class Cpu : public HostMemory {
   ImageAttentionScratch scratch(Arena& arena, const ImageAttentionShape& shape) const;
   SqueezeExciteScratch scratch(Arena& arena, const SqueezeExciteShape& shape) const;
   float* scratch(Arena& arena, const EmbedShape& shape) const;
-  ProductScratch scratch(Arena& arena, const AttentionInputShape& shape) const;
+  AttentionInputScratch scratch(Arena& arena, const AttentionInputShape& shape) const;
   AttentionScratch scratch(Arena& arena, const CachedAttentionShape& shape) const;
-  ProductScratch scratch(Arena& arena, const SwigluShape& shape) const;
+  SwigluScratch scratch(Arena& arena, const SwigluShape& shape) const;
   TokenScratch scratch(Arena& arena, const LogitsShape& shape) const;
 
  private:
   ProductMemory product_memory(Arena& arena, std::int64_t rows, std::int64_t out) const {
     return {arena, threads_, MatMulCache::scratch_bytes(rows, out)};
   }
-  // `outputs` are multiplied in blocks, with `panels` blocks side by side.
+  // Bytes of a thread's memory for a product of positions.
+  std::int64_t product_bytes(std::int64_t rows, const MatrixShape& weights) const;
+  // For products of which `outputs` are divided into blocks.
   TokenScratch token_scratch(Arena& arena, std::int64_t rows, const MatrixShape& weights,
-                             std::int64_t outputs, std::int64_t panels) const;
+                             std::int64_t outputs) const;
 
   static std::int64_t stride_of(const MatrixShape& tokens) {
     return tokens.format.is_quantised() ? tokens.format.padded(tokens.in)
                                         : round_up(tokens.in, simd::kRowPadding);
   }
+  gemm::Kernel kernel_of(const MatrixShape& weights) const {
+    return weights.format == WeightFormat::kF32 ? gemm::Kernel::kFloat : bf16_kernel_;
+  }
   bool multiplies_bf16(const MatrixShape& weights) const {
-    return bf16_products_ && weights.format != WeightFormat::kF32;
+    return kernel_of(weights) != gemm::Kernel::kFloat;
   }
   std::int64_t multiplied_bytes(const MatrixShape& weights) const {
     return static_cast<std::int64_t>(multiplies_bf16(weights) ? sizeof(BFloat16) : sizeof(float));
@@ -242,8 +262,17 @@ class Cpu : public HostMemory {
   bool multiplied_in_place(const MatrixShape& weights) const {
     return weights.format == (multiplies_bf16(weights) ? WeightFormat::kBF16 : WeightFormat::kF32);
   }
+  // Whether a GEMM multiplies tokens; if not, the weights stream past a few inputs at a time. Not
+  // the number of rows decides, so that a row's bits do not depend on it. Tiles are as fast as the
+  // memory even for one row.
+  bool in_gemm(const MatrixShape& weights, bool is_prefill) const {
+    return is_prefill ||
+           (kernel_of(weights) == gemm::Kernel::kTiles && multiplied_in_place(weights));
+  }
   // How attention of images multiplies.
-  bool attends_in_bf16() const { return bf16_products_ && formats_.format != WeightFormat::kF32; }
+  bool attends_in_bf16() const {
+    return bf16_kernel_ != gemm::Kernel::kFloat && formats_.format != WeightFormat::kF32;
+  }
   // Rows of a band of `linear` over positions, and image rows of one of conv_ffn.
   std::int64_t position_band(std::int64_t rows) const {
     constexpr std::int64_t kBand = 256;
@@ -254,17 +283,17 @@ class Cpu : public HostMemory {
     return std::min({kBandRows, (images * height + threads_ - 1) / threads_, height});
   }
   // Outputs of a block of for_weight_blocks().
-  std::int64_t weight_block(const MatrixShape& weights, std::int64_t count) const;
+  std::int64_t weight_block(const MatrixShape& weights, bool is_prefill, std::int64_t count) const;
 
   Buffer converted_rows(const HostLinear& host, WeightFormat format, std::int64_t stride) const;
   void pack_quantised(const HostLinear& host, Linear& linear) const;
   template <class T>
   static void unpack_rows(const Linear& weights, std::int64_t first, std::int64_t count, T* to);
-  // On the calling thread: out = in W^T + b (+ out) for a packed matrix. `In` is the type that the
-  // matrix is multiplied in.
+  // On the calling thread: out = in W^T + b (+ out) for a matrix that positions are multiplied by.
+  // `In` is the type that it is multiplied in.
   template <class In, class Out>
-  void multiply_packed(View<const In> in, const Linear& weights, bool accumulate, View<Out> out,
-                       const ProductMemory& memory);
+  void multiply_positions(View<const In> in, const Linear& weights, bool accumulate, View<Out> out,
+                          const ProductMemory& memory);
   // conv_ffn, with the layers between its products in the type T, which they multiply.
   template <class T>
   void conv_ffn_in(const ConvFfnScratch& scratch, FeatureMap<const float> in, const Depthwise& conv,
@@ -272,21 +301,26 @@ class Cpu : public HostMemory {
   template <class T>
   void image_attention_in(const ImageAttentionScratch& scratch, View<const float> qkv,
                           std::int64_t images, std::int64_t head_dim, View<float> out);
-  // On the calling thread: the products of all inputs with some rows, out [rows, count or 2 count].
-  void multiply_rows(const TokenRows& in, const Linear& weights, const WeightRows& some,
-                     bool accumulate, View<float> out);
+  // On the calling thread: out [rows, count] = in W^T + b (+ out) for weight rows
+  // [first, first + count).
+  void multiply_rows(const TokenRows& in, const Linear& weights, std::int64_t first,
+                     std::int64_t count, bool accumulate, View<float> out) const;
+  void stream_rows(const TokenRows& in, const Linear& weights, std::int64_t first,
+                   std::int64_t count, bool accumulate, View<float> out) const;
   // out = in W^T + b (+ out) for a matrix of rows: decode and prefill.
-  void token_linear(const TokenRows& in, const Linear& weights, bool accumulate, View<float> out);
+  void token_linear(const TokenRows& in, const Linear& weights, bool is_prefill, bool accumulate,
+                    View<float> out);
   // Calls work(first, count) for blocks of the outputs [0, count) of about one cache's size.
   template <class Work>
-  void for_weight_blocks(const Linear& weights, std::int64_t count, const Work& work);
+  void for_weight_blocks(const Linear& weights, bool is_prefill, std::int64_t count,
+                         const Work& work);
 
   // Copies of x (perhaps after an RMS norm), padded to the weights' stride.
   TokenRows token_rows(View<const float> x, const Norm* norm, const Linear& weights,
-                       const TokenScratch& scratch) const;
+                       bool is_prefill, const TokenScratch& scratch) const;
 
   FormatChoice formats_;
-  bool bf16_products_;
+  gemm::Kernel bf16_kernel_;
   int threads_;
   std::int64_t weight_bytes_ = 0;
   std::unique_ptr<MatMulCache> matmuls_ = std::make_unique<MatMulCache>();

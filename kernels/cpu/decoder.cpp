@@ -14,8 +14,8 @@ float* Cpu::scratch(Arena& arena, const EmbedShape& shape) const {
   return arena.allocate<float>(stride_of(shape.table));
 }
 
-Cpu::ProductScratch Cpu::scratch(Arena& arena, const AttentionInputShape& shape) const {
-  return {.tokens = token_scratch(arena, shape.rows, shape.qkv, shape.qkv.out, 1),
+Cpu::AttentionInputScratch Cpu::scratch(Arena& arena, const AttentionInputShape& shape) const {
+  return {.tokens = token_scratch(arena, shape.rows, shape.qkv, shape.qkv.out),
           .products = arena.matrix<float>(shape.rows, shape.qkv.out)};
 }
 
@@ -47,13 +47,15 @@ void Cpu::attention_input(Context& context, View<const float> x, const Norm& nor
                           const Linear& qkv, const AttentionShape& shape, const DecoderBatch& batch,
                           std::int64_t layer, Cache& cache, View<float> query) {
   const Arena::Scope scope(context.arena());
-  const ProductScratch memory = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
+  const auto memory = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
   const View<float> all = memory.products;
-  token_linear(token_rows(x, &norm, qkv, memory.tokens), qkv, false, all);
+  context.is_prefill = batch.is_prefill;
+  token_linear(token_rows(x, &norm, qkv, batch.is_prefill, memory.tokens), qkv, batch.is_prefill,
+               false, all);
   const std::int64_t dim = shape.head_dim;
   const std::int64_t half = dim / 2;
   for (const Segment& segment : batch.segments) {
-#pragma omp parallel for num_threads(threads_) if (segment.rows > kMatVecRows)
+#pragma omp parallel for num_threads(threads_) if (batch.is_prefill)
     for (std::int64_t i = 0; i < segment.rows; ++i) {
       const std::int64_t position = segment.position + i;
       const float* cosine = cache.rotation(position);

@@ -94,7 +94,9 @@ Cpu::ConvFfnScratch Cpu::scratch(Arena& arena, const ConvFfnShape& shape) const 
   const std::int64_t positions = ffn_band(shape.images, shape.height) * shape.width;
   return {.mixed = {arena, threads_, positions * shape.channels() * element},
           .hidden = {arena, threads_, kBandPositions * shape.fc1.out * element},
-          .memory = product_memory(arena, kBandPositions, std::max(shape.fc1.out, shape.fc2.out))};
+          .memory = {arena, threads_,
+                     std::max(product_bytes(kBandPositions, shape.fc1),
+                              product_bytes(kBandPositions, shape.fc2))}};
 }
 
 void Cpu::conv_ffn(Context& context, FeatureMap<const float> in, const Depthwise& conv,
@@ -116,23 +118,24 @@ void Cpu::conv_ffn_in(const ConvFfnScratch& scratch, FeatureMap<const float> in,
                       const Depthwise& conv, const Linear& fc1, const Linear& fc2,
                       FeatureMap<float> out) {
   const std::int64_t channels = in.channels;
-  for_bands(
-      in.batch, in.height, ffn_band(in.batch, in.height), threads_,
-      [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
-        const std::int64_t positions = rows * in.width;
-        const View<T> mixed{scratch.mixed.mine<T>(), positions, channels, channels};
-        simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
-        const View<float> result{out.row(image, first), positions, channels, channels};
-        std::copy_n(in.row(image, first), positions * channels, result.data);
-        T* const memory = scratch.hidden.mine<T>();
-        for (std::int64_t p = 0; p < positions; p += kBandPositions) {
-          const std::int64_t block = std::min(kBandPositions, positions - p);
-          const View<T> hidden{memory, block, fc1.shape.out, fc1.shape.out};
-          multiply_packed<T, T>(mixed.slice_rows(p, block), fc1, false, hidden, scratch.memory);
-          simd::gelu(hidden.data, block * fc1.shape.out);
-          multiply_packed<T, float>(hidden, fc2, true, result.slice_rows(p, block), scratch.memory);
-        }
-      });
+  for_bands(in.batch, in.height, ffn_band(in.batch, in.height), threads_,
+            [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
+              const std::int64_t positions = rows * in.width;
+              const View<T> mixed{scratch.mixed.mine<T>(), positions, channels, channels};
+              simd::depthwise(in, image, conv, Activation::kNone, first, rows, mixed.data);
+              const View<float> result{out.row(image, first), positions, channels, channels};
+              std::copy_n(in.row(image, first), positions * channels, result.data);
+              T* const memory = scratch.hidden.mine<T>();
+              for (std::int64_t p = 0; p < positions; p += kBandPositions) {
+                const std::int64_t block = std::min(kBandPositions, positions - p);
+                const View<T> hidden{memory, block, fc1.shape.out, fc1.shape.out};
+                multiply_positions<T, T>(mixed.slice_rows(p, block), fc1, false, hidden,
+                                         scratch.memory);
+                simd::gelu(hidden.data, block * fc1.shape.out);
+                multiply_positions<T, float>(hidden, fc2, true, result.slice_rows(p, block),
+                                             scratch.memory);
+              }
+            });
 }
 
 void Cpu::layer_norm(Context&, View<const float> in, const Norm& norm, View<float> out) {

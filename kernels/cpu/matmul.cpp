@@ -90,6 +90,14 @@ bool has_native_bf16() {
   return instruction_set_includes(dnnl::cpu_isa::avx512_core_bf16);
 }
 
+bool has_native_tiles() {
+#ifdef __x86_64__
+  return instruction_set_includes(dnnl::cpu_isa::avx512_core_amx);
+#else
+  return false;
+#endif
+}
+
 int product_vector_bits() {
 #ifdef __x86_64__
   if (instruction_set_includes(dnnl::cpu_isa::avx512_core)) return 512;

@@ -36,6 +36,9 @@ struct MatMulShape {
 // oneDNN may know no product in bfloat16 at all.
 bool has_native_bf16();
 
+// Whether it has AMX's tiles for that.
+bool has_native_tiles();
+
 // The widest vectors that oneDNN uses here, in bits: fewer than the processor has where
 // ONEDNN_MAX_CPU_ISA says so. 0 where oneDNN does not tell, as on Arm.
 int product_vector_bits();

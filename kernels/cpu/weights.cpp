@@ -9,21 +9,24 @@ namespace fvlm {
 
 Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
   Linear linear{.shape = {host.out, host.in, spec.rows, formats_.of(spec)}, .bias = host.bias};
-  const bool packed = spec.rows == Rows::kPositions;
-  if (packed && !bf16_products_) linear.shape.format = WeightFormat::kF32;
-  if (linear.shape.format.is_quantised()) {
+  MatrixShape& shape = linear.shape;
+  const bool positions = spec.rows == Rows::kPositions;
+  if (positions && bf16_kernel_ == gemm::Kernel::kFloat) shape.format = WeightFormat::kF32;
+  if (shape.format.is_quantised()) {
     pack_quantised(host, linear);
   } else {
-    linear.stride = packed ? host.in : round_up(host.in, simd::kRowPadding);
-    linear.weight = converted_rows(host, linear.shape.format, linear.stride);
+    linear.stride = round_up(host.in, simd::kRowPadding);
+    linear.weight = converted_rows(host, shape.format, linear.stride);
   }
-  if (packed) {
-    const Buffer rows = std::exchange(linear.weight, {});
-    linear.packed = PackedMatrix(host.in, host.out, linear.shape.format == WeightFormat::kBF16,
-                                 rows.as<std::byte>());
+  if (positions) {
+    const gemm::Kernel kernel = kernel_of(shape);
+    const Buffer rows = std::exchange(
+        linear.weight,
+        Buffer(static_cast<std::size_t>(gemm::panel_bytes(kernel, host.out, host.in))));
+    gemm::pack_panels(kernel, rows.as<std::byte>(), linear.stride, host.out, host.in,
+                      linear.weight.as<std::byte>());
   }
-  weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes() + linear.packed.bytes() +
-                                             linear.scales.bytes());
+  weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes() + linear.scales.bytes());
   return linear;
 }
 

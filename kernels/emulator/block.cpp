@@ -54,6 +54,7 @@ void Block::run(const Grid& grid, Index3 block, Body body) {
   count_ = grid.threads.x * grid.threads.y * grid.threads.z;
   live_ = count_;
   if (threads_.size() < count_) threads_.resize(count_);
+  for (Thread& thread : threads_) thread.unfenced = {};
   for (unsigned first = 0; first < count_; first += kWarp) {
     const unsigned lanes = std::min(count_ - first, kWarp);
     warps_[first / kWarp] = {.live = ~std::uint32_t{0} >> (kWarp - lanes)};
@@ -104,6 +105,10 @@ void Block::work() {
           throw make_error("{}: block {}, thread {} has ended without wait_for_previous_kernel()",
                            grid_->kernel, text(block_), text(running_->index));
         }
+        if (!running_->stores.empty()) {
+          throw make_error("{}: block {}, thread {} has ended before wait_for_stores()",
+                           grid_->kernel, text(block_), text(running_->index));
+        }
       });
       Warp& warp = warp_of(*running_);
       warp.live &= ~bit_of(*running_);
@@ -138,6 +143,7 @@ void Block::begin(unsigned rank) {
   running_->index = {rank % size.x, rank / size.x % size.y, rank / size.x / size.y};
   running_->copies.clear();
   running_->products.clear();
+  running_->stores.clear();
   running_->waited = false;
   emulated::threadIdx = running_->index;
 }
@@ -306,6 +312,13 @@ Fiber& Block::take_fiber() {
   Fiber& fiber = *idle_.back();
   idle_.pop_back();
   return fiber;
+}
+
+bool Block::has_unfenced(const void* address, std::size_t bytes) const {
+  const auto* const p = static_cast<const std::byte*>(address);
+  return std::any_of(threads_.begin(), threads_.begin() + count_, [&](const Thread& thread) {
+    return thread.unfenced.begin < p + bytes && p < thread.unfenced.end;
+  });
 }
 
 void Block::fail(const Site& site, const std::string& problem) const {

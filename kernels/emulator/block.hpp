@@ -9,6 +9,7 @@
 // barriers. A thread that has ended counts as arrived, as on a device.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -68,12 +69,20 @@ struct Lanes {
   std::array<void*, kWarp> arguments{};
 };
 
+// Addresses of shared memory, from the first byte to the end.
+struct SharedRange {
+  const std::byte* begin = nullptr;
+  const std::byte* end = nullptr;
+};
+
 struct Thread {
   Index3 index;
   Fiber* fiber = nullptr;
   CopyQueue copies;
   ProductQueue products;
-  bool waited = false;  // for the kernel before
+  StoreQueue stores;
+  SharedRange unfenced;  // holds all that it has stored since it fenced the asynchronous proxy
+  bool waited = false;   // for the kernel before
   // What it waits for, if it does.
   Site site;
   std::uint32_t mask = 0;
@@ -120,6 +129,17 @@ class Block {
   void trace(const std::source_location& where, bool loads, const void* address, unsigned bytes) {
     if (traffic_) count_access(where, loads, address, bytes);
   }
+  // The running thread has stored so many bytes, perhaps to shared memory.
+  void note_store(const void* address, std::size_t bytes) {
+    const auto* const p = static_cast<const std::byte*>(address);
+    if (!shared_.is_within(p)) return;
+    SharedRange& range = running_->unfenced;
+    range = range.begin == nullptr
+                ? SharedRange{p, p + bytes}
+                : SharedRange{std::min(range.begin, p), std::max(range.end, p + bytes)};
+  }
+  // Whether a thread may have stored there that has not fenced.
+  bool has_unfenced(const void* address, std::size_t bytes) const;
   // Throws an Error about the running thread.
   [[noreturn]] void fail(const Site& site, const std::string& problem) const;
 

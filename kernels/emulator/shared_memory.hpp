@@ -29,6 +29,10 @@ class SharedMemory {
   std::byte* fixed(const void* key, std::size_t bytes);
 
   bool contains(const void* address, std::size_t bytes) const;
+  // Whether it is an address of shared memory, of an object or not.
+  bool is_within(const std::byte* p) const {
+    return p >= memory_.get() && p < memory_.get() + end_;
+  }
   // The address as a device counts it.
   std::size_t offset(const void* address) const {
     return static_cast<std::size_t>(static_cast<const std::byte*>(address) - memory_.get());

@@ -6,6 +6,7 @@
 
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/primitives/tensor_map.hpp"
+#include "kernels/emulator/fragment.hpp"
 
 namespace fvlm::emulator {
 namespace {
@@ -19,7 +20,7 @@ float element(const SharedMemory& shared, std::uint64_t descriptor, std::int64_t
   const auto start = static_cast<std::uintptr_t>(descriptor & 0x3fffU) << 4;
   const auto group = static_cast<std::uintptr_t>(descriptor >> 32 & 0x3fffU) << 4;
   const auto address = start + static_cast<std::uintptr_t>(row / 8) * group +
-                       static_cast<std::uintptr_t>(row % 8) * kBoxRowBytes +
+                       static_cast<std::uintptr_t>(row % 8 * kBoxRowBytes) +
                        static_cast<std::uintptr_t>(2 * k);
   BFloat16 value;
   std::memcpy(&value, shared.dynamic() + swizzled(address), sizeof(value));
@@ -36,7 +37,7 @@ void Barriers::complete(Barrier& b) {
 
 void Barriers::copy(const void* barrier, std::byte* to, const Matrix& matrix, std::int64_t row,
                     std::int64_t column) {
-  std::memset(to, 0xFF, static_cast<std::size_t>(matrix.box_rows) * kBoxRowBytes);
+  std::memset(to, 0xFF, static_cast<std::size_t>(matrix.box_rows * matrix.box_row_bytes));
   barriers_.at(barrier).copies.push_back({to, matrix, row, column});
 }
 
@@ -44,9 +45,9 @@ void Barriers::deliver(const Copy& copy) {
   const Matrix& m = copy.matrix;
   constexpr std::int64_t kPiece = 16;
   for (std::int64_t r = 0; r < m.box_rows; ++r) {
-    for (std::int64_t at = 0; at < std::int64_t{kBoxRowBytes}; at += kPiece) {
-      const auto place = static_cast<std::uintptr_t>(r * std::int64_t{kBoxRowBytes} + at);
-      std::byte* const to = copy.to + swizzled(place);
+    for (std::int64_t at = 0; at < m.box_row_bytes; at += kPiece) {
+      const auto place = static_cast<std::uintptr_t>(r * m.box_row_bytes + at);
+      std::byte* const to = copy.to + swizzled(place, m.box_row_bytes);
       const std::int64_t row = copy.row + r;
       const std::int64_t column = copy.column + at;
       const bool inside = row >= 0 && row < m.rows;
@@ -63,10 +64,32 @@ bool Barriers::has_passed(const void* barrier, unsigned parity) {
   Barrier& b = barriers_.at(barrier);
   for (const Copy& copy : std::exchange(b.copies, {})) {
     deliver(copy);
-    b.bytes -= copy.matrix.box_rows * std::int64_t{kBoxRowBytes};
+    b.bytes -= copy.matrix.box_rows * copy.matrix.box_row_bytes;
   }
   complete(b);
   return (b.phase & 1U) != parity;
+}
+
+void StoreQueue::wait(int pending) {
+  std::size_t done = 0;
+  for (; done < stores_.size() && groups_[done] + pending < group_; ++done) {
+    const BoxStore& store = stores_[done];
+    const Matrix& m = store.matrix;
+    constexpr std::int64_t kPiece = 16;
+    for (std::int64_t r = 0; r < std::min(m.box_rows, m.rows - store.row); ++r) {
+      for (std::int64_t at = 0; at < m.box_row_bytes; at += kPiece) {
+        const std::int64_t column = store.column + at;
+        const auto left = std::clamp<std::int64_t>(m.row_bytes - column, 0, kPiece);
+        if (left == 0) continue;
+        const auto place = static_cast<std::uintptr_t>(r * m.box_row_bytes + at);
+        std::memcpy(const_cast<std::byte*>(m.data) + (store.row + r) * m.stride_bytes + column,
+                    store.from + swizzled(place, m.box_row_bytes), static_cast<std::size_t>(left));
+      }
+    }
+  }
+  const auto count = static_cast<std::ptrdiff_t>(done);
+  stores_.erase(stores_.begin(), stores_.begin() + count);
+  groups_.erase(groups_.begin(), groups_.begin() + count);
 }
 
 void multiply_from_shared(const SharedMemory& shared, const WarpProduct* const (&lanes)[32],
@@ -79,9 +102,21 @@ void multiply_from_shared(const SharedMemory& shared, const WarpProduct* const (
     }
   }
   float a[16][kDepth];
-  for (std::int64_t r = 0; r < 16; ++r) {
-    for (std::int64_t k = 0; k < kDepth; ++k)
-      a[r][k] = element(shared, example.a, 16 * warp + r, k);
+  if (example.a_registers != nullptr) {
+    for (unsigned lane = 0; lane < 32; ++lane) {
+      for (unsigned i = 0; i < 4; ++i) {
+        const Pair<BFloat16> pair(lanes[lane]->a_registers[i]);
+        float* const to = &a[lane / 4 + i % 2 * 8][lane % 4 * 2 + i / 2 * 8];
+        to[0] = pair.first;
+        to[1] = pair.second;
+      }
+    }
+  } else {
+    for (std::int64_t r = 0; r < 16; ++r) {
+      for (std::int64_t k = 0; k < kDepth; ++k) {
+        a[r][k] = element(shared, example.a, 16 * warp + r, k);
+      }
+    }
   }
   for (unsigned lane = 0; lane < 32; ++lane) {
     float* const c = lanes[lane]->c;
@@ -103,13 +138,15 @@ void multiply_from_shared(const SharedMemory& shared, const WarpProduct* const (
 namespace fvlm {
 
 template <>
-TensorMap tensor_map<Target::kEmulated>(View<const BFloat16> matrix, std::int64_t box_rows) {
+TensorMap tensor_map<Target::kEmulated>(View<const BFloat16> matrix, std::int64_t box_rows,
+                                        int box_depth) {
   constexpr std::int64_t kElement = sizeof(BFloat16);
   const emulator::Matrix emulated{.data = reinterpret_cast<const std::byte*>(matrix.data),
                                   .rows = matrix.rows,
                                   .row_bytes = matrix.cols * kElement,
                                   .stride_bytes = matrix.stride * kElement,
-                                  .box_rows = box_rows};
+                                  .box_rows = box_rows,
+                                  .box_row_bytes = box_depth * kElement};
   TensorMap map{};
   static_assert(sizeof(emulated) <= sizeof(map.bytes));
   std::memcpy(map.bytes, &emulated, sizeof(emulated));

@@ -3,8 +3,9 @@
 // wgmma, which reads its operands from shared memory by descriptors.
 //
 // A copy destroys its destination at once and delivers when somebody waits for its barrier;
-// products read their operands when they are waited for. So a missing wait, a stage that is filled
-// again too early, a wrong descriptor or a wrong count shows as NaNs, wrong sums or a deadlock.
+// products and stores read their operands when they are waited for. So a missing wait, a stage that
+// is filled again too early, a wrong descriptor or a wrong count shows as NaNs, wrong sums or a
+// deadlock.
 #pragma once
 
 #include <cstddef>
@@ -16,22 +17,25 @@
 
 namespace fvlm::emulator {
 
-// A matrix of 16-bit elements in global memory whose boxes of `box_rows` rows and 128 bytes are
-// copied; as it is in primitives/hopper.hpp's TensorMap.
+// A matrix of 16-bit elements in global memory whose boxes of `box_rows` rows and 128 or 64 bytes
+// are copied; as it is in primitives/tensor_map.hpp's TensorMap.
 struct Matrix {
   const std::byte* data;
   std::int64_t rows;
   std::int64_t row_bytes;     // that exist
   std::int64_t stride_bytes;  // from one row to the next
   std::int64_t box_rows;
+  std::int64_t box_row_bytes;
+
+  std::size_t box_bytes() const { return static_cast<std::size_t>(box_rows * box_row_bytes); }
 };
 
-inline constexpr std::size_t kBoxRowBytes = 128;
+inline constexpr std::int64_t kBoxRowBytes = 128;  // of operands of wgmma
 
-// Within 1,024 bytes the 16-byte pieces of eight rows of 128 bytes change places: bits 4 to 6 of an
-// address are XORed with bits 7 to 9.
-constexpr std::uintptr_t swizzled(std::uintptr_t address) {
-  return address ^ ((address >> 7 & 7U) << 4);
+// The 16-byte pieces of eight rows change places, within 1,024 bytes where rows have 128: bits 4 to
+// 6 of an address are XORed with bits 7 to 9. Where they have 64, bits 4 and 5 with 7 and 8.
+constexpr std::uintptr_t swizzled(std::uintptr_t address, std::int64_t row_bytes = kBoxRowBytes) {
+  return address ^ ((address >> 7 & (row_bytes == kBoxRowBytes ? 7U : 3U)) << 4);
 }
 
 // The barriers of a block.
@@ -77,9 +81,41 @@ class Barriers {
   std::map<const void*, Barrier> barriers_{};
 };
 
+// A box on its way from shared memory to (row, column in bytes) of a matrix.
+struct BoxStore {
+  const std::byte* from;
+  Matrix matrix;
+  std::int64_t row;
+  std::int64_t column;
+};
+
+// The stores of a thread that have begun, in groups.
+class StoreQueue {
+ public:
+  void clear() {
+    stores_.clear();
+    groups_.clear();
+    group_ = 0;
+  }
+  bool empty() const { return stores_.empty(); }
+  void add(const BoxStore& store) {
+    stores_.push_back(store);
+    groups_.push_back(group_);
+  }
+  void commit() { ++group_; }
+  // Carries out those of all groups but the last `pending`.
+  void wait(int pending);
+
+ private:
+  std::vector<BoxStore> stores_{};
+  std::vector<int> groups_{};
+  int group_ = 0;
+};
+
 // One lane's part in a product of a warp: rows [16, kN] of C.
 struct WarpProduct {
-  std::uint64_t a;
+  std::uint64_t a;                   // without registers
+  const std::uint32_t* a_registers;  // [4], as FragmentA; or null
   std::uint64_t b;
   float* c;  // [columns / 8][4], as FragmentC
   int columns;
@@ -93,12 +129,19 @@ class ProductQueue {
     products_.clear();
     groups_.clear();
     group_ = 0;
+    fenced_ = false;
   }
+  // Registers are as products may read and write them, those of one group.
+  void fence() { fenced_ = true; }
+  bool fenced() const { return fenced_; }
   void add(const WarpProduct& product) {
     products_.push_back(product);
     groups_.push_back(group_);
   }
-  void commit() { ++group_; }
+  void commit() {
+    ++group_;
+    fenced_ = false;
+  }
   // Those of all groups but the last `pending`.
   std::vector<WarpProduct> take(int pending) {
     std::size_t count = 0;
@@ -114,6 +157,7 @@ class ProductQueue {
   std::vector<WarpProduct> products_{};
   std::vector<int> groups_{};
   int group_ = 0;
+  bool fenced_ = false;
 };
 
 // C = A B^T, or added to C, of 64 rows of A of which the warp has 16: `warp` of four.

@@ -16,7 +16,6 @@ namespace fvlm {
 class Ref : public HostMemory {
  public:
   using Element = float;
-  static constexpr std::int64_t kBatchInvariantRows = 64;
   static PassBudget pass_budget() { return {.images = 8, .encoder_bytes = std::size_t{32} << 20}; }
 
   struct Linear {

@@ -21,7 +21,7 @@ struct AnswerHead {
   std::int64_t created = 0;  // seconds since 1970
 };
 
-// By itself, at a limit of tokens, or as a call of a tool.
+// By itself, at a limit of tokens, or as a whole call of a tool.
 enum class AnswerEnd : std::uint8_t { kStop, kLength, kToolCall };
 
 // One of the answers to a request, whole.
@@ -29,7 +29,7 @@ struct AnswerChoice {
   std::string_view text{};
   std::span<const TokenLogprobs> logprobs{};  // none if they were streamed
   AnswerEnd end = AnswerEnd::kStop;
-  const ToolCall* call = nullptr;  // in place of the text
+  const ToolCall* call = nullptr;  // in place of the text; not whole if it ended at the limit
 };
 
 // Of all answers to one request.

@@ -35,6 +35,7 @@ struct ChatRequest {
   std::optional<Grammar> grammar{};  // that answers follow
   bool may_call = false;             // an answer may be the call of a tool
   std::vector<std::string> stop{};   // an answer ends before any of these
+  bool only_prompt = false;          // is read: answers have no token
   bool stream = false;
 };
 

@@ -293,9 +293,13 @@ Read<ApiRequest> read_completion(std::string_view text, const ChatLimits& limits
     return *error;
   }
   if (auto error = read_sampling(body, limits, request)) return *error;
-  if (auto error = read_max_tokens(body, {"max_tokens"}, limits, request)) return *error;
-  if (field(body, "max_tokens") == nullptr) {
+  if (const Json* most = field(body, "max_tokens"); most == nullptr) {
     request.sampling.max_new_tokens = std::min(kDefaultMaxTokens, limits.max_new_tokens);
+  } else if (*most == 0) {
+    request.only_prompt = true;
+    request.sampling.max_new_tokens = 1;
+  } else if (auto error = read_max_tokens(body, {"max_tokens"}, limits, request)) {
+    return *error;
   }
   if (auto error = read_counts(body, request)) return *error;
   if (auto error = read_token_logprobs(body, request)) return *error;

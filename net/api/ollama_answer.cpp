@@ -43,11 +43,8 @@ class OllamaWriter final : public AnswerWriter {
     for (const AnswerChoice& one : choices) {
       reason_ = reason_of(one);
       logprobs = one.logprobs;
-      if (one.call == nullptr) {
-        text = one.text;
-      } else {
-        call = one.call;
-      }
+      text = one.text;
+      call = told(one);
     }
     Json line = object(text, call, logprobs);
     end(line, usage);
@@ -64,7 +61,8 @@ class OllamaWriter final : public AnswerWriter {
 
   std::string end_of(std::size_t, const AnswerChoice& one) override {
     reason_ = reason_of(one);
-    return one.call == nullptr ? "" : line("", one.call, {});
+    const ToolCall* call = told(one);
+    return call == nullptr ? "" : line("", call, {});
   }
 
   std::string last(const AnswerUsage& usage) override {
@@ -80,6 +78,11 @@ class OllamaWriter final : public AnswerWriter {
  private:
   static const char* reason_of(const AnswerChoice& one) {
     return one.end == AnswerEnd::kLength ? "length" : "stop";
+  }
+
+  // Arguments are an object here: of a call that was cut off "done_reason" alone tells.
+  static const ToolCall* told(const AnswerChoice& one) {
+    return one.call != nullptr && one.call->is_whole ? one.call : nullptr;
   }
 
   Json object(std::string_view text, const ToolCall* call,
@@ -128,10 +131,21 @@ std::string tagged(const ServedModel& model) {
   return model.name.find(':') == std::string::npos ? model.name + ":latest" : model.name;
 }
 
+// As Ollama writes numbers: "7.6B", "494.03M".
+std::string parameter_size(std::int64_t parameters) {
+  const auto number = static_cast<double>(parameters);
+  if (number >= 1e9) return fmt::format("{:.1f}B", number / 1e9);
+  return number >= 1e6 ? fmt::format("{:.2f}M", number / 1e6)
+                       : fmt::format("{:.0f}K", number / 1e3);
+}
+
 Json details(const ServedModel& model) {
-  return {{"parent_model", ""},   {"format", "safetensors"},
-          {"family", "fastvlm"},  {"families", {"fastvlm"}},
-          {"parameter_size", ""}, {"quantization_level", model.precision}};
+  return {{"parent_model", ""},
+          {"format", "safetensors"},
+          {"family", "fastvlm"},
+          {"families", {"fastvlm"}},
+          {"parameter_size", parameter_size(model.parameters)},
+          {"quantization_level", model.precision}};
 }
 
 WallClock::time_point started(const ServedModel& model) {
@@ -182,6 +196,7 @@ std::string write_ollama_model(const ServedModel& model) {
                {"details", details(model)},
                {"model_info",
                 {{"general.architecture", "fastvlm"},
+                 {"general.parameter_count", model.parameters},
                  {"general.basename", model.folder},
                  {"fastvlm.context_length", model.context_tokens},
                  {"fastvlm.image_tokens", model.tokens_of_image}}},

@@ -46,7 +46,7 @@ constexpr std::array kOptions = {
     // Ollama gives a model the smaller of this and its own context, too.
     KnownField{"num_ctx", kAnything, kNotCut},
     KnownField{"num_keep", kAnything, kNotCut},
-    KnownField{"penalize_newline", "[true]"},
+    KnownField{"penalize_newline", kAnything, "Ollama has no such option any more"},
     KnownField{"typical_p", "[1.0]"},
     KnownField{"tfs_z", "[1.0]"},
     KnownField{"mirostat", "[0]"},
@@ -61,44 +61,52 @@ constexpr std::array kOptions = {
     KnownField{"use_mmap", kAnything, kRunsTheModel},
     KnownField{"use_mlock", kAnything, kRunsTheModel},
     KnownField{"numa", kAnything, kRunsTheModel},
+    KnownField{"num_gqa", kAnything, kRunsTheModel},
+    KnownField{"rope_frequency_base", kAnything, kRunsTheModel},
+    KnownField{"rope_frequency_scale", kAnything, kRunsTheModel},
     KnownField{"logits_all", "[false]"},
     KnownField{"vocab_only", "[false]"},
     KnownField{"embedding_only", "[false]"},
 };
 
-// -1 and -2 stand for as many as there can be. Clients give thousands without knowing what a server
-// allows; that an answer ended at the limit is in its "done_reason".
+// 0, -1 and -2 stand for as many as there can be. Clients give thousands without knowing what a
+// server allows; that an answer ended at the limit is in its "done_reason".
 std::optional<ApiError> read_num_predict(const Json& options, const ChatLimits& limits,
                                          Sampling& sampling) {
   std::int64_t most = -1;
   if (auto error = read_integer(options, "num_predict", most)) return error;
-  if (most == 0 || most < -2) {
+  if (most < -2) {
     return wrong("num_predict", "\"num_predict\" must be a whole number above 0, or -1");
   }
   sampling.max_new_tokens =
-      most < 0 ? limits.max_new_tokens : std::min(most, limits.max_new_tokens);
+      most <= 0 ? limits.max_new_tokens : std::min(most, limits.max_new_tokens);
   return std::nullopt;
 }
 
-// Penalties look at the whole answer; 0 tokens of it mean none.
+// Penalties look at the whole answer; 0 tokens of it mean none. Clients send Ollama's default along
+// without asking for it.
 std::optional<ApiError> read_repetition(const Json& options, Sampling& sampling) {
   if (auto error = read_number(options, "repeat_penalty", sampling.repetition_penalty))
     return error;
   if (sampling.repetition_penalty <= 0) {
     return wrong("repeat_penalty", "\"repeat_penalty\" must be above 0");
   }
+  constexpr std::int64_t kDefaultLast = 64;
   std::int64_t last = -1;
   if (auto error = read_integer(options, "repeat_last_n", last)) return error;
+  const bool whole = last == -1 || last == kDefaultLast || last >= sampling.max_new_tokens;
   const bool penalises = sampling.repetition_penalty != 1 || sampling.frequency_penalty != 0 ||
                          sampling.presence_penalty != 0;
   if (last == 0) {
     sampling.repetition_penalty = 1;
     sampling.frequency_penalty = sampling.presence_penalty = 0;
-  } else if (last != -1 && penalises) {
-    return wrong("repeat_last_n",
-                 "\"repeat_last_n\" is not supported here, except 0 and -1: penalties look at the "
-                 "whole answer",
-                 "unsupported_parameter");
+  } else if (!whole && penalises) {
+    return wrong(
+        "repeat_last_n",
+        fmt::format("\"repeat_last_n\" is {}: it is not supported here, except 0, -1, {} and "
+                    "what is as long as an answer: penalties look at the whole answer",
+                    last, kDefaultLast),
+        "unsupported_parameter");
   }
   return std::nullopt;
 }
@@ -113,8 +121,8 @@ std::optional<ApiError> read_options(const Json& body, const ChatLimits& limits,
   Json options = given;
   if (options.contains("seed") && options["seed"] == -1) options.erase("seed");  // none
   if (auto error = read_sampling(options, limits, request)) return error;
-  if (auto error = read_repetition(options, request.sampling)) return error;
-  return read_num_predict(options, limits, request.sampling);
+  if (auto error = read_num_predict(options, limits, request.sampling)) return error;
+  return read_repetition(options, request.sampling);
 }
 
 std::optional<ApiError> read_format(const Json& body, ChatRequest& request) {

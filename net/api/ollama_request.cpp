@@ -237,6 +237,13 @@ std::optional<ApiError> read_prompt(const Json& body, ChatRequest& request) {
   return std::nullopt;
 }
 
+// A request without messages or prompt has a model loaded, which it must name.
+std::optional<ApiError> check_load(const ChatRequest& request, const char* what) {
+  if (!request.turns.empty() || !request.raw.empty() || !request.model.empty()) return std::nullopt;
+  return wrong("model",
+               fmt::format("there is neither \"{}\" to answer nor a \"model\" to load", what));
+}
+
 ApiRequest with_writer(ChatRequest request, const Json& body, OllamaAnswer shape) {
   const Json* keep_alive = field(body, "keep_alive");
   shape.unloads = keep_alive != nullptr && (*keep_alive == 0 || *keep_alive == "0" ||
@@ -254,6 +261,7 @@ Read<ApiRequest> read_ollama_chat(std::string_view text, const ChatLimits& limit
   if (auto error = check_fields(body, "", {ollama_fields(), kChatFields})) return *error;
   if (auto error = read_ollama_settings(body, limits, request)) return *error;
   if (auto error = read_messages(body, request)) return *error;
+  if (auto error = check_load(request, "messages")) return *error;
   if (!request.turns.empty()) {
     if (auto error = read_tools(body, request)) return *error;
   }
@@ -267,6 +275,7 @@ Read<ApiRequest> read_ollama_generate(std::string_view text, const ChatLimits& l
   if (auto error = check_fields(body, "", {ollama_fields(), kGenerateFields})) return *error;
   if (auto error = read_ollama_settings(body, limits, request)) return *error;
   if (auto error = read_prompt(body, request)) return *error;
+  if (auto error = check_load(request, "prompt")) return *error;
   return with_writer(std::move(request), body, {.is_chat = false});
 }
 

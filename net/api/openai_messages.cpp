@@ -195,7 +195,8 @@ Read<ChatTurn> read_turn(const Json& message, const std::string& param) {
   } else if (role != nullptr && *role == "assistant") {
     turn.role = Turn::Role::kAssistant;
   } else if (role == nullptr || (*role != "user" && !is_tools(message))) {
-    return wrong(param + ".role", "must be \"system\", \"user\", \"assistant\" or \"tool\"");
+    return wrong(param + ".role",
+                 "must be \"system\", \"developer\", \"user\", \"assistant\" or \"tool\"");
   }
   if (auto error = check_fields(message, param, {kMessageFields})) return *error;
   if (const Json* name = field(message, "name"); name != nullptr && *name != "") {

@@ -38,7 +38,7 @@ class ResponseWriter final : public AnswerWriter {
   std::string whole(std::span<const AnswerChoice> choices, const AnswerUsage& usage) override {
     for (const AnswerChoice& one : choices) {
       output_.push_back(one.call != nullptr
-                            ? call_item(*one.call, "completed")
+                            ? call_item(*one.call)
                             : message_item(one.end, output_text(one.text, tokens(one.logprobs))));
       end_ = one.end;
     }
@@ -116,13 +116,11 @@ class ResponseWriter final : public AnswerWriter {
             {"content", Json::array({std::move(part)})}};
   }
 
-  Json call_item(const ToolCall& call, const char* status) const {
-    return {{"type", "function_call"},
-            {"id", "fc_" + head().id},
-            {"call_id", call_id(head(), 0)},
-            {"name", call.name},
-            {"arguments", status == std::string_view("completed") ? call.arguments : ""},
-            {"status", status}};
+  Json call_item(const ToolCall& call) const {
+    return {
+        {"type", "function_call"},       {"id", "fc_" + head().id},
+        {"call_id", call_id(head(), 0)}, {"name", call.name},
+        {"arguments", call.arguments},   {"status", call.is_whole ? "completed" : "incomplete"}};
   }
 
   // Once, before its first text: until then the answer may become a call.
@@ -158,10 +156,13 @@ class ResponseWriter final : public AnswerWriter {
   }
 
   std::string end_of_call(const ToolCall& call) {
-    output_.push_back(call_item(call, "completed"));
+    output_.push_back(call_item(call));
     const std::string id = output_.back().at("id");
-    std::string events = event("response.output_item.added",
-                               {{"output_index", 0}, {"item", call_item(call, "in_progress")}});
+    Json begun = output_.back();
+    begun["arguments"] = "";
+    begun["status"] = "in_progress";
+    std::string events =
+        event("response.output_item.added", {{"output_index", 0}, {"item", std::move(begun)}});
     events += event("response.function_call_arguments.delta",
                     {{"item_id", id}, {"output_index", 0}, {"delta", call.arguments}});
     events += event(

@@ -95,6 +95,8 @@ std::optional<ApiError> read_text_format(const Json& body, ChatRequest& request)
   return set_json_schema(*schema, place + ".schema", request);
 }
 
+constexpr std::string_view kFunction = ".function";
+
 // A tool has the members of its function beside its type. read_tools() wants them in a
 // "function", as chat completions have them.
 Read<Json> tools_of_chat(const Json& body) {
@@ -167,7 +169,11 @@ Read<ApiRequest> read_response_request(std::string_view text, const ChatLimits& 
   if (auto error = read_text_format(body, request)) return *error;
   const auto tools = tools_of_chat(body);
   if (const auto* error = std::get_if<ApiError>(&tools)) return *error;
-  if (auto error = read_tools(std::get<Json>(tools), request)) return *error;
+  if (auto error = read_tools(std::get<Json>(tools), request)) {
+    const std::size_t function = error->param.find(kFunction);
+    if (function != error->param.npos) error->param.erase(function, kFunction.size());
+    return *error;
+  }
   if (auto error = read_flag(body, "stream", request.stream)) return *error;
   auto writer = write_response(body, request.sampling);
   return ApiRequest{std::move(request), std::move(writer)};

@@ -14,7 +14,7 @@ namespace fvlm::net {
 namespace {
 
 constexpr std::int64_t kMostAnswers = 8;
-constexpr std::size_t kMostStops = 4;
+constexpr std::size_t kMostStops = 64;
 constexpr std::size_t kLongestStop = 1024;  // bytes
 
 constexpr std::array kSamplingFields = {
@@ -88,7 +88,8 @@ std::optional<ApiError> read_stop(const Json& body, std::vector<std::string>& st
   for (const Json& text : texts) {
     if (!text.is_string() || text.get_ref<const std::string&>().empty() ||
         stop.size() == kMostStops) {
-      return wrong("stop", "\"stop\" must be a text or up to four");
+      return wrong("stop", fmt::format("\"stop\" must be a text, or up to {}, none of them empty",
+                                       kMostStops));
     }
     stop.push_back(text.get<std::string>());
     if (stop.back().size() > kLongestStop) {
@@ -117,6 +118,12 @@ std::optional<ApiError> read_sampling(const Json& body, const ChatLimits& limits
   }
   sampling.top_k = 0;
   if (auto error = read_integer(body, "top_k", sampling.top_k)) return error;
+  if (sampling.top_k < -1) {
+    return wrong("top_k",
+                 fmt::format("\"top_k\" is {}, it must be a number of tokens, or 0 or -1 for "
+                             "all of them",
+                             sampling.top_k));
+  }
   if (sampling.top_k == -1) sampling.top_k = 0;  // vLLM's name for all tokens
   if (auto error = read_logit_bias(body, limits, sampling.logit_bias)) return error;
   if (auto error = read_seed(body, sampling)) return error;

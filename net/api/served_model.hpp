@@ -16,6 +16,7 @@ struct ServedModel {
   std::int64_t tokens_of_image = 0;  // that each picture takes of these
   std::int64_t vocabulary = 0;       // ids of tokens that can be sampled are below
   std::int64_t max_answer_tokens = 0;
+  std::int64_t parameters = 0;
   std::int64_t weight_bytes = 0;
 };
 

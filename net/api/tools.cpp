@@ -56,6 +56,7 @@ Json shown(const Json& function) {
 
 struct Tools {
   std::vector<Grammar::Tool> grammars;
+  std::vector<std::string> places;  // of these, in the request
   std::string shown;
 };
 
@@ -81,6 +82,7 @@ Read<Tools> read_list(const Json& list) {
     const Json* parameters = field(*function, "parameters");
     tools.grammars.push_back(
         {name->get<std::string>(), parameters == nullptr ? "" : dump(*parameters)});
+    tools.places.push_back(place + ".function");
     tools.shown.append("\n").append(spaced_json(shown(*function)));
   }
   return tools;
@@ -101,7 +103,7 @@ void show(const std::string& tools, std::vector<ChatTurn>& turns) {
 }
 
 // Leaves only the tool that is named.
-std::optional<ApiError> choose(const Json& choice, std::vector<Grammar::Tool>& tools) {
+std::optional<ApiError> choose(const Json& choice, Tools& tools) {
   const Json* function = choice.is_object() ? field(choice, "function") : nullptr;
   const Json* name =
       function != nullptr && function->is_object() ? field(*function, "name") : nullptr;
@@ -110,9 +112,79 @@ std::optional<ApiError> choose(const Json& choice, std::vector<Grammar::Tool>& t
                  "\"tool_choice\" must be \"none\", \"auto\", \"required\" or name a function");
   }
   if (auto error = check_fields(choice, "tool_choice", {kChoiceFields})) return error;
-  std::erase_if(tools, [&](const Grammar::Tool& tool) { return *name != tool.name; });
-  if (tools.empty()) return wrong("tool_choice", "there is no tool of this name in \"tools\"");
+  const auto chosen =
+      std::ranges::find(tools.grammars, name->get_ref<const std::string&>(), &Grammar::Tool::name);
+  if (chosen == tools.grammars.end()) {
+    return wrong("tool_choice", "there is no tool of this name in \"tools\"");
+  }
+  tools.places = {tools.places[static_cast<std::size_t>(chosen - tools.grammars.begin())]};
+  tools.grammars = {*chosen};
   return std::nullopt;
+}
+
+// What Grammar::tool_call() finds wrong with a tool begins with the tool's name: to try them one by
+// one could take a second for each.
+ApiError wrong_tool(const Tools& tools, const std::string& problem) {
+  for (std::size_t i = 0; i < tools.grammars.size(); ++i) {
+    if (problem.starts_with(fmt::format("the parameters of \"{}\": ", tools.grammars[i].name))) {
+      return wrong(tools.places[i] + ".parameters", problem);
+    }
+  }
+  return wrong("tools", problem);
+}
+
+// The JSON object that a text begins with; all of it if that has no end.
+std::string_view first_object(std::string_view text) {
+  int open = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      in_string = !in_string;
+    } else if (!in_string && (c == '{' || c == '[')) {
+      ++open;
+    } else if (!in_string && (c == '}' || c == ']') && --open == 0) {
+      return text.substr(0, i + 1);
+    }
+  }
+  return text;
+}
+
+std::optional<ToolCall> read_whole_call(std::string_view answer) {
+  // White space at the end of an answer is stripped; there is none in the tags that matters.
+  const std::string_view begin = Grammar::kToolCallBegin;
+  const std::string_view end = Grammar::kToolCallEnd;
+  if (!answer.starts_with(begin) || !answer.ends_with(end)) return std::nullopt;
+  answer.remove_prefix(begin.size());
+  answer.remove_suffix(end.size());
+  const auto [call, problem] = parse_object(answer);
+  const Json* name = problem.empty() ? field(call, "name") : nullptr;
+  const Json* arguments = problem.empty() ? field(call, "arguments") : nullptr;
+  if (name == nullptr || !name->is_string() || arguments == nullptr || !arguments->is_object()) {
+    return std::nullopt;
+  }
+  return ToolCall{name->get<std::string>(), dump(*arguments)};
+}
+
+// As Grammar::tool_call() writes it. A tool's name has nothing that JSON escapes.
+std::optional<ToolCall> read_begun_call(std::string_view answer) {
+  constexpr std::string_view kArguments = R"(", "arguments": )";
+  const std::string begin = std::string(Grammar::kToolCallBegin) + R"({"name": ")";
+  ToolCall call{.is_whole = false};
+  if (begin.starts_with(answer)) return call;
+  if (!answer.starts_with(begin)) return std::nullopt;
+  answer.remove_prefix(begin.size());
+  const std::size_t end = answer.find('"');
+  if (end == answer.npos) return call;
+  call.name = answer.substr(0, end);
+  answer.remove_prefix(end);
+  if (!answer.starts_with(kArguments)) return call;
+  call.arguments = first_object(answer.substr(kArguments.size()));
+  const auto [object, problem] = parse_object(call.arguments);
+  if (problem.empty()) call.arguments = dump(object);
+  return call;
 }
 
 }  // namespace
@@ -130,43 +202,30 @@ std::optional<ApiError> read_tools(const Json& body, ChatRequest& request) {
   }
   auto read = read_list(*list);
   if (auto* error = std::get_if<ApiError>(&read)) return *error;
-  auto& [tools, shown] = std::get<Tools>(read);
+  auto& tools = std::get<Tools>(read);
   if (choice != nullptr && *choice == "none") return std::nullopt;
   const bool may_say = choice == nullptr || *choice == "auto";
   if (!may_say && *choice != "required") {
     if (auto error = choose(*choice, tools)) return error;
   }
-  if (request.grammar) {
-    return wrong(
-        "tools",
-        "\"tools\" beside another field that says the answer's form: with \"tool_choice\": "
-        "\"none\" the answer has that form");
-  }
   if (request.turns.back().role == Turn::Role::kAssistant) {
     return wrong("tools", "a message of the assistant that is continued cannot become a call");
   }
   try {
-    request.grammar = Grammar::tool_call(tools, may_say);
+    Grammar call = Grammar::tool_call(tools.grammars, may_say && !request.grammar);
+    request.grammar =
+        may_say && request.grammar ? Grammar::either(call, *request.grammar) : std::move(call);
   } catch (const Error& error) {
-    return wrong("tools", error.what());
+    return wrong_tool(tools, error.what());
   }
   request.may_call = true;
-  show(shown, request.turns);
+  show(tools.shown, request.turns);
   return std::nullopt;
 }
 
-std::optional<ToolCall> read_tool_call(std::string_view answer) {
-  // White space at the end of an answer is stripped; there is none in the tags that matters.
-  const std::string_view begin = Grammar::kToolCallBegin;
-  const std::string_view end = Grammar::kToolCallEnd;
-  if (!answer.starts_with(begin) || !answer.ends_with(end)) return std::nullopt;
-  answer.remove_prefix(begin.size());
-  answer.remove_suffix(end.size());
-  const auto [call, problem] = parse_object(answer);
-  if (!problem.empty() || !call.contains("name") || !call.contains("arguments")) {
-    return std::nullopt;
-  }
-  return ToolCall{call.at("name").get<std::string>(), dump(call.at("arguments"))};
+std::optional<ToolCall> read_tool_call(std::string_view answer, bool cut) {
+  auto call = read_whole_call(answer);
+  return call || !cut ? call : read_begun_call(answer);
 }
 
 bool may_be_tool_call(std::string_view beginning) {

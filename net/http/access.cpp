@@ -88,9 +88,9 @@ HttpResponse readable_by(const std::string& origin, HttpResponse response) {
   return response;
 }
 
-HttpResponse options_response(const HttpRequest& request) {
+HttpResponse options_response(const HttpRequest& request, std::string_view allowed) {
   constexpr char kLongest[] = "7200";  // seconds that a browser keeps it; Chrome keeps none longer
-  HttpResponse response{204, {}, {}, {{"Allow", "GET, HEAD, POST, OPTIONS"}}};
+  HttpResponse response{204, {}, {}, {{"Allow", std::string(allowed)}}};
   if (request.origin.empty()) return response;
   const std::string& asked = request.asked_headers;
   response.headers.insert(

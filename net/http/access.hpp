@@ -40,7 +40,7 @@ std::optional<std::string> wrong_origin(const std::vector<std::string>& allowed)
 HttpResponse readable_by(const std::string& origin, HttpResponse response);
 
 // The response to OPTIONS, with which browsers ask first (CORS preflight): a page at an allowed
-// origin may send all the headers that it asks to.
-HttpResponse options_response(const HttpRequest& request);
+// origin may send all the headers that it asks to. `allowed`: the methods of the path.
+HttpResponse options_response(const HttpRequest& request, std::string_view allowed);
 
 }  // namespace fvlm::net

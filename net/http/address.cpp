@@ -113,6 +113,13 @@ std::string client_of(const std::string& address) {
   return text_of(*bytes) + "/64";
 }
 
+std::string host_and_port(std::string_view host, std::uint16_t port) {
+  const bool is_v6 = host.find(':') != host.npos && !host.starts_with('[');
+  std::string text = is_v6 ? "[" : "";
+  text.append(host).append(is_v6 ? "]" : "");
+  return text + ":" + std::to_string(port);
+}
+
 std::optional<Authority> parse_authority(std::string_view text) {
   std::uint16_t port = 0;
   const std::size_t colon = text.rfind(':');

@@ -33,6 +33,9 @@ std::optional<Network> parse_network(std::string_view text);
 // Link-local addresses all share one /64 and count singly. `address` itself if it does not parse.
 std::string client_of(const std::string& address);
 
+// "127.0.0.1:5000", "[::1]:5000"; a host in brackets stays as it is.
+std::string host_and_port(std::string_view host, std::uint16_t port);
+
 // The host and port of a Host header or an origin (RFC 3986, 3.2).
 struct Authority {
   std::string host{};      // small letters, without a final dot; an address in its one spelling

@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -61,6 +63,10 @@ void read_limit(std::string_view word, KeyLimits& limits) {
   }
 }
 
+std::string cannot_open(const std::string& file) {
+  return fmt::format("{}: cannot be opened: {}", file, std::strerror(errno));
+}
+
 ApiKey read_line(const std::string& line) {
   constexpr std::string_view kHash = "sha256:";
   std::istringstream words(line);
@@ -108,18 +114,20 @@ KeyDigest digest_of(std::string_view key) {
   return digest;
 }
 
-std::string read_key(const std::string& file) {
+std::string read_key(const std::string& file, const std::string& flag) {
   std::ifstream lines(file);
+  if (!lines) throw std::runtime_error(flag + " " + cannot_open(file));
   std::string key;
   if (!std::getline(lines, key) || key.empty()) {
-    throw std::runtime_error(file + ": expected a key in its first line");
+    throw std::runtime_error(flag + " " + file +
+                             ": expected a key in its first line, which is empty");
   }
   return key;
 }
 
 std::vector<ApiKey> read_key_list(const std::string& file) {
   std::ifstream lines(file);
-  if (!lines) throw std::runtime_error(file + ": cannot be opened");
+  if (!lines) throw std::runtime_error(cannot_open(file));
   std::vector<ApiKey> keys;
   int number = 0;
   for (std::string line; std::getline(lines, line);) {

@@ -28,8 +28,9 @@ struct ApiKey {
   KeyLimits limits{};
 };
 
-// The key in a file's first line. Throws std::runtime_error, naming the file, if there is none.
-std::string read_key(const std::string& file);
+// The key in a file's first line. Throws std::runtime_error, naming the file and the flag that said
+// it, if there is none.
+std::string read_key(const std::string& file, const std::string& flag);
 
 // The keys of a file: in each line NAME:KEY or NAME:sha256:HEX, then limits such as streams=4.
 // Empty lines and those that begin with # do not count. Throws std::runtime_error, naming file and

@@ -177,6 +177,8 @@ HttpParser::Progress HttpParser::check_fields() {
     head_.expects_continue = true;
   }
   head_.has_body = !message_->is_done();
+  const std::string_view coding = view(fields[field::content_encoding]);
+  head_.is_encoded = head_.has_body && !coding.empty() && !same(coding, "identity");
   if (message_->upgrade() && has_token(view(fields[field::upgrade]), "websocket")) {
     head_.wants_websocket = true;
     head_.websocket_version = view(fields[field::sec_websocket_version]);

@@ -31,6 +31,7 @@ class HttpParser {
     bool keep_alive = true;         // RFC 9112, 9.3
     bool expects_continue = false;  // RFC 9110, 10.1.1
     bool has_body = false;
+    bool is_encoded = false;       // the body, by Content-Encoding: compressed, say
     std::size_t body_size = 0;     // announced; 0: none, or chunks
     bool wants_websocket = false;  // Upgrade and Connection say so
     std::string websocket_version{};

@@ -97,6 +97,11 @@ void HttpSession::on_head(bool body_begun) {
   }
   record_->key = request.key;
   if (!head.has_body) return;
+  if (!refusal_ && head.is_encoded) {
+    refusal_ = refusal(415,
+                       "the body is encoded, as Content-Encoding says: send it as it is, without "
+                       "compression and this header");
+  }
   if (!refusal_ && !core_.received.has_room(request.client, head.body_size)) refusal_ = busy();
   received_.emplace(core_.received, request.client);
   stream_.set_deadline(std::max(std::chrono::milliseconds(0),

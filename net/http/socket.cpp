@@ -3,7 +3,11 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 namespace fvlm::net {
@@ -77,6 +81,16 @@ void check(const error_code& error, const std::string& file) {
   if (error) throw std::runtime_error(file + ": " + error.message());
 }
 
+// OpenSSL tells of a file that is not there only that it is no certificate.
+void check_pem(const error_code& error, const std::string& flag, const std::string& file,
+               const std::string& content) {
+  if (!error) return;
+  const std::ifstream opened(file);
+  throw std::runtime_error(flag + " " + file + ": " +
+                           (opened ? "this is not " + content + " in PEM: " + error.message()
+                                   : "cannot be opened: " + std::string(std::strerror(errno))));
+}
+
 }  // namespace
 
 TlsContext server_tls(const std::string& certificate_file, const std::string& key_file) {
@@ -84,9 +98,9 @@ TlsContext server_tls(const std::string& certificate_file, const std::string& ke
   context->set_options(Context::default_workarounds | Context::no_tlsv1 | Context::no_tlsv1_1);
   error_code error;
   context->use_certificate_chain_file(certificate_file, error);
-  check(error, certificate_file);
+  check_pem(error, "--tls-cert", certificate_file, "a certificate chain");
   context->use_private_key_file(key_file, Context::pem, error);
-  check(error, key_file);
+  check_pem(error, "--tls-key", key_file, "the certificate's private key");
   return context;
 }
 

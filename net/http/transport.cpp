@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <optional>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -85,7 +84,7 @@ class AsioTransport final : public Transport {
     core_.events = &events;
     error_code error;
     acceptor_.listen(tcp::acceptor::max_listen_connections, error);
-    if (error) throw std::system_error(error, address());
+    if (error) throw std::runtime_error(cannot_listen(error));
     accept();
     probe_peers();
   }
@@ -171,8 +170,24 @@ class AsioTransport final : public Transport {
     return share_of(connections_allowed(options.max_connections),
                     options.max_connections_per_address);
   }
-  std::string address() const {
-    return core_.options.host + ":" + std::to_string(core_.options.port);
+  // With what helps, which is said in terms of the flags --host and --port.
+  std::string cannot_listen(const error_code& error) const {
+    const std::string& host = core_.options.host;
+    if (error.category() != boost::system::system_category()) {  // of the resolver
+      return "--host " + host +
+             ": no address has this name; give one of this machine's addresses, or 0.0.0.0 for all";
+    }
+    std::string why = "cannot listen on " + host_and_port(host, core_.options.port) + ": ";
+    if (error == boost::system::errc::address_in_use) {
+      return why + "another program listens there; --port chooses another port";
+    }
+    if (error == boost::system::errc::address_not_available) {
+      return why + "this machine has no such address; --host 0.0.0.0 stands for all it has";
+    }
+    if (error == boost::system::errc::permission_denied) {
+      return why + "ports below 1024 need the right CAP_NET_BIND_SERVICE; --port chooses another";
+    }
+    return why + error.message();
   }
 
   // A socket that listens already, of another server, makes it fail.
@@ -180,14 +195,16 @@ class AsioTransport final : public Transport {
     const std::string port = std::to_string(core_.options.port);
     error_code error;
     tcp::resolver resolver(loop_.context());
-    const auto found = resolver.resolve(core_.options.host, port, tcp::resolver::passive, error);
+    std::string host = core_.options.host;
+    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    const auto found = resolver.resolve(host, port, tcp::resolver::passive, error);
     if (!error) {
       const tcp::endpoint endpoint = *found.begin();
       acceptor_.open(endpoint.protocol(), error);
       if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
       if (!error) acceptor_.bind(endpoint, error);
     }
-    if (error) throw std::system_error(error, address());
+    if (error) throw std::runtime_error(cannot_listen(error));
     port_ = acceptor_.local_endpoint().port();
   }
 

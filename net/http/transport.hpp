@@ -102,10 +102,10 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Takes the address, on which clients are refused until open(). Throws std::system_error if it
-  // cannot be had, std::runtime_error if the certificate or its key cannot be used.
+  // Takes the address, on which clients are refused until open(). Throws std::runtime_error if it
+  // cannot be had, or the certificate or its key cannot be used, with what to do.
   static std::unique_ptr<Transport> bind(const TransportOptions& options);
-  // Begins to listen. Throws std::system_error if another has begun in between.
+  // Begins to listen. Throws std::runtime_error if another has begun in between.
   virtual void open(TransportEvents& events) = 0;
   // Both.
   static std::unique_ptr<Transport> listen(const TransportOptions& options,

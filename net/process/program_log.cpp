@@ -78,17 +78,6 @@ std::string utc_now() {
                      utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1000);
 }
 
-std::string json_line(net::LogLevel level, const std::string& line, const net::LogFields& fields) {
-  net::Json json = {
-      {"time", utc_now()}, {"level", kNames[static_cast<std::size_t>(level)]}, {"message", line}};
-  for (const auto& [name, value] : {std::pair("client", fields.client),
-                                    {"request_id", fields.request_id},
-                                    {"key", fields.key}}) {
-    if (!value.empty()) json[name] = value;
-  }
-  return net::dump(json);
-}
-
 }  // namespace
 
 std::filesystem::path default_log_folder() {
@@ -98,6 +87,19 @@ std::filesystem::path default_log_folder() {
     home = user == nullptr ? "/tmp" : user->pw_dir;
   }
   return std::filesystem::path(home) / "ml-fastvlm-logs";
+}
+
+std::string json_line(net::LogLevel level, const std::string& message,
+                      const net::LogFields& fields) {
+  net::Json json = {{"time", utc_now()},
+                    {"level", kNames[static_cast<std::size_t>(level)]},
+                    {"message", message}};
+  for (const auto& [name, value] : {std::pair("client", fields.client),
+                                    {"request_id", fields.request_id},
+                                    {"key", fields.key}}) {
+    if (!value.empty()) json[name] = value;
+  }
+  return net::dump(json);
 }
 
 net::Log open_log(const LogOptions& options) {

@@ -34,4 +34,8 @@ net::Log open_log(const LogOptions& options);
 // brackets. In JSON: time (UTC), level, message, and the fields that are not empty.
 net::Log log_to(std::shared_ptr<spdlog::logger> logger, LogFormat format = LogFormat::kText);
 
+// One line of it in JSON.
+std::string json_line(net::LogLevel level, const std::string& message,
+                      const net::LogFields& fields = {});
+
 }  // namespace fvlm

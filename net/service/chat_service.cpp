@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "net/api/tool_text.hpp"
 #include "net/http/access.hpp"
 #include "net/http/one_line.hpp"
 
@@ -55,41 +56,31 @@ ChatService::~ChatService() {
 }
 
 std::optional<HttpResponse> ChatService::answer(ExchangeId id, HttpRequest request) {
-  if (protocol_of(request.path) != nullptr) {
-    if (request.method != "POST") return wrong_method(request, "POST");
-    return begin(id, std::move(request));
-  }
-  if (auto response = model_.answer(request)) return response;
-  std::string served = "/v1/models, /api/tags";
-  for (const Protocol& one : protocols()) served.append(", ").append(one.path);
-  return error_response({.status = 404,
-                         .message = fmt::format("{} is not served here, only {}",
-                                                one_line(request.path, kLongestQuote), served),
-                         .code = "not_found"},
-                        request.path);
+  if (protocol_of(request.path) == nullptr) return model_.answer(request);
+  return begin(id, std::move(request));
 }
 
 std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest request) {
   if (draining_) {
-    metrics_.end_chat("stopping");
+    metrics_.end_chat(request.path, "stopping");
     return error_response(stopping_error(), request.path);
   }
   if (chats_.size() >= options_.max_chats) {
-    metrics_.end_chat("busy");
+    metrics_.end_chat(request.path, "busy");
     return error_response(busy_error("too many chats at a time"), request.path);
   }
   const auto place = addresses_.take(request.client);
   if (!place) {
-    metrics_.end_chat("busy");
+    metrics_.end_chat(request.path, "busy");
     return error_response(busy_error("too many chats of your address at a time"), request.path);
   }
   auto stream = key_limits_.take_stream(request.key);
   if (!stream) {
-    metrics_.end_chat("busy");
+    metrics_.end_chat(request.path, "busy");
     return error_response(busy_error("this key has as many streams as it may have"), request.path);
   }
   if (const auto wait = key_limits_.take_request(request.key); wait.count() > 0) {
-    metrics_.end_chat("rate_limited");
+    metrics_.end_chat(request.path, "rate_limited");
     HttpResponse response = error_response(
         {.status = 429,
          .message = fmt::format("this key may not ask more often; try again in {} s", wait.count()),
@@ -113,7 +104,7 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
                                            .path = request.path})
                          .first->second;
   log_(LogLevel::kInfo,
-       fmt::format("📥 {} chat {} 📊 {:.1f} KB", chat.peer, id,
+       fmt::format("📥 {} {} {} 📊 {:.1f} KB", chat.peer, chat.path, id,
                    static_cast<double>(body->text.size()) / 1000),
        fields_of(chat));
   const Protocol& protocol = *protocol_of(request.path);
@@ -138,17 +129,25 @@ void ChatService::submit(ExchangeId id, const ReadChat& read, const char* prompt
   const std::size_t choices = read.requests.size() * answers;
   inbox_->post([this, id,
                 accepted = Accepted{read.asked.writer, choices, answers, chat.stop, chat.may_call,
-                                    chat.stream}] { accept(id, accepted); });
+                                    chat.only_prompt, chat.stream}] { accept(id, accepted); });
   if (const std::int64_t damaged = read.damaged_images; damaged > 0) {
     inbox_->post([this, id, damaged] {
       metrics_.add_damaged_pictures(damaged);
-      log_(LogLevel::kWarning, fmt::format("⚠️ chat {}: {} damaged pictures", id, damaged));
+      const auto known = chats_.find(id);
+      if (known == chats_.end()) return;
+      log_(LogLevel::kWarning,
+           fmt::format("⚠️ {} {}: {} damaged pictures", known->second.path, id, damaged),
+           fields_of(known->second));
     });
   }
   try {
     for (std::size_t index = 0; index < choices; ++index) {
-      const RequestId number = engine_.submit(
-          request_of_choice(id, index, index % answers, read.requests[index / answers]));
+      Request request =
+          request_of_choice(id, index, index % answers, read.requests[index / answers]);
+      const auto known = std::make_shared<std::atomic<RequestId>>();
+      if (!chat.stop.empty()) end_at_stop(request, AnswerFilter(chat.stop, chat.may_call), known);
+      const RequestId number = engine_.submit(std::move(request));
+      *known = number;
       inbox_->post([this, id, index, number] { on_submitted(id, index, number); });
     }
   } catch (const std::exception&) {
@@ -179,6 +178,19 @@ Request ChatService::request_of_choice(ExchangeId id, std::size_t index, std::si
   return one;
 }
 
+// On the engine's thread, before the next token: an answer costs, and its usage counts, the tokens
+// up to the one that completes a stop string, whatever this thread is busy with.
+void ChatService::end_at_stop(Request& request, AnswerFilter filter,
+                              std::shared_ptr<std::atomic<RequestId>> known) {
+  request.on_text = [this, say = std::move(request.on_text), filter = std::move(filter),
+                     known = std::move(known)](std::string_view text) mutable {
+    say(text);
+    filter.add(text);
+    const RequestId number = *known;  // 0 if submit() has not returned yet
+    if (filter.stopped() && number != 0) engine_.cancel(number);
+  };
+}
+
 void ChatService::accept(ExchangeId id, const Accepted& accepted) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
@@ -190,7 +202,7 @@ void ChatService::accept(ExchangeId id, const Accepted& accepted) {
                          .model = model_.name(),
                          .created = now_in_seconds()});
   chat.stream = accepted.stream;
-  chat.may_call = accepted.may_call;
+  chat.only_prompt = accepted.only_prompt;
   chat.answers = accepted.answers;
   for (std::size_t i = 0; i < accepted.choices; ++i) {
     chat.choices.emplace_back().filter = AnswerFilter(accepted.stop, accepted.may_call);
@@ -219,15 +231,16 @@ void ChatService::abandon(ExchangeId id) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
   cancel(known->second);
-  metrics_.end_chat("abandoned");
-  log_(LogLevel::kInfo, fmt::format("🔌 {} left chat {}", known->second.peer, id),
-       fields_of(known->second));
+  const Chat& chat = known->second;
+  metrics_.end_chat(chat.path, "abandoned");
+  log_(LogLevel::kInfo, fmt::format("🔌 {} left {} {}", chat.peer, chat.path, id), fields_of(chat));
   chats_.erase(known);
 }
 
 void ChatService::on_logprobs(ExchangeId id, std::size_t index, const TokenLogprobs& token) {
   const auto known = chats_.find(id);
-  if (known != chats_.end()) known->second.choices[index].filter.add(token);
+  if (known == chats_.end() || known->second.only_prompt) return;
+  known->second.choices[index].filter.add(token);
 }
 
 void ChatService::on_text(ExchangeId id, std::size_t index, const std::string& text) {
@@ -235,9 +248,9 @@ void ChatService::on_text(ExchangeId id, std::size_t index, const std::string& t
   if (known == chats_.end()) return;
   Chat& chat = known->second;
   Choice& choice = chat.choices[index];
-  if (choice.filter.stopped()) return;
+  if (choice.filter.stopped() || chat.only_prompt) return;
   say(id, chat, index, choice.filter.add(text));
-  // The engine ends the request, and calls on_done.
+  // Unless it has been cancelled there. The engine ends the request, and calls on_done.
   if (choice.filter.stopped() && choice.request) engine_.cancel(*choice.request);
 }
 
@@ -282,14 +295,13 @@ void ChatService::on_done(ExchangeId id, std::size_t index, const Result& result
   chats_.erase(known);
 }
 
-// A call that was cut off is a text, like one in another form.
 void ChatService::end_choice(ExchangeId id, Chat& chat, std::size_t index, Outcome outcome) {
   Choice& choice = chat.choices[index];
+  choice.call = choice.filter.take_call(outcome == Outcome::kLength);
+  choice.end = choice.call && choice.call->is_whole              ? AnswerEnd::kToolCall
+               : outcome == Outcome::kLength || chat.only_prompt ? AnswerEnd::kLength
+                                                                 : AnswerEnd::kStop;
   AnswerFilter::Piece rest = choice.filter.finish();
-  if (chat.may_call) choice.call = read_tool_call(rest.text);
-  choice.end = choice.call                   ? AnswerEnd::kToolCall
-               : outcome == Outcome::kLength ? AnswerEnd::kLength
-                                             : AnswerEnd::kStop;
   say(id, chat, index, choice.call && chat.stream ? AnswerFilter::Piece() : std::move(rest));
   if (chat.stream) transport_.add_to_response(id, chat.writer->end_of(index, choice.whole()));
 }
@@ -298,7 +310,7 @@ AnswerUsage ChatService::usage_of(const Chat& chat) {
   AnswerUsage usage;
   for (std::size_t i = 0; i < chat.choices.size(); ++i) {
     const Statistics& one = chat.choices[i].statistics;
-    usage.new_tokens += one.new_tokens;
+    if (!chat.only_prompt) usage.new_tokens += one.new_tokens;
     usage.prompt_s = std::max(usage.prompt_s, one.encode_s + one.prefill_s);
     usage.decode_s = std::max(usage.decode_s, one.decode_s);
     if (i % chat.answers != 0) continue;
@@ -311,11 +323,13 @@ AnswerUsage ChatService::usage_of(const Chat& chat) {
 }
 
 void ChatService::finish(ExchangeId id, Chat& chat) {
-  metrics_.end_chat("answered");
+  metrics_.end_chat(chat.path, "answered");
   for (const Choice& choice : chat.choices) {
     reporting_.answered(
-        fmt::format("📤 {} chat {} ✨ {:.0f} ms", chat.peer, id, 1000 * choice.statistics.total_s),
-        choice.said.text, choice.statistics, fields_of(chat));
+        fmt::format("📤 {} {} {} ✨ {:.0f} ms", chat.peer, chat.path, id,
+                    1000 * choice.statistics.total_s),
+        choice.call ? tool_call_text(choice.call->name, choice.call->arguments) : choice.said.text,
+        choice.statistics, fields_of(chat));
   }
   const AnswerUsage usage = usage_of(chat);
   if (chat.stream) {
@@ -351,15 +365,15 @@ void ChatService::fail(ExchangeId id, const ApiError& error) {
   const auto known = chats_.find(id);
   if (known == chats_.end()) return;
   cancel(known->second);
-  metrics_.end_chat(error.code.empty() ? "bad_request" : error.code);
-  if (known->second.begun) {  // else the response says it, and is logged
-    log_(LogLevel::kError, fmt::format("❌ {} chat {}: {}", known->second.peer, id, error.message),
-         fields_of(known->second));
-    transport_.add_to_response(id, known->second.writer->failure(error));
+  const Chat& chat = known->second;
+  metrics_.end_chat(chat.path, error.code.empty() ? "bad_request" : error.code);
+  if (chat.begun) {  // else the response says it, and is logged
+    log_(LogLevel::kError, fmt::format("❌ {} {} {}: {}", chat.peer, chat.path, id, error.message),
+         fields_of(chat));
+    transport_.add_to_response(id, chat.writer->failure(error));
     transport_.finish_response(id);
   } else {
-    transport_.respond(
-        id, readable_by(known->second.origin, error_response(error, known->second.path)));
+    transport_.respond(id, readable_by(chat.origin, error_response(error, chat.path)));
   }
   chats_.erase(known);
 }

@@ -2,6 +2,7 @@
 // one response, whole or streamed. For the transport's thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -69,7 +70,10 @@ class ChatService {
     std::optional<AnswerEnd> end{};      // once it has ended, like the next
     Statistics statistics{};
 
-    AnswerChoice whole() const { return {said.text, said.logprobs, *end, call ? &*call : nullptr}; }
+    AnswerChoice whole() const {
+      const bool calls = call && !call->name.empty();
+      return {said.text, said.logprobs, *end, calls ? &*call : nullptr};
+    }
   };
   struct Chat {
     std::string peer{};
@@ -85,17 +89,19 @@ class ChatService {
     std::string path{};
     std::shared_ptr<AnswerWriter> writer{};  // from when the engine has its request
     bool stream = false;
-    bool may_call = false;
+    bool only_prompt = false;
     bool begun = false;  // the head of a stream is sent
     std::vector<Choice> choices{};
     std::size_t answers = 1;  // to each prompt
   };
 
   std::optional<HttpResponse> begin(ExchangeId id, HttpRequest request);
-  // On the reader's threads, like the next two.
+  // On the reader's threads, like the next three.
   void submit(ExchangeId id, const ReadChat& read, const char* prompt);
   Request request_of_choice(ExchangeId id, std::size_t index, std::size_t nth,
                             const Request& request);
+  void end_at_stop(Request& request, AnswerFilter filter,
+                   std::shared_ptr<std::atomic<RequestId>> known);
   void refuse(ExchangeId id, ApiError error);
 
   // Settings of a request, without what is in its prompts.
@@ -105,6 +111,7 @@ class ChatService {
     std::size_t answers;  // to each prompt
     std::vector<std::string> stop;
     bool may_call;
+    bool only_prompt;
     bool stream;
   };
   void accept(ExchangeId id, const Accepted& accepted);

@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <utility>
 #include <vector>
 
+#include "net/api/protocols.hpp"
 #include "net/process/prometheus.hpp"
+#include "net/service/routes.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -50,30 +50,6 @@ std::string engine_text(const EngineCounters& c) {
          histogram("fastvlm_decode_batch_positions", "Tokens per decode step.", c.decode_batches);
 }
 
-// What exists, whatever a path says.
-std::string_view route_of(std::string_view path) {
-  constexpr std::string_view kModel = "/v1/models/";
-  constexpr std::array<std::string_view, 16> kRoutes = {"/",
-                                                        "/ws",
-                                                        "/livez",
-                                                        "/health",
-                                                        "/readyz",
-                                                        "/metrics",
-                                                        "/v1/models",
-                                                        "/v1/chat/completions",
-                                                        "/v1/completions",
-                                                        "/v1/responses",
-                                                        "/api/chat",
-                                                        "/api/generate",
-                                                        "/api/tags",
-                                                        "/api/show",
-                                                        "/api/ps",
-                                                        "/api/version"};
-  if (path.starts_with(kModel)) return kModel.substr(0, kModel.size() - 1);
-  if (path.starts_with("/static/")) return "/static/";
-  return std::find(kRoutes.begin(), kRoutes.end(), path) == kRoutes.end() ? "other" : path;
-}
-
 std::string build_text(const Metrics::Build& build) {
   using prometheus::escaped;
   return prometheus::head("fastvlm_build_info", "gauge", "What runs, and on what; always 1.") +
@@ -88,9 +64,13 @@ std::string build_text(const Metrics::Build& build) {
 // Series that exist from the beginning have a rate from the beginning.
 Metrics::Metrics()
     : frames_{{"described", 0}, {"unchanged", 0}, {"skipped", 0}, {"abandoned", 0}, {"busy", 0}},
-      chats_{{"answered", 0}, {"abandoned", 0}, {"busy", 0}},
       rejections_{
           {"busy", 0}, {"stopping", 0}, {"rate_limited", 0}, {"no_key", 0}, {"wrong_key", 0}} {
+  for (const Protocol& protocol : protocols()) {
+    for (const char* outcome : {"answered", "abandoned", "busy"}) {
+      chats_[{outcome, std::string(protocol.path)}] = 0;
+    }
+  }
   for (const char* stage : {"preprocess", "encode", "prefill", "first_token", "decode", "total"}) {
     stages_.emplace(
         stage, std::vector<double>{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30});
@@ -98,7 +78,8 @@ Metrics::Metrics()
 }
 
 void Metrics::end_request(std::string_view path, int status, const std::string& key) {
-  ++requests_[{std::string(route_of(path)), status, key}];
+  const Route* route = route_of(path);
+  ++requests_[{std::string(route == nullptr ? "other" : route->path), status, key}];
 }
 
 void Metrics::add(const Statistics& s, double before_s) {
@@ -123,12 +104,24 @@ void Metrics::add(const Statistics& s, double before_s) {
   }
 }
 
+std::string Metrics::chats_text() const {
+  std::string lines = prometheus::head("fastvlm_chats_total", "counter",
+                                       "Requests for answers by outcome and path, of any API.");
+  for (const auto& [labels, count] : chats_) {
+    const auto& [outcome, route] = labels;
+    lines += fmt::format("fastvlm_chats_total{{outcome=\"{}\",route=\"{}\"}} {}\n", outcome, route,
+                         count);
+  }
+  return lines;
+}
+
 std::string Metrics::text(const Now& now) const {
   std::string out =
       gauge("fastvlm_connections", "Open WebSocket connections.", now.connections) +
       gauge("fastvlm_frames_waiting", "Queued frames.", now.frames_waiting) +
       gauge("fastvlm_frames_running", "Frames being decoded or described.", now.frames_running) +
-      gauge("fastvlm_chats_running", "Running chat completions.", now.chats_running) +
+      gauge("fastvlm_chats_running", "Running requests for answers, of any API.",
+            now.chats_running) +
       gauge("fastvlm_queue", "Queued frames and requests, here and in the engine.",
             now.frames_waiting + now.engine.waiting) +
       gauge("fastvlm_draining", "1 while the server drains.", now.draining ? 1 : 0) +
@@ -141,8 +134,7 @@ std::string Metrics::text(const Now& now) const {
       counter("fastvlm_frames_received_total", "Frames that clients have sent.", frames_received_) +
       counter("fastvlm_damaged_pictures_total",
               "Images that were described although their files are damaged.", damaged_pictures_) +
-      counters("fastvlm_frames_total", "Frames by outcome.", "outcome", frames_) +
-      counters("fastvlm_chats_total", "Chat completions by outcome.", "outcome", chats_) +
+      counters("fastvlm_frames_total", "Frames by outcome.", "outcome", frames_) + chats_text() +
       counters("fastvlm_rejections_total", "Requests and frames that were refused, by reason.",
                "reason", rejections_) +
       counter("fastvlm_prompt_tokens_total", "Prompt tokens, those of images included.",

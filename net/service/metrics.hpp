@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include "fvlm/core/histogram.hpp"
 #include "fvlm/engine.hpp"
@@ -44,8 +45,8 @@ class Metrics {
   void receive_frame() { ++frames_received_; }
   // `outcome`: described, unchanged, skipped, abandoned, or the code of an error.
   void end_frame(const std::string& outcome, std::int64_t count = 1) { frames_[outcome] += count; }
-  // `outcome`: answered, abandoned, or the code of an error.
-  void end_chat(const std::string& outcome) { ++chats_[outcome]; }
+  // `path`: of protocols(); `outcome`: answered, abandoned, or the code of an error.
+  void end_chat(const std::string& path, const std::string& outcome) { ++chats_[{outcome, path}]; }
   // Images that were described although their files are damaged.
   void add_damaged_pictures(std::int64_t count) { damaged_pictures_ += count; }
   // Of a completed answer, which was submitted to the engine `before_s` after it was asked for.
@@ -58,11 +59,13 @@ class Metrics {
   std::string text(const Now& now) const;
 
  private:
+  std::string chats_text() const;
+
   static constexpr std::initializer_list<double> kSeconds = {
       0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 
   std::map<std::string, std::int64_t> frames_;
-  std::map<std::string, std::int64_t> chats_;
+  std::map<std::pair<std::string, std::string>, std::int64_t> chats_;  // outcome, route
   std::map<std::string, std::int64_t> rejections_;
   std::map<std::tuple<std::string, int, std::string>, std::int64_t> requests_;  // route, code, key
   std::map<std::string, Histogram> stages_;

@@ -32,26 +32,11 @@ constexpr std::array kShowFields = {
     KnownField{"options", "[{}]"},
 };
 
-bool is_read(const HttpRequest& request) {
-  return request.method == "GET" || request.method == "HEAD";
-}
-
 HttpResponse json_response(std::string body) {
   return {200, "application/json", std::move(body), {}};
 }
 
 }  // namespace
-
-HttpResponse wrong_method(const HttpRequest& request, const char* allowed) {
-  HttpResponse response = error_response(
-      {.status = 405,
-       .message = fmt::format("{} is for {}, not {}", one_line(request.path, kLongestQuote),
-                              allowed, one_line(request.method, kLongestQuote)),
-       .code = "method_not_allowed"},
-      request.path);
-  response.headers.emplace_back("Allow", allowed);
-  return response;
-}
 
 ModelService::ModelService(const EngineInfo& info, const std::string& name,
                            std::int64_t max_answer_tokens)
@@ -66,6 +51,7 @@ ModelService::ModelService(const EngineInfo& info, const std::string& name,
              .tokens_of_image = info.image_tokens,
              .vocabulary = info.vocabulary,
              .max_answer_tokens = std::min(max_answer_tokens, info.context_tokens),
+             .parameters = info.parameters,
              .weight_bytes = info.weight_bytes} {}
 
 bool ModelService::serves(std::string_view name) const {
@@ -80,25 +66,18 @@ ApiError ModelService::not_found(std::string_view asked) const {
           .code = "model_not_found"};
 }
 
-std::optional<HttpResponse> ModelService::answer(const HttpRequest& request) const {
+HttpResponse ModelService::answer(const HttpRequest& request) const {
   if (request.path == "/api/show") return show(request);
   for (const auto& [path, write] :
        {std::pair("/api/tags", &write_ollama_tags), std::pair("/api/ps", &write_ollama_running)}) {
-    if (request.path != path) continue;
-    return is_read(request) ? json_response(write(model_)) : wrong_method(request, "GET");
+    if (request.path == path) return json_response(write(model_));
   }
-  if (request.path == "/api/version") {
-    return is_read(request) ? json_response(write_ollama_version()) : wrong_method(request, "GET");
-  }
+  if (request.path == "/api/version") return json_response(write_ollama_version());
   return answer_models(request);
 }
 
-std::optional<HttpResponse> ModelService::answer_models(const HttpRequest& request) const {
-  std::string_view rest = request.path;
-  if (!rest.starts_with(kModels)) return std::nullopt;
-  rest.remove_prefix(kModels.size());
-  if (!rest.empty() && rest.front() != '/') return std::nullopt;
-  if (!is_read(request)) return wrong_method(request, "GET");
+HttpResponse ModelService::answer_models(const HttpRequest& request) const {
+  const std::string_view rest = std::string_view(request.path).substr(kModels.size());
   const std::string asked = percent_decoded(rest.substr(std::min<std::size_t>(1, rest.size())));
   if (asked.empty()) return json_response(write_models(model_));
   if (!serves(asked)) return error_response(not_found(asked), request.path);
@@ -106,7 +85,6 @@ std::optional<HttpResponse> ModelService::answer_models(const HttpRequest& reque
 }
 
 HttpResponse ModelService::show(const HttpRequest& request) const {
-  if (request.method != "POST") return wrong_method(request, "POST");
   const auto refuse = [&](const ApiError& error) { return error_response(error, request.path); };
   if (request.body.size() > kLongestQuestion) {
     return refuse(

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,16 +14,13 @@
 
 namespace fvlm::net {
 
-// The error of a request with another method than `allowed`.
-HttpResponse wrong_method(const HttpRequest& request, const char* allowed);
-
 class ModelService {
  public:
   // `name`: what clients call the model by; empty: its folder's.
   ModelService(const EngineInfo& info, const std::string& name, std::int64_t max_answer_tokens);
 
-  // Nothing if the path is another's.
-  std::optional<HttpResponse> answer(const HttpRequest& request) const;
+  // Answers a request for one of these paths, or below /v1/models.
+  HttpResponse answer(const HttpRequest& request) const;
 
   const std::string& name() const { return model_.name; }
   // Whether clients may call the model so: by its name, its folder's, or none.
@@ -36,7 +32,7 @@ class ModelService {
   }
 
  private:
-  std::optional<HttpResponse> answer_models(const HttpRequest& request) const;
+  HttpResponse answer_models(const HttpRequest& request) const;
   HttpResponse show(const HttpRequest& request) const;
 
   ServedModel model_;

@@ -1,5 +1,7 @@
 #include "net/service/picture_pool.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <span>
@@ -105,9 +107,11 @@ void PicturePool::begin(const std::shared_ptr<Job>& job) {
 
 void PicturePool::open(Job& job) const {
   job.readers.clear();
+  const std::size_t all = job.files.size();
   for (const std::string& file : job.files) {
-    job.readers.push_back(
-        open_image(std::as_bytes(std::span(file)), "the picture", options_.image));
+    const std::string name =
+        all == 1 ? "the picture" : fmt::format("image {} of {}", job.readers.size() + 1, all);
+    job.readers.push_back(open_image(std::as_bytes(std::span(file)), name, options_.image));
   }
 }
 

@@ -6,7 +6,6 @@
 #include <array>
 #include <stdexcept>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <web_files.hpp>  // generated: kWebFiles
 
@@ -15,6 +14,7 @@
 #include "net/http/one_line.hpp"
 #include "net/http/proxy.hpp"
 #include "net/process/prometheus.hpp"
+#include "net/service/routes.hpp"
 
 namespace fvlm::net {
 namespace {
@@ -25,22 +25,51 @@ constexpr char kExposed[] =
     "listening on another address than this machine's own without an API key lets anybody who "
     "reaches it use it: give --api-key, or --open-to-all if that is wanted";
 
+// Limits, of which one makes another useless.
+void check_limits(const ServerOptions& options) {
+  const TransportOptions& transport = options.transport;
+  const auto mb = [](std::size_t bytes) { return fmt::format("{} MB", bytes >> 20); };
+  const auto seconds = [](std::chrono::milliseconds time) {
+    return fmt::format("{} s", static_cast<double>(time.count()) / 1000);
+  };
+  const auto at_least = [](const char* flag, auto value, const char* least, auto bound,
+                           const auto& text) {
+    if (value >= bound) return;
+    throw Error(fmt::format("{} is {}, it must be at least {}, which is {}", flag, text(value),
+                            least, text(bound)));
+  };
+  const auto count = [](std::size_t number) { return std::to_string(number); };
+  at_least("--max-received-size", transport.max_received_bytes, "--max-body-size",
+           transport.max_body_bytes, mb);
+  at_least("--max-received-size", transport.max_received_bytes, "--max-message-size",
+           transport.max_message_bytes, mb);
+  at_least("--max-waiting-size", options.live.max_waiting_bytes, "--max-message-size",
+           transport.max_message_bytes, mb);
+  at_least("--max-connections", transport.max_connections, "--max-connections-per-address",
+           transport.max_connections_per_address, count);
+  at_least("--max-chats", options.chat.max_chats, "--max-chats-per-address",
+           options.chat.max_chats_per_address, count);
+  at_least("--max-received-size", transport.max_received_bytes, "--max-received-size-per-address",
+           transport.max_received_bytes_per_address, mb);
+  at_least("--max-waiting-size", options.live.max_waiting_bytes, "--max-waiting-size-per-address",
+           options.live.max_waiting_bytes_per_address, mb);
+  if (transport.ping_interval >= transport.idle_timeout) {
+    throw Error(
+        fmt::format("--ping-interval is {}, it must be less than --idle-timeout, which is {}: "
+                    "else clients that answer pings are closed",
+                    seconds(transport.ping_interval), seconds(transport.idle_timeout)));
+  }
+}
+
 // What can be wrong in options by themselves.
 void check(const ServerOptions& options) {
   if (options.access.exposes(options.transport.host)) throw Error(kExposed);
   if (const auto wrong = wrong_origin(options.access.allowed_origins)) throw Error(*wrong);
   if (const auto wrong = wrong_network(options.transport.trusted_proxies)) throw Error(*wrong);
-  if (options.transport.max_received_bytes < options.transport.max_body_bytes) {
-    throw Error("--max-received-size must be at least --max-body-size");
-  }
+  check_limits(options);
   if (options.transport.certificate_file.empty() != options.transport.key_file.empty()) {
     throw Error("TLS wants both a certificate and its key: --tls-cert and --tls-key");
   }
-}
-
-Error cannot_listen(const std::system_error& error) {
-  return Error(fmt::format("cannot listen on {}; is another server running? --port chooses another",
-                           error.what()));
 }
 
 LogFields fields_of(const HttpRequest& request) {
@@ -66,10 +95,11 @@ HttpResponse failure(const std::string& path, int status, const std::string& why
     int status;
     const char* name;
   };
-  constexpr std::array<Code, 6> kCodes = {{{404, "not_found"},
+  constexpr std::array<Code, 7> kCodes = {{{404, "not_found"},
                                            {405, "method_not_allowed"},
                                            {408, "request_timeout"},
                                            {413, "body_too_long"},
+                                           {415, "unsupported_content_encoding"},
                                            {500, "internal_error"},
                                            {503, "unavailable"}}};
   const auto code = std::find_if(kCodes.begin(), kCodes.end(),
@@ -101,10 +131,8 @@ Server::Server(ServerOptions options)
   };
   try {
     transport_ = Transport::bind(options_.transport);
-  } catch (const std::system_error& error) {
-    throw cannot_listen(error);
   } catch (const std::runtime_error& error) {
-    throw Error(fmt::format("{}; --tls-cert and --tls-key want PEM files", error.what()));
+    throw Error(error.what());
   }
 }
 
@@ -120,8 +148,8 @@ void Server::open(Engine& engine) {
                 options_.chat);
   try {
     transport_->open(*this);
-  } catch (const std::system_error& error) {
-    throw cannot_listen(error);
+  } catch (const std::runtime_error& error) {
+    throw Error(error.what());
   }
 }
 
@@ -239,19 +267,27 @@ std::optional<HttpResponse> Server::on_http(ExchangeId id, HttpRequest request) 
 std::optional<HttpResponse> Server::answer(ExchangeId id, HttpRequest request) {
   constexpr std::array<std::string_view, 8> kKnown = {"GET",    "HEAD",  "POST",    "PUT",
                                                       "DELETE", "PATCH", "CONNECT", "TRACE"};
-  if (request.method == "OPTIONS") return options_response(request);
+  const Route* route = route_of(request.path);
+  if (request.method == "OPTIONS") return options_response(request, allowed_methods(route));
   if (std::find(kKnown.begin(), kKnown.end(), request.method) == kKnown.end()) {
     return failure(request.path, 501,
                    one_line(request.method, kLongestQuote) + " is no method of this server");
   }
-  if (is_api_path(request.path)) return chat_->answer(id, std::move(request));
-  HttpResponse response = answer_get(request);
-  const bool is_read = request.method == "GET" || request.method == "HEAD";
-  if (!is_read && !(request.method == "POST" && response.status == 404)) {
-    response = failure(request.path, 405, "only GET is understood here");
-    response.headers.emplace_back("Allow", "GET, HEAD, OPTIONS");
+  const std::string quoted = one_line(request.path, kLongestQuote);
+  if (request.method == "CONNECT" || request.method == "TRACE" ||
+      (route != nullptr && !route->takes(request.method))) {
+    HttpResponse response = failure(
+        request.path, 405,
+        fmt::format("{} is for {}, not {}", quoted, allowed_methods(route), request.method));
+    response.set_header("Allow", std::string(allowed_methods(route)));
+    return response;
   }
-  return response;
+  if (route == nullptr) {
+    return failure(request.path, 404,
+                   fmt::format("there is nothing at {}, only at {}", quoted, list_of_routes()));
+  }
+  if (is_api_path(request.path)) return chat_->answer(id, std::move(request));
+  return answer_get(request);
 }
 
 void Server::on_http_gone(ExchangeId id) {
@@ -288,10 +324,12 @@ void Server::on_error(const std::string& what) {
 
 HttpResponse Server::answer_get(const HttpRequest& request) const {
   if (request.path == "/livez" || request.path == "/health") {
-    return alive() ? text_response(200, "ok") : text_response(503, "the engine hangs");
+    return alive() ? text_response(200, "ok")
+                   : failure(request.path, 503,
+                             "a step of the engine has taken longer than --step-timeout");
   }
   if (request.path == "/readyz") {
-    return drain_until_ ? text_response(503, "stopping", {{"Retry-After", "1"}})
+    return drain_until_ ? failure(request.path, 503, "the server is stopping")
                         : text_response(200, "ok");
   }
   if (request.path == "/metrics") {
@@ -303,9 +341,7 @@ HttpResponse Server::answer_get(const HttpRequest& request) const {
     response.headers.emplace_back("Upgrade", "websocket");
     return response;
   }
-  return failure(request.path, 404,
-                 "there is nothing here; the page is at /, OpenAI's API below /v1 (such as "
-                 "/v1/chat/completions), Ollama's below /api");
+  return failure(request.path, 404, "the page has no such file");
 }
 
 std::string Server::metrics_text() const {

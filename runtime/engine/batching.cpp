@@ -90,27 +90,24 @@ std::vector<PrefillChunk> plan_prefill(const std::list<GenerationPtr>& running,
 
 std::vector<std::vector<Generation*>> plan_decode(const std::list<GenerationPtr>& running,
                                                   const PassLimits& limits) {
-  std::vector<Generation*> all;
-  std::int64_t total = 0;
+  std::vector<std::vector<Generation*>> groups;
+  std::int64_t rows = 0;  // of the last group
+  const auto fill = [&] {
+    if (!groups.empty())
+      propose(groups.back(), std::max<std::int64_t>(limits.draft_rows - rows, 0));
+  };
   for (const GenerationPtr& g : running) {
     if (g->phase() != Generation::Phase::kDecode) continue;
-    all.push_back(g.get());
-    total += std::ssize(g->answer().hypotheses());
-  }
-  const std::int64_t room = total <= limits.exact_rows ? limits.exact_rows : limits.decode_rows;
-  std::vector<std::vector<Generation*>> groups;
-  std::int64_t rows = room;
-  for (Generation* g : all) {
     const std::int64_t more = std::ssize(g->answer().hypotheses());
-    if (rows + more > room) {
-      if (!groups.empty()) propose(groups.back(), room - rows);
+    if (groups.empty() || rows + more > limits.decode_rows) {
+      fill();
       groups.emplace_back();
       rows = 0;
     }
-    groups.back().push_back(g);
+    groups.back().push_back(g.get());
     rows += more;
   }
-  if (!groups.empty()) propose(groups.back(), room - rows);
+  fill();
   return groups;
 }
 

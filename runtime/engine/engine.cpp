@@ -31,6 +31,7 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const Checkpoi
   info.image_tokens = config.vision.tokens();
   info.context_tokens = std::min(options.context_tokens, config.text.max_positions);
   info.cache_tokens = choice.cache_tokens;
+  info.parameters = parameters_of(checkpoint);
   info.scratch_bytes = runner->facts().scratch_bytes;
   info.weight_bytes = runner->facts().weight_bytes;
   Tokenizer ready = tokenizer.get();

@@ -61,7 +61,6 @@ PassLimits limits_for(const B& backend, const FastVlmConfig& config, const Backe
   const std::int64_t image_bytes = config.vision.tokens() * config.text.hidden_size *
                                    static_cast<std::int64_t>(sizeof(typename B::Element));
   PassLimits limits = pass_limits(config, backend.pass_budget());
-  limits.exact_rows = B::kBatchInvariantRows;
   limits.kept_images = static_cast<std::int64_t>(choice.image_cache_bytes) / image_bytes;
   return limits;
 }
@@ -155,7 +154,7 @@ namespace {
 
 // Of backends that have tiles to choose from; see tuning.hpp.
 template <class B>
-void tune_tiles(BackendRunner<B>&, const WarningSink&) {}
+void tune_tiles(BackendRunner<B>&, const Checkpoint&, const WarningSink&) {}
 
 template <class Work>
 auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, const Work& work) {
@@ -179,11 +178,35 @@ auto with_backend(const Checkpoint& checkpoint, const BackendChoice& choice, con
   return work(Cpu({.formats = formats, .threads = thread_count(choice.threads)}));
 }
 
+class ParameterCounter : public Visitor<ParameterCounter> {
+ public:
+  explicit ParameterCounter(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  template <class P>
+  void leaf(const std::string& path, const P& parameter) {
+    for (const StoredTensor& stored : checkpoint_.stored(path, parameter.spec)) {
+      sum_ += stored.parameters();
+    }
+  }
+  std::int64_t sum() const { return sum_; }
+
+ private:
+  const Checkpoint& checkpoint_;
+  std::int64_t sum_ = 0;
+};
+
 }  // namespace
 
 ModelMemory plan_memory(const Checkpoint& checkpoint, const BackendChoice& choice) {
   return with_backend(checkpoint, choice,
                       [&](const auto& backend) { return memory_on(backend, checkpoint, choice); });
+}
+
+std::int64_t parameters_of(const Checkpoint& checkpoint) {
+  FastVlm<PlanOf<Ref>> model(checkpoint.config());
+  ParameterCounter counter(checkpoint);
+  model.visit(counter);
+  return counter.sum();
 }
 
 std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const BackendChoice& choice,
@@ -196,7 +219,7 @@ std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const Bac
         [&](B& to, FastVlm<B>& model) {
           load_weights(checkpoint, to, model, progress, choice.warn);
         });
-    if (choice.tuning) tune_tiles(*runner, choice.warn);
+    if (choice.tuning) tune_tiles(*runner, checkpoint, choice.warn);
     return runner;
   });
 }

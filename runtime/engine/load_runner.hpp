@@ -47,6 +47,9 @@ struct ModelMemory {
 };
 ModelMemory plan_memory(const Checkpoint& checkpoint, const BackendChoice& choice);
 
+// Of the whole model, as the checkpoint stores it.
+std::int64_t parameters_of(const Checkpoint& checkpoint);
+
 // Loads all weights; see load_weights. Throws Error for wrong files, and for devices that are not
 // there or whose memory is too small.
 std::unique_ptr<ModelRunner> load_runner(const Checkpoint& checkpoint, const BackendChoice& choice,

@@ -21,15 +21,14 @@ double decoder_flops(const Qwen2Config& text) {
 }  // namespace
 
 PassLimits pass_limits(const FastVlmConfig& config, const PassBudget& budget) {
-  constexpr std::int64_t kTextRows = 32;  // of a short prompt, beside those of the image
   Plan plan;
   FastVlm<Plan> model(config);
   ShapeLoader<Plan> shapes(plan);
   model.visit(shapes);
-  PassLimits limits;
+  PassLimits limits{.draft_rows = budget.draft_rows};
   for (limits.images = budget.images;; limits.images /= 2) {
     limits.prefill_rows =
-        std::max(max_prefill_rows(config), limits.images * (config.vision.tokens() + kTextRows));
+        std::max(max_prefill_rows(config), limits.images * (config.vision.tokens() + kPromptRows));
     if (limits.images == 1) return limits;
     const double flops = static_cast<double>(limits.prefill_rows) * decoder_flops(config.text);
     if (flops > budget.prefill_flops) continue;

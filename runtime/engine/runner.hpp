@@ -29,15 +29,16 @@ struct PassLimits {
   std::int64_t kept_images = 0;     // whose embeddings later passes may use
   std::int64_t prefill_rows = 512;  // of a prefill pass; at least those of one image
   std::int64_t decode_rows = 64;    // of a decode pass; prompts of a prefill pass over those
-  // A decode pass of up to so many rows gives each row the same bits, whatever the others are and
-  // however many (batch invariance). Draft tokens, which add rows, stay within.
-  std::int64_t exact_rows = 64;
+  std::int64_t draft_rows = 64;     // of a decode pass, up to which draft tokens may fill it
 };
 
 // The most rows of a prefill pass for one image; a longer prompt is prefilled in chunks.
 inline std::int64_t max_prefill_rows(const FastVlmConfig& config) {
   return std::max<std::int64_t>(512, config.vision.tokens());
 }
+
+// Rows of a short prompt beside those of its image.
+inline constexpr std::int64_t kPromptRows = 32;
 
 // As many images in a pass as the budget allows, a power of two, and their prompts in one prefill
 // pass; at least one.

@@ -16,17 +16,17 @@ namespace fvlm {
 namespace {
 
 // Changes when lines get another meaning.
-constexpr std::string_view kTitle = "fastvlm tiles 1";
+constexpr std::string_view kTitle = "fastvlm tiles 2";
 
 std::string head(const TuningIdentity& id) {
   return fmt::format("{}\ndevice {}\ncompute capability {}.{}\ndriver {}\nprogram {}\n", kTitle,
                      id.device, id.major, id.minor, id.driver, id.program);
 }
 
-// "m n k gelu residual tile's name", the flags as 0 and 1.
+// "kind type m n k gelu residual tile's name", the flags as 0 and 1.
 std::string line_of(const GemmKey& key, std::string_view tile) {
-  return fmt::format("gemm {} {} {} {:d} {:d} {}\n", key.m, key.n, key.k, key.gelu, key.residual,
-                     tile);
+  return fmt::format("gemm {} {} {} {} {} {:d} {:d} {}\n", name_of(key.kind), name_of(key.type),
+                     key.m, key.n, key.k, key.gelu, key.residual, tile);
 }
 
 // Takes what begins the text off it.
@@ -42,6 +42,18 @@ bool take_number(std::string_view& text, Number& number) {
   text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   return true;
 }
+// The name of one of those up to `last`, and the space behind it.
+template <class Named>
+bool take_name(std::string_view& text, Named last, Named& named) {
+  for (int i = 0; i <= static_cast<int>(last); ++i) {
+    named = static_cast<Named>(i);
+    std::string_view rest = text;
+    if (!take(rest, name_of(named)) || !take(rest, " ")) continue;
+    text = rest;
+    return true;
+  }
+  return false;
+}
 
 // An entry that would be written as this line and no other.
 bool read_line(std::string_view line, int major, TileTable& table) {
@@ -49,7 +61,10 @@ bool read_line(std::string_view line, int major, TileTable& table) {
   int gelu = 0;
   int residual = 0;
   std::string_view rest = line;
-  if (!take(rest, "gemm ") || !take_number(rest, key.m) || !take(rest, " ") ||
+  constexpr auto kLastKind = GemmKey::Kind::kAttentionInput;
+  constexpr auto kLastType = WeightFormat::Type::kInt4;
+  if (!take(rest, "gemm ") || !take_name(rest, kLastKind, key.kind) ||
+      !take_name(rest, kLastType, key.type) || !take_number(rest, key.m) || !take(rest, " ") ||
       !take_number(rest, key.n) || !take(rest, " ") || !take_number(rest, key.k) ||
       !take(rest, " ") || !take_number(rest, gelu) || !take(rest, " ") ||
       !take_number(rest, residual) || !take(rest, " ")) {
@@ -57,9 +72,9 @@ bool read_line(std::string_view line, int major, TileTable& table) {
   }
   key.gelu = gelu != 0;
   key.residual = residual != 0;
-  const int tiles = tile_count(major, key.m, key.n);
+  const int tiles = tile_count(major, key);
   for (int tile = 0; tile < tiles; ++tile) {
-    if (line_of(key, tile_name(major, tile)) != std::string(line) + "\n") continue;
+    if (line_of(key, tile_name(major, key, tile)) != std::string(line) + "\n") continue;
     return table.emplace(key, tile).second;
   }
   return false;
@@ -69,7 +84,7 @@ bool read_line(std::string_view line, int major, TileTable& table) {
 
 std::string tuning_text(const TuningIdentity& identity, const TileTable& table) {
   std::string text = head(identity);
-  for (const auto& [key, tile] : table) text += line_of(key, tile_name(identity.major, tile));
+  for (const auto& [key, tile] : table) text += line_of(key, tile_name(identity.major, key, tile));
   return text + fmt::format("end {}\n", table.size());
 }
 
@@ -90,7 +105,7 @@ void tune(std::span<const GemmKey> gemms, int major, double budget,
           const std::function<double()>& elapsed,
           const std::function<double(const GemmKey&, int)>& seconds, TileTable& table) {
   for (const GemmKey& key : gemms) {
-    const int tiles = tile_count(major, key.m, key.n);
+    const int tiles = tile_count(major, key);
     if (tiles == 0 || table.contains(key)) continue;
     int best = kTileByRule;
     double least = std::numeric_limits<double>::infinity();

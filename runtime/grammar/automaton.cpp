@@ -80,6 +80,31 @@ void AutomatonBuilder::add_call(NodeId from, RuleId rule, NodeId to, bool counts
   nodes_[from].calls.push_back({.rule = rule, .counts = counts, .target = to});
 }
 
+RuleId AutomatonBuilder::add_automaton(const Automaton& automaton) {
+  std::vector<RuleId> rules;
+  std::vector<NodeId> nodes(automaton.nodes.size());
+  for (const Automaton::Rule& rule : automaton.rules) {
+    rules.push_back(add_rule(rule.min, rule.max));
+    nodes[rule.start] = start(rules.back());
+  }
+  for (std::size_t n = 0; n < nodes.size(); ++n) {
+    const RuleId rule = automaton.nodes[n].rule;
+    if (n != automaton.rules[rule].start) nodes[n] = add_node(rules[rule]);
+  }
+  for (std::size_t n = 0; n < nodes.size(); ++n) {
+    const Automaton::Node& node = automaton.nodes[n];
+    for (const auto& [first, last, counts, target] : automaton.edges_of(node)) {
+      add_bytes(nodes[n], first, last, nodes[target], counts);
+    }
+    for (const auto& [rule, counts, target] : automaton.calls_of(node)) {
+      const bool empty = rule == Automaton::kNoRule;
+      add_call(nodes[n], empty ? rule : rules[rule], nodes[target], counts);
+    }
+    if (node.ends) add_empty(nodes[n], end(rules[node.rule]));
+  }
+  return rules[automaton.start];
+}
+
 AutomatonBuilder::Backwards AutomatonBuilder::backwards() const {
   Backwards all;
   all.nodes.resize(nodes_.size());

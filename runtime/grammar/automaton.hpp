@@ -90,6 +90,9 @@ class AutomatonBuilder {
   void add_empty(NodeId from, NodeId to);
   void add_call(NodeId from, RuleId rule, NodeId to, bool counts = false);
 
+  // All of a finished automaton; the rule that it begins with.
+  RuleId add_automaton(const Automaton& automaton);
+
   RuleId rule_of(NodeId node) const { return nodes_[node].rule; }
 
   // The automaton that begins with `start`, without edges that lead nowhere. Throws Error if it

@@ -115,6 +115,17 @@ Grammar Grammar::tool_call(const std::vector<Tool>& tools, bool or_text) {
   return {std::move(source), std::move(builder).finish(rule, "the tools")};
 }
 
+Grammar Grammar::either(const Grammar& one, const Grammar& other) {
+  AutomatonBuilder builder;
+  const RuleId rule = builder.add_rule();
+  for (const Grammar* each : {&one, &other}) {
+    builder.add_call(builder.start(rule), builder.add_automaton(*each->automaton_),
+                     builder.end(rule));
+  }
+  return {fmt::format("either {} {} {}", one.source_.size(), one.source_, other.source_),
+          std::move(builder).finish(rule, "the grammar")};
+}
+
 bool Grammar::matches(std::string_view answer) const {
   Machine machine(automaton_);
   return machine.may_end(machine.advance(machine.start(), answer));

@@ -35,7 +35,7 @@ TEST_F(CamerasTest, EachHasItsPathsItsMetricsAndItsConnection) {
        config("server = \"" + server.url() +
               "\"\ninterval = \"30ms\"\nwidth = 320\n"
               "[[camera]]\nname = \"door\"\nsource = \"test-pattern\"\nplace = 2\n"
-              "crop = \"0,0,160,120\"\n"
+              "crop = [0, 0, 160, 120]\n"
               "[[camera]]\nname = \"yard\"\ntitle = \"院子\"\nsource = \"images:" +
               scenes + "\"\nfps = 20\nsize = 2\nplace = 1\n"),
        "--log-folder", folder.path().string()});
@@ -88,23 +88,32 @@ TEST_F(CamerasTest, OneThatIsNotThereKeepsNoOtherAway) {
 
 TEST_F(CamerasTest, WrongTablesAreNamed) {
   const std::string good = "[[camera]]\nname = \"a\"\nsource = \"test-pattern\"\n";
-  expect_refused(good + "widht = 3\n",
-                 "[[camera]] number 1 (a): no key is called widht; there are");
-  expect_refused(good + "port = 3\n", "port is a setting of the program");
-  expect_refused(good + "width = 3\n", "number 1 (a): --width");
-  expect_refused(good + "crop = \"1,2\"\n", "expected X,Y,WIDTH,HEIGHT");
-  expect_refused(good + good, "number 2 (a): another one has this name");
+  expect_refused(good + "widht = 3\n", ":4:1: there is no key widht: did you mean width?");
+  expect_refused(good + "port = 3\n", ":4:1: port is a setting of the program");
+  expect_refused("title = \"a\"\n" + good, ":1:1: title is a setting of one camera");
+  expect_refused(good + "width = 3\n", ":4:9: --width");
+  expect_refused(good + "crop = \"1,2\"\n", ":4:8: --crop: 1,2: expected X,Y,WIDTH,HEIGHT");
+  expect_refused(good + "mask = [\"0,0,9,9\", \"1\"]\n", ":4:9: --mask: 1: expected X,Y,");
+  expect_refused(good + "server = \"here\"\n", ":4:10: --server: here: not an address");
+  expect_refused(good + "interval = \"soon\"\n", ":4:12: --interval: soon: expected a time");
+  expect_refused(good + "api-key-file = \"/none\"\n", ":1:1: --api-key-file /none: ");
+  expect_refused(good + good, ":5:1: another camera is called a");
   expect_refused("[[camera]]\nname = \"a b\"\nsource = \"test-pattern\"\n", "expected up to 64");
-  expect_refused("[[camera]]\nname = \"a\"\n", "source is missing");
-  expect_refused("[[camera]]\nsource = \"test-pattern\"\n", "name is missing");
-  expect_refused(good + "mask = [\"0,0,9,9\"\nquality = 5\n",
-                 "line 4: an array must end with ] on its line");
-  expect_refused("[camera]\nname = \"a\"\n", "there are no tables but [[camera]]");
+  expect_refused("[[camera]]\nname = \"a\"\n", ":1:1: this camera has no source; add source = ");
+  expect_refused("[[camera]]\nsource = \"test-pattern\"\n", "this camera has no name");
+  expect_refused("[[camera]]\nname = \"a\"\nsource = \"film\"\n", "film: no such source");
+  expect_refused("[camera]\nname = \"a\"\n", "two pairs of brackets");
+  expect_refused("[[camara]]\nname = \"a\"\n",
+                 ":1:3: there is no table camara: did you mean [[camera]]?");
   expect_refused("source = \"test-pattern\"\n" + good, "there is a source for the whole program");
-  expect_refused("soruce = \"test-pattern\"\n", "no setting is called soruce");
+  expect_refused("soruce = \"test-pattern\"\n",
+                 ":1:1: there is no key soruce: did you mean source?");
+  expect_refused("source = test-pattern\n", ": a text must stand in quotes");
+  expect_refused("interval = \"soon\"\n", ":1:12: --interval: soon: expected a time");
+  expect_refused("list = true\n", ":1:1: there is no key list");
   expect_refused(
       good + "place = 1\n[[camera]]\nname = \"b\"\nsource = \"test-pattern\"\nplace = 1\n",
-      "another one has place 1");
+      ":8:1: another camera has place 1");
 }
 
 TEST_F(CamerasTest, ASourceThatCannotWorkEndsTheProgramAndSaysWhatHelps) {

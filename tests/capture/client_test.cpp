@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <regex>
 #include <set>
 #include <thread>
 
@@ -193,9 +194,9 @@ TEST_F(ClientTest, ACommandThatEndsIsStartedAgain) {
 TEST_F(ClientTest, SettingsMayComeFromAFile) {
   CameraServer server(describe);
   write_file(folder / "camera.conf",
-             "# a comment\nsource = test-pattern\nwidth = 160\ninterval = 20ms\n"
-             "server = " +
-                 server.url() + "\n");
+             "# a comment\nsource = \"test-pattern\"\nwidth = 160\ninterval = 0.02\n"
+             "server = \"" +
+                 server.url() + "\"\n");
   const std::vector<std::string> flags = {"--config", (folder / "camera.conf").string(),
                                           "--log-folder", folder.path().string()};
   const CameraProgram camera(FVLM_CAMERA_PROGRAM, flags);
@@ -208,6 +209,27 @@ TEST_F(ClientTest, ThePackagesSettingsAreUnderstood) {
   const auto camera = start(kNowhere, {"--config", FVLM_SOURCE "/capture/deploy/camera.conf",
                                        "--source", "test-pattern"});
   EXPECT_FALSE(camera->get("/").empty());
+}
+
+// Lines that are commented out count as soon as they are not; all of them together, but for the
+// source above the tables and for what needs files.
+TEST_F(ClientTest, ThePackagesOtherSettingsAreUnderstood) {
+  std::string text = read_file(FVLM_SOURCE "/capture/deploy/camera.conf");
+  const auto change = [&text](const char* pattern, const char* with) {
+    const std::string changed = std::regex_replace(text, std::regex(pattern), with);
+    EXPECT_NE(changed, text) << pattern;
+    text = changed;
+  };
+  change("\n# ([a-z-]+ = |\\[\\[)", "\n$1");
+  change("\nsource = \"(pipe|v4l2\"\n)", "\n# $1");
+  change("\nport = 8080", "\nport = 0");
+  change("\nhost = .*", "");
+  change("\npage-key-file = .*", "");
+  write_file(folder / "all.conf", text);
+  const CameraProgram camera(FVLM_CAMERA_PROGRAM,
+                             {"--config", (folder / "all.conf").string(), "--wait-for-camera",
+                              "--log-folder", folder.path().string()});
+  EXPECT_TRUE(contains(camera.get("/camera/cameras.json"), "Front door"));
 }
 
 TEST_F(ClientTest, WhatTheServerSaysStaysOneLineOfTheLog) {
@@ -257,11 +279,28 @@ TEST_F(ClientTest, AServiceManagerIsToldHowItGoes) {
 TEST_F(ClientTest, WrongFlagsAreNamed) {
   EXPECT_EQ(status_of_run("--interval soon"), 2);
   EXPECT_TRUE(contains(output(), "soon: expected a time such as 1s")) << output();
-  EXPECT_EQ(status_of_run("--server http://x"), 1);
+  EXPECT_EQ(status_of_run("--server http://x"), 2);
   EXPECT_TRUE(contains(output(), "ws://HOST:PORT/ws")) << output();
-  EXPECT_EQ(status_of_run("--source nothing"), 1);
+  EXPECT_EQ(status_of_run("--source nothing"), 2);
   EXPECT_TRUE(contains(output(), "nothing: no such source")) << output();
-  EXPECT_EQ(status_of_run("--quality 101"), 2);
+  EXPECT_EQ(status_of_run("--source 'pip:ffmpeg -i rtsp://me:hunter2@camera/'"), 2);
+  EXPECT_TRUE(contains(output(), "pip: no such source")) << output();
+  EXPECT_FALSE(contains(output(), "hunter2")) << output();
+  for (const auto& [flags, words] : std::vector<std::pair<std::string, std::string>>{
+           {"--quality 101", "--quality: \"101\" is not a whole number from 1 to 100"},
+           {"--quality", "--quality needs a value"},
+           {"--max-new-tokens 0", "\"0\" is not a whole number above 0"},
+           {"--rotate 45", "--rotate: \"45\" is none of 0, 90, 180, 270"},
+           {"--bogus 1", "unknown flag --bogus; run fastvlm-camera --help"},
+           {"--quiet --verbose", "--quiet and --verbose exclude each other"},
+           {"--log-format json --fps x", "\"message\":\"--fps: \\\"x\\\" is not a number"},
+           {"--log-format json --page-key-file /none",
+            "\"message\":\"--page-key-file /none: cannot be opened: No such file"},
+           {"--host no.such.name.invalid --open-to-all --source test-pattern",
+            "--host no.such.name.invalid: no address has this name"}}) {
+    EXPECT_NE(status_of_run(flags), 0) << flags;
+    EXPECT_TRUE(contains(output(), words)) << flags << ": " << output();
+  }
   EXPECT_EQ(status_of_run("--version"), 0);
 }
 

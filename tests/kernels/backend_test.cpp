@@ -20,25 +20,14 @@ namespace {
 struct Mode {
   std::string name;
   WeightFormat format;
-  bool bf16_products;
+  gemm::Kernel kernel;
   double tolerance;  // of the relative error; inputs rounded to bf16 cost about 2^-9, to int16 4e-5
 };
-
-// oneDNN emulates it where AVX-512 is, and refuses on processors without, such as Arm's.
-bool multiplies_bf16() {
-  const BFloat16 one(1);
-  try {
-    return PackedMatrix(1, 1, true, &one).bytes() > 0;
-  } catch (const Error&) {
-    return false;
-  }
-}
 
 class BackendTest : public testing::TestWithParam<Mode>, protected RandomParameters {
  protected:
   void SetUp() override {
-    if (GetParam().bf16_products && !multiplies_bf16())
-      GTEST_SKIP() << "no products in bfloat16 on this processor";
+    if (!gemm::has_kernel(GetParam().kernel)) GTEST_SKIP() << "not on this processor";
     context_.arena() = memory_.arena();
     ref_context_.arena() = ref_memory_.arena();
   }
@@ -53,7 +42,7 @@ class BackendTest : public testing::TestWithParam<Mode>, protected RandomParamet
 
   // The oracle with the matrices as the Cpu backend rounds them.
   Ref& oracle(Rows rows) {
-    const bool rounded = rows == Rows::kTokens || GetParam().bf16_products;
+    const bool rounded = rows == Rows::kTokens || GetParam().kernel != gemm::Kernel::kFloat;
     return rounded ? ref_rounded_ : ref_;
   }
 
@@ -66,18 +55,25 @@ class BackendTest : public testing::TestWithParam<Mode>, protected RandomParamet
     return both(spec, host_linear(spec), rows);
   }
 
-  Cpu cpu_{{.formats = GetParam().format, .threads = 3, .bf16_products = GetParam().bf16_products}};
+  static Cpu cpu_of(int threads) {
+    // A kernel that is not here is not made: its tests are skipped.
+    const gemm::Kernel kernel =
+        gemm::has_kernel(GetParam().kernel) ? GetParam().kernel : gemm::Kernel::kFloat;
+    return Cpu({.formats = GetParam().format, .threads = threads, .bf16_kernel = kernel});
+  }
+
+  Cpu cpu_ = cpu_of(3);
   Ref ref_{WeightFormat::kF32};
   Ref ref_rounded_{GetParam().format};
   WatchedMemory<> memory_{std::size_t{16} << 20};
   WatchedMemory<> ref_memory_{std::size_t{16} << 20};
-  HostMemory::Context context_;
+  Cpu::Context context_;
   HostMemory::Context ref_context_;
 };
 
 TEST_P(BackendTest, Linear) {
   for (const Rows kind : {Rows::kPositions, Rows::kTokens}) {
-    for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{{1, 7, 5},
+    for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{{1, 7, 50},
                                                                                 {3, 48, 12},
                                                                                 {9, 64, 130},
                                                                                 {16, 100, 33},
@@ -91,26 +87,72 @@ TEST_P(BackendTest, Linear) {
                                    kind == Rows::kTokens ? "tokens" : "positions"));
           const auto [plain, fast] = both_linear(in, out, kind, bias);
           std::vector<float> x = random(rows * in);
-          std::vector<float> want = random(rows * out);
-          std::vector<float> got = want;
+          const std::vector<float> before = random(rows * out);
+          std::vector<float> want = before;
           ref_.linear(ref_context_, view(x, rows), plain, epilogue, view(want, rows));
-          cpu_.linear(context_, view(x, rows), fast, epilogue, view(got, rows));
-          expect_near(got, want);
+          for (const bool is_prefill : {false, true}) {
+            context_.is_prefill = is_prefill;
+            std::vector<float> got = before;
+            cpu_.linear(context_, view(x, rows), fast, epilogue, view(got, rows));
+            expect_near(got, want);
+          }
         }
       }
     }
   }
 }
 
-TEST_P(BackendTest, BatchingChangesNoBit) {
-  const auto [plain, fast] = both_linear(200, 77, Rows::kTokens);
-  std::vector<float> x = random(16 * 200);
-  std::vector<float> together = filled(16 * 77);
-  cpu_.linear(context_, view(x, 16), fast, {}, view(together, 16));
-  for (std::int64_t r = 0; r < 16; ++r) {
-    std::vector<float> alone = filled(77);
-    cpu_.linear(context_, view(x, 16).slice_rows(r, 1), fast, {}, view(alone, 1));
-    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + r * 77)) << "row " << r;
+// What else is in a pass, and how many threads share it.
+TEST_P(BackendTest, RowsHaveTheSameBitsInAnyPass) {
+  constexpr std::int64_t kRows = 130;
+  constexpr std::int64_t kIn = 2200;  // more than a kernel takes at once
+  constexpr std::int64_t kOut = 77;
+  for (const Rows kind : {Rows::kPositions, Rows::kTokens}) {
+    const auto [plain, fast] = both_linear(kIn, kOut, kind);
+    std::vector<float> x = random(kRows * kIn);
+    for (const bool is_prefill : {false, true}) {
+      SCOPED_TRACE(fmt::format("{} {}", kind == Rows::kTokens ? "tokens" : "positions",
+                               is_prefill ? "of prompts" : "of answers"));
+      context_.is_prefill = is_prefill;
+      std::vector<float> together = filled(kRows * kOut);
+      cpu_.linear(context_, view(x, kRows), fast, {}, view(together, kRows));
+      for (const std::int64_t rows : {1, 2, 3, 7, 16, 17, 48, 129}) {
+        Cpu other = cpu_of(static_cast<int>(rows % 5 + 1));
+        std::vector<float> part = filled(rows * kOut);
+        other.linear(context_, view(x, kRows).slice_rows(kRows - rows, rows), fast, {},
+                     view(part, rows));
+        EXPECT_TRUE(std::equal(part.begin(), part.end(), together.end() - rows * kOut))
+            << rows << " rows";
+      }
+    }
+  }
+}
+
+TEST_P(BackendTest, ImagesHaveTheSameBitsInAnyPass) {
+  constexpr std::int64_t kImages = 5;
+  constexpr std::int64_t kSide = 6;
+  constexpr std::int64_t kChannels = 40;
+  constexpr std::int64_t kElements = kSide * kSide * kChannels;
+  const DepthwiseSpec filters{.in = kChannels, .kernel = 7};
+  const auto mixer = cpu_.pack(filters, host_depthwise(filters));
+  const auto fc1 = both_linear(kChannels, 4 * kChannels, Rows::kPositions).second;
+  const auto fc2 = both_linear(4 * kChannels, kChannels, Rows::kPositions).second;
+  std::vector<float> x = random(kImages * kElements);
+  const auto encode = [&](Cpu& cpu, std::int64_t first, std::int64_t images) {
+    const FeatureMap<float> in{x.data() + first * kElements, images, kSide, kSide, kChannels};
+    std::vector<float> mixed = filled(images * kElements);
+    std::vector<float> out = filled(images * kElements);
+    const FeatureMap<float> middle{mixed.data(), images, kSide, kSide, kChannels};
+    cpu.conv_ffn(context_, in, mixer, fc1, fc2, middle);
+    cpu.squeeze_excite(context_, middle, fc1, fc2, {out.data(), images, kSide, kSide, kChannels});
+    return out;
+  };
+  const std::vector<float> together = encode(cpu_, 0, kImages);
+  for (std::int64_t images = 1; images < kImages; ++images) {
+    Cpu other = cpu_of(static_cast<int>(3 * images));
+    const std::vector<float> part = encode(other, kImages - images, images);
+    EXPECT_TRUE(std::equal(part.begin(), part.end(), together.end() - images * kElements))
+        << images << " images";
   }
 }
 
@@ -226,8 +268,11 @@ TEST_P(BackendTest, SwigluAndLogits) {
     std::vector<float> want = filled(rows * 75);
     std::vector<float> got = want;
     ref_.swiglu(ref_context_, view(x, rows), plain_norm, plain, view(want, rows));
-    cpu_.swiglu(context_, view(x, rows), fast_norm, fast, view(got, rows));
-    expect_near(got, want);
+    for (const bool is_prefill : {false, true}) {
+      context_.is_prefill = is_prefill;
+      cpu_.swiglu(context_, view(x, rows), fast_norm, fast, view(got, rows));
+      expect_near(got, want);
+    }
     want = got = filled(rows * 150);
     ref_.logits(ref_context_, view(x, rows), plain_norm, plain, view(want, rows));
     cpu_.logits(context_, view(x, rows), fast_norm, fast, view(got, rows));
@@ -255,6 +300,7 @@ TEST_P(BackendTest, AttentionOverThePagedCache) {
     for (const auto& pass : std::vector<std::array<std::int64_t, 6>>{
              {130, 0, 1, 0, 63, 0}, {1, 130, 1, 1, 2, 63}, {1, 131, 20, 2, 1, 65}}) {
       DecoderBatch batch;
+      batch.is_prefill = pass[1] == 0;
       batch.add(pass[0], pass[1], a);
       batch.add(pass[2], pass[3], b);
       batch.add(pass[4], pass[5], c);
@@ -313,17 +359,19 @@ TEST_F(FormatTest, CpuRefusesWhatItCannotKeep) {
   EXPECT_THROW(Cpu({.formats = WeightFormat::kF16}), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, BackendTest,
-                         testing::Values(Mode{"f32", WeightFormat::kF32, false, 1e-5},
-                                         Mode{"bf16_widened", WeightFormat::kBF16, false, 1e-5},
-                                         Mode{"bf16_products", WeightFormat::kBF16, true, 6e-3},
-                                         Mode{"int8", WeightFormat::int8(), false, 1e-4},
-                                         Mode{"int8_32", WeightFormat::int8(32), true, 6e-3},
-                                         Mode{"int8_128", WeightFormat::int8(128), false, 1e-4},
-                                         Mode{"int4", WeightFormat::int4(), false, 1e-4},
-                                         Mode{"int4_32", WeightFormat::int4(32), true, 6e-3},
-                                         Mode{"int4_128", WeightFormat::int4(128), false, 1e-4}),
-                         [](const auto& mode) { return mode.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Formats, BackendTest,
+    testing::Values(Mode{"f32", WeightFormat::kF32, gemm::Kernel::kFloat, 1e-5},
+                    Mode{"bf16_widened", WeightFormat::kBF16, gemm::Kernel::kFloat, 1e-5},
+                    Mode{"bf16_pairs", WeightFormat::kBF16, gemm::Kernel::kPairs, 6e-3},
+                    Mode{"bf16_tiles", WeightFormat::kBF16, gemm::Kernel::kTiles, 6e-3},
+                    Mode{"int8", WeightFormat::int8(), gemm::Kernel::kFloat, 1e-4},
+                    Mode{"int8_32_pairs", WeightFormat::int8(32), gemm::Kernel::kPairs, 6e-3},
+                    Mode{"int8_128", WeightFormat::int8(128), gemm::Kernel::kFloat, 1e-4},
+                    Mode{"int4", WeightFormat::int4(), gemm::Kernel::kFloat, 1e-4},
+                    Mode{"int4_32_tiles", WeightFormat::int4(32), gemm::Kernel::kTiles, 6e-3},
+                    Mode{"int4_128", WeightFormat::int4(128), gemm::Kernel::kFloat, 1e-4}),
+    [](const auto& mode) { return mode.param.name; });
 
 }  // namespace
 }  // namespace fvlm

@@ -55,7 +55,8 @@ class MatMulTest : public testing::Test, protected RandomParameters {
 
 // The shapes of a small encoder's and decoder's layers, and some that fill no block.
 TEST_F(MatMulTest, AnyNumberOfThreadsGivesTheProduct) {
-  HostMemory::Context context(std::size_t{16} << 20);
+  Cpu::Context context(std::size_t{64} << 20);
+  context.is_prefill = true;
   for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{
            {256, 96, 384}, {256, 384, 96}, {40, 768, 3072}, {33, 70, 130}}) {
     for (const WeightFormat& format : {WeightFormat::kF32, WeightFormat::kBF16}) {
@@ -127,7 +128,7 @@ TEST_F(MatMulTest, RefusesAMatrixThatWasNotPackedForTheProduct) {
 TEST_F(MatMulTest, OneThreadIsOneThread) {
   const OpenMpThreads available(4);
   Cpu cpu({.formats = WeightFormat::kF32, .threads = 1});
-  HostMemory::Context context(std::size_t{16} << 20);
+  Cpu::Context context(std::size_t{64} << 20);
   const LinearSpec spec{.in = 1024, .parts = {{"", 2048}}, .rows = Rows::kPositions};
   const Cpu::Linear weights = cpu.pack(spec, host_linear(spec));
   std::vector<float> x = random(256 * 1024);

@@ -19,6 +19,7 @@ namespace {
 struct Format {
   std::string name;
   WeightFormat format;
+  bool is_prefill;
 };
 
 class CpuScratch : public testing::TestWithParam<Format>, protected RandomParameters {
@@ -32,12 +33,14 @@ class CpuScratch : public testing::TestWithParam<Format>, protected RandomParame
     std::vector<float> want = filled(rows * cols, 0);
     std::vector<float> got = want;
     Cpu::Context large(std::size_t{16} << 20);
+    large.is_prefill = GetParam().is_prefill;
     operation(large, view(want, rows));
     const std::size_t bytes = measuring.high_water();
     const Buffer memory(bytes + kGuard);
     auto* const guard = memory.as<std::byte>() + bytes;
     std::fill_n(guard, kGuard, std::byte{0xA5});
     Cpu::Context exact;
+    exact.is_prefill = GetParam().is_prefill;
     exact.arena() = Arena(memory.as<std::byte>(), bytes);
     operation(exact, view(got, rows));
     EXPECT_EQ(got, want);
@@ -129,6 +132,7 @@ TEST_P(CpuScratch, Attention) {
   constexpr std::int64_t kRows = kPages * kPageTokens;
   DecoderBatch batch;
   batch.add(kRows, 0, pages);
+  batch.is_prefill = GetParam().is_prefill;
   std::vector<float> x = random(kRows * hidden);
   expect_enough(
       AttentionInputShape{kRows, qkv.shape}, kRows, hidden, [&](auto& context, View<float> out) {
@@ -141,10 +145,13 @@ TEST_P(CpuScratch, Attention) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, CpuScratch,
-                         testing::Values(Format{"f32", WeightFormat::kF32},
-                                         Format{"bf16", WeightFormat::kBF16},
-                                         Format{"int8", WeightFormat::int8()},
-                                         Format{"int4", WeightFormat::int4()}),
+                         testing::Values(Format{"f32", WeightFormat::kF32, false},
+                                         Format{"bf16", WeightFormat::kBF16, false},
+                                         Format{"int8", WeightFormat::int8(), false},
+                                         Format{"int4", WeightFormat::int4(), false},
+                                         Format{"f32_prefill", WeightFormat::kF32, true},
+                                         Format{"bf16_prefill", WeightFormat::kBF16, true},
+                                         Format{"int4_prefill", WeightFormat::int4(), true}),
                          [](const auto& mode) { return mode.param.name; });
 
 }  // namespace

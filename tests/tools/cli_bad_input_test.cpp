@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "tests/tools/cli_checkpoint.hpp"
 #include "tests/tools/cli_program.hpp"
@@ -145,6 +146,36 @@ TEST(UnusualImage, Works) {
     const Exit exit = describe((kGoldenTiny / "checkpoint").string(), kImages / name);
     EXPECT_EQ(exit.code, 0) << name << ": " << exit.errors;
     EXPECT_EQ(exit.messages(), "") << name;
+  }
+}
+
+// Each says what was given, and what would be right.
+TEST(WrongFlag, SaysWhatWouldBeRight) {
+  struct Case {
+    Arguments flags;
+    std::string message;
+  };
+  for (const auto& [flags, message] : std::vector<Case>{
+           {{"serve", "--port", "70000"},
+            "--port: \"70000\" is not a whole number from 0 to 65535"},
+           {{"serve", "--port", "99999999999999999999"}, "is not a whole number from 0 to 65535"},
+           {{"serve", "--port", "x"}, "--port: \"x\" is not a whole number from 0 to 65535"},
+           {{"serve", "--port"}, "--port needs a value: --port PORT; run fastvlm serve --help"},
+           {{"serve", "--drain", "-1"}, "--drain: \"-1\" is not a number of 0 or more"},
+           {{"serve", "--drain", "inf"}, "--drain: \"inf\" is not a number of 0 or more"},
+           {{"serve", "--idle-timeout", " 1"}, "is not a number from 0.01 to 86400"},
+           {{"serve", "--log-level", "loud"}, "\"loud\" is none of error, warn, info, debug"},
+           {{"describe", "--device", "foo"}, "--device: \"foo\" is none of auto, cpu, ref, cuda"},
+           {{"describe", "--device", "foo"}, "cuda:N"},
+           {{"describe", "--max_new_tokens", "1.5"},
+            "--max_new_tokens: \"1.5\" is not a whole number"},
+           {{"describe", "--temperature", "hot"}, "--temperature: \"hot\" is not a number"},
+           {{"describe", "--seed", "99999999999999999999"}, "is not a whole number of 64 bits"},
+           {{"describe", "--seed", "-1"}, "is not a whole number of 64 bits"},
+           {{"serve", "--quiet", "--verbose"}, "--quiet and --verbose exclude each other"},
+           {{"convert", "--group-size", "7"}, "--group-size: \"7\" is none of 32, 64, 128"},
+           {{"info", "--depth", "0"}, "--depth: \"0\" is not a whole number above 0"}}) {
+    expect_refusal(run_program(flags), {message});
   }
 }
 

@@ -16,8 +16,10 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <regex>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -81,6 +83,104 @@ TEST_F(Serve, NamesWhatIsWrong) {
   expect_named(run_program(arguments({"--tls-cert", "/none"})), "--tls-key");
   expect_named(run_program(arguments({"--tls-cert", "/none", "--tls-key", "/none"})), "/none");
   expect_refusal(run_program({"serve"}), {"--model-path is required"});
+  const std::string model = (kGoldenTiny / "checkpoint").string();
+  expect_refusal(run_program({"serve", model}), {"unexpected argument " + model +
+                                                 ": did you mean --model-path " + model + "? Run"});
+  expect_named(run_program(arguments({"--host", "no.such.name.invalid", "--open-to-all"})),
+               "--host no.such.name.invalid: no address has this name");
+  expect_named(run_program(arguments({"--host", "192.0.2.1", "--open-to-all"})),
+               "this machine has no such address");
+  expect_named(run_program(arguments({"--api-key-file", "/none"})),
+               "--api-key-file /none: cannot be opened: No such file");
+  expect_named(run_program(arguments({"--api-key", ""})), "--api-key: an empty key is none");
+  expect_named(run_program(arguments({"--tls-cert", "/none", "--tls-key", "/none"})),
+               "--tls-cert /none: cannot be opened: No such file");
+  const std::string text = (folder_ / "text").string();
+  write_file(text, "no certificate");
+  expect_named(run_program(arguments({"--tls-cert", text, "--tls-key", text})),
+               "--tls-cert " + text + ": this is not a certificate chain in PEM");
+}
+
+TEST_F(Serve, RefusesFlagsThatContradictEachOther) {
+  struct Pair {
+    Arguments flags;
+    std::vector<std::string> names;
+  };
+  for (const auto& [flags, names] : std::vector<Pair>{
+           {{"--cache-tokens", "5"}, {"--cache-tokens", "--max_new_tokens"}},
+           {{"--cache-tokens", "640", "--max_new_tokens", "700"},
+            {"--cache-tokens", "--max_new_tokens"}},
+           {{"--ping-interval", "25"}, {"--ping-interval", "--idle-timeout"}},
+           {{"--idle-timeout", "10"}, {"--ping-interval", "--idle-timeout"}},
+           {{"--max-body-size", "600"}, {"--max-received-size", "--max-body-size"}},
+           {{"--max-message-size", "600", "--max-waiting-size", "700"},
+            {"--max-received-size", "--max-message-size"}},
+           {{"--max-waiting-size", "7"}, {"--max-waiting-size", "--max-message-size"}},
+           {{"--max-connections", "7", "--max-connections-per-address", "8"},
+            {"--max-connections", "--max-connections-per-address"}},
+           {{"--max-chats", "7", "--max-chats-per-address", "8"},
+            {"--max-chats", "--max-chats-per-address"}},
+           {{"--max-received-size-per-address", "513"},
+            {"--max-received-size", "--max-received-size-per-address"}},
+           {{"--max-waiting-size-per-address", "257"},
+            {"--max-waiting-size", "--max-waiting-size-per-address"}},
+           {{"--api-key", "a", "--api-key-file", "b"}, {"--api-key", "--api-key-file"}},
+           {{"--tls-cert", "a"}, {"--tls-cert", "--tls-key"}}}) {
+    const Exit exit = run_program(arguments(with({"--port", "0"}, flags)));
+    for (const std::string& name : names) expect_named(exit, name);
+  }
+}
+
+// The context is as long as the cache can hold: longer prompts are refused as such.
+TEST_F(Serve, ASmallCacheIsASmallContext) {
+  const std::uint16_t port = free_port();
+  Program server(arguments({"--port", std::to_string(port), "--cache-tokens", "640"}));
+  ASSERT_TRUE(server.await_error("ready: "));
+  EXPECT_PRED2(contains, http_get(port, "/v1/models"), "\"max_model_len\":640,");
+  server.send_signal(SIGTERM);
+  EXPECT_EQ(server.finish().code, 0);
+}
+
+TEST_F(Serve, SaysWhereItsPageIs) {
+  const int socket = ::socket(AF_INET6, SOCK_STREAM, 0);
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  const bool has_v6 = ::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  ::close(socket);
+  for (const std::string host : {"::1", "[::1]", "localhost"}) {
+    if (!has_v6 && host != "localhost") continue;
+    Program server(arguments({"--port", "0", "--host", host, "--base-path", "vlm/"}));
+    const std::string shown = host == "localhost" ? host : "[::1]";
+    ASSERT_TRUE(server.await_error("ready: http://" + shown + ":")) << host;
+    server.send_signal(SIGTERM);
+    const Exit exit = server.finish();
+    EXPECT_TRUE(std::regex_search(exit.errors, std::regex(":[0-9]+/vlm/\n"))) << exit.errors;
+  }
+}
+
+// From the first line to the last, whatever goes wrong: programs read them.
+TEST_F(Serve, WritesEachLineInJsonIfAsked) {
+  const auto expect_json = [](const std::string& text, const std::string& part) {
+    EXPECT_PRED2(contains, text, part);
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      const auto object = nlohmann::json::parse(line, nullptr, false);
+      ASSERT_TRUE(object.is_object()) << line;
+      EXPECT_TRUE(object.contains("time") && object.contains("level")) << line;
+      EXPECT_FALSE(object["message"].get<std::string>().empty()) << line;
+    }
+  };
+  Program server(arguments({"--log-format", "json", "--port", "0", "--verbose"}));
+  ASSERT_TRUE(server.await_error("ready: "));
+  server.send_signal(SIGTERM);
+  expect_json(server.finish().errors, "loaded ");
+  expect_json(run_program(arguments({"--log-format", "json", "--port", "x"})).errors, "--port");
+  expect_json(run_program(arguments({"--log-format", "json", "--cache-tokens", "5"})).errors,
+              "--cache-tokens");
+  write_file(folder_ / "serve.toml", "log-format = \"json\"\nidle-timeout = 1\n");
+  expect_json(run_program(arguments({"--config", (folder_ / "serve.toml").string()})).errors,
+              "--idle-timeout");
 }
 
 // What is wrong with flags, files and the port shows before a model is loaded, which takes long.
@@ -134,7 +234,11 @@ TEST_F(Serve, ReadsItsFilesAgainOnSighup) {
   ASSERT_TRUE(server.await_error("there is no key in it"));
   write_file(config, "colour = 1\n");
   server.send_signal(SIGHUP);
-  ASSERT_TRUE(server.await_error("no flag \"colour\""));
+  ASSERT_TRUE(
+      server.await_error("settings stay as they were: " + config + ":1:1: there is no key colour"));
+  write_file(config, "api-key = hunter2\n");
+  server.send_signal(SIGHUP);
+  ASSERT_TRUE(server.await_error(config + ":1:11: a text must stand in quotes: api-key = \"...\""));
   EXPECT_EQ(status("second"), 200);
   camera.send(RawWebSocket::kPing, "still here");
   auto frame = camera.next();
@@ -184,16 +288,15 @@ TEST_F(Serve, TakesFlagsFromAFile) {
       "prompt = \"描述 # 图片\"\nunchanged-below = 1.5\nidle-timeout = 0.5\n";
   expect_named(start(all), "192.0.2.1");
   expect_named(start(all, {"--host", "198.51.100.1"}), "198.51.100.1");
-  expect_refusal(start("colour = \"red\"\n"), {file, "no flag \"colour\""});
-  expect_refusal(start("[section]\nport = 1\n"), {file, "line 1", "no tables"});
-  expect_refusal(start("host = \"127.0.0.1\"\nallow-origin = [\"https://a\"\napi-key = \"k\"\n"),
-                 {file, "line 2", "]"});
-  expect_refusal(start("port = 1\nport = 2\n"), {file, "\"port\" has more than one value"});
-  expect_refusal(start("idle-timeout = 1\nlongest-silence = 2\n"),
-                 {file, "\"idle-timeout\" and \"longest-silence\" are one flag"});
-  expect_refusal(start("port = 70000\n"), {file, "--port", "70000"});
-  expect_refusal(start("open-to-all = \"perhaps\"\n"), {file});
-  expect_refusal(run_program(arguments({"--config", "/none"})), {"/none"});
+  expect_refusal(start("hots = \"::1\"\n"), {file + ":1:1: ", "did you mean host?"});
+  expect_refusal(start("quiet = true\n"), {file + ":1:1: ", "no key quiet"});
+  expect_refusal(start("[section]\nport = 1\n"), {file + ":1:2: ", "no table section"});
+  expect_refusal(start("\nport = 70000\n"), {file + ":2:8: ", "--port", "70000"});
+  expect_refusal(start("open-to-all = \"perhaps\"\n"), {file + ":1:15: ", "true or false"});
+  expect_refusal(start("prompt = 5\n"), {file + ":1:10: ", "prompt = \"5\""});
+  expect_refusal(start("api-key = hunter2\n"), {file + ":1:11: ", "api-key = \"...\""});
+  expect_refusal(run_program(arguments({"--config", "/none"})), {"/none: No such file"});
+  expect_refusal(run_program(arguments({"--config", "/dev/zero"})), {"/dev/zero: longer than"});
 }
 
 // Flags of earlier versions are aliases, which help does not show.
@@ -207,7 +310,7 @@ TEST_F(Serve, TakesOldNamesOfFlags) {
     EXPECT_FALSE(contains(help, "--" + old_name));
     // What is wrong with its value is told of the flag by its name of today.
     write_file(file, old_name + " = " + wrong + "\n");
-    expect_refusal(run_program(arguments({"--config", file})), {file, "--" + name, wrong});
+    expect_refusal(run_program(arguments({"--config", file})), {file + ":1:", "--" + name, wrong});
     expect_refusal(run_program(arguments({"--" + old_name + "=" + wrong})), {"--" + name, wrong});
   };
   check("longest-silence", "idle-timeout", "-1");
@@ -215,7 +318,6 @@ TEST_F(Serve, TakesOldNamesOfFlags) {
   check("longest-answer", "response-timeout", "-3");
   check("longest-turn", "step-timeout", "-4");
   check("decoders", "image-threads", "-5");
-  check("drafts", "speculative-decoding", "perhaps");
 }
 
 TEST_F(Serve, TheExampleFileHasEveryFlagWithItsDefault) {
@@ -233,6 +335,16 @@ TEST_F(Serve, TheExampleFileHasEveryFlagWithItsDefault) {
   EXPECT_GT(flags, 30);
   Program server(arguments({"--config", example, "--port", "0"}));
   ASSERT_TRUE(server.await_error("ready: http://127.0.0.1:"));
+  // What is commented out is a line, too.
+  const std::string all =
+      std::regex_replace(text, std::regex("\n# ((?!api-key )[a-z_-]+ = )"), "\n$1");
+  EXPECT_NE(all, text);
+  write_file(folder_ / "all.toml", all);
+  write_file(folder_ / "key", "secret\n");
+  expect_refusal(
+      run_program({"serve", "--config", (folder_ / "all.toml").string(), "--api-key-file",
+                   (folder_ / "key").string(), "--api-key-list", "/no/keys"}),
+      {"/no/keys"});
 }
 
 TEST_F(Serve, TellsSystemdWhatItDoes) {

@@ -20,6 +20,7 @@
 #include "kernels/cpu/limits.hpp"
 #include "kernels/cuda/host/limits.hpp"
 #include "kernels/cuda/primitives/memory.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
 #include "runtime/image/fit.hpp"
@@ -252,7 +253,7 @@ Command add_bench(CLI::App& program) {
   const auto options = std::make_shared<BenchOptions>();
   add_model_flags(*parser, options->engine);
   parser->add_option("--runs", options->runs, "Runs of each stage, after one to warm up [5]")
-      ->check(CLI::Range(1, 1000))
+      ->check(in_range(1, 1000))
       ->option_text("N");
   parser->add_flag("--json", options->json, "Print one JSON object");
   parser->add_flag(

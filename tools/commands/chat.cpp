@@ -18,6 +18,7 @@
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
+#include "net/command_line/suggestions.hpp"
 #include "tools/commands/answer.hpp"
 #include "tools/commands/chat_completion.hpp"
 #include "tools/commands/chat_history.hpp"
@@ -28,7 +29,6 @@
 #include "tools/commands/line_editor.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/report.hpp"
-#include "tools/commands/suggestions.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -210,7 +210,7 @@ std::optional<int> Chat::handle_command(const std::string& line) {
     images_.push_back(prepare(engine_, open_picture(file, picture_options_)));
     say(fmt::format("{} goes with your next message", file));
   } else {
-    const std::string meant = suggestion(name, kCommands);
+    const std::string meant = net::suggestion(name, kCommands);
     throw make_error("{}: no such command{}{} /help lists them", name, meant,
                      meant.empty() ? ";" : "");
   }

@@ -5,9 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "net/command_line/command_table.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/command_table.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -28,7 +29,7 @@ int write_man_pages(const CLI::App& program, const std::filesystem::path& folder
     const std::string& first = command.names.front();
     for (const std::string& name : command.names) {
       write(folder / ("fastvlm-" + name + ".1"),
-            name == first ? man_page(command) : ".so man1/fastvlm-" + first + ".1\n");
+            name == first ? man_page(program, command) : ".so man1/fastvlm-" + first + ".1\n");
     }
   }
   return kExitSuccess;
@@ -45,7 +46,7 @@ Command add_completion(CLI::App& program) {
   const auto shell = std::make_shared<std::string>();
   parser->add_option("SHELL", *shell, "bash, zsh or fish")
       ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+      ->check(one_of({"bash", "zsh", "fish"}))
       ->option_text("(required)");
   return {parser, [&program, shell] {
             write_output(completion_script(*shell, command_table(program)));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/support/make_error.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/convert/convert.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
@@ -91,7 +92,7 @@ Command add_convert(CLI::App& program) {
     parser
         ->add_option_function<std::string>(
             flag, [set](const std::string& name) { set(kTypes.at(name)); }, description)
-        ->check(CLI::IsMember(names))
+        ->check(one_of(names))
         ->option_text(fmt::format("{}", fmt::join(names, "|")));
   };
   add_type("--dtype", {"bf16", "f16", "f32", "int8", "int4"},
@@ -100,11 +101,12 @@ Command add_convert(CLI::App& program) {
   add_type("--vision-dtype", {"bf16", "f16", "f32", "int8"},
            "Format of the image encoder's matrices [as --dtype; bf16 with int8 and int4]",
            [options](WeightFormat::Type type) { options->vision_type = type; });
+  std::vector<std::string> groups;
+  for (const auto group : WeightFormat::kGroups) groups.push_back(std::to_string(group));
   parser
       ->add_option("--group-size,--group", options->group,
                    "Weights that share a scale in int8 and int4: 32, 64 or 128 [64]")
-      ->check(CLI::IsMember(
-          std::vector(std::begin(WeightFormat::kGroups), std::end(WeightFormat::kGroups))))
+      ->check(one_of(groups))
       ->option_text("N");
   parser->add_flag("--verify", options->verify,
                    "Load the result and compare what it computes with the source");

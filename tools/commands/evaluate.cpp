@@ -24,6 +24,7 @@
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/config/json_file.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
@@ -32,7 +33,6 @@
 #include "tools/commands/options.hpp"
 #include "tools/commands/request_queue.hpp"
 #include "tools/commands/terminal.hpp"
-#include "tools/commands/usage.hpp"
 
 namespace fvlm {
 namespace {
@@ -267,12 +267,12 @@ Command add_evaluate(CLI::App& program) {
   parser
       ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
                    "Tokens of each answer, at most [64]")
-      ->check(at_least(1))
+      ->check(above_zero<std::int64_t>())
       ->option_text("N");
   parser
       ->add_option("--at-least,--at_least", options->at_least,
                    "Exit with code 1 if fewer than N answers are right [0]")
-      ->check(at_least(0))
+      ->check(not_negative<std::int64_t>())
       ->option_text("N");
   add_model_flags(*parser, options->engine);
   add_picture_flags(*parser, options->pictures);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "kernels/support/make_error.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
 
@@ -46,7 +47,7 @@ void add_picture_flags(CLI::App& parser, ImageOptions& options) {
           "--exif-orientation", set_orientation,
           "Rotate pictures as their EXIF orientation says; ignore: as stored, like predict.py "
           "[apply]")
-      ->check(CLI::IsMember({"apply", "ignore"}))
+      ->check(one_of({"apply", "ignore"}))
       ->option_text("apply|ignore");
   const auto set_background = [&options](const std::string& color) {
     read_color(color, options.background);
@@ -63,7 +64,7 @@ void add_picture_flags(CLI::App& parser, ImageOptions& options) {
   parser
       .add_option("--max-image-pixels", options.max_pixels,
                   fmt::format("Refuse larger pictures [{}]", options.max_pixels))
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
+      ->check(in_range(std::int64_t{1}, std::int64_t{1} << 40))
       ->option_text("N");
   const auto set_memory = [&options](std::size_t megabytes) {
     options.max_memory = megabytes * kMegabyte;
@@ -74,7 +75,7 @@ void add_picture_flags(CLI::App& parser, ImageOptions& options) {
           fmt::format("Refuse pictures that need more memory to decode, as progressive JPEGs, "
                       "interlaced PNGs and WebPs may [{}]",
                       options.max_memory / kMegabyte))
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(in_range(1, 1 << 20))
       ->option_text("MB");
 }
 

@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
-#include "tools/commands/usage.hpp"
 
 namespace fvlm {
 namespace {
@@ -238,7 +238,7 @@ Command add_info(CLI::App& program) {
       ->option_text("DIR (required)");
   add_base_flag(*parser, options->base);
   parser->add_option("--depth", options->depth, "Levels of the tree to show [all]")
-      ->check(at_least(1))
+      ->check(above_zero<std::int64_t>())
       ->option_text("N");
   return {parser, [options] { return info(*options); }};
 }

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "kernels/support/make_error.hpp"
+#include "net/command_line/help_text.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/help_text.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
 #include "tools/commands/usage.hpp"

@@ -1,14 +1,16 @@
 // fastvlm make-checkpoint: random weights in the released layout and real sizes.
 #include <fmt/ranges.h>
 
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/checkpoint/random_checkpoint.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
-#include "tools/commands/usage.hpp"
 #include "tools/commands/written.hpp"
 
 namespace fvlm {
@@ -19,10 +21,10 @@ Command add_make_checkpoint(CLI::App& program) {
   const auto options = std::make_shared<RandomCheckpointOptions>();
   parser->add_option("--size", options->size, fmt::format("{}", fmt::join(model_sizes(), ", ")))
       ->required()
-      ->check(CLI::IsMember(model_sizes()))
+      ->check(one_of(model_sizes()))
       ->option_text("SIZE (required)");
   parser->add_option("--seed", options->seed, "Seed of the weights [0]")
-      ->check(at_least(0))
+      ->check(in_range<std::int64_t>(0, std::numeric_limits<std::int64_t>::max()))
       ->option_text("N");
   parser->add_option("--output", options->output, "The folder to write")
       ->required()

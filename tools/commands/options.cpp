@@ -3,12 +3,15 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "fvlm/error.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -24,7 +27,7 @@ void add_choice(CLI::App& parser, const std::string& flag, Enum& value,
     }
   };
   parser.add_option_function<std::string>(flag, choose, description)
-      ->check(CLI::IsMember(names))
+      ->check(one_of(names))
       ->option_text(fmt::format("{}", fmt::join(names, "|")));
 }
 
@@ -39,7 +42,7 @@ void add_device_flag(CLI::App& parser, EngineOptions& options) {
   const auto check = [name_of](const std::string& value) -> std::string {
     const std::string name = name_of(value);
     if (std::find(names.begin(), names.end(), name) == names.end()) {
-      return fmt::format("{} not in {{{}}}", value, fmt::join(names, ","));
+      return fmt::format("\"{}\" is none of {} and cuda:N", value, fmt::join(names, ", "));
     }
     if (name == value) return "";
     constexpr std::size_t kMostDigits = 4;
@@ -71,7 +74,7 @@ void add_verbosity_flags(CLI::App& parser) {
     const auto set = [chosen](std::int64_t given) {
       if (given > 0) set_verbosity(chosen);
     };
-    return parser.add_flag_function(flag, set, description)->option_text(" ");
+    return parser.add_flag_function(flag, set, description)->configurable(false)->option_text(" ");
   };
   CLI::Option* const quiet =
       add("--quiet", Verbosity::kQuiet, "Say nothing but results and errors");
@@ -108,7 +111,7 @@ void add_model_flags(CLI::App& parser, EngineOptions& options) {
       "and remember them in the cache folder; answers do not depend on it; --no-tuning: "
       "by rule [on]");
   parser.add_option("--threads", options.threads, "CPU threads; 0: one for each core [0]")
-      ->check(CLI::Range(0, 1024))
+      ->check(in_range(0, 1024))
       ->option_text("N");
 }
 
@@ -152,15 +155,19 @@ void add_sampling_flags(CLI::App& parser, Sampling& sampling) {
   const auto set_seed = [&sampling](std::uint64_t seed) { sampling.seed = seed; };
   parser.add_option_function<std::uint64_t>("--seed", set_seed,
                                             "Seed of sampling [random]")
-      ->check([](const std::string& value) {  // CLI11 would let a minus sign wrap around
-        return value.starts_with('-') ? value + " is negative" : "";
+      ->check([](const std::string& value) -> std::string {  // CLI11 would wrap and saturate
+        std::uint64_t seed = 0;
+        const char* const end = value.data() + value.size();
+        const auto [rest, error] = std::from_chars(value.data(), end, seed);
+        if (error == std::errc() && rest == end) return {};
+        return fmt::format("\"{}\" is not a whole number of 64 bits, 0 or more", value);
       })
       ->option_text("S");
   // Flags of predict.py must not fail here, so this one exists, with the one value that applies.
   parser
       .add_option_function<std::string>(
           "--conv-mode", [](const std::string&) {}, "Chat template [qwen_2]")
-      ->check(CLI::IsMember({"qwen_2"}))
+      ->check(one_of({"qwen_2"}))
       ->option_text("qwen_2");
 }
 

@@ -1,79 +1,30 @@
 // fastvlm serve: the server of the real-time system, for cameras, pages and programs.
 #include <fmt/format.h>
-#include <version.hpp>  // generated: FVLM_VERSION
 
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "fvlm/engine.hpp"
 #include "fvlm/error.hpp"
+#include "net/http/address.hpp"
 #include "net/http/api_keys.hpp"
+#include "net/http/proxy.hpp"
 #include "net/process/program_log.hpp"
 #include "net/process/systemd.hpp"
 #include "net/service/server.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/config_file.hpp"
-#include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
+#include "tools/commands/serve_options.hpp"
+#include "tools/commands/serve_settings.hpp"
 #include "tools/commands/terminal.hpp"
-#include "tools/commands/usage.hpp"
 
 namespace fvlm {
 namespace {
-
-struct ServeOptions {
-  EngineOptions engine;
-  net::ServerOptions server;
-  std::string config_file;
-  std::string api_key_file;
-  std::string api_key_list;
-  LogOptions log{.folder = default_log_folder(), .name = "server"};
-  std::optional<net::LogLevel> log_level;
-  std::int64_t max_new_tokens = 256;
-  double drain_s = 10;
-
-  // Clients ask again about a picture.
-  ServeOptions() { engine.image_cache_bytes = 64 * kMegabyte; }
-};
-
-// The flags of the command line, with their values, so that settings can be read again.
-using Given = std::vector<std::pair<std::string, std::vector<std::string>>>;
-
-Given given_flags(const CLI::App& parser) {
-  Given given;
-  for (const CLI::Option* option : parser.get_options()) {
-    if (option->count() > 0) given.emplace_back(option->get_name(), option->results());
-  }
-  return given;
-}
-
-// What follows from the flags once all are known.
-void complete(ServeOptions& options, CLI::App& parser) {
-  if (!options.config_file.empty()) apply_config_file(parser, options.config_file);
-  if (options.engine.model_path.empty()) {
-    throw Error("--model-path is required; run fastvlm serve --help");
-  }
-  net::ServerOptions& server = options.server;
-  if (!options.api_key_file.empty()) server.access.key = net::read_key(options.api_key_file);
-  if (!options.api_key_list.empty()) {
-    server.access.keys = net::read_key_list(options.api_key_list);
-  }
-  if (server.access.key.empty()) {
-    if (const char* key = std::getenv("FASTVLM_API_KEY")) server.access.key = key;
-  }
-  server.live.max_new_tokens = options.max_new_tokens;
-  server.chat.max_new_tokens = options.max_new_tokens;
-  server.version = FVLM_VERSION;
-}
 
 net::LogLevel default_log_level() {
   switch (verbosity()) {
@@ -87,36 +38,52 @@ net::LogLevel default_log_level() {
   return net::LogLevel::kInfo;
 }
 
-void warn_of_readers(const ServeOptions& options, const net::Log& log) {
+net::Log open_server_log(const ServeOptions& options) {
+  LogOptions log = options.log;
+  log.level = options.log_level.value_or(default_log_level());
+  return open_log(log);
+}
+
+// Of strangers who may use the server, and of those who may read its keys.
+void warn_of_access(const ServeOptions& options, const net::Log& log) {
   for (const std::string& file : {options.api_key_file, options.api_key_list}) {
     if (file.empty()) continue;
     const std::string warning = net::readable_by_others(file);
     if (!warning.empty()) log(net::LogLevel::kWarning, "⚠️ " + warning);
   }
+  const net::AccessOptions& access = options.server.access;
+  if (!access.open_to_all || !access.key.empty() || !access.keys.empty()) return;
+  log(net::LogLevel::kWarning,
+      fmt::format("⚠️ no authentication: every client that reaches {} may use this server",
+                  options.server.transport.host));
 }
 
-void add_flags(CLI::App& parser, ServeOptions& options);
+// The model's part of what must fit: known once it is loaded.
+void check_room(const ServeOptions& options, const EngineInfo& info) {
+  const std::int64_t needed = info.image_tokens + options.max_new_tokens;
+  if (options.engine.cache_tokens == 0 || needed < info.context_tokens) return;
+  throw Error(
+      fmt::format("--cache-tokens is {}: a picture of {} tokens, a question and an answer of "
+                  "--max_new_tokens, which is {}, do not fit; raise the one or lower the other",
+                  options.engine.cache_tokens, info.image_tokens, options.max_new_tokens));
+}
 
-// Flags and files as they are now.
-ServeOptions read_again(const Given& given) {
-  ServeOptions options;
-  CLI::App parser;
-  add_flags(parser, options);
-  add_verbosity_flags(parser);  // as every command has them
-  for (const auto& [name, values] : given) {
-    CLI::Option* option = parser.get_option(name);
-    option->add_result(values);
-    option->run_callback();
-  }
-  complete(options, parser);
-  return options;
+// To people, with where a browser finds the page, and to systemd.
+void report_ready(const net::TransportOptions& transport, std::uint16_t port,
+                  const EngineInfo& info, const net::Log& log) {
+  log(net::LogLevel::kInfo, fmt::format("🚀 {} on {}, {}", info.model, info.device, info.precision));
+  log(net::LogLevel::kInfo,
+      fmt::format("✅ ready: {}://{}{}/", transport.certificate_file.empty() ? "http" : "https",
+                  net::host_and_port(transport.host, port),
+                  net::normal_base_path(transport.base_path)));
+  systemd::notify("READY=1");
 }
 
 // On SIGHUP: all that can change without a restart, or nothing.
-void reload(const Given& given, net::Server& server, const net::Log& log) {
+void reload(const GivenFlags& given, net::Server& server, const net::Log& log) {
   try {
-    ServeOptions options = read_again(given);
-    warn_of_readers(options, log);
+    ServeOptions options = read_settings(given);
+    warn_of_access(options, log);
     server.set(std::move(options.server));
   } catch (const std::exception& error) {
     log(net::LogLevel::kError, fmt::format("❌ the settings stay as they were: {}", error.what()));
@@ -125,8 +92,8 @@ void reload(const Given& given, net::Server& server, const net::Log& log) {
 
 // Until a signal comes, or the terminal goes that this was started from. Systemd hears of us from
 // the thread that serves, as long as that and the engine work.
-void wait_for_signal(const InterruptGuard& interrupt, HangupGuard& hangup, const Given& given,
-                     net::Server& server, const net::Log& log) {
+void wait_for_end(const InterruptGuard& interrupt, HangupGuard& hangup, const GivenFlags& given,
+                  net::Server& server, const net::Log& log) {
   const auto tell = [&server] {
     if (server.alive()) systemd::notify("WATCHDOG=1");
   };
@@ -141,271 +108,35 @@ void wait_for_signal(const InterruptGuard& interrupt, HangupGuard& hangup, const
   }
 }
 
-int serve(ServeOptions& options, CLI::App& parser) {
-  using net::LogLevel;
-  HangupGuard hangup;  // from now on it means: read the settings again
-  const Given given = given_flags(parser);
-  complete(options, parser);
-  options.log.level = options.log_level.value_or(default_log_level());
-  const net::Log log = open_log(options.log);
-  warn_of_readers(options, log);
-  net::ServerOptions& settings = options.server;
-  settings.log = log;
-  if (settings.access.open_to_all && settings.access.key.empty() && settings.access.keys.empty()) {
-    log(LogLevel::kWarning,
-        fmt::format("⚠️ no authentication: every client that reaches {} may use this server",
-                    settings.transport.host));
-  }
-  net::Server server(settings);  // what is wrong shows before the model is loaded
-  const std::unique_ptr<Engine> engine = load_engine(options.engine);
-  server.open(*engine);
-  const InterruptGuard interrupt;  // before readiness is reported: from then on signals drain
-  log(LogLevel::kInfo, fmt::format("🚀 {} on {}, {}", engine->info().model, engine->info().device,
-                                   engine->info().precision));
-  log(LogLevel::kInfo, fmt::format("✅ ready: {}://{}:{}/",
-                                   settings.transport.certificate_file.empty() ? "http" : "https",
-                                   settings.transport.host, server.port()));
-  systemd::notify("READY=1");
+void drain(net::Server& server, double seconds, const net::Log& log) {
+  systemd::notify("STOPPING=1");
+  log(net::LogLevel::kInfo, fmt::format("draining: running requests have {} s", seconds));
+  server.drain(std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000)));
+}
 
-  std::thread traffic([&] {
+// What is wrong with flags, files and the port shows before the model is loaded, which takes long.
+int serve(const GivenFlags& given) {
+  HangupGuard hangup;  // from now on it means: read the settings again
+  ServeOptions options = read_settings(given);
+  const net::Log log = open_server_log(options);
+  warn_of_access(options, log);
+  options.server.log = log;
+  net::Server server(options.server);
+  const std::unique_ptr<Engine> engine = load_engine(options.engine);
+  check_room(options, engine->info());
+  server.open(*engine);
+
+  const InterruptGuard interrupt;  // before readiness is reported: from then on signals drain
+  report_ready(options.server.transport, server.port(), engine->info(), log);
+  std::thread traffic([&server] {
     server.run();
     notify_event();
   });
-  wait_for_signal(interrupt, hangup, given, server, log);
-  systemd::notify("STOPPING=1");
-  log(LogLevel::kInfo, fmt::format("draining: running requests have {} s", options.drain_s));
-  server.drain(std::chrono::milliseconds(static_cast<std::int64_t>(options.drain_s * 1000)));
+  wait_for_end(interrupt, hangup, given, server, log);
+  drain(server, options.drain_s, log);
   traffic.join();
-  log(LogLevel::kInfo, "stopped");
+  log(net::LogLevel::kInfo, "stopped");
   return kExitSuccess;
-}
-
-void add_seconds(CLI::App& parser, const std::string& flag, std::chrono::milliseconds& value,
-                 const std::string& description) {
-  const auto set = [&value](double seconds) {
-    value = std::chrono::milliseconds(static_cast<std::int64_t>(1000 * seconds));
-  };
-  parser
-      .add_option_function<double>(flag, set,
-                                   fmt::format("{} [{}]", description, value.count() / 1000))
-      ->check(CLI::Range(0.01, 86400.0))
-      ->option_text("SECONDS");
-}
-
-void add_megabytes(CLI::App& parser, const std::string& flag, std::size_t& value,
-                   const std::string& description, int least = 1) {
-  const auto set = [&value](std::size_t megabytes) { value = megabytes * kMegabyte; };
-  parser
-      .add_option_function<std::size_t>(flag, set,
-                                        fmt::format("{} [{}]", description, value / kMegabyte))
-      ->check(CLI::Range(least, 1 << 20))
-      ->option_text("MB");
-}
-
-// One address's share of what another flag limits for all. By default a quarter: it takes four
-// addresses to fill the server, and an office behind one still fits.
-void add_share(CLI::App& parser, const std::string& flag, std::size_t& value, std::size_t unit,
-               const std::string& description) {
-  const auto set = [&value, unit](std::size_t count) { value = count * unit; };
-  parser.add_option_function<std::size_t>(flag, set, description + "; 0: a quarter of all [0]")
-      ->check(CLI::Range(0, 1 << 30))
-      ->option_text(unit == 1 ? "N" : "MB");
-}
-
-template <class Count>
-void add_count(CLI::App& parser, const std::string& flag, Count& value,
-               const std::string& description) {
-  parser.add_option(flag, value, fmt::format("{} [{}]", description, value))
-      ->check(CLI::Range(1, 1 << 30))
-      ->option_text("N");
-}
-
-void add_access_flags(CLI::App& parser, ServeOptions& options) {
-  net::ServerOptions& server = options.server;
-  parser.add_option("--host", server.transport.host, "Address to listen on [127.0.0.1]")
-      ->option_text("ADDRESS");
-  const auto set_port = [&server](int port) {
-    server.transport.port = static_cast<std::uint16_t>(port);
-  };
-  parser.add_option_function<int>("--port", set_port, "Port; 0: any that is free [5000]")
-      ->check(CLI::Range(0, 65535))
-      ->option_text("PORT");
-  parser
-      .add_option("--api-key", server.access.key,
-                  "Key that clients must give; see also --api-key-file and $FASTVLM_API_KEY")
-      ->option_text("KEY");
-  parser.add_option("--api-key-file", options.api_key_file, "File whose first line is the key")
-      ->option_text("FILE");
-  parser
-      .add_option("--api-key-list", options.api_key_list,
-                  "File of keys with names and limits: NAME:KEY or NAME:sha256:HEX a line; read "
-                  "again on SIGHUP")
-      ->option_text("FILE");
-  parser
-      .add_option("--free-wrong-keys", server.access.free_wrong_keys,
-                  "Wrong keys after which an address is rate-limited; 0: no limit [5]")
-      ->check(CLI::Range(0, 1 << 30))
-      ->option_text("N");
-  parser
-      .add_option("--tls-cert", server.transport.certificate_file,
-                  "Certificate chain in PEM; the port then speaks https and wss")
-      ->option_text("FILE");
-  parser
-      .add_option("--tls-key", server.transport.key_file, "Private key of the certificate, in PEM")
-      ->option_text("FILE");
-  parser
-      .add_option("--allow-origin", server.access.allowed_origins,
-                  "Web site whose pages may connect, e.g. https://example.org; repeatable")
-      ->take_all()
-      ->allow_extra_args(false)
-      ->option_text("ORIGIN");
-  parser
-      .add_option("--base-path", server.transport.base_path,
-                  "Where all paths begin behind a reverse proxy that hands them on, e.g. /vlm")
-      ->option_text("PATH");
-  parser
-      .add_option("--trusted-proxy", server.transport.trusted_proxies,
-                  "Address or network of a reverse proxy, whose X-Forwarded-For or Forwarded tells "
-                  "the client's address; repeatable")
-      ->take_all()
-      ->allow_extra_args(false)
-      ->option_text("ADDRESS");
-  parser.add_flag("--open-to-all", server.access.open_to_all,
-                  "Accept clients from other machines without a key");
-}
-
-void add_answer_flags(CLI::App& parser, ServeOptions& options) {
-  net::ServerOptions& server = options.server;
-  parser.add_option("--prompt", server.live.prompt, "Prompt for frames of clients that send none")
-      ->option_text("TEXT");
-  parser
-      .add_option("--max_new_tokens,--max-new-tokens", options.max_new_tokens,
-                  "Tokens of an answer, at most; a chat that asks for more is refused [256]")
-      ->check(at_least(1))
-      ->option_text("N");
-  parser
-      .add_option("--model-name", server.chat.model,
-                  "Name of the model in OpenAI's interface [that of its folder]")
-      ->option_text("NAME");
-  parser.add_flag(
-      "--speculative-decoding,!--no-speculative-decoding,--drafts,!--no-drafts", server.live.drafts,
-      "Draft a stream's answer from its last one and verify several tokens a step, which changes "
-      "no answer; --no-speculative-decoding: do not [on]");
-  parser
-      .add_option("--unchanged-below", server.live.unchanged_below,
-                  "Repeat the last answer for a frame whose thumbnail differs less from the last "
-                  "frame's, in 0..255; 0: never [0]")
-      ->check(CLI::Range(0.0, 255.0))
-      ->option_text("X");
-}
-
-void add_limit_flags(CLI::App& parser, ServeOptions& options) {
-  net::ServerOptions& server = options.server;
-  net::TransportOptions& transport = server.transport;
-  add_count(parser, "--max-connections", transport.max_connections, "Connections at a time");
-  add_share(parser, "--max-connections-per-address", transport.max_connections_per_address, 1,
-            "Connections of one address");
-  add_count(parser, "--max-chats", server.chat.max_chats,
-            "Chats and other requests for answers, of any API, at a time");
-  add_share(parser, "--max-chats-per-address", server.chat.max_chats_per_address, 1,
-            "Such requests of one address");
-  add_count(parser, "--max-waiting", options.engine.max_waiting,
-            "Requests in the engine's queue; more are refused");
-  parser
-      .add_option(
-          "--cache-tokens", options.engine.cache_tokens,
-          "Tokens in the KV cache, shared by all running requests; `fastvlm info` shows the "
-          "bytes of one; 0: four times the context [0]")
-      ->check(CLI::Range(0, 1 << 30))
-      ->option_text("N");
-  add_megabytes(parser, "--image-cache", options.engine.image_cache_bytes,
-                "Embeddings of recent pictures, which are not encoded again; 0: keep none", 0);
-  add_count(parser, "--max-waiting-frames", server.live.max_waiting_frames,
-            "Unanswered frames of one connection");
-  add_count(parser, "--max-frames-per-address", server.live.max_waiting_frames_per_address,
-            "Queued frames of one address");
-  add_megabytes(parser, "--max-waiting-size", server.live.max_waiting_bytes,
-                "JPEGs of all queued frames");
-  add_share(parser, "--max-waiting-size-per-address", server.live.max_waiting_bytes_per_address,
-            kMegabyte, "JPEGs of one address's queued frames");
-  add_megabytes(parser, "--max-decoded-size", server.pictures.max_bytes,
-                "Decoded pictures that are queued for the engine");
-  add_megabytes(parser, "--max-message-size", transport.max_message_bytes, "WebSocket message");
-  add_megabytes(parser, "--max-body-size", transport.max_body_bytes, "Body of an HTTP request");
-  add_megabytes(parser, "--max-received-size", transport.max_received_bytes,
-                "Bodies and WebSocket messages of all clients that are being received or not "
-                "looked at yet");
-  add_share(parser, "--max-received-size-per-address", transport.max_received_bytes_per_address,
-            kMegabyte, "Such bytes of one address");
-  add_megabytes(parser, "--max-unsent-size", transport.max_unsent_bytes,
-                "Send buffer of a connection; a client that reads too slowly is closed");
-  add_seconds(parser, "--ping-interval", transport.ping_interval,
-              "Time between pings of a WebSocket");
-  // Each flag's second name is that of earlier versions.
-  add_seconds(parser, "--idle-timeout,--longest-silence", transport.idle_timeout,
-              "Close a WebSocket on which nothing arrives for so long, not even a pong");
-  add_seconds(parser, "--request-timeout,--longest-request", transport.request_timeout,
-              "Close a connection whose HTTP request has not arrived by then");
-  add_seconds(parser, "--header-timeout", transport.header_timeout,
-              "Close a connection on which the head of an HTTP request has not arrived by then");
-  add_seconds(parser, "--keep-alive-timeout", transport.keep_alive_timeout,
-              "Close an HTTP connection on which no other request begins for so long");
-  add_seconds(parser, "--response-timeout,--longest-answer", transport.response_timeout,
-              "Cancel a chat completion that takes longer");
-  add_seconds(parser, "--step-timeout,--longest-turn", server.step_timeout,
-              "Step of the engine after which it counts as hanging: /livez fails, and systemd "
-              "restarts the server");
-  add_count(parser, "--image-threads,--decoders", server.pictures.threads,
-            "Threads that decode pictures; as many again parse chat completions");
-  parser
-      .add_option("--drain", options.drain_s,
-                  "Time after SIGTERM in which running requests may finish [10]")
-      ->check(at_least(0))
-      ->option_text("SECONDS");
-}
-
-void add_log_flags(CLI::App& parser, ServeOptions& options) {
-  LogOptions& log = options.log;
-  const auto set_folder = [&log](const std::string& folder) { log.folder = folder; };
-  parser
-      .add_option_function<std::string>("--log-folder", set_folder,
-                                        "Where server.log goes [~/ml-fastvlm-logs]")
-      ->option_text("DIR");
-  const auto set_level = [&options](const std::string& name) {
-    options.log_level = net::level_of(name);
-  };
-  parser
-      .add_option_function<std::string>("--log-level", set_level,
-                                        "What is logged: this and what is more important "
-                                        "[info; error with --quiet, debug with --verbose]")
-      ->check(CLI::IsMember({"error", "warn", "info", "debug"}))
-      ->option_text("error|warn|info|debug");
-  const auto set_format = [&log](const std::string& name) {
-    log.format = name == "json" ? LogFormat::kJson : LogFormat::kText;
-  };
-  parser
-      .add_option_function<std::string>("--log-format", set_format,
-                                        "Lines of text, or a JSON object a line [text]")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->option_text("text|json");
-  parser.add_flag("--log-answers", options.server.log_answers,
-                  "Log the answers' texts, not only their sizes and times");
-  add_seconds(parser, "--slow-request", options.server.slow,
-              "Warn of requests and frames that take longer");
-}
-
-void add_flags(CLI::App& parser, ServeOptions& options) {
-  parser
-      .add_option("--config", options.config_file,
-                  "File of flags, such as tools/deploy/fastvlm.toml; the command line overrides it")
-      ->option_text("FILE");
-  add_model_flags(parser, options.engine);
-  parser.get_option("--model-path")->required(false);  // it may stand in the file
-  add_access_flags(parser, options);
-  add_answer_flags(parser, options);
-  add_limit_flags(parser, options);
-  add_picture_flags(parser, options.server.pictures.image);
-  add_log_flags(parser, options);
 }
 
 }  // namespace
@@ -414,8 +145,9 @@ Command add_serve(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
       "serve", "Serve cameras, pages and OpenAI's clients over WebSocket and HTTP");
   const auto options = std::make_shared<ServeOptions>();
-  add_flags(*parser, *options);
-  return {parser, [options, parser] { return serve(*options, *parser); }};
+  add_serve_flags(*parser, *options);
+  // Parsing checks the command line with these options; serve() reads all of its own.
+  return {parser, [options, parser] { return serve(given_flags(*parser)); }};
 }
 
 }  // namespace fvlm

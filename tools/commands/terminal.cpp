@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "kernels/support/make_error.hpp"
+#include "net/process/program_log.hpp"
 #include "tools/commands/command.hpp"
 
 namespace fvlm {
@@ -74,6 +75,8 @@ void on_hangup(int) {
 
 std::atomic<Verbosity> chosen_verbosity{Verbosity::kNormal};
 
+std::atomic<MessageForm> message_form{MessageForm::kText};
+
 std::mutex standard_error;    // of the text on it, and the next
 bool progress_shown = false;  // a progress line, where the cursor is
 
@@ -92,6 +95,14 @@ void make_way_for_output() {
   if (!on_terminal) return;
   const std::lock_guard lock(standard_error);
   erase_progress();
+}
+
+void print_message(net::LogLevel level, std::string_view message) {
+  if (message_form == MessageForm::kJson) {
+    return print_error_text(json_line(level, std::string(message)) + "\n");
+  }
+  const char* const kind = level == net::LogLevel::kWarning ? "warning: " : "";
+  print_error_text(fmt::format("fastvlm: {}{}\n", kind, visible(message)));
 }
 
 // Whether the terminal knows no escape sequences.
@@ -147,6 +158,10 @@ Verbosity verbosity() {
   return chosen_verbosity;
 }
 
+void set_message_form(MessageForm form) {
+  message_form = form;
+}
+
 void print_error_text(std::string_view text) {
   const std::lock_guard lock(standard_error);
   erase_progress();
@@ -154,19 +169,19 @@ void print_error_text(std::string_view text) {
 }
 
 void print_error(std::string_view message) {
-  print_error_text("fastvlm: " + visible(message) + "\n");
+  print_message(net::LogLevel::kError, message);
 }
 
 void print_warning(std::string_view message) {
-  print_notice("warning: " + std::string(message));
+  if (chosen_verbosity != Verbosity::kQuiet) print_message(net::LogLevel::kWarning, message);
 }
 
 void print_notice(std::string_view message) {
-  if (chosen_verbosity != Verbosity::kQuiet) print_error(message);
+  if (chosen_verbosity != Verbosity::kQuiet) print_message(net::LogLevel::kInfo, message);
 }
 
 void print_detail(std::string_view message) {
-  if (chosen_verbosity == Verbosity::kVerbose) print_error(message);
+  if (chosen_verbosity == Verbosity::kVerbose) print_message(net::LogLevel::kDebug, message);
 }
 
 bool has_colors() {
@@ -208,7 +223,7 @@ void write_some_output(std::string& text) {
 
 ProgressLine::ProgressLine(std::string label)
     : label_(std::move(label)),
-      on_terminal_(isatty(STDERR_FILENO) != 0 && !is_dumb()),
+      on_terminal_(isatty(STDERR_FILENO) != 0 && !is_dumb() && message_form == MessageForm::kText),
       next_draw_(chosen_verbosity == Verbosity::kQuiet ? Clock::time_point::max()
                                                        : Clock::now() + kPatience) {}
 
@@ -230,7 +245,12 @@ void ProgressLine::update(double fraction, std::string_view note) {
     progress_shown = true;
     next_draw_ = now + kRedrawInterval;
   } else {
-    print_error_text(label_ + " ...\n");
+    if (message_form == MessageForm::kJson) {
+      constexpr std::string_view kName = "fastvlm: ";
+      print_notice(std::string_view(label_).substr(label_.starts_with(kName) ? kName.size() : 0));
+    } else {
+      print_error_text(label_ + " ...\n");
+    }
     next_draw_ = Clock::time_point::max();
   }
 }

@@ -22,10 +22,15 @@ enum class Verbosity {
 void set_verbosity(Verbosity verbosity);
 Verbosity verbosity();
 
+// Whether messages are lines of text, or JSON objects as the log's are, for programs that read
+// them.
+enum class MessageForm { kText, kJson };
+void set_message_form(MessageForm form);
+
 // Prints on standard error, in place of a progress line. That it cannot be written is no reason to
 // stop.
 void print_error_text(std::string_view text);
-// These print "fastvlm: MESSAGE", in one line whatever the message holds.
+// These print "fastvlm: MESSAGE", or an object, in one line whatever the message holds.
 void print_error(std::string_view message);
 void print_warning(std::string_view message);  // "warning: MESSAGE"; not if quiet
 void print_notice(std::string_view message);   // not if quiet
@@ -46,7 +51,7 @@ void write_some_output(std::string& text);
 
 // "LABEL  [####......] 42 %  NOTE" on standard error, for work that turns out to take longer than a
 // second: short work stays silent. Redrawn in place on a terminal and erased when something else is
-// printed, and at the end; elsewhere printed once. Not if quiet. One at a time.
+// printed, and at the end; elsewhere printed once, as a message. Not if quiet. One at a time.
 class ProgressLine {
  public:
   explicit ProgressLine(std::string label);

@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "net/command_line/flag_checks.hpp"
 #include "runtime/checkpoint/safetensors_writer.hpp"
 #include "runtime/engine/trace_run.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
-#include "tools/commands/usage.hpp"
 #include "tools/commands/written.hpp"
 
 namespace fvlm {
@@ -68,7 +68,7 @@ Command add_trace(CLI::App& program) {
   parser
       ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
                    "Steps of greedy decoding [1]")
-      ->check(at_least(1))
+      ->check(above_zero<std::int64_t>())
       ->option_text("N");
   parser->add_option("--output", options->output, "The safetensors file to write")
       ->required()

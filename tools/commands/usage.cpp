@@ -3,43 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <system_error>
 
 #include "kernels/support/make_error.hpp"
-#include "tools/commands/suggestions.hpp"
+#include "net/command_line/flag_checks.hpp"
+#include "net/command_line/suggestions.hpp"
 
 namespace fvlm {
 namespace {
 
 std::string unknown_flag(const std::string& typed, const CLI::App& command) {
   const std::string name = typed.substr(0, typed.find('='));
-  return fmt::format("unknown flag {}{}", name, suggestion(name, flag_names(command)));
-}
-
-// The parser's own message, in our words where it speaks of itself.
-std::string parser_problem(const CLI::ParseError& error) {
-  const std::string text = error.what();
-  const auto between = [&](std::string_view before, std::string_view after) {
-    const std::size_t end = text.find(after, before.size());
-    return text.substr(before.size(), end - before.size());
-  };
-  constexpr std::string_view kUnreadable = "Could not convert: ";
-  if (text.starts_with(kUnreadable)) {
-    const std::string name = between(kUnreadable, " = ");
-    return fmt::format("{}: expected a number in its range, found {}", name,
-                       text.substr(kUnreadable.size() + name.size() + 3));
-  }
-  if (text.ends_with(" missing") && text.find(": 1 required ") != std::string::npos) {
-    return between("", ": 1 required ") + " needs a value";
-  }
-  if (const std::string_view excludes = " excludes "; text.find(excludes) != std::string::npos) {
-    const std::string one = between("", excludes);
-    return fmt::format("{} and {} do not go together; give one of them", one,
-                       text.substr(one.size() + excludes.size()));
-  }
-  return text;
+  return fmt::format("unknown flag {}{}", name, net::suggestion(name, flag_names(command)));
 }
 
 }  // namespace
@@ -63,13 +39,17 @@ std::vector<std::string> command_names(const CLI::App& program) {
 }
 
 std::string unknown_command(const std::string& typed, const CLI::App& program) {
-  return fmt::format("unexpected command {}{}", typed, suggestion(typed, command_names(program)));
+  return fmt::format("unexpected command {}{}", typed,
+                     net::suggestion(typed, command_names(program)));
 }
 
 // A flag that does not exist comes first: that a required one is missing often follows from it.
 std::string usage_problem(const CLI::App& program, const CLI::ParseError& error) {
   const std::vector<std::string> unknown = program.remaining(true);
-  if (unknown.empty()) return parser_problem(error);
+  if (unknown.empty()) {
+    const auto chosen = program.get_subcommands();
+    return flag_problem(chosen.empty() ? program : *chosen.front(), error);
+  }
   const std::string& first = unknown.front();
   const std::vector<CLI::App*> commands = program.get_subcommands();
   if (first.starts_with('-')) return unknown_flag(first, commands.empty() ? program : *commands[0]);
@@ -78,19 +58,11 @@ std::string usage_problem(const CLI::App& program, const CLI::ParseError& error)
     return fmt::format("unexpected command {}: did you mean fastvlm describe {}?", first, first);
   }
   if (commands.empty()) return unknown_command(first, program);
+  if (commands[0]->get_option_no_throw("--model-path") != nullptr &&
+      std::filesystem::is_directory(first, none)) {
+    return fmt::format("unexpected argument {}: did you mean --model-path {}?", first, first);
+  }
   return fmt::format("unexpected argument {}", first);
-}
-
-CLI::Validator at_least(std::int64_t least) {
-  return CLI::Validator(
-      [least](const std::string& text) -> std::string {
-        std::int64_t number = 0;
-        const char* const end = text.data() + text.size();
-        const auto [rest, error] = std::from_chars(text.data(), end, number);
-        if (error == std::errc{} && rest == end && number >= least) return {};
-        return fmt::format("expected a whole number, {} or more, found {}", least, text);
-      },
-      "");
 }
 
 void refuse_wrong_flags(const CLI::App& command) {

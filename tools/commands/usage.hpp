@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -24,8 +23,5 @@ std::string unknown_command(const std::string& typed, const CLI::App& program);
 // Throws Error if a flag that has one value was given more than once, or one that names a file or a
 // folder was given nothing.
 void refuse_wrong_flags(const CLI::App& command);
-
-// The check of a flag that is a whole number, `least` or more.
-CLI::Validator at_least(std::int64_t least);
 
 }  // namespace fvlm

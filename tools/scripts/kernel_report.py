@@ -34,6 +34,8 @@ BUDGETS = [
     (r"depthwise<BFloat16, 7, 1, 1, ", 6, 1.35),
     (r"depthwise<BFloat16, 3, 1, 1, ", 6, 1.55),
     (r"stem_tile\(", 3, 20),
+    (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)3, 128, 128>", 1, 38),
+    (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)4, 128, 128>", 1, 29),
     (r"hopper_product<HopperTile<(128, 128, 4|64, 64, 8)>", 1, None),
 ]
 

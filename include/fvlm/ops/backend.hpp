@@ -207,8 +207,6 @@ concept EngineBackend = Backend<B> && ReportsScratch<B> &&
     requires(const B& constant, const typename B::Linear& linear) {
   // Packed matrices say their shape and format, from which scratch memory is planned.
   requires std::same_as<decltype(linear.shape), MatrixShape>;
-  // A decode pass of up to so many rows gives each row the same bits as a pass of that row alone.
-  requires std::same_as<decltype(B::kBatchInvariantRows), const std::int64_t>;
   // How large passes that requests share may become.
   { constant.pass_budget() } -> std::same_as<PassBudget>;
   // The device, for users: "cpu (AVX2, 8 threads)".

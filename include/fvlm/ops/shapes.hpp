@@ -51,6 +51,7 @@ struct PassBudget {
   std::int64_t images = 1;        // of an encoder pass, at most: a power of two
   std::size_t encoder_bytes = 0;  // of scratch memory, for an encoder pass of more than one
   double prefill_flops = 1e300;   // of a prefill pass over the prompts of more than one
+  std::int64_t draft_rows = 64;   // of a decode pass, up to which draft tokens may fill it
 };
 
 // Operations -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // Epilogues of a GEMM: what happens to a result before it is stored. An epilogue is a functor that
 // gets eight adjacent results of one row: epilogue(row, col, values) with col a multiple of 8, for
-// rows that exist; columns may be beyond the end, so it checks those.
+// rows that exist; columns may be beyond the end, so it checks those. One with kBoxes takes
+// fragments (hopper_store.hpp).
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,8 @@ inline constexpr int kEpilogueCols = 8;
 // out[row, col] = activation(value + bias[col]) + residual[row, col].
 template <class Out, Activation kActivation>
 struct StoreRows {
+  static constexpr bool kBoxes = false;
+
   Out* out;  // [rows, cols]
   std::int64_t stride;
   int cols;

@@ -35,7 +35,7 @@ struct LinearKernels {
     Activation activation;
     View<const E> residual;  // [rows, out], added last; without data: none
     View<E> out;             // [rows, out]; may be the residual
-    int tile = kTileByRule;  // below tile_count(); where that is 0 it has no effect
+    int tile = kTileByRule;  // host/tile_table.hpp; where there is one tile it has no effect
     FoldedNorm norm{};       // on compute capability 9.0, without an activation
   };
 

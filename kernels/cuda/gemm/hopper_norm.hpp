@@ -123,6 +123,8 @@ struct AfterNorm {
   int first_row;
   const Epilogue& epilogue;
 
+  static constexpr bool kBoxes = false;
+
   __device__ void operator()(int row, int col, float (&values)[8]) const {
     const float scale = rows.scale[row - first_row];
     if constexpr (Norm::kCentred) {

@@ -13,47 +13,16 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cuda/gemm/hopper_columns.hpp"
 #include "kernels/cuda/gemm/hopper_norm.hpp"
+#include "kernels/cuda/gemm/hopper_store.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
-#include "kernels/cuda/gemv/token_product.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
+#include "kernels/cuda/primitives/wgmma.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
-
-// Which rows of B the columns of a tile are: the columns themselves ...
-struct PlainColumns {
-  static constexpr bool kPairs = false;
-
-  template <int kN>
-  __host__ __device__ static int box_rows() {
-    return kN;
-  }
-  // The row of B that is column `at` of the tile that begins at column `first`.
-  template <int kN>
-  __device__ static int row(int first, int at) {
-    return first + at;
-  }
-};
-// ... or, where columns of C are pairs (token_product.hpp), the first ones of a tile's pairs and
-// then the second ones: so a thread has the sums of both.
-struct PairedColumns {
-  static constexpr bool kPairs = true;
-
-  int half;  // rows of B from the first one of a pair to the second
-  int most;  // adjacent rows that may be copied at once, a power of two
-
-  template <int kN>
-  __host__ __device__ int box_rows() const {
-    return kN / 2 < most ? kN / 2 : most;
-  }
-  template <int kN>
-  __device__ int row(int first, int at) const {
-    const OutputPair pair = pair_of_halves(first / 2 + at % (kN / 2), half);
-    return at < kN / 2 ? pair.first : pair.second;
-  }
-};
 
 template <int m, int n, int stages>
 struct HopperTile {
@@ -72,6 +41,8 @@ struct HopperTile {
   static constexpr int kSharedBytes =
       kAlign + stages * kStageBytes + kWarps * kResultFloats * static_cast<int>(sizeof(float));
   static_assert(m % 64 == 0 && kStageBytes % kAlign == 0);
+  static_assert(kResultFloats * sizeof(float) >= BoxedRows<n>::kBuffers * BoxedRows<n>::kBytes &&
+                kResultFloats * sizeof(float) % kAlign == 0);
 };
 
 template <class Tile, class Columns, class Norm>
@@ -189,14 +160,17 @@ class HopperProduct {
       if (lane_id() == 0) arrive(barriers_.turn[1 - group]);
       if constexpr (Norm::kMeasures) {
         wait(barriers_.measured[group], done / 2 % 2);
-        finish(sums, results, tile,
+        finish(sums, results, tile, done,
                AfterNorm<Tile::kM, Norm, Epilogue>{norm, measured->of_group[group], row_of(tile),
                                                    epilogue});
         __syncwarp();
         if (lane_id() == 0) arrive(barriers_.taken[group]);
       } else {
-        finish(sums, results, tile, epilogue);
+        finish(sums, results, tile, done, epilogue);
       }
+    }
+    if constexpr (Epilogue::kBoxes) {
+      if (lane_id() == 0) wait_for_stores<0>();
     }
   }
 
@@ -218,14 +192,19 @@ class HopperProduct {
   }
   template <class Epilogue>
   __device__ void finish(const FragmentC (&sums)[Tile::kRowTiles][Tile::kN / 8], float* results,
-                         int tile, const Epilogue& epilogue) const {
+                         int tile, int done, const Epilogue& epilogue) const {
+    const int row = row_of(tile) + static_cast<int>(warp_id()) % 4 * 16;
+    if constexpr (Epilogue::kBoxes) {
+      store_fragments(sums, reinterpret_cast<std::byte*>(results), done / 2 * Tile::kRowTiles, row,
+                      column_of(tile), epilogue);
+    } else {
 #pragma unroll
-    for (int i = 0; i < Tile::kRowTiles; ++i) {
-      const FragmentC(&part)[1][Tile::kN / 8] =
-          *reinterpret_cast<const FragmentC(*)[1][Tile::kN / 8]>(&sums[i]);
-      const int warp_row = 64 * i + static_cast<int>(warp_id()) % 4 * 16;
-      finish_fragments<Columns::kPairs>(part, results, row_of(tile) + warp_row, column_of(tile), m_,
-                                        epilogue);
+      for (int i = 0; i < Tile::kRowTiles; ++i) {
+        const FragmentC(&part)[1][Tile::kN / 8] =
+            *reinterpret_cast<const FragmentC(*)[1][Tile::kN / 8]>(&sums[i]);
+        finish_fragments<Columns::kPairs>(part, results, row + 64 * i, column_of(tile), m_,
+                                          epilogue);
+      }
     }
   }
   // A warp is done with the stage of the block's step `count`.
@@ -245,7 +224,8 @@ class HopperProduct {
 template <class Tile, class Columns, class Norm, class Epilogue>
 __global__ void __launch_bounds__(Tile::kThreads, 1)
     hopper_product(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b,
-                   Columns columns, Norm norm, Epilogue epilogue, int m, int n, int depth) {
+                   Columns columns, Norm norm, const __grid_constant__ Epilogue epilogue, int m,
+                   int n, int depth) {
   if constexpr (kHopper) {
     using Product = HopperProduct<Tile, Columns, Norm>;
     check_launch_bounds<Tile::kThreads>();
@@ -294,24 +274,53 @@ void launch_hopper_product(Stream<kTarget>& stream, int multiprocessors, View<co
       static_cast<int>(a.rows), static_cast<int>(b.rows), static_cast<int>(a.cols));
 }
 
-// `tile` is an index of kHopperTiles, or kTileByRule.
+// Calls work.template operator()<Tile>() with the tile for an [m, n] GEMM: `tile` is an index of
+// kHopperTiles, or kTileByRule.
+template <bool kPairs, class Work>
+void dispatch_hopper_tile(std::int64_t m, std::int64_t n, int multiprocessors, int tile,
+                          const Work& work) {
+  if (tile == kTileByRule) tile = best_hopper_tile(m, n, multiprocessors, kPairs);
+  if constexpr (!kPairs) {
+    if (tile == 2) return work.template operator()<HopperTile<128, 96, 4>>();
+  }
+  if (tile == 0) {
+    work.template operator()<HopperTile<128, 128, 4>>();
+  } else {
+    work.template operator()<HopperTile<64, 64, 8>>();
+  }
+}
+
 template <class Columns, class Norm, class Epilogue>
 void multiply_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
                         View<const BFloat16> b, const Columns& columns, const Norm& norm,
-                        const Epilogue& epilogue, int tile = kTileByRule) {
-  const auto multiply = [&]<class Tile>() {
+                        const Epilogue& epilogue, int tile) {
+  dispatch_hopper_tile<Columns::kPairs>(a.rows, b.rows, multiprocessors, tile, [&]<class Tile>() {
     launch_hopper_product<Tile>(stream, multiprocessors, a, b, columns, norm, epilogue);
-  };
-  if (tile == kTileByRule) {
-    tile = best_hopper_tile(a.rows, b.rows, multiprocessors, Columns::kPairs);
-  }
-  if constexpr (!Columns::kPairs) {
-    if (tile == 1) return multiply.template operator()<HopperTile<128, 96, 4>>();
-  }
-  if (tile == 0) {
-    multiply.template operator()<HopperTile<128, 128, 4>>();
+  });
+}
+
+// out = activation(a b^T + bias) + residual, as `to` says. In boxes where they can be stored, which
+// is with every real model; but not after a norm: what that knows of rows and columns would not fit
+// into the registers beside fragments.
+template <Activation kActivation, class Norm>
+void multiply_linear_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
+                               View<const BFloat16> b, const Norm& norm,
+                               const StoreRows<BFloat16, kActivation>& to, int tile) {
+  constexpr PlainColumns kColumns{};
+  if constexpr (Norm::kMeasures) {
+    multiply_on_hopper(stream, multiprocessors, a, b, kColumns, norm, to, tile);
+  } else if (!to.aligned || to.cols % 8 != 0) {
+    launch_hopper_product<HopperTile<64, 64, 8>>(stream, multiprocessors, a, b, kColumns, norm, to);
   } else {
-    multiply.template operator()<HopperTile<64, 64, 8>>();
+    dispatch_hopper_tile<false>(a.rows, b.rows, multiprocessors, tile, [&]<class Tile>() {
+      using Boxed = BoxedRows<Tile::kN>;
+      const View<const BFloat16> out{to.out, a.rows, to.cols, to.stride};
+      launch_hopper_product<Tile>(
+          stream, multiprocessors, a, b, kColumns, norm,
+          StoreBoxes<kActivation>{tensor_map<kTarget>(out, Boxed::kRows, Boxed::kBoxCols),
+                                  static_cast<int>(a.rows), to.cols, to.bias, to.residual,
+                                  to.residual_stride});
+    });
   }
 }
 

@@ -28,8 +28,8 @@ void multiply_with(Stream<kTarget>& stream, const DeviceShape& device,
   if constexpr (sizeof(E) == 2) {
     if (device.major == 9) {
       const auto multiply = [&](const auto& norm) {
-        target::multiply_on_hopper(stream, device.multiprocessors, p.in, p.weight,
-                                   target::PlainColumns{}, norm, epilogue, p.tile);
+        target::multiply_linear_on_hopper(stream, device.multiprocessors, p.in, p.weight, norm,
+                                          epilogue, p.tile);
       };
       if constexpr (kActivation == Activation::kNone) {
         if (p.norm.column_sums != nullptr) {

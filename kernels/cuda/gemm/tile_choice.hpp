@@ -24,30 +24,25 @@ inline constexpr TileChoice kTileChoices[] = {{"128x128", 128, 128, 1.0},
                                               {"128x64", 128, 64, 0.85},
                                               {"64x64", 64, 64, 0.7},
                                               {"32x64", 32, 64, 0.45}};
-// By wgmma, on compute capability 9.0.
-inline constexpr std::array<std::string_view, 3> kHopperTiles = {"wgmma 128x128", "wgmma 128x96",
-                                                                 "wgmma 64x64"};
+// By wgmma, on compute capability 9.0. Columns in pairs want a width that is a power of two: they
+// have the first kHopperPairTiles.
+inline constexpr std::array<std::string_view, 3> kHopperTiles = {"wgmma 128x128", "wgmma 64x64",
+                                                                 "wgmma 128x96"};
+inline constexpr int kHopperPairTiles = 2;
+// By wgmma with quantised weights: outputs and tokens.
+inline constexpr TileChoice kQuantisedTiles[] = {
+    {"wgmma 128x128", 128, 128, 1.0}, {"wgmma 128x64", 128, 64, 0.8}, {"wgmma 64x64", 64, 64, 0.6}};
 
 // The rule decides.
 inline constexpr int kTileByRule = -1;
 
-// How many tiles there are to choose from for an [m, n] GEMM; 0: one kernel does it, or each is as
-// good.
-inline int tile_count(int major, std::int64_t m, std::int64_t n) {
-  if (major == 9) return static_cast<int>(kHopperTiles.size());
-  return m > 16 && n > 32 ? static_cast<int>(std::size(kTileChoices)) : 0;
-}
-inline std::string_view tile_name(int major, int tile) {
-  const auto at = static_cast<std::size_t>(tile);
-  return major == 9 ? kHopperTiles[at] : kTileChoices[at].name;
-}
-
-// The rule for an [m, n] GEMM: an index.
-inline std::size_t best_tile(std::int64_t m, std::int64_t n, std::int64_t multiprocessors) {
+// The tile of these that an [m, n] GEMM takes the least time with: an index.
+inline std::size_t best_tile_of(std::span<const TileChoice> choices, std::int64_t m, std::int64_t n,
+                                std::int64_t multiprocessors) {
   std::size_t best = 0;
   double least = 0;
-  for (std::size_t i = 0; i < std::size(kTileChoices); ++i) {
-    const TileChoice& tile = kTileChoices[i];
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    const TileChoice& tile = choices[i];
     const std::int64_t tiles = (m + tile.m - 1) / tile.m * ((n + tile.n - 1) / tile.n);
     const std::int64_t waves = (tiles + multiprocessors - 1) / multiprocessors;
     const double time = static_cast<double>(waves * tile.m * tile.n) / tile.rate;
@@ -59,12 +54,21 @@ inline std::size_t best_tile(std::int64_t m, std::int64_t n, std::int64_t multip
   return best;
 }
 
-// The same by wgmma: as many blocks as there are SMs, if possible. Columns in pairs want a width
-// that is a power of two.
+// The rule for an [m, n] GEMM: an index.
+inline std::size_t best_tile(std::int64_t m, std::int64_t n, std::int64_t multiprocessors) {
+  return best_tile_of(kTileChoices, m, n, multiprocessors);
+}
+// The same by wgmma with quantised weights.
+inline int best_quantised_tile(std::int64_t outputs, std::int64_t tokens,
+                               std::int64_t multiprocessors) {
+  return static_cast<int>(best_tile_of(kQuantisedTiles, outputs, tokens, multiprocessors));
+}
+
+// The same by wgmma: as many blocks as there are SMs, if possible.
 inline int best_hopper_tile(std::int64_t m, std::int64_t n, std::int64_t multiprocessors,
                             bool pairs = false) {
-  if (!pairs && n % 128 != 0 && n <= 192) return 1;
-  return (m + 127) / 128 * ((n + 127) / 128) >= multiprocessors ? 0 : 2;
+  if (!pairs && n % 128 != 0 && n <= 192) return 2;
+  return (m + 127) / 128 * ((n + 127) / 128) >= multiprocessors ? 0 : 1;
 }
 
 }  // namespace fvlm

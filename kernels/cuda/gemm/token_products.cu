@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/gemm/hopper_product.hpp"
+#include "kernels/cuda/gemm/hopper_quantised.hpp"
 #include "kernels/cuda/gemm/token_tile.hpp"
 #include "kernels/cuda/gemv/skinny_gemm.hpp"
 #include "kernels/cuda/gemv/token_product.hpp"
@@ -28,44 +29,69 @@ bool fits_hopper(const DeviceShape& device, const TokenInput<BFloat16>& input,
          (output.kind != TokenOutputKind::kAttentionInput || output.half() % kSwizzledRows == 0);
 }
 
+// The columns of outputs in pairs. Rows of the weights that are copied at once are those of a head.
+target::PairedColumns pairs_of(const TokenOutput<BFloat16>& output) {
+  constexpr int kMostRows = 64;
+  const int most = output.kind == TokenOutputKind::kSwiglu
+                       ? kMostRows
+                       : std::min(kMostRows, output.half() & -output.half());
+  return {output.half(), most};
+}
+
 template <class Norm>
-void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors,
+void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors, int tile,
                                const TokenInput<BFloat16>& input, const Norm& norm,
                                const TokenOutput<BFloat16>& output) {
-  constexpr int kMostRows = 64;  // of the weights, copied at once
   const DeviceMatrix& w = input.weights;
   const View<const BFloat16> a{input.x, input.rows, w.in, input.stride};
   const View<const BFloat16> b{reinterpret_cast<const BFloat16*>(w.weight), w.out, w.in,
                                w.row_bytes / 2};
-  // Rows that are copied at once are those of one head.
-  const int most = output.kind == TokenOutputKind::kSwiglu
-                       ? kMostRows
-                       : std::min(kMostRows, output.half() & -output.half());
-  const target::PairedColumns pairs{output.half(), most};
   if constexpr (!Norm::kMeasures) {
+    if (output.kind == TokenOutputKind::kLinear && output.logits == nullptr) {
+      const auto multiply = [&]<Activation kActivation>() {
+        target::multiply_linear_on_hopper(
+            stream, multiprocessors, a, b, norm,
+            target::StoreRows<BFloat16, kActivation>(
+                output.out, output.stride, output.outputs, output.bias,
+                output.accumulate ? output.out : nullptr, output.stride),
+            tile);
+      };
+      return output.gelu ? multiply.template operator()<Activation::kGelu>()
+                         : multiply.template operator()<Activation::kNone>();
+    }
     if (output.kind == TokenOutputKind::kLinear) {
       return target::multiply_on_hopper(stream, multiprocessors, a, b, target::PlainColumns{}, norm,
-                                        output);
+                                        output, tile);
     }
   }
-  target::multiply_on_hopper(stream, multiprocessors, a, b, pairs, norm, output);
+  target::multiply_on_hopper(stream, multiprocessors, a, b, pairs_of(output), norm, output, tile);
 }
 
 // Of a prompt's tokens.
 template <target::WeightType kType>
-void multiply_prompt(Stream<kTarget>& stream, const DeviceShape& device,
+void multiply_prompt(Stream<kTarget>& stream, const DeviceShape& device, int tile,
                      const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& output) {
   if constexpr (kType == WeightFormat::Type::kBF16) {
     if (fits_hopper(device, input, output)) {
       const int blocks = device.multiprocessors;
       if (input.norm.weight == nullptr) {
-        return multiply_prompt_on_hopper(stream, blocks, input, target::NoNorm{}, output);
+        return multiply_prompt_on_hopper(stream, blocks, tile, input, target::NoNorm{}, output);
       }
-      return multiply_prompt_on_hopper(stream, blocks, input, target::RmsOfRows{input.norm.eps},
-                                       output);
+      return multiply_prompt_on_hopper(stream, blocks, tile, input,
+                                       target::RmsOfRows{input.norm.eps}, output);
     }
   }
-  target::launch_token_tile<kType>(stream, device.multiprocessors, input, output);
+  if constexpr (target::Weights<kType>::kQuantised) {
+    if (fits_hopper(device, input, output)) {
+      if (output.kind == TokenOutputKind::kLinear) {
+        return target::multiply_quantised<kType>(stream, device.multiprocessors, input,
+                                                 target::PlainColumns{}, output, tile);
+      }
+      return target::multiply_quantised<kType>(stream, device.multiprocessors, input,
+                                               pairs_of(output), output, tile);
+    }
+  }
+  target::launch_token_tile<kType>(stream, device.multiprocessors, tile, input, output);
 }
 
 // Whether the GEMM does what is left of the norm, or all.
@@ -82,7 +108,7 @@ bool has_norm(const DeviceShape& device, bool decodes, const TokenInput<E>& inpu
 }
 
 template <class E>
-void run(Stream<kTarget>& stream, const DeviceShape& device, TokenPass pass, View<const E> in,
+void run(Stream<kTarget>& stream, const DeviceShape& device, TokenRoute route, View<const E> in,
          const DeviceNorm& norm, const DeviceMatrix& weights,
          const typename TokenKernels<kTarget, E>::Scratch& scratch, TokenOutput<E> output) {
   output.outputs = weights.out;
@@ -91,7 +117,7 @@ void run(Stream<kTarget>& stream, const DeviceShape& device, TokenPass pass, Vie
                                             : target::is_aligned(output.out, output.stride);
   TokenInput<E> input{in.data, in.stride, static_cast<int>(in.rows), norm, weights};
   const bool decodes =
-      pass == TokenPass::kDecode && in.rows <= TokenKernels<kTarget, E>::kDecodeRows;
+      route.pass == TokenPass::kDecode && in.rows <= TokenKernels<kTarget, E>::kDecodeRows;
   if (norm.weight != nullptr && !has_norm(device, decodes, input, output)) {
     EmbedKernels<kTarget, E>::rms_norm(stream, in, norm, scratch.normed);
     input.x = scratch.normed.data;
@@ -100,7 +126,7 @@ void run(Stream<kTarget>& stream, const DeviceShape& device, TokenPass pass, Vie
   }
   target::for_weight_type(weights.format.type, [&](auto type) {
     if constexpr (target::has_tensor_cores<E>(type())) {
-      if (!decodes) return multiply_prompt<type()>(stream, device, input, output);
+      if (!decodes) return multiply_prompt<type()>(stream, device, route.tile, input, output);
     }
     target::TokenGemv<E, type()>::multiply(stream, input, output, scratch.split);
   });
@@ -124,28 +150,28 @@ std::int64_t TokenKernels<t, E>::split_floats(std::int64_t rows, const MatrixSha
 }
 
 template <Target t, class E>
-void TokenKernels<t, E>::linear(Stream<t>& stream, const DeviceShape& device, TokenPass pass,
+void TokenKernels<t, E>::linear(Stream<t>& stream, const DeviceShape& device, TokenRoute route,
                                 View<const E> in, const DeviceMatrix& weights, bool gelu,
                                 bool accumulate, const SplitSums& split, View<E> out) {
-  run<E>(stream, device, pass, in, {}, weights, {.normed = {}, .split = split},
+  run<E>(stream, device, route, in, {}, weights, {.normed = {}, .split = split},
          {.out = out.data, .stride = out.stride, .gelu = gelu, .accumulate = accumulate});
 }
 
 template <Target t, class E>
-void TokenKernels<t, E>::swiglu(Stream<t>& stream, const DeviceShape& device, TokenPass pass,
+void TokenKernels<t, E>::swiglu(Stream<t>& stream, const DeviceShape& device, TokenRoute route,
                                 View<const E> x, const DeviceNorm& norm,
                                 const DeviceMatrix& gate_up, const Scratch& scratch, View<E> out) {
-  run<E>(stream, device, pass, x, norm, gate_up, scratch,
+  run<E>(stream, device, route, x, norm, gate_up, scratch,
          {.kind = TokenOutputKind::kSwiglu, .out = out.data, .stride = out.stride});
 }
 
 template <Target t, class E>
 void TokenKernels<t, E>::attention_input(Stream<t>& stream, const DeviceShape& device,
-                                         TokenPass pass, View<const E> x, const DeviceNorm& norm,
+                                         TokenRoute route, View<const E> x, const DeviceNorm& norm,
                                          const DeviceMatrix& qkv, const DeviceAttention& attention,
                                          const DeviceBatch& batch, const CacheLayer<E>& cache,
                                          const Scratch& scratch, View<E> query) {
-  run<E>(stream, device, pass, x, norm, qkv, scratch,
+  run<E>(stream, device, route, x, norm, qkv, scratch,
          {.kind = TokenOutputKind::kAttentionInput,
           .out = query.data,
           .stride = query.stride,

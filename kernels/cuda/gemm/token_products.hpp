@@ -18,6 +18,14 @@ namespace fvlm {
 
 // Which GEMM multiplies.
 enum class TokenPass : std::uint8_t { kPrefill, kDecode };
+// And, in prefill, with which tile (host/tile_table.hpp), or kTileByRule.
+struct TokenRoute {
+  TokenPass pass;
+  int tile;
+
+  TokenRoute(TokenPass of_pass, int of_tile = kTileByRule)  // NOLINT: mostly the pass decides
+      : pass(of_pass), tile(of_tile) {}
+};
 
 template <Target target, class E>
 struct TokenKernels {
@@ -33,15 +41,15 @@ struct TokenKernels {
   static std::int64_t split_floats(std::int64_t rows, const MatrixShape& weights);
 
   // out = in W^T + b, GELU of it, or added to out.
-  static void linear(Stream<target>& stream, const DeviceShape& device, TokenPass pass,
+  static void linear(Stream<target>& stream, const DeviceShape& device, TokenRoute route,
                      View<const E> in, const DeviceMatrix& weights, bool gelu, bool accumulate,
                      const SplitSums& split, View<E> out);
   // out = SiLU(gate(n)) * up(n), n = rms_norm(x), gate and up stacked in one matrix.
-  static void swiglu(Stream<target>& stream, const DeviceShape& device, TokenPass pass,
+  static void swiglu(Stream<target>& stream, const DeviceShape& device, TokenRoute route,
                      View<const E> x, const DeviceNorm& norm, const DeviceMatrix& gate_up,
                      const Scratch& scratch, View<E> out);
   // q, k, v = qkv(rms_norm(x)); q and k rotated; k and v to the cache; query [rows, heads * dim].
-  static void attention_input(Stream<target>& stream, const DeviceShape& device, TokenPass pass,
+  static void attention_input(Stream<target>& stream, const DeviceShape& device, TokenRoute route,
                               View<const E> x, const DeviceNorm& norm, const DeviceMatrix& qkv,
                               const DeviceAttention& attention, const DeviceBatch& batch,
                               const CacheLayer<E>& cache, const Scratch& scratch, View<E> query);

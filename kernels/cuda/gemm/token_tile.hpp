@@ -180,12 +180,14 @@ auto operand(const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& out
   }
 }
 
-// A stage holds 64 inputs, so that a block of quantised weights is copied once or twice.
+// A stage holds 64 inputs, so that a block of quantised weights is copied once or twice. `tile` is
+// an index of kTileChoices, or kTileByRule.
 template <class Work>
-void dispatch_token_tile(std::int64_t rows, std::int64_t columns, int multiprocessors,
+void dispatch_token_tile(std::int64_t rows, std::int64_t columns, int multiprocessors, int tile,
                          Work&& work) {
   if (rows <= 16) return work.template operator()<TileShape<16, 64, 64, 4, 1, 4>>();
-  switch (best_tile(rows, columns, multiprocessors)) {
+  switch (tile == kTileByRule ? static_cast<int>(best_tile(rows, columns, multiprocessors))
+                              : tile) {
     case 0:
       return work.template operator()<TileShape<128, 128, 64, 3, 2, 2>>();
     case 1:
@@ -199,7 +201,7 @@ void dispatch_token_tile(std::int64_t rows, std::int64_t columns, int multiproce
 
 // For any number of rows, without a norm.
 template <WeightType kType>
-void launch_token_tile(Stream<kTarget>& stream, int multiprocessors,
+void launch_token_tile(Stream<kTarget>& stream, int multiprocessors, int tile,
                        const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& output) {
   const RowOperand<BFloat16> a(input.x, input.stride, input.rows, input.weights.in);
   const auto b = operand<kType>(input, output);
@@ -208,7 +210,7 @@ void launch_token_tile(Stream<kTarget>& stream, int multiprocessors,
     return launch_tile_product<RaggedTile<BFloat16>>(stream, a, b, output, input.rows, columns,
                                                      input.weights.in);
   }
-  dispatch_token_tile(input.rows, columns, multiprocessors, [&]<class Shape>() {
+  dispatch_token_tile(input.rows, columns, multiprocessors, tile, [&]<class Shape>() {
     launch_tile_product<Shape>(stream, a.whole(), b, output, input.rows, columns, input.weights.in);
   });
 }

@@ -37,6 +37,8 @@ __host__ __device__ inline OutputPair pair_of_halves(int p, int half) {
 
 template <class E>
 struct TokenOutput {
+  static constexpr bool kBoxes = false;  // epilogue.hpp
+
   TokenOutputKind kind = TokenOutputKind::kLinear;
   int outputs = 0;              // of the matrix
   const float* bias = nullptr;  // [outputs], or null

@@ -36,7 +36,6 @@ class CudaBackend {
  public:
   using Context = CudaContext<target>;
   using Element = E;
-  static constexpr std::int64_t kBatchInvariantRows = TokenKernels<target, E>::kDecodeRows;
 
   struct Linear {
     MatrixShape shape;
@@ -84,6 +83,7 @@ class CudaBackend {
   // From now on GEMMs take these tiles, others the rule's; before any pass, because passes are
   // recorded. Bits do not depend on it.
   void take_tiles(TileTable tiles) { tiles_ = std::move(tiles); }
+  const FormatChoice& formats() const { return formats_; }
   // "cuda (NVIDIA H100 80GB HBM3)", "cuda:1 (...)"
   std::string description() const;
   // One image alone keeps the SMs of a small device busy in most layers, and those of a large one
@@ -200,6 +200,13 @@ class CudaBackend {
   // out = activation(in W^T + b) + residual, for matrices of Rows::kPositions.
   void multiply(Context& context, View<const E> in, const Linear& weights, Activation activation,
                 View<const E> residual, View<E> out, const FoldedNorm& norm = {});
+  int tile_of(const GemmKey& key) const {
+    const auto chosen = tiles_.find(key);
+    return chosen == tiles_.end() ? kTileByRule : chosen->second;
+  }
+  // Of `rows` tokens in a pass of the context.
+  TokenRoute token_route(const Context& context, GemmKey::Kind kind, std::int64_t rows,
+                         const Linear& weights, Epilogue epilogue = {}) const;
   // Of the key of a pass.
   static std::uint64_t word(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
   template <std::integral T>

@@ -117,7 +117,7 @@ DeviceProperties device_properties<kDevice>() {
 
 // The driver's function is looked up, so that programs start without a driver.
 template <>
-TensorMap tensor_map<kDevice>(View<const BFloat16> matrix, std::int64_t box_rows) {
+TensorMap tensor_map<kDevice>(View<const BFloat16> matrix, std::int64_t box_rows, int box_depth) {
   static const auto encode = [] {
     void* function = nullptr;
     cudaDriverEntryPointQueryResult found{};
@@ -130,16 +130,16 @@ TensorMap tensor_map<kDevice>(View<const BFloat16> matrix, std::int64_t box_rows
     }
     return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
   }();
-  constexpr cuuint32_t kBoxDepth = 64;
   const cuuint64_t sizes[] = {static_cast<cuuint64_t>(matrix.cols),
                               static_cast<cuuint64_t>(matrix.rows)};
   const cuuint64_t strides[] = {static_cast<cuuint64_t>(matrix.stride) * sizeof(BFloat16)};
-  const cuuint32_t box[] = {kBoxDepth, static_cast<cuuint32_t>(box_rows)};
+  const cuuint32_t box[] = {static_cast<cuuint32_t>(box_depth), static_cast<cuuint32_t>(box_rows)};
   const cuuint32_t steps[] = {1, 1};
   CUtensorMap encoded{};
   const CUresult status =
       encode(&encoded, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<BFloat16*>(matrix.data),
-             sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+             box_depth == kBoxDepth ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
              CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {
     throw make_error("cuTensorMapEncodeTiled: error {} for a matrix [{}, {}] with stride {}",

@@ -51,17 +51,29 @@ void CudaBackend<target, E>::multiply(Context& context, View<const E> in, const 
                                       Activation activation, View<const E> residual, View<E> out,
                                       const FoldedNorm& norm) {
   const Layer<E> matrix = layer(weights);
-  const auto chosen = tiles_.find({in.rows, weights.shape.out, weights.shape.in,
-                                   activation == Activation::kGelu, residual.data != nullptr});
-  LinearKernels<target, E>::multiply(context.stream(), device_shape(),
-                                     {.in = in,
-                                      .weight = matrix.weight,
-                                      .bias = matrix.bias,
-                                      .activation = activation,
-                                      .residual = residual,
-                                      .out = out,
-                                      .tile = chosen == tiles_.end() ? kTileByRule : chosen->second,
-                                      .norm = norm});
+  LinearKernels<target, E>::multiply(
+      context.stream(), device_shape(),
+      {.in = in,
+       .weight = matrix.weight,
+       .bias = matrix.bias,
+       .activation = activation,
+       .residual = residual,
+       .out = out,
+       .tile = tile_of({in.rows, weights.shape.out, weights.shape.in,
+                        activation == Activation::kGelu, residual.data != nullptr}),
+       .norm = norm});
+}
+
+template <Target target, class E>
+TokenRoute CudaBackend<target, E>::token_route(const Context& context, GemmKey::Kind kind,
+                                               std::int64_t rows, const Linear& weights,
+                                               Epilogue epilogue) const {
+  const TokenPass pass = context.token_pass();
+  if (pass == TokenPass::kDecode) return pass;
+  const MatrixShape& shape = weights.shape;
+  return {pass, tile_of({counted_rows(rows), shape.out, shape.in,
+                         epilogue.activation == Activation::kGelu, epilogue.accumulate, kind,
+                         shape.format.type})};
 }
 
 template <Target target, class E>
@@ -71,9 +83,10 @@ void CudaBackend<target, E>::linear(Context& context, View<const E> in, const Li
     const Arena::Scope scope(context.arena());
     const SplitSums split{scratch(context.arena(), LinearShape{in.rows, weights.shape}),
                           context.split_counters()};
-    TokenKernels<target, E>::linear(context.stream(), device_shape(), context.token_pass(), in,
-                                    weights.matrix, epilogue.activation == Activation::kGelu,
-                                    epilogue.accumulate, split, out);
+    TokenKernels<target, E>::linear(
+        context.stream(), device_shape(),
+        token_route(context, GemmKey::Kind::kTokens, in.rows, weights, epilogue), in,
+        weights.matrix, epilogue.activation == Activation::kGelu, epilogue.accumulate, split, out);
   } else {
     multiply(context, in, weights, epilogue.activation, epilogue.accumulate ? out : View<E>{}, out);
   }
@@ -215,9 +228,10 @@ void CudaBackend<target, E>::attention_input(Context& context, View<const E> x, 
   auto room = scratch(context.arena(), AttentionInputShape{x.rows, qkv.shape});
   room.split.counters = context.split_counters();
   const DeviceBatch there = context.on_device(batch, kSingleRows);
-  TokenKernels<target, E>::attention_input(context.stream(), device_shape(), context.token_pass(),
-                                           x, norm.norm, qkv.matrix, cache.attention, there,
-                                           cache.layer(layer), room, query);
+  TokenKernels<target, E>::attention_input(
+      context.stream(), device_shape(),
+      token_route(context, GemmKey::Kind::kAttentionInput, x.rows, qkv), x, norm.norm, qkv.matrix,
+      cache.attention, there, cache.layer(layer), room, query);
 }
 
 template <Target target, class E>
@@ -239,7 +253,8 @@ void CudaBackend<target, E>::swiglu(Context& context, View<const E> x, const Nor
   const Arena::Scope scope(context.arena());
   auto room = scratch(context.arena(), SwigluShape{x.rows, gate_up.shape});
   room.split.counters = context.split_counters();
-  TokenKernels<target, E>::swiglu(context.stream(), device_shape(), context.token_pass(), x,
+  TokenKernels<target, E>::swiglu(context.stream(), device_shape(),
+                                  token_route(context, GemmKey::Kind::kSwiglu, x.rows, gate_up), x,
                                   norm.norm, gate_up.matrix, room, out);
 }
 

@@ -6,23 +6,60 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 
+#include "fvlm/ops/weight_format.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 
 namespace fvlm {
 
 // C [m, n] = A [m, k] W [n, k]^T with what follows it.
 struct GemmKey {
-  std::int64_t m = 0;
+  // Of the encoder's positions; of tokens, in prefill: plain, gate and up with SwiGLU, or q, k and
+  // v with RoPE.
+  enum class Kind : std::uint8_t { kPositions, kTokens, kSwiglu, kAttentionInput };
+
+  std::int64_t m = 0;  // of tokens: counted_rows()
   std::int64_t n = 0;
   std::int64_t k = 0;
   bool gelu = false;
   bool residual = false;
+  Kind kind = Kind::kPositions;
+  WeightFormat::Type type = WeightFormat::Type::kBF16;
 
   auto operator<=>(const GemmKey&) const = default;
+
+  bool has_pairs() const { return kind == Kind::kSwiglu || kind == Kind::kAttentionInput; }
 };
 
-// Indices of tiles, as in tile_choice.hpp.
+// Prompts have any number of rows; what is measured for one counts for those of about as many.
+constexpr std::int64_t counted_rows(std::int64_t rows) {
+  const std::int64_t step = rows <= 512 ? 64 : 512;
+  return (rows + step - 1) / step * step;
+}
+
+constexpr std::string_view name_of(GemmKey::Kind kind) {
+  constexpr std::string_view kNames[] = {"positions", "tokens", "swiglu", "qkv"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+// How many tiles there are to choose from; 0: one kernel does it, or each is as good.
+inline int tile_count(int major, const GemmKey& key) {
+  using enum WeightFormat::Type;
+  const bool quantised = key.type == kInt8 || key.type == kInt4;
+  if (key.type != kBF16 && !quantised) return 0;
+  if (major == 9 && quantised) return static_cast<int>(std::size(kQuantisedTiles));
+  if (major == 9) return key.has_pairs() ? kHopperPairTiles : static_cast<int>(kHopperTiles.size());
+  return key.m > 16 && key.n > 32 ? static_cast<int>(std::size(kTileChoices)) : 0;
+}
+// Of one below tile_count().
+inline std::string_view tile_name(int major, const GemmKey& key, int tile) {
+  const auto at = static_cast<std::size_t>(tile);
+  if (major != 9) return kTileChoices[at].name;
+  return key.type == WeightFormat::Type::kBF16 ? kHopperTiles[at] : kQuantisedTiles[at].name;
+}
+
+// Indices of tiles.
 using TileTable = std::map<GemmKey, int>;
 
 // What a table holds for: another device, driver or program has other speeds and other tiles.

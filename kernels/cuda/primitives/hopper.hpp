@@ -1,23 +1,21 @@
 // What compute capability 9.0 adds for GEMMs, for kernels that are launched on such devices only
-// (kHopper): copies of boxes of a matrix by the tensor memory accelerator (TMA), barriers in shared
-// memory that count their bytes, and wgmma, by which four warps multiply operands in shared memory.
+// (kHopper): copies of boxes of a matrix by the tensor memory accelerator (TMA), and barriers in
+// shared memory that count their bytes. Products are in wgmma.hpp.
 //
 // Operands are [rows, depth] of 16-bit elements, copied 64 elements of the depth at a time: rows of
-// 128 bytes, swizzled, in 1,024-byte aligned shared memory. Descriptors name them for wgmma.
+// 128 bytes, swizzled, in 1,024-byte aligned shared memory. Rows of 64 bytes are possible, too, in
+// 512-byte aligned memory.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "fvlm/core/element.hpp"
-#include "kernels/cuda/primitives/fragment.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/tensor_map.hpp"
 
 #ifndef __CUDACC__
 #include <fmt/format.h>
-
-#include <array>
 
 #include "kernels/emulator/tensor_memory.hpp"
 #endif
@@ -30,9 +28,6 @@ inline constexpr bool kHopper = true;
 #else
 inline constexpr bool kHopper = false;
 #endif
-
-// Elements of the depth that are copied at a time.
-inline constexpr int kBoxDepth = 64;
 
 struct SharedBarrier {
   std::uint64_t state;
@@ -48,6 +43,13 @@ inline emulator::Barriers& barriers(const SharedBarrier& barrier, const char* fu
   emulator::Block& block = emulator::Block::current();
   if (!block.barriers().is_known(&barrier)) block.fail({function, where}, "not initialised");
   return block.barriers();
+}
+inline void check_box(const void* box, const emulator::Matrix& matrix, const emulator::Site& site) {
+  emulator::Block& block = emulator::Block::current();
+  const auto rows = static_cast<std::size_t>(8 * matrix.box_row_bytes);  // that are swizzled
+  if (!block.shared().contains(box, matrix.box_bytes()) || block.shared().offset(box) % rows != 0) {
+    block.fail(site, "the box is not aligned shared memory of the block");
+  }
 }
 #endif
 
@@ -116,121 +118,60 @@ __device__ inline void copy_box(void* to, const TensorMap& map, int row, int at,
       "l"(&map), "r"(at), "r"(row), "r"(shared_address(&barrier))
       : "memory");
 #else
-  emulator::Block& block = emulator::Block::current();
   const emulator::Matrix matrix = map.emulated();
-  const auto bytes = static_cast<std::size_t>(matrix.box_rows) * emulator::kBoxRowBytes;
-  if (!block.shared().contains(to, bytes) || block.shared().offset(to) % 1024 != 0) {
-    block.fail({"copy_box", where}, "the destination is not aligned shared memory of the block");
-  }
+  check_box(to, matrix, {"copy_box", where});
   barriers(barrier, "copy_box", where)
       .copy(&barrier, static_cast<std::byte*>(to), matrix, row, std::int64_t{2} * at);
 #endif
 }
 
-// The descriptor of an operand: rows of 128 bytes, groups of eight 1,024 bytes apart, swizzled.
-__device__ inline std::uint64_t descriptor(const void* rows) {
+// Stores of boxes, from shared memory to a matrix; what is beyond the matrix is left out. Copies
+// and stores of boxes go another way to memory than a thread's own accesses (the asynchronous
+// proxy): each thread that has written to the box calls the fence, then threads meet, then one
+// stores, commits, and waits before the box is written again, or the thread ends.
+__device__ inline void fence_async_proxy() {
 #ifdef __CUDACC__
-  const std::uint64_t address = shared_address(rows);
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #else
-  const std::uint64_t address = emulator::Block::current().shared().offset(rows);
-#endif
-  constexpr std::uint64_t kSwizzle128 = std::uint64_t{1} << 62;
-  constexpr std::uint64_t kGroup = std::uint64_t{1024 >> 4} << 32;
-  return (address & 0x3ffffU) >> 4 | std::uint64_t{1} << 16 | kGroup | kSwizzle128;
-}
-// From a descriptor to that of the inputs 16 * k further.
-__device__ inline std::uint64_t advance(std::uint64_t operand, int k) {
-  return operand + static_cast<std::uint64_t>(2 * k);
-}
-
-// Products are asynchronous: fence, multiply ..., commit; wait until all groups but the last
-// kPending are done. All four warps of a group of 128 threads must call.
-__device__ inline void fence_products() {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+  emulator::Block::current().thread().unfenced = {};
 #endif
 }
-__device__ inline void commit_products() {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-#elif !defined(__CUDACC__)
-  emulator::Block::current().thread().products.commit();
-#endif
-}
-template <int kPending>
-__device__ inline void wait_for_products([[maybe_unused]] Where where = Where::current()) {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
-#elif !defined(__CUDACC__)
+__device__ inline void store_box(const TensorMap& map, int row, int at, const void* from,
+                                 [[maybe_unused]] Where where = Where::current()) {
+#ifdef __CUDACC__
+  asm volatile(
+      "cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%1, %2}], [%3];" ::"l"(
+          &map),
+      "r"(at), "r"(row), "r"(shared_address(from))
+      : "memory");
+#else
   emulator::Block& block = emulator::Block::current();
-  auto due = block.thread().products.take(kPending);
-  const auto multiply = [](const emulator::Lanes& lanes) {
-    using Due = std::vector<emulator::WarpProduct>;
-    const emulator::Block& current = emulator::Block::current();
-    const auto count = static_cast<const Due*>(lanes.arguments[0])->size();
-    for (std::size_t i = 0; i < count; ++i) {
-      const emulator::WarpProduct* all[emulator::kWarp];
-      for (unsigned lane = 0; lane < emulator::kWarp; ++lane) {
-        all[lane] = &(*static_cast<const Due*>(lanes.arguments[lane]))[i];
-      }
-      emulator::multiply_from_shared(current.shared(), all, current.thread_rank() / 32 % 4);
-    }
-  };
-  block.meet(kAllLanes, {"wait_for_products", where}, multiply, &due);
-#endif
-}
-
-// c [64, kN] = a b^T, or added to it: 16 of the depth. A warp has rows 16 (warp % 4) and on, as
-// fragments of eight columns.
-#define FVLM_ACCUMULATORS(j) \
-  "+f"(c[j].reg[0]), "+f"(c[j].reg[1]), "+f"(c[j].reg[2]), "+f"(c[j].reg[3])
-template <int kN>
-__device__ inline void multiply_shared(FragmentC (&c)[kN / 8], std::uint64_t a, std::uint64_t b,
-                                       bool accumulate) {
-  static_assert(kN == 64 || kN == 96 || kN == 128);
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  // clang-format off
-  if constexpr (kN == 64) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
-        "%30, %31"
-        "}, %32, %33, p, 1, 1, 0, 0;\n}"
-        : FVLM_ACCUMULATORS(0), FVLM_ACCUMULATORS(1), FVLM_ACCUMULATORS(2), FVLM_ACCUMULATORS(3), FVLM_ACCUMULATORS(4), FVLM_ACCUMULATORS(5), FVLM_ACCUMULATORS(6), FVLM_ACCUMULATORS(7)
-        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
-  } else if constexpr (kN == 96) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %50, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n96k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
-        "%30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
-        "%44, %45, %46, %47"
-        "}, %48, %49, p, 1, 1, 0, 0;\n}"
-        : FVLM_ACCUMULATORS(0), FVLM_ACCUMULATORS(1), FVLM_ACCUMULATORS(2), FVLM_ACCUMULATORS(3), FVLM_ACCUMULATORS(4), FVLM_ACCUMULATORS(5), FVLM_ACCUMULATORS(6), FVLM_ACCUMULATORS(7), FVLM_ACCUMULATORS(8), FVLM_ACCUMULATORS(9), FVLM_ACCUMULATORS(10), FVLM_ACCUMULATORS(11)
-        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
-  } else {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
-        "%30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
-        "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, "
-        "%58, %59, %60, %61, %62, %63"
-        "}, %64, %65, p, 1, 1, 0, 0;\n}"
-        : FVLM_ACCUMULATORS(0), FVLM_ACCUMULATORS(1), FVLM_ACCUMULATORS(2), FVLM_ACCUMULATORS(3), FVLM_ACCUMULATORS(4), FVLM_ACCUMULATORS(5), FVLM_ACCUMULATORS(6), FVLM_ACCUMULATORS(7), FVLM_ACCUMULATORS(8), FVLM_ACCUMULATORS(9), FVLM_ACCUMULATORS(10), FVLM_ACCUMULATORS(11), FVLM_ACCUMULATORS(12), FVLM_ACCUMULATORS(13), FVLM_ACCUMULATORS(14), FVLM_ACCUMULATORS(15)
-        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
+  const emulator::Matrix matrix = map.emulated();
+  check_box(from, matrix, {"store_box", where});
+  if (block.has_unfenced(from, matrix.box_bytes())) {
+    block.fail({"store_box", where}, "what is stored was written without fence_async_proxy()");
   }
-  // clang-format on
-#elif !defined(__CUDACC__)
-  emulator::Block::current().thread().products.add(
-      {.a = a, .b = b, .c = c[0].reg, .columns = kN, .accumulate = accumulate});
+  block.thread().stores.add(
+      {static_cast<const std::byte*>(from), matrix, row, std::int64_t{2} * at});
 #endif
 }
-#undef FVLM_ACCUMULATORS
+// The stores since the last call are a group.
+__device__ inline void commit_stores() {
+#ifdef __CUDACC__
+  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+#else
+  emulator::Block::current().thread().stores.commit();
+#endif
+}
+// Waits until all groups of this thread but the last kPending have read their boxes.
+template <int kPending>
+__device__ inline void wait_for_stores() {
+#ifdef __CUDACC__
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
+#else
+  emulator::Block::current().thread().stores.wait(kPending);
+#endif
+}
 
 // Registers of a thread from here on: a group of 128 threads gives some back, or takes them.
 template <int kRegisters>

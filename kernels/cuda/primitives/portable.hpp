@@ -20,7 +20,8 @@
 //   to_float(), from_float<E>(), pack<E>()   number.hpp      16-bit floats
 //   copy_async(), copy_async_wait<N>()       async_copy.hpp  cp.async
 //   mma(), ldmatrix(), load_a(), load_b()    fragment.hpp    tensor cores
-//   copy_box(), wait(), multiply_shared()    hopper.hpp      TMA, its barriers, wgmma
+//   copy_box(), store_box(), arrive(), wait()  hopper.hpp    TMA, its barriers
+//   multiply_shared(), multiply_registers()  wgmma.hpp       wgmma
 //   warp_sum(), block_sum<256>()             reduce.hpp      reductions
 // On the host
 //   launch<kernel>(Launch{...}, arguments)   launch.hpp

@@ -1,5 +1,5 @@
 // A matrix in global memory as the tensor memory accelerator of compute capability 9.0 copies it,
-// in boxes of some rows and 64 elements: an argument of kernels, made on the host.
+// in boxes of some rows and 64 or 32 elements: an argument of kernels, made on the host.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +27,13 @@ struct alignas(64) TensorMap {
 #endif
 };
 
+// Elements of a row of a box: 128 or 64 bytes, which are swizzled.
+inline constexpr int kBoxDepth = 64;
+inline constexpr int kNarrowBoxDepth = 32;
+
 // Of a matrix whose address and rows are multiples of 16 bytes. Throws an Error if the driver has
 // no such maps.
 template <Target target>
-TensorMap tensor_map(View<const BFloat16> matrix, std::int64_t box_rows);
+TensorMap tensor_map(View<const BFloat16> matrix, std::int64_t box_rows, int box_depth = kBoxDepth);
 
 }  // namespace fvlm

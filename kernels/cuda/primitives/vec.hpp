@@ -77,6 +77,7 @@ __device__ inline void store(T* p, const Vec<T, N>& v, Where where = Where::curr
 #ifdef __CUDACC__
   *reinterpret_cast<Vec<T, N>*>(p) = v;
 #else
+  emulator::Block::current().note_store(p, sizeof(v));
   std::memcpy(p, &v, sizeof(v));
 #endif
 }

@@ -136,7 +136,7 @@ TYPED_TEST(CudaHopperNorm, LayerNormOfPositions) {
     this->ref_.layer_norm(this->host_, rows_of(x, rows), norm, rows_of(normed, rows));
     this->ref_.linear(this->host_, rows_of(normed, rows), qkv.plain, {}, rows_of(want, rows));
     const auto folded = this->fold(qkv, weight, shift);
-    for (int tile = 0; tile < tile_count(9, rows, outputs); ++tile) {
+    for (int tile = 0; tile < static_cast<int>(kHopperTiles.size()); ++tile) {
       const auto out = this->rows(this->nothing(rows * outputs), rows);
       const LaunchLog log;
       TestFixture::Linear::multiply(

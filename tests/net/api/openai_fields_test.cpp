@@ -215,7 +215,8 @@ TEST(OpenAiFields, WrongValuesAreNamed) {
   expect({{"temperature", "hot"}}, "temperature: \"temperature\" must be a number");
   expect({{"temperature", -1}}, "temperature: temperature is -1, it must be 0 or more");
   expect({{"top_p", 0}}, "top_p: top_p is 0, it must be above 0 and at most 1");
-  expect({{"top_k", -2}}, "top_k: top_k is -2, it must be 0 (all tokens) or more");
+  expect({{"top_k", -2}},
+         "top_k: \"top_k\" is -2, it must be a number of tokens, or 0 or -1 for all of them");
   expect({{"top_k", 1.5}}, "top_k: \"top_k\" must be a whole number");
   expect({{"min_p", 2}}, "min_p: min_p is 2, it must be from 0 to 1");
   expect({{"repetition_penalty", 0}},
@@ -243,8 +244,9 @@ TEST(OpenAiFields, WrongValuesAreNamed) {
   expect({{"n", 0}}, "n: \"n\" is 0, it must be from 1 to 8");
   expect({{"n", 9}}, "n: \"n\" is 9, it must be from 1 to 8");
   expect({{"n", 9'300'000'000'000'000'000U}}, "n: \"n\" must be a whole number");
-  expect({{"stop", ""}}, "stop: \"stop\" must be a text or up to four");
-  expect({{"stop", {"a", "b", "c", "d", "e"}}}, "stop: \"stop\" must be a text or up to four");
+  const std::string stop = "stop: \"stop\" must be a text, or up to 64, none of them empty";
+  expect({{"stop", ""}}, stop);
+  expect({{"stop", std::vector<std::string>(65, "a")}}, stop);
   expect({{"max_tokens", 0}}, "max_tokens: \"max_tokens\" must be a whole number above 0");
   expect({{"stream", "yes"}}, "stream: \"stream\" must be true or false");
   expect({{"stream_options", {{"include_usage", true}}}},

@@ -253,8 +253,9 @@ TEST(OpenAiMessages, ALastTurnOfTheAssistant) {
 TEST(OpenAiMessages, WhatIsNoConversation) {
   EXPECT_EQ(refusal({}), "messages: must be an array of messages");
   EXPECT_EQ(refusal({5}), "messages[0]: must be an object");
-  EXPECT_EQ(refusal({message("robot", "Hi")}),
-            "messages[0].role: must be \"system\", \"user\", \"assistant\" or \"tool\"");
+  EXPECT_EQ(
+      refusal({message("robot", "Hi")}),
+      "messages[0].role: must be \"system\", \"developer\", \"user\", \"assistant\" or \"tool\"");
   EXPECT_EQ(refusal({message("user", 7)}),
             "messages[0].content: must be a text or an array of parts");
 }

@@ -64,7 +64,11 @@ std::vector<ProtocolField> protocol_fields() {
       {text, {{"logprobs", true}}, "logprobs: "},
       {text, {{"logprobs", 21}}, "logprobs: "},
       {text, {{"max_tokens", 101}}, "max_tokens: "},
-      {text, {{"max_tokens", 0}}, "max_tokens: "},
+      {text, {{"max_tokens", 0}}},
+      {text, {{"max_tokens", -1}}, "max_tokens: "},
+      {text, {{"stop", std::vector<std::string>(64, "a")}}},
+      {text, {{"stop", std::vector<std::string>(65, "a")}}, "stop: "},
+      {text, {{"top_k", -2}}, "top_k: \"top_k\" is -2, it must be a number of tokens, or 0 or -1"},
       {text, {{"prompt", ""}}, "prompt: "},
       {text, {{"prompt", {1, 1000}}}, "prompt: \"prompt\" has token 1000"},
       {text, {{"prompt", {1, -1}}}, "prompt: \"prompt\" has token -1"},
@@ -110,9 +114,24 @@ std::vector<ProtocolField> protocol_fields() {
       {chat, {{"format", {{"type", "string"}, {"frobnicate", 1}}}}, "format: "},
       {chat, {{"options", {{"frobnicate", 1}}}}, "options.frobnicate: "},
       {chat, {{"options", {{"num_ctx", 131072}, {"num_gpu", 99}, {"num_thread", 4}}}}},
-      {chat, {{"options", {{"num_predict", 0}}}}, "num_predict: "},
-      {chat, {{"options", {{"repeat_penalty", 1.1}, {"repeat_last_n", 64}}}}, "repeat_last_n: "},
-      {chat, {{"options", {{"repeat_last_n", 64}}}}},
+      {chat, {{"options", {{"num_predict", -3}}}}, "num_predict: "},
+      {chat, {{"options", {{"repeat_penalty", 1.1}, {"repeat_last_n", 64}}}}},
+      {chat, {{"options", {{"repeat_penalty", 1.1}, {"repeat_last_n", 200}}}}},
+      {chat, {{"options", {{"repeat_penalty", 1.1}, {"repeat_last_n", 16}}}}, "repeat_last_n: "},
+      {chat, {{"options", {{"repeat_penalty", 1.1}, {"repeat_last_n", 16}, {"num_predict", 16}}}}},
+      {chat, {{"options", {{"repeat_last_n", 16}}}}},
+      {chat,
+       {{"options",
+         {{"num_ctx", 4096},
+          {"mirostat", 0},
+          {"mirostat_eta", 0.1},
+          {"mirostat_tau", 5.0},
+          {"num_gqa", 1},
+          {"tfs_z", 1.0},
+          {"typical_p", 1.0},
+          {"num_predict", 0},
+          {"penalize_newline", false},
+          {"stop", {"1", "2", "3", "4", "5"}}}}}},
       {chat, {{"options", {{"typical_p", 0.5}}}}, "options.typical_p: "},
       {chat, {{"messages", {{{"role", "robot"}}}}}, "messages[0].role: "},
       {chat,
@@ -145,6 +164,23 @@ TEST(ProtocolFields, AreTakenOrRefusedByName) {
       EXPECT_TRUE(error.starts_with(one.refusal)) << one.path << " " << one.change << " " << error;
     }
   }
+}
+
+// Clients have a model loaded so, by its name.
+TEST(ProtocolFields, OllamasRequestsForNothingNameAModel) {
+  for (const char* path : {"/api/chat", "/api/generate"}) {
+    EXPECT_TRUE(refused_at(path, ordered_json::object()).starts_with("model: ")) << path;
+    EXPECT_EQ(refused_at(path, {{"model", "vlm"}}), "") << path;
+  }
+}
+
+TEST(ProtocolFields, ToolsOfResponsesAreNamedAsTheyStandThere) {
+  const auto refused = [](const ordered_json& tool) {
+    return refused_at("/v1/responses", {{"input", "Hi"}, {"tools", {tool}}});
+  };
+  EXPECT_TRUE(refused({{"type", "function"}, {"name", "f"}, {"parameters", {{"not", true}}}})
+                  .starts_with("tools[0].parameters: "));
+  EXPECT_TRUE(refused({{"type", "function"}, {"name", "a b"}}).starts_with("tools[0].name: "));
 }
 
 TEST(ProtocolFields, AnythingElseIsRefusedEverywhere) {
@@ -198,6 +234,7 @@ TEST(ProtocolFields, OllamasOptionsAreThoseOfSampling) {
     return accepted_at("/api/generate", {{"prompt", "Hi"}, {"options", options}}).sampling;
   };
   EXPECT_EQ(with({{"num_predict", -1}}).max_new_tokens, 100);
+  EXPECT_EQ(with({{"num_predict", 0}}).max_new_tokens, 100);
   EXPECT_EQ(with({{"num_predict", 3000}}).max_new_tokens, 100);
   EXPECT_EQ(with({{"seed", -1}}).seed, std::nullopt);
   EXPECT_EQ(with({{"repeat_penalty", 1.5}, {"repeat_last_n", 0}}).repetition_penalty, 1);

@@ -77,33 +77,80 @@ TEST(Tools, SaysWhatIsWrong) {
   EXPECT_TRUE(refused(list(tool("two words"))).starts_with("tools[0].function.name: "));
   EXPECT_TRUE(refused(list(tool(""))).starts_with("tools[0].function.name: "));
   EXPECT_EQ(refused(list(tool("f", {{"not", {{"type", "string"}}}}))),
-            "tools: the parameters of \"f\": JSON schema, #: the keyword \"not\" is not supported");
+            "tools[0].function.parameters: the parameters of \"f\": JSON schema, #: the keyword "
+            "\"not\" is not supported");
+  ordered_json second = with_tools("auto");
+  second["tools"].push_back(tool("g", {{"type", "object"}, {"not", true}}));
+  EXPECT_TRUE(refused(second).starts_with("tools[2].function.parameters: ")) << refused(second);
+  second["tool_choice"] = {{"type", "function"}, {"function", {{"name", "g"}}}};
+  EXPECT_TRUE(refused(second).starts_with("tools[2].function.parameters: ")) << refused(second);
   EXPECT_TRUE(refused(hi({{"tools", "f"}})).starts_with("tools: "));
   EXPECT_TRUE(refused(hi({{"tool_choice", "required"}})).starts_with("tool_choice: "));
   EXPECT_TRUE(refused(with_tools("look")).starts_with("tool_choice: "));
   EXPECT_TRUE(refused(with_tools({{"type", "function"}, {"function", {{"name", "run"}}}}))
                   .starts_with("tool_choice: "));
+}
+
+// As in OpenAI's API: the form is that of a text, and an answer may be a call instead.
+TEST(Tools, StandBesideAFormOfTheAnswer) {
   ordered_json both = with_tools("auto");
   both["response_format"] = {{"type", "json_object"}};
-  EXPECT_TRUE(refused(both).starts_with("tools: "));
+  const net::ChatRequest either = accepted(both);
+  EXPECT_TRUE(either.may_call);
+  for (const std::string& answer : {kLook, kStop, std::string(R"({"a": [1]})")}) {
+    EXPECT_TRUE(either.grammar->matches(answer)) << answer;
+  }
+  for (const char* answer : {"There is none.", "", "[1]"}) {
+    EXPECT_FALSE(either.grammar->matches(answer)) << answer;
+  }
+  both["tool_choice"] = "required";
+  const net::ChatRequest forced = accepted(both);
+  EXPECT_TRUE(forced.grammar->matches(kLook));
+  EXPECT_FALSE(forced.grammar->matches(R"({"a": [1]})"));
   both["tool_choice"] = "none";
-  EXPECT_EQ(refused(both), "");
+  const net::ChatRequest text = accepted(both);
+  EXPECT_FALSE(text.may_call);
+  EXPECT_FALSE(text.grammar->matches(kLook));
 }
 
 TEST(Tools, ReadsCalls) {
-  const auto call = net::read_tool_call(kLook);
-  ASSERT_TRUE(call);
-  EXPECT_EQ(call->name, "look");
-  EXPECT_EQ(call->arguments, R"({"far":true})");
+  for (const bool cut : {false, true}) {
+    const auto call = net::read_tool_call(kLook, cut);
+    ASSERT_TRUE(call);
+    EXPECT_EQ(call->name, "look");
+    EXPECT_EQ(call->arguments, R"({"far":true})");
+    EXPECT_TRUE(call->is_whole);
+  }
   for (const std::string& text :
-       {std::string(), std::string("text"), kLook.substr(0, 40), kLook + "\n", "x" + kLook}) {
-    EXPECT_FALSE(net::read_tool_call(text)) << text;
+       {std::string(), std::string("text"), kLook.substr(0, 40), kLook + "\n", "x" + kLook,
+        std::string("<tool_call>\n{\"name\": 1, \"arguments\": {}}\n</tool_call>")}) {
+    EXPECT_FALSE(net::read_tool_call(text, false)) << text;
   }
   for (const char* beginning : {"", "<", "<tool_call>", "<tool_call>\n{"}) {
     EXPECT_TRUE(net::may_be_tool_call(beginning)) << beginning;
   }
   for (const char* beginning : {"a", "<b>", "<tool_call> "}) {
     EXPECT_FALSE(net::may_be_tool_call(beginning)) << beginning;
+  }
+}
+
+// Wherever it is cut: the name once it is whole, and of the arguments as much as there is.
+TEST(Tools, ReadsCallsThatWereCutOff) {
+  const std::string call = "<tool_call>\n{\"name\": \"look\", \"arguments\": {\"a\": \"}\\\"\"}}";
+  const std::string whole = call + "\n</tool_call>";
+  ASSERT_EQ(net::read_tool_call(whole, true)->arguments, R"({"a":"}\""})");
+  for (std::size_t size = 1; size < whole.size(); ++size) {
+    const auto cut = net::read_tool_call(whole.substr(0, size), true);
+    ASSERT_TRUE(cut) << size;
+    EXPECT_FALSE(cut->is_whole) << size;
+    const std::size_t name = whole.find("look");
+    EXPECT_EQ(cut->name, size > name + 4 ? "look" : "") << size;
+    const std::size_t object = whole.find("{\"a\"");
+    const std::string arguments = size <= object ? "" : whole.substr(object, size - object);
+    EXPECT_EQ(cut->arguments, size < call.size() - 1 ? arguments : R"({"a":"}\""})") << size;
+  }
+  for (const char* text : {"text", "<b>", "<tool_call>\nNo.", "<tool_call>\n{\"a\": "}) {
+    EXPECT_FALSE(net::read_tool_call(text, true)) << text;
   }
 }
 

@@ -23,9 +23,9 @@ TEST(ReadKey, IsTheFirstLineOfAFile) {
   const TemporaryFolder folder;
   write_file(folder / "key", "secret\nmore\n");
   write_file(folder / "blank", "\nsecret\n");
-  EXPECT_EQ(read_key((folder / "key").string()), "secret");
-  EXPECT_THROW(read_key((folder / "blank").string()), std::runtime_error);
-  EXPECT_THROW(read_key((folder / "nothing").string()), std::runtime_error);
+  EXPECT_EQ(read_key((folder / "key").string(), "--key-file"), "secret");
+  EXPECT_THROW(read_key((folder / "blank").string(), "--key-file"), std::runtime_error);
+  EXPECT_THROW(read_key((folder / "nothing").string(), "--key-file"), std::runtime_error);
 }
 
 class KeyList : public testing::Test {

@@ -1,7 +1,9 @@
 // Ollama's API, whole and streamed, as its clients see it; and what clients of it send, replayed.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -63,8 +65,11 @@ TEST_F(OllamaTest, NamesItsModel) {
   EXPECT_EQ(refused("/api/show", {{"model", "huge"}}, 404),
             "there is no model \"huge\" here, only \"tiny\"");
   EXPECT_EQ(status_of(post("/api/tags", "{}")), 405);
-  EXPECT_EQ(refused("/api/pull", {{"model", "tiny"}}, 404).substr(0, 31),
-            "/api/pull is not served here, o");
+  EXPECT_EQ(refused("/api/pull", {{"model", "tiny"}}, 404).substr(0, 34),
+            "there is nothing at /api/pull, onl");
+  const std::string size = tags["models"][0]["details"]["parameter_size"];
+  EXPECT_EQ(size, fmt::format("{:.2f}M", static_cast<double>(engine_->info().parameters) / 1e6));
+  EXPECT_EQ(answer("/api/show", {{"model", "tiny"}})["details"]["parameter_size"], size);
 }
 
 TEST_F(OllamaTest, AnswersAsOpenAisApiDoes) {
@@ -105,6 +110,21 @@ TEST_F(OllamaTest, StreamsUnlessItIsAskedNotTo) {
   }
   EXPECT_EQ(said, whole["message"]["content"]);
   EXPECT_EQ(all.back()["eval_count"], 12);
+}
+
+// Its arguments would be no object: only the reason tells.
+TEST_F(OllamaTest, ACallThatIsCutOffIsNotThere) {
+  const auto writer = net::write_ollama({.is_chat = true});
+  const net::ToolCall cut{.name = "look", .arguments = "{\"at\": ", .is_whole = false};
+  const net::AnswerChoice choice{.end = net::AnswerEnd::kLength, .call = &cut};
+  const json whole = json::parse(writer->whole(std::span(&choice, 1), {}));
+  EXPECT_EQ(whole["message"], json({{"role", "assistant"}, {"content", ""}}));
+  EXPECT_EQ(whole["done_reason"], "length");
+  EXPECT_EQ(writer->end_of(0, choice), "");
+  const net::ToolCall called{.name = "look", .arguments = "{\"at\": 1}"};
+  const net::AnswerChoice call{.end = net::AnswerEnd::kToolCall, .call = &called};
+  EXPECT_EQ(json::parse(writer->end_of(0, call))["message"]["tool_calls"][0]["function"]["name"],
+            "look");
 }
 
 TEST_F(OllamaTest, WithoutAPromptThereIsNothingToAnswer) {

@@ -99,7 +99,7 @@ TEST_F(OpenAiChoicesTest, AllAreCancelledWhenTheClientLeaves) {
     client.reset();
   }
   await_metric("fastvlm_requests_running 0\n");
-  await_metric("fastvlm_chats_total{outcome=\"abandoned\"} 1\n");
+  await_metric("fastvlm_chats_total{outcome=\"abandoned\",route=\"/v1/chat/completions\"} 1\n");
 }
 
 // Takes the first of several and is busy then.

@@ -93,6 +93,15 @@ TEST_F(OpenAiTest, StopsBeforeAWord) {
   const json stopped = answer(body);
   EXPECT_EQ(stopped["choices"][0]["message"]["content"], whole.substr(0, whole.find(word)));
   EXPECT_EQ(stopped["choices"][0]["finish_reason"], "stop");
+  // As vLLM counts: the tokens up to the one that completes the stop string, no more.
+  json cut = body;
+  cut.erase("stop");
+  cut["max_tokens"] = stopped["usage"]["completion_tokens"];
+  const std::string said = answer(cut)["choices"][0]["message"]["content"];
+  EXPECT_NE(said.find(word), said.npos) << said;
+  cut["max_tokens"] = cut["max_tokens"].get<int>() - 1;
+  const std::string before = answer(cut)["choices"][0]["message"]["content"];
+  EXPECT_EQ(before.find(word), before.npos) << before;
   body["stream"] = true;
   std::string streamed;
   for (const json& chunk : events(post(body))) {
@@ -211,6 +220,9 @@ TEST_F(OpenAiTest, NamesWhatIsWrong) {
   expect(image("data:image/png;base64,****"), 400, url, "Base64");
   expect(image("data:image/png;base64,"), 400, url, "empty");
   expect(image("data:image/png;base64,aGFsbG8="), 400, "messages", "the picture");
+  const json broken = {{"type", "image_url"},
+                       {"image_url", {{"url", "data:image/png;base64,aGFsbG8="}}}};
+  expect(user({image_part(), broken, image_part()}), 400, "messages", "image 2 of 3");
   expect({{"temperature", "hot"}}, 400, "temperature", "number");
   expect({{"temperature", -1}}, 400, "temperature", "temperature");
   expect({{"max_tokens", 0}}, 400, "max_tokens", "above 0");
@@ -220,7 +232,7 @@ TEST_F(OpenAiTest, NamesWhatIsWrong) {
   expect({{"logit_bias", {{"999999", 1}}}}, 400, "logit_bias", "999999");
   expect({{"tools", {{{"type", "function"}}}}}, 400, "tools[0]", "\"function\"");
   expect({{"response_format", {{"type", "json"}}}}, 400, "response_format.type", "json_object");
-  expect({{"stop", {"a", "b", "c", "d", "e"}}}, 400, "stop", "four");
+  expect({{"stop", std::vector<std::string>(65, "a")}}, 400, "stop", "64");
   expect({{"stream", "yes"}}, 400, "stream", "true or false");
   // Asking for nothing special is fine.
   answer([] {
@@ -267,7 +279,7 @@ TEST_F(OpenAiTest, CancelsWhenTheClientLeaves) {
     await_metric("fastvlm_requests_running 0\n");
     EXPECT_LT(std::chrono::steady_clock::now() - left, std::chrono::milliseconds(250));
   }
-  await_metric("fastvlm_chats_total{outcome=\"abandoned\"} 2\n");
+  await_metric("fastvlm_chats_total{outcome=\"abandoned\",route=\"/v1/chat/completions\"} 2\n");
 }
 
 class RefusingServerTest : public ServerTest {};
@@ -323,7 +335,7 @@ TEST_F(RefusingServerTest, AnswersThatTakeTooLong) {
   const std::string body = question(8).dump();
   http(port(), "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
                    std::to_string(body.size()) + "\r\n\r\n" + body);  // ends, without an answer
-  await_metric("fastvlm_chats_total{outcome=\"abandoned\"} 1\n");
+  await_metric("fastvlm_chats_total{outcome=\"abandoned\",route=\"/v1/chat/completions\"} 1\n");
   stop();  // before the engine goes
 }
 

@@ -75,6 +75,28 @@ TEST_F(OpenAiTexts, ATextIsContinuedAsItIs) {
   EXPECT_EQ(streamed, choice["text"]);
 }
 
+// As OpenAI's API has it: what the prompt takes is known, and "echo" says it.
+TEST_F(OpenAiTexts, NoTokensAreAnAnswerToo) {
+  json body = {{"prompt", "Once upon"}, {"max_tokens", 0}};
+  const json none = complete(body);
+  EXPECT_EQ(none["choices"][0]["text"], "");
+  EXPECT_EQ(none["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(none["usage"]["completion_tokens"], 0);
+  EXPECT_GT(none["usage"]["prompt_tokens"], 1);
+  EXPECT_TRUE(
+      complete(
+          {{"prompt", "a"}, {"max_tokens", 0}, {"logprobs", 2}})["choices"][0]["logprobs"]["tokens"]
+          .empty());
+  body["echo"] = true;
+  EXPECT_EQ(complete(body)["choices"][0]["text"], "Once upon");
+  body["stream"] = true;
+  std::string streamed;
+  for (const json& event : events(send("/v1/completions", body))) {
+    streamed += event["choices"][0]["text"];
+  }
+  EXPECT_EQ(streamed, "Once upon");
+}
+
 TEST_F(OpenAiTexts, SeveralPromptsHaveSeveralAnswersEach) {
   const json both = complete({{"prompt", {"one", "two two"}},
                               {"n", 2},
@@ -162,6 +184,36 @@ TEST_F(OpenAiTexts, ACallIsAnItemOfItsOwn) {
   EXPECT_EQ(all[4]["type"], "response.function_call_arguments.done");
   EXPECT_EQ(all.back()["type"], "response.completed");
   EXPECT_EQ(all.back()["response"]["output"][0]["arguments"], item["arguments"]);
+}
+
+TEST_F(OpenAiTexts, ACallThatIsCutOffIsAnIncompleteItem) {
+  json body = looking(14);
+  body["tools"] = {
+      {{"type", "function"},
+       {"name", "look"},
+       {"parameters",
+        {{"properties", {{"at", {{"pattern", "^[a-z]{90}$"}}}}}, {"required", {"at"}}}}}};
+  body["tool_choice"] = "required";
+  for (int tokens = 1; tokens < 40; tokens += 3) {
+    body["max_output_tokens"] = tokens;
+    body["stream"] = false;
+    const json whole = respond(body);
+    EXPECT_EQ(whole["status"], "incomplete");
+    const json& item = whole["output"][0];
+    EXPECT_EQ(item["status"], "incomplete");
+    EXPECT_EQ(whole.dump().find("<tool_call>"), std::string::npos) << whole;
+    if (item["type"] == "message") {
+      EXPECT_EQ(item["content"][0]["text"], "");
+    } else {
+      EXPECT_EQ(item["name"], "look");
+    }
+    body["stream"] = true;
+    const std::vector<json> all = typed_events(send("/v1/responses", body));
+    EXPECT_EQ(all.back()["type"], "response.incomplete");
+    const json& last = all.back()["response"]["output"][0];
+    EXPECT_EQ(last["type"], item["type"]);
+    EXPECT_EQ(last.value("arguments", ""), item.value("arguments", ""));
+  }
 }
 
 TEST_F(ServerTest, AResponseThatIsCutHasFailed) {

@@ -348,7 +348,8 @@ TEST_F(CostlyRequests, WhoLeaveAreNotWorkedFor) {
       client.send(request(body));
       await_metric("fastvlm_chats_running 2\n");
     }
-    await_metric(fmt::format("fastvlm_chats_total{{outcome=\"abandoned\"}} {}\n", i));
+    await_metric(fmt::format(
+        "fastvlm_chats_total{{outcome=\"abandoned\",route=\"/v1/chat/completions\"}} {}\n", i));
   }
   engine.open();
   first.join();

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "net/api/protocols.hpp"
+#include "net/service/routes.hpp"
 #include "tests/net/service/server_fixture.hpp"
 
 namespace fvlm {
@@ -121,14 +123,59 @@ TEST_F(ServerHttp, HeadIsGetWithoutItsBody) {
   }
 }
 
+// One table says what each path takes: OPTIONS, 405, 404 and the metrics' labels agree.
 TEST_F(ServerHttp, OptionsSayWhatIsAllowed) {
-  start();
-  for (const char* path : {"/", "*", "/v1/chat/completions"}) {
-    const std::string answer = ask("OPTIONS " + std::string(path));
+  start({.chat = {.max_new_tokens = 2}});
+  const auto allowed = [&](const std::string& path) {
+    const std::string answer = ask("OPTIONS " + path);
     EXPECT_EQ(status_of(answer), 204) << path;
-    EXPECT_TRUE(contains(answer, "\r\nAllow: GET, HEAD, POST, OPTIONS\r\n")) << answer;
     EXPECT_FALSE(contains(answer, "Access-Control-")) << answer;
+    const std::size_t at = answer.find("\r\nAllow: ");
+    return at == answer.npos ? "" : answer.substr(at + 9, answer.find("\r\n", at + 2) - at - 9);
+  };
+  EXPECT_EQ(allowed("*"), "GET, HEAD, POST, OPTIONS");
+  const std::string missing = json::parse(body_of(ask("GET /nothing")))["error"]["message"];
+  for (const net::Route& route : net::routes()) {
+    const std::string path(route.path);
+    EXPECT_EQ(allowed(path), route.is_posted ? "POST, OPTIONS" : "GET, HEAD, OPTIONS") << path;
+    EXPECT_TRUE(contains(missing, path)) << missing;
+    const std::string post = ask("POST " + path, "Content-Length: 2\r\n", "{}");
+    const std::string get = ask("GET " + path);
+    const std::string& wrong = route.is_posted ? get : post;
+    EXPECT_EQ(status_of(wrong), 405) << path;
+    EXPECT_TRUE(contains(wrong, "\r\nAllow: " + allowed(path) + "\r\n")) << wrong;
+    EXPECT_NE(status_of(route.is_posted ? post : get), 405) << path;
+    await_metric("route=\"" + path + "\",code=\"405\"");
   }
+  for (const net::Protocol& protocol : net::protocols()) {
+    const net::Route* route = net::route_of(protocol.path);
+    EXPECT_TRUE(route != nullptr && route->is_posted) << protocol.path;
+  }
+  EXPECT_EQ(allowed("/v1/models/x/y"), "GET, HEAD, OPTIONS");
+  EXPECT_EQ(status_of(ask("GET /staticx")), 404);
+}
+
+TEST_F(ServerHttp, CompressedBodiesAreRefusedWithWhatToDo) {
+  start();
+  for (const char* coding : {"gzip", "deflate", "br", "zstd", "gzip, identity"}) {
+    const std::string answer =
+        ask("POST /v1/chat/completions",
+            fmt::format("Content-Encoding: {}\r\nContent-Length: 4\r\n", coding), "\x1f\x8b\x08");
+    EXPECT_EQ(status_of(answer), 415) << coding;
+    const json error = json::parse(body_of(answer))["error"];
+    EXPECT_TRUE(contains(error["message"], "send it as it is")) << error;
+    EXPECT_EQ(error["code"], "unsupported_content_encoding");
+  }
+  const std::string ollama =
+      ask("POST /api/chat", "Content-Encoding: gzip\r\nContent-Length: 4\r\n", "\x1f\x8b\x08");
+  EXPECT_TRUE(json::parse(body_of(ollama))["error"].is_string()) << ollama;
+  await_metric("fastvlm_http_requests_total{route=\"/api/chat\",code=\"415\",key=\"\"} 1\n");
+  const std::string body = chat(false);
+  EXPECT_EQ(
+      status_of(ask(
+          "POST /v1/chat/completions",
+          fmt::format("Content-Encoding: identity\r\nContent-Length: {}\r\n", body.size()), body)),
+      200);
 }
 
 TEST_F(ServerHttp, OneConnectionCarriesAllKindsOfAnswers) {
@@ -148,7 +195,7 @@ TEST_F(ServerHttp, OneConnectionCarriesAllKindsOfAnswers) {
     EXPECT_TRUE(stream ? answer.ends_with("data: [DONE]\n\n") : answer.ends_with("}")) << answer;
     EXPECT_EQ(status_of(next("GET /nothing HTTP/1.1\r\n" + kLocal + "\r\n")), 404);
   }
-  await_metric("fastvlm_chats_total{outcome=\"answered\"} 3\n");
+  await_metric("fastvlm_chats_total{outcome=\"answered\",route=\"/v1/chat/completions\"} 3\n");
 }
 
 // As OpenAI's client for JavaScript asks in a browser.

@@ -231,7 +231,7 @@ TEST_F(ServerOperation, AnswersAreLoggedOnlyIfThatIsWanted) {
   const Line frame = line_with("📤 127.0.0.1:");
   EXPECT_TRUE(contains(frame.text, " tokens, ")) << frame.text;
   EXPECT_EQ(frame.request_id, "camera-1");
-  EXPECT_EQ(line_with("chat 2 ✨").request_id, "chat-1");
+  EXPECT_EQ(line_with("/v1/chat/completions 2 ✨").request_id, "chat-1");
 }
 
 TEST_F(ServerOperation, WhatIsSlowIsLogged) {
@@ -350,7 +350,22 @@ TEST_F(ServerOperation, ThePortIsTakenAndClientsAreRefusedBeforeThereIsAnEngine)
   EXPECT_THROW(RawSocket(first.port()), std::runtime_error);
   const net::ServerOptions same{.transport = {.port = first.port()}};
   first.open(*engine_);
-  EXPECT_TRUE(contains(error_of([&] { net::Server second(same); }), "is another server running?"));
+  EXPECT_TRUE(
+      contains(error_of([&] { net::Server second(same); }), "another program listens there"));
+}
+
+TEST_F(ServerOperation, IsNotReadyOnceItDrainsAndSaysWhy) {
+  start_endless({});
+  RawSocket stream(port());
+  stream.send(chat_request("", true, 100));
+  stream.read_until("token");
+  EXPECT_EQ(status_of(http_get(port(), "/readyz")), 200);
+  server_->drain(seconds(60));
+  await_metric("fastvlm_draining 1\n");
+  const std::string answer = http_get(port(), "/readyz");
+  EXPECT_EQ(status_of(answer), 503);
+  EXPECT_EQ(field_of(answer, "Retry-After"), "1") << answer;
+  EXPECT_EQ(json::parse(body_of(answer))["error"]["message"], "the server is stopping");
 }
 
 TEST_F(ServerOperation, StreamsThatAreCutAtTheEndSayWhy) {
@@ -391,7 +406,7 @@ TEST_F(ServerOperation, StreamsThatAreCutAtTheEndSayWhy) {
     ASSERT_TRUE(frame && frame->opcode == RawWebSocket::kClose);
     EXPECT_EQ(frame->payload.substr(0, 2), "\x03\xe9");  // 1001: going away
   }
-  EXPECT_EQ(line_with("chat 1: the server is stopping").request_id, "cut-1");
+  EXPECT_EQ(line_with("/v1/chat/completions 1: the server is stopping").request_id, "cut-1");
 }
 
 TEST_F(ServerOperation, ConnectionsEndWithTheirNextResponseOnceItDrains) {

@@ -89,6 +89,63 @@ TEST_F(StructuredAnswersTest, CallTools) {
   EXPECT_EQ(all[2]["choices"][0]["finish_reason"], "tool_calls");
 }
 
+// As OpenAI has it: the call as far as it goes, and never its markup.
+TEST_F(StructuredAnswersTest, ACallThatIsCutOffIsTheBeginningOfOne) {
+  json body = asked({{"tools", tools()}, {"tool_choice", "required"}});
+  body["tools"][0]["function"]["parameters"]["properties"]["colour"] = {{"type", "string"},
+                                                                        {"pattern", "^[a-z]{90}$"}};
+  bool named = false;
+  std::string arguments;
+  for (int tokens = 1; tokens < 70; tokens += 4) {
+    body["max_tokens"] = tokens;
+    body["stream"] = false;
+    const json choice = answer(body)["choices"][0];
+    EXPECT_EQ(choice["finish_reason"], "length") << choice;
+    const json& message = choice["message"];
+    EXPECT_TRUE(message["content"].is_null() || message["content"] == "") << message;
+    EXPECT_FALSE(named && !message.contains("tool_calls")) << message;
+    json function;
+    if (message.contains("tool_calls")) {
+      named = true;
+      function = message["tool_calls"][0]["function"];
+      EXPECT_EQ(function["name"], "paint");
+      EXPECT_TRUE(function["arguments"].get<std::string>().starts_with(arguments)) << function;
+      arguments = function["arguments"];
+    }
+    body["stream"] = true;
+    json streamed;
+    std::string text;
+    for (const json& event : events(post(body))) {
+      const json& delta = event["choices"][0]["delta"];
+      text += delta.value("content", "");
+      if (delta.contains("tool_calls")) streamed = delta["tool_calls"][0]["function"];
+    }
+    EXPECT_EQ(text, "");
+    EXPECT_EQ(streamed, function);
+  }
+  EXPECT_NE(arguments.find("\"colour\""), arguments.npos) << arguments;
+}
+
+TEST_F(StructuredAnswersTest, StopStringsEndTextsAndNoCalls) {
+  json body = asked({{"tools", tools()}, {"tool_choice", "required"}, {"stop", {"\n", "colour"}}});
+  const json choice = answer(body)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls") << choice;
+}
+
+TEST_F(StructuredAnswersTest, ToolsAndAFormGiveOneOfBoth) {
+  json body = asked({{"tools", tools()}, {"response_format", {{"type", "json_object"}}}});
+  for (int seed = 1; seed <= 4; ++seed) {
+    body["seed"] = seed;
+    const json choice = answer(body)["choices"][0];
+    if (choice["finish_reason"] == "length") continue;
+    const json& message = choice["message"];
+    const std::string value = message.contains("tool_calls")
+                                  ? message["tool_calls"][0]["function"]["arguments"]
+                                  : message["content"];
+    EXPECT_TRUE(json::parse(value).is_object()) << choice;
+  }
+}
+
 TEST_F(StructuredAnswersTest, ATextBesideToolsIsAText) {
   const json free = {{"tools", tools()}};
   json body = asked(free, 1, 12);

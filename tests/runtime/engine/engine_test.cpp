@@ -23,7 +23,8 @@ TEST_P(EngineTest, SaysWhatItRuns) {
   EXPECT_EQ(info.image_tokens, tiny ? 16 : 4);
   EXPECT_EQ(info.context_tokens, 1000);
   EXPECT_EQ(info.precision, "f32");
-  EXPECT_GT(info.weight_bytes, 0);
+  EXPECT_GT(info.parameters, 0);
+  EXPECT_GE(info.weight_bytes, 4 * info.parameters) << "f32";
 }
 
 TEST_P(EngineTest, TheCacheIsAsLargeAsAsked) {
@@ -38,10 +39,12 @@ TEST_P(EngineTest, TheCacheIsAsLargeAsAsked) {
 }
 
 TEST_P(EngineTest, AnEqualRequestIsAnsweredEquallyFromTheCache) {
-  const Request request = ask("What is this?", {picture(90, 60, 1)});
+  Request request = ask("What is this?", {picture(90, 60, 1)});
+  request.sampling.logprobs = 3;
   const auto engine = load();
   const Result first = engine->run(request);
   const Result second = engine->run(request);
+  EXPECT_EQ(bits_of(second), bits_of(first));
   EXPECT_EQ(first.outcome, Outcome::kLength);
   EXPECT_EQ(first.tokens.size(), 12U);
   EXPECT_EQ(first.statistics.new_tokens, 12);
@@ -254,7 +257,9 @@ class LongPromptTest : public EngineTest {};
 TEST_P(LongPromptTest, IsAnsweredAsFromAnyCachedPart) {
   // The border of the first piece falls inside the image, which must not be cut.
   const auto prompt = [](std::int64_t after) {
-    return ask_placed(digits(480) + "*" + digits(after), {picture(40, 40, 7)}, 8);
+    Request request = ask_placed(digits(480) + "*" + digits(after), {picture(40, 40, 7)}, 8);
+    request.sampling.logprobs = 3;
+    return request;
   };
   ASSERT_LT(positions_before_image(prompt(0)), 512);
   ASSERT_GT(positions_before_image(prompt(0)) + 16, 512);
@@ -266,6 +271,7 @@ TEST_P(LongPromptTest, IsAnsweredAsFromAnyCachedPart) {
   const Result rest = engine->run(prompt(600));
   EXPECT_GT(rest.statistics.cached_tokens, 512 + 100);
   EXPECT_EQ(rest.tokens, whole.tokens);
+  EXPECT_EQ(bits_of(rest), bits_of(whole));
 }
 
 TEST_P(LongPromptTest, AFullCacheMakesRoom) {

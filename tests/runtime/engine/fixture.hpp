@@ -59,6 +59,15 @@ inline std::string digits(std::int64_t count, std::int64_t variant = 0) {
   return text;
 }
 
+// Log probabilities, which show the last bit of the logits.
+inline std::vector<double> bits_of(const Result& result) {
+  std::vector<double> all;
+  for (const TokenLogprobs& one : result.logprobs) {
+    for (const TokenLogprob& top : one.top) all.push_back(top.logprob);
+  }
+  return all;
+}
+
 // A request for a greedy answer to one turn.
 inline Request ask(std::string text, std::vector<PreparedImage> images = {},
                    std::int64_t max_new_tokens = 12) {

@@ -34,6 +34,7 @@ Request varied(int i) {
   if (i % 4 == 2) request.sampling.num_beams = 3;
   if (i % 4 == 3) request.sampling.repetition_penalty = 1.2;
   request.sampling.seed = 100 + static_cast<std::uint64_t>(i);
+  if (request.sampling.num_beams == 1) request.sampling.logprobs = 3;
   return request;
 }
 
@@ -61,6 +62,7 @@ TEST_P(EngineRequestsTest, ManyAtOnceAnswerAsOneAfterTheOther) {
     const Result result = listeners[i].result();
     EXPECT_EQ(result.outcome, alone[i].outcome) << result.error;
     EXPECT_EQ(result.tokens, alone[i].tokens) << "request " << i;
+    EXPECT_EQ(bits_of(result), bits_of(alone[i])) << "request " << i;
     EXPECT_EQ(result.text, alone[i].text);
     EXPECT_EQ(joined(listeners[i].pieces()), result.text);
     EXPECT_EQ(result.statistics.prompt_tokens, alone[i].statistics.prompt_tokens);

@@ -205,11 +205,11 @@ TEST_F(Batching, AsManyPromptsAtMostAsAnswers) {
   EXPECT_EQ(plan_prefill(running_, {.decode_rows = 3}, kept_).size(), 3U);
 }
 
-TEST_F(Batching, DraftsShareTheRowsThatStayExact) {
+TEST_F(Batching, DraftsShareTheRowsThatAreTheirs) {
   add_speaking(1, true);
   add_speaking(2);
   add_speaking(1, true);
-  const auto groups = plan_decode(running_, {.decode_rows = 64, .exact_rows = 10});
+  const auto groups = plan_decode(running_, {.decode_rows = 64, .draft_rows = 10});
   ASSERT_EQ(groups.size(), 1U);
   ASSERT_EQ(groups[0].size(), 3U);
   EXPECT_EQ(groups[0][0]->answer().proposed(), (Ids{2, 3, 4}));
@@ -220,7 +220,7 @@ TEST_F(Batching, DraftsShareTheRowsThatStayExact) {
 
 TEST_F(Batching, BeyondThoseRowsPassesAreAsLargeAsAllowed) {
   for (int i = 0; i < 7; ++i) add_speaking(1, true);
-  const auto groups = plan_decode(running_, {.decode_rows = 5, .exact_rows = 4});
+  const auto groups = plan_decode(running_, {.decode_rows = 5, .draft_rows = 4});
   ASSERT_EQ(groups.size(), 2U);
   EXPECT_EQ(groups[0].size(), 5U);
   EXPECT_TRUE(groups[0][0]->answer().proposed().empty());

@@ -28,9 +28,26 @@ const GemmKey kSecond{1024, 192, 768, false, true};
 TEST(TuningText, IsReadAsItWasWritten) {
   const TileTable table = {{kFirst, 0}, {kSecond, 3}};
   const std::string text = tuning_text(kAmpere, table);
-  EXPECT_PRED2(contains, text, "gemm 1024 768 192 1 0 128x128");
+  EXPECT_PRED2(contains, text, "gemm positions bf16 1024 768 192 1 0 128x128");
   EXPECT_EQ(read_tuning(text, kAmpere), table);
   EXPECT_EQ(read_tuning(tuning_text(kAmpere, {}), kAmpere), TileTable());
+}
+
+TEST(TuningText, TellsKindsAndTypesApart) {
+  using Kind = GemmKey::Kind;
+  using enum WeightFormat::Type;
+  TuningIdentity hopper = kAmpere;
+  hopper.major = 9;
+  TileTable table;
+  int tile = 0;
+  for (const Kind kind : {Kind::kPositions, Kind::kTokens, Kind::kSwiglu, Kind::kAttentionInput}) {
+    for (const WeightFormat::Type type : {kBF16, kInt8, kInt4}) {
+      table[{320, 1152, 896, false, true, kind, type}] = tile++ % 2;
+    }
+  }
+  EXPECT_EQ(read_tuning(tuning_text(hopper, table), hopper), table);
+  EXPECT_EQ(read_tuning(tuning_text(kAmpere, table), kAmpere), table);
+  EXPECT_PRED2(contains, tuning_text(hopper, table), "gemm qkv int8 320 1152 896 0 1 wgmma 128x");
 }
 
 TEST(TuningText, OfAnotherDeviceDriverOrProgramIsIgnored) {
@@ -61,12 +78,16 @@ TEST(TuningText, LinesThatCannotBeAreIgnoredWithAllTheRest) {
     text.replace(text.find("end 1"), 5, "end 2");
     return read_tuning(text, kAmpere);
   };
-  EXPECT_TRUE(with_line("gemm 64 64 64 0 0 64x64"));
-  for (const char* line : {"", "gemm", "gemm 64 64 64 0 0 ", "gemm 64 64 64 0 0 63x64",
-                           "gemm 64 64 64 0 0 wgmma 64x64", "gemm 64 64 64 2 0 64x64",
-                           "gemm 064 64 64 0 0 64x64", "gemm 64 64 64 0 0 64x64 ",
-                           "gemm 99999999999999999999 64 64 0 0 64x64", "gemm -64 64 64 0 0 64x64",
-                           "gemm 8 64 64 0 0 64x64", "gemm 1024 768 192 1 0 64x64", "\xff\xfe"}) {
+  EXPECT_TRUE(with_line("gemm positions bf16 64 64 64 0 0 64x64"));
+  EXPECT_TRUE(with_line("gemm swiglu int4 64 64 64 0 0 64x64"));
+  for (const char* line :
+       {"", "gemm", "gemm positions bf16 64 64 64 0 0 ", "gemm positions bf16 64 64 64 0 0 63x64",
+        "gemm positions bf16 64 64 64 0 0 wgmma 64x64", "gemm positions bf16 64 64 64 2 0 64x64",
+        "gemm positions bf16 064 64 64 0 0 64x64", "gemm positions bf16 64 64 64 0 0 64x64 ",
+        "gemm positions bf16 99999999999999999999 64 64 0 0 64x64",
+        "gemm positions bf16 -64 64 64 0 0 64x64", "gemm positions bf16 8 64 64 0 0 64x64",
+        "gemm positions bf16 1024 768 192 1 0 64x64", "gemm position bf16 64 64 64 0 0 64x64",
+        "gemm tokens f32 64 64 64 0 0 64x64", "gemm 64 64 64 0 0 64x64", "\xff\xfe"}) {
     EXPECT_EQ(with_line(line), std::nullopt) << line;
   }
 }

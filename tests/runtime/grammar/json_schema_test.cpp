@@ -286,6 +286,22 @@ TEST(ToolCall, IsOfOneOfTheTools) {
             std::string::npos);
 }
 
+TEST(Either, HasTheTextsOfBoth) {
+  const Grammar list = Grammar::json_schema(R"({"type": "array", "maxItems": 2})");
+  const Grammar calls = Grammar::tool_call({{"stop"}}, false);
+  const Grammar both = Grammar::either(calls, list);
+  const std::string call = "<tool_call>\n{\"name\": \"stop\", \"arguments\": {}}\n</tool_call>";
+  for (const std::string& text : {call, std::string("[]"), std::string("[1, [2]]")}) {
+    EXPECT_TRUE(both.matches(text)) << text;
+  }
+  for (const std::string& text : {std::string(), call + "[]", std::string("[1, 2, 3]")}) {
+    EXPECT_FALSE(both.matches(text)) << text;
+  }
+  EXPECT_NE(both.source(), Grammar::either(list, calls).source());
+  const Grammar nested = Grammar::either(both, Grammar::choice({"yes"}));
+  EXPECT_TRUE(nested.matches("yes") && nested.matches(call) && nested.matches("[[[]]]"));
+}
+
 // Schemas that are meant to take long or much, each within a second or refused; masks of the
 // beginnings of an answer, too.
 std::vector<std::string> hostile_schemas() {

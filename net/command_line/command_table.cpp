@@ -1,4 +1,4 @@
-#include "tools/commands/command_table.hpp"
+#include "net/command_line/command_table.hpp"
 
 #include <sstream>
 

@@ -1,12 +1,11 @@
 // Manual pages: see man(7) for the macros.
 #include <fmt/format.h>
-#include <version.hpp>  // generated: FVLM_VERSION
 
 #include <cctype>
 #include <sstream>
 #include <string_view>
 
-#include "tools/commands/command_table.hpp"
+#include "net/command_line/command_table.hpp"
 
 namespace fvlm {
 namespace {
@@ -28,11 +27,12 @@ std::string escaped(std::string_view text) {
   return result.starts_with('.') ? "\\&" + result : result;
 }
 
-std::string head(const std::string& name, const std::string& description) {
+std::string head(const CLI::App& program, const std::string& name, const std::string& description) {
   std::string title = name;
   for (char& c : title) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return fmt::format(".TH {} 1 \"\" \"fastvlm {}\" \"User Commands\"\n.SH NAME\n{} \\- {}\n",
-                     escaped(title), escaped(FVLM_VERSION), escaped(name), escaped(description));
+  return fmt::format(".TH {} 1 \"\" \"{}\" \"User Commands\"\n.SH NAME\n{} \\- {}\n",
+                     escaped(title), escaped(program.version()), escaped(name),
+                     escaped(description));
 }
 
 std::string flag_lines(const std::vector<FlagEntry>& flags) {
@@ -72,7 +72,7 @@ Signal N ended it.
 
 std::string man_page(const CLI::App& program, const std::vector<CommandEntry>& commands) {
   std::string text =
-      head("fastvlm", "describe pictures with FastVLM and answer questions about them");
+      head(program, "fastvlm", "describe pictures with FastVLM and answer questions about them");
   text += ".SH SYNOPSIS\n.B fastvlm\n.I COMMAND\n[\\fIFLAG\\fR]...\n.SH DESCRIPTION\n";
   text += escaped(program.get_description()) +
           "\nAnswers go to standard output, everything else to standard error.\n.SH COMMANDS\n";
@@ -88,9 +88,9 @@ std::string man_page(const CLI::App& program, const std::vector<CommandEntry>& c
   return text;
 }
 
-std::string man_page(const CommandEntry& command) {
+std::string man_page(const CLI::App& program, const CommandEntry& command) {
   const std::string& name = command.names.front();
-  std::string text = head("fastvlm-" + name, command.description);
+  std::string text = head(program, "fastvlm-" + name, command.description);
   text += ".SH SYNOPSIS\n";
   for (const std::string& one : command.names) {
     text += fmt::format(".B fastvlm {}\n[\\fIFLAG\\fR]...", escaped(one));

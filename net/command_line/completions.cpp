@@ -2,8 +2,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "fvlm/error.hpp"
-#include "tools/commands/command_table.hpp"
+#include <stdexcept>
+
+#include "net/command_line/command_table.hpp"
 
 namespace fvlm {
 namespace {
@@ -167,7 +168,7 @@ std::string completion_script(const std::string& shell, const std::vector<Comman
   if (shell == "bash") return bash_script(commands);
   if (shell == "zsh") return zsh_script(commands);
   if (shell == "fish") return fish_script(commands);
-  throw Error("there are completions for bash, zsh and fish");
+  throw std::invalid_argument("there are completions for bash, zsh and fish");
 }
 
 }  // namespace fvlm

@@ -38,7 +38,7 @@ std::vector<FlagEntry> flag_table(const CLI::App& command);
 
 // The program as a manual page of section 1, or one of its commands: troff with the man macros.
 std::string man_page(const CLI::App& program, const std::vector<CommandEntry>& commands);
-std::string man_page(const CommandEntry& command);
+std::string man_page(const CLI::App& program, const CommandEntry& command);
 
 // A script for "bash", "zsh" or "fish" that completes commands, flags, their choices and files.
 std::string completion_script(const std::string& shell, const std::vector<CommandEntry>& commands);

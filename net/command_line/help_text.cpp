@@ -1,4 +1,4 @@
-#include "tools/commands/help_text.hpp"
+#include "net/command_line/help_text.hpp"
 
 #include <memory>
 #include <sstream>

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace fvlm {
+namespace fvlm::net {
 
 // The candidate that is most like `word`: the shortest that begins with it, or the one that the
 // fewest inserted, deleted, replaced or exchanged characters make of it (optimal string alignment
@@ -15,4 +15,4 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 // ": did you mean WORD?" with the nearest, or nothing.
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates);
 
-}  // namespace fvlm
+}  // namespace fvlm::net

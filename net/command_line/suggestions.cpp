@@ -1,10 +1,10 @@
-#include "tools/commands/suggestions.hpp"
+#include "net/command_line/suggestions.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <utility>
 
-namespace fvlm {
+namespace fvlm::net {
 namespace {
 
 std::string with_dashes(std::string_view word) {
@@ -58,4 +58,4 @@ std::string suggestion(std::string_view word, const std::vector<std::string>& ca
   return meant.empty() ? "" : ": did you mean " + meant + "?";
 }
 
-}  // namespace fvlm
+}  // namespace fvlm::net
