@@ -135,6 +135,12 @@ Checkpoint Checkpoint::open(const path& folder, const path& base, const ConfigWa
   for (const std::string_view name : kChangeFiles) {
     if (file_exists(folder / name)) changes.push_back(open_weight_file(folder / name));
   }
+  if (!base.empty() && changes.empty()) {
+    throw make_error(
+        "{}: no LoRA adapter and no projector that would change the base {}; without a base it is "
+        "read as a whole checkpoint (no --model-base)",
+        folder.string(), base.string());
+  }
   const bool has_config = base.empty() || file_exists(folder / "config.json");
   FastVlmConfig config = read_config(has_config ? folder : base, warn);
   if (!changes.empty() && config.layout != TensorLayout::kLlava) {

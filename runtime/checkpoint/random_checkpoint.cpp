@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -139,7 +141,10 @@ void write_byte_tokenizer(const fs::path& folder) {
 void write_cut_tokenizer(const fs::path& from, const fs::path& to, std::int64_t limit) {
   const auto open = [&](const char* name) {
     std::ifstream file(from / name, std::ios::binary);
-    if (!file) throw make_error("{}: cannot be read", (from / name).string());
+    if (!file) {
+      throw make_error("{}: cannot be read: {}; expected a folder with vocab.json and merges.txt",
+                       (from / name).string(), std::strerror(errno));
+    }
     return file;
   };
   std::ifstream vocabulary_file = open("vocab.json");

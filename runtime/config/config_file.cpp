@@ -264,6 +264,9 @@ FastVlmConfig read_config(const std::filesystem::path& folder, const ConfigWarni
     throw make_error("{}: expected a checkpoint folder, found a file", folder.string());
   }
   const auto path = folder / "config.json";
+  if (!std::filesystem::exists(path, unreadable)) {
+    throw make_error("{}: no checkpoint: there is no config.json in this folder", folder.string());
+  }
   const nlohmann::json json = read_json_object(path);
   const ConfigObject config(path.string(), json);
 

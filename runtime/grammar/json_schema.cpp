@@ -257,8 +257,10 @@ Json parse(std::string_view schema) {
       }
       return true;
     });
-  } catch (const Json::exception& error) {
-    throw make_error("the JSON schema is not valid JSON: {}", error.what());
+  } catch (const Json::parse_error& error) {
+    throw make_error("the JSON schema is not valid JSON (near byte {})", error.byte);
+  } catch (const Json::exception&) {
+    throw make_error("the JSON schema is not valid JSON");
   }
 }
 

@@ -75,6 +75,12 @@ fs::path partial_name(fs::path path) {
   return path;
 }
 
+bool is_device(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  return fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
+}
+
 void require_new_file(const fs::path& path, bool force) {
   std::error_code error;
   const auto status = fs::status(path, error);
@@ -83,6 +89,12 @@ void require_new_file(const fs::path& path, bool force) {
     throw make_error("{}: is there already; choose another name, or replace it with --force",
                      path.string());
   }
+  if (is_device(path)) throw make_error("{}: is a device, expected a file", path.string());
+  const fs::path folder = folder_of(path);
+  if (!fs::is_directory(folder, error)) {
+    throw make_error("{}: there is no folder {}; make it first", path.string(), folder.string());
+  }
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) throw_not_writable(path);
 }
 
 void put_in_place(const fs::path& partial, const fs::path& path) {

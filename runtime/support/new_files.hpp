@@ -16,7 +16,11 @@ void sync_to_disk(const std::filesystem::path& path);
 // Where the content of `path` is written until it is whole.
 std::filesystem::path partial_name(std::filesystem::path path);
 
-// Throws Error if something is there already, unless `force`, or if it is a folder.
+// Whether something is there that can be written, but neither kept nor replaced: a device, a pipe.
+bool is_device(const std::filesystem::path& path);
+
+// Throws Error if something is there already, unless `force`, if it is a folder or a device, or if
+// nothing can be made there.
 void require_new_file(const std::filesystem::path& path, bool force);
 
 // Takes the place of what is at `path`, if anything is.

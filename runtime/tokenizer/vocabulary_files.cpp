@@ -170,6 +170,10 @@ bool has_vocabulary(const path& folder) {
 Vocabulary read_vocabulary(const path& folder) {
   if (has(folder, kVocabulary) || has(folder, kMerges)) return read_separate_files(folder);
   if (has(folder, kSingleFile)) return read_tokenizer_json(folder / kSingleFile);
+  std::error_code none;
+  if (!std::filesystem::is_directory(folder, none)) {
+    throw make_error("{}: no such folder", folder.string());
+  }
   throw make_error("{}: no tokeniser in this folder; expected {} and {}, or {}", folder.string(),
                    kVocabulary, kMerges, kSingleFile);
 }

@@ -157,7 +157,10 @@ int bench_kernels(const EngineOptions& engine, const Checkpoint& checkpoint, int
   }
 #endif
   if (!takes_cuda(checkpoint, choice)) {
-    throw Error("bench --kernels measures the CUDA backend, and no CUDA device is used here");
+    throw Error(
+        "--kernels measures the CUDA backend, and no CUDA device is used here; on a machine with "
+        "one, "
+        "give --device cuda");
   }
 #ifdef FVLM_HAS_CUDA
   use_device<Target::kDevice>(engine.device_index);

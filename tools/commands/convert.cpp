@@ -16,6 +16,7 @@
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
+#include "tools/commands/written.hpp"
 
 namespace fvlm {
 namespace {
@@ -54,7 +55,9 @@ int convert(ConvertArguments& options) {
     ProgressLine progress("fastvlm: converting " + options.convert.input.string());
     options.convert.on_progress = [&](double fraction) { progress.update(fraction); };
     options.convert.on_warning = print_warning;
+    const Writing writing(options.convert.output);
     convert_checkpoint(options.convert);
+    writing.print_done();
   }
   if (options.verify) {
     const Comparison found =

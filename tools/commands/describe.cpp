@@ -38,6 +38,9 @@ int describe_once(const DescribeOptions& options, const Question& question,
 int describe(const DescribeOptions& options) {
   check_sampling(options.sampling);
   const Question question{read_prompt(options.prompt), compile_grammar(options.grammar)};
+  if (options.force && options.output_dir.empty()) {
+    throw Error("--force is for answers in --output-dir DIR, which is not given");
+  }
   if (options.inputs.empty()) {
     if (!options.output_dir.empty()) {
       throw Error(

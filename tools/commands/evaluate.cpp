@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <filesystem>
 #include <fstream>
@@ -74,7 +76,12 @@ Case parse_case(const std::string& line, const std::string& source) {
 
 std::vector<Case> read_cases(const std::filesystem::path& path) {
   std::ifstream file(path);
-  if (!file) throw make_error("{}: cannot read the cases", path.string());
+  if (!file) {
+    throw make_error("{}: the cases cannot be read: {}", path.string(), std::strerror(errno));
+  }
+  if (std::filesystem::is_directory(path)) {
+    throw make_error("{}: is a folder, expected a file of cases", path.string());
+  }
   std::vector<Case> cases;
   std::string line;
   for (std::size_t number = 1; std::getline(file, line); ++number) {
@@ -96,11 +103,9 @@ class AnswersFile {
  public:
   AnswersFile(const std::filesystem::path& path, bool force) : path_(path) {
     if (path_.empty()) return;
-    require_new_file(path_, force);
-    std::error_code none;
-    const bool is_device =
-        std::filesystem::exists(path_, none) && !std::filesystem::is_regular_file(path_, none);
-    written_ = is_device ? path_ : partial_name(path_);
+    const bool streams = is_device(path_);
+    if (!streams) require_new_file(path_, force);
+    written_ = streams ? path_ : partial_name(path_);
     file_.open(written_);
     check();
   }
@@ -127,7 +132,7 @@ class AnswersFile {
 
  private:
   void check() const {
-    if (!path_.empty() && !file_) throw make_error("{}: cannot write the answers", path_.string());
+    if (!path_.empty() && !file_) throw_not_writable(path_);
   }
 
   std::filesystem::path path_;
@@ -262,6 +267,7 @@ Command add_evaluate(CLI::App& program) {
   parser
       ->add_option("--max_new_tokens,--max-new-tokens", options->max_new_tokens,
                    "Tokens of each answer, at most [64]")
+      ->check(above_zero<std::int64_t>())
       ->option_text("N");
   parser
       ->add_option("--at-least,--at_least", options->at_least,

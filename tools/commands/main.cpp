@@ -30,7 +30,7 @@ int run(int argc, char** argv) {
   program.set_version_flag("--version", "fastvlm " FVLM_VERSION, "Print the version and exit");
   program.set_help_flag("-h,--help", "Print this help and exit");
   program.require_subcommand(1);
-  program.option_defaults()->take_last();  // refuse_repeated_flags() names those given twice
+  program.option_defaults()->take_last();  // refuse_wrong_flags() names those given twice
 
   const std::vector<fvlm::Command> commands = {
       fvlm::add_describe(program),   fvlm::add_chat(program),
@@ -62,7 +62,7 @@ int run(int argc, char** argv) {
   }
   const auto chosen = std::find_if(commands.begin(), commands.end(),
                                    [](const auto& command) { return command.parser->parsed(); });
-  fvlm::refuse_repeated_flags(*chosen->parser);
+  fvlm::refuse_wrong_flags(*chosen->parser);
   return chosen->run();
 }
 

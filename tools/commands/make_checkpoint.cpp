@@ -1,6 +1,8 @@
 // fastvlm make-checkpoint: random weights in the released layout and real sizes.
 #include <fmt/ranges.h>
 
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -9,6 +11,7 @@
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/terminal.hpp"
+#include "tools/commands/written.hpp"
 
 namespace fvlm {
 
@@ -20,7 +23,9 @@ Command add_make_checkpoint(CLI::App& program) {
       ->required()
       ->check(one_of(model_sizes()))
       ->option_text("SIZE (required)");
-  parser->add_option("--seed", options->seed, "Seed of the weights [0]")->option_text("N");
+  parser->add_option("--seed", options->seed, "Seed of the weights [0]")
+      ->check(in_range<std::int64_t>(0, std::numeric_limits<std::int64_t>::max()))
+      ->option_text("N");
   parser->add_option("--output", options->output, "The folder to write")
       ->required()
       ->option_text("DIR (required)");
@@ -30,9 +35,11 @@ Command add_make_checkpoint(CLI::App& program) {
                    "Folder with the vocab.json and merges.txt to use; without it tokens are bytes")
       ->option_text("DIR");
   return {parser, [options] {
-            ProgressLine progress("writing " + options->output.string());
+            ProgressLine progress("fastvlm: writing " + options->output.string());
             options->on_progress = [&progress](double fraction) { progress.update(fraction); };
+            const Writing writing(options->output);
             write_random_checkpoint(*options);
+            writing.print_done();
             return kExitSuccess;
           }};
 }

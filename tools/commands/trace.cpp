@@ -14,6 +14,7 @@
 #include "tools/commands/command.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
+#include "tools/commands/written.hpp"
 
 namespace fvlm {
 namespace {
@@ -30,6 +31,7 @@ struct TraceArguments {
 
 int trace(const TraceArguments& options) {
   require_new_file(options.output, options.force);
+  const Writing writing(options.output);
   const auto tensors = trace_run({.model_path = options.engine.model_path,
                                   .model_base = options.engine.model_base,
                                   .prompt_ids = options.prompt_ids,
@@ -44,6 +46,7 @@ int trace(const TraceArguments& options) {
   SafetensorsWriter writer(options.output, std::move(headers));
   for (const TracedTensor& t : tensors) writer.write(std::as_bytes(std::span(t.values)));
   writer.finish();
+  writing.print_done();
   return kExitSuccess;
 }
 

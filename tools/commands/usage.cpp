@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
@@ -64,8 +65,15 @@ std::string usage_problem(const CLI::App& program, const CLI::ParseError& error)
   return fmt::format("unexpected argument {}", first);
 }
 
-void refuse_repeated_flags(const CLI::App& command) {
+void refuse_wrong_flags(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options()) {
+    const std::string value = option->get_option_text();
+    const bool is_path = value.starts_with("FILE") || value.starts_with("DIR");
+    const std::vector<std::string> given = option->results();
+    if (is_path && std::find(given.begin(), given.end(), "") != given.end()) {
+      throw make_error("{} is empty, expected the name of a {}", option->get_name(),
+                       value.starts_with("FILE") ? "file" : "folder");
+    }
     if (option->get_expected_max() > 1 || option->count() <= 1) continue;
     throw make_error("{} is given {} times, and has one value; keep one of them",
                      option->get_name(), option->count());

@@ -20,7 +20,8 @@ std::string usage_problem(const CLI::App& program, const CLI::ParseError& error)
 // That there is no such command, likewise.
 std::string unknown_command(const std::string& typed, const CLI::App& program);
 
-// Throws Error if a flag that has one value was given more than once.
-void refuse_repeated_flags(const CLI::App& command);
+// Throws Error if a flag that has one value was given more than once, or one that names a file or a
+// folder was given nothing.
+void refuse_wrong_flags(const CLI::App& command);
 
 }  // namespace fvlm

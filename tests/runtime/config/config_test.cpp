@@ -188,7 +188,7 @@ TEST_F(ConfigTest, RopeWithoutScaling) {
 TEST_F(ConfigTest, RefusesMissingFiles) {
   EXPECT_PRED2(contains, error_of([&] { read_config(folder_ / "none"); }), "none: no such folder");
   EXPECT_PRED2(contains, error_of([&] { read_config(folder_.path()); }),
-               "config.json: cannot be read: No such file");
+               "no checkpoint: there is no config.json in this folder");
   write_file(folder_ / "file", "");
   EXPECT_PRED2(contains, error_of([&] { read_config(folder_ / "file"); }),
                "expected a checkpoint folder, found a file");

@@ -140,7 +140,11 @@ TEST_F(NewFiles, AFileThatIsThereIsRefused) {
   EXPECT_PRED2(contains, error_of([&] { require_new_file(out(), false); }), "is there already");
   EXPECT_NO_THROW(require_new_file(out(), true));
   EXPECT_NO_THROW(require_new_file(folder_ / "new", false));
-  EXPECT_NO_THROW(require_new_file("/dev/null", false));
+  EXPECT_TRUE(is_device("/dev/null"));
+  EXPECT_PRED2(contains, error_of([&] { require_new_file("/dev/null", true); }), "is a device");
+  EXPECT_PRED2(contains, error_of([&] { require_new_file(folder_ / "none/new", false); }),
+               "there is no folder");
+  EXPECT_FALSE(is_device(out()) || is_device(folder_.path()) || is_device(folder_ / "none"));
   EXPECT_PRED2(contains, error_of([&] { require_new_file(folder_.path(), true); }),
                "is a folder, expected a file");
 }

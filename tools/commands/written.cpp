@@ -1,0 +1,31 @@
+#include "tools/commands/written.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <system_error>
+
+#include "tools/commands/terminal.hpp"
+
+namespace fvlm {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::uintmax_t bytes_of(const fs::path& path) {
+  std::error_code none;
+  if (!fs::is_directory(path, none)) return fs::file_size(path, none);
+  std::uintmax_t bytes = 0;
+  for (const auto& entry : fs::directory_iterator(path, none)) bytes += entry.file_size(none);
+  return bytes;
+}
+
+}  // namespace
+
+void Writing::print_done() const {
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin_;
+  print_detail(fmt::format("wrote {}: {:.1f} MB in {:.2f} s", path_.string(),
+                           static_cast<double>(bytes_of(path_)) / 1e6, passed.count()));
+}
+
+}  // namespace fvlm
