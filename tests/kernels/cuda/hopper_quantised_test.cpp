@@ -1,6 +1,8 @@
 // GEMMs of a prompt with quantised weights on compute capability 9.0, against Ref: tiles of all
 // sizes, groups that begin and end within a stage, blocks with one tile and with many.
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <set>
 #include <string>
 #include <vector>

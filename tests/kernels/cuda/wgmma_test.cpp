@@ -2,6 +2,8 @@
 // needs its fence and its wait.
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <random>
 #include <string>
 #include <vector>
