@@ -369,7 +369,7 @@ def gone_server(driver, program, model):
 def wanted_key(driver, program, model):
     key = "s(e)c, ret"
     with serving(program, model, "--api-key", key, "--base-path", "/vlm") as address:
-        page = Page(driver, address + "vlm/", language="en")
+        page = Page(driver, address, language="en")
         page.wait(lambda: page.all("#key-dialog[open]"), "the server's key is asked for")
         page.find("#key").send_keys("wrong\n")
         page.wait_for_text("#key-wrong", "not right")
