@@ -103,7 +103,6 @@ TEST_F(Messages, VerboseSaysWhatWasWrittenAndQuietSaysNothing) {
   };
   EXPECT_EQ(make("--quiet"), "");
   const std::string verbose = make("--verbose");
-  EXPECT_TRUE(verbose.starts_with("fastvlm: writing ")) << verbose;
   EXPECT_NE(verbose.find("fastvlm: wrote " + path("m")), std::string::npos) << verbose;
   EXPECT_EQ(trace(path("t"), {"--quiet"}).errors, "");
   EXPECT_NE(trace(path("t"), {"--verbose", "--force"}).errors.find("wrote " + path("t")),

@@ -24,7 +24,8 @@ TEST_P(EngineTest, SaysWhatItRuns) {
   EXPECT_EQ(info.context_tokens, 1000);
   EXPECT_EQ(info.precision, "f32");
   EXPECT_GT(info.parameters, 0);
-  EXPECT_GE(info.weight_bytes, 4 * info.parameters) << "f32";
+  // In f32, less what norms and scales that are folded into others take.
+  EXPECT_GT(10 * info.weight_bytes, 9 * 4 * info.parameters);
 }
 
 TEST_P(EngineTest, TheCacheIsAsLargeAsAsked) {
