@@ -46,7 +46,9 @@ class Cpu : public HostMemory {
   class Context : public HostMemory::Context {
    public:
     using HostMemory::Context::Context;
-    bool is_prefill = false;  // DecoderBatch::is_prefill of the layer that began last
+    // DecoderBatch::is_prefill of the layer that began last. What an image becomes in the encoder,
+    // with no layer before it, is a prompt's.
+    bool is_prefill = true;
   };
   static Context make_context(const ContextSize& size) { return Context(size.scratch_bytes); }
   PassBudget pass_budget() const {
