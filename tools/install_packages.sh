@@ -20,7 +20,7 @@ camera=(
   libboost-dev libssl-dev libspdlog-dev libgtest-dev
 )
 engine=(
-  libdnnl-dev libhwy-dev libboost-context-dev
+  libhwy-dev libboost-context-dev
   libpng-dev libwebp-dev libgif-dev libheif-dev libdav1d-dev libde265-dev
   libutf8proc-dev libzip-dev libedit-dev zlib1g-dev libbenchmark-dev
 )

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "kernels/cpu/gemm_tiles.hpp"
+#include "kernels/cpu/instruction_set.hpp"
 
 namespace fvlm {
 namespace {
@@ -20,11 +21,12 @@ void gelu_in_place(View<float> x) {
   for (std::int64_t r = 0; r < x.rows; ++r) simd::gelu(x.row(r), x.cols);
 }
 
-// One answer for both kinds of kernels, so that ONEDNN_MAX_CPU_ISA stands for a whole machine.
-void follow_onednn() {
+// The vector kernels choose for themselves, but know nothing of FASTVLM_MAX_ISA.
+void limit_vectors() {
   static std::once_flag once;
   std::call_once(once, [] {
-    if (const int bits = product_vector_bits(); bits != 0) simd::limit_vectors(bits);
+    const InstructionSet set = instruction_set();
+    if (set < InstructionSet::kAvx512) simd::limit_vectors(set < InstructionSet::kAvx2 ? 128 : 256);
   });
 }
 
@@ -38,7 +40,7 @@ Cpu::Cpu(const CpuOptions& options)
     : formats_(options.formats),
       bf16_kernel_(options.bf16_kernel.value_or(gemm::bf16_kernel())),
       threads_(options.threads) {
-  assert(threads_ > 0 && gemm::has_kernel(bf16_kernel_));
+  assert(threads_ > 0);
   switch (formats_.format.type) {
     case WeightFormat::Type::kF16:
       throw Error("the CPU backend keeps weights in f32, bf16, int8 or int4, not in f16");
@@ -48,7 +50,7 @@ Cpu::Cpu(const CpuOptions& options)
     case WeightFormat::Type::kInt4:
       break;
   }
-  follow_onednn();
+  limit_vectors();
 }
 
 std::string Cpu::description() const {
@@ -58,39 +60,22 @@ std::string Cpu::description() const {
 
 // Products ---------------------------------------------------------------------------------------
 
-std::int64_t Cpu::product_bytes(std::int64_t rows, const MatrixShape& weights) const {
-  const gemm::Kernel kernel = kernel_of(weights);
-  const std::int64_t bytes = gemm::scratch_bytes(kernel, rows, weights.out, weights.in);
-  if (kernel != gemm::Kernel::kTiles) return bytes;
-  return bytes +
-         gemm::tiled_elements(rows, weights.in) * static_cast<std::int64_t>(sizeof(BFloat16));
-}
-
 template <class In, class Out>
 void Cpu::multiply_positions(View<const In> in, const Linear& weights, bool accumulate,
                              View<Out> out, const ProductMemory& memory) {
   const MatrixShape& matrix = weights.shape;
-  gemm::Product product{.kernel = kernel_of(matrix),
-                        .rows = in.rows,
-                        .outputs = matrix.out,
-                        .depth = matrix.in,
-                        .inputs = in.data,
-                        .input_stride = in.stride,
-                        .weights = weights.weight.template as<std::byte>(),
-                        .bias = weights.bias_data(),
-                        .out_stride = out.stride,
-                        .accumulate = accumulate};
+  const gemm::Product product{.kernel = kernel_of(matrix),
+                              .rows = in.rows,
+                              .outputs = matrix.out,
+                              .depth = matrix.in,
+                              .inputs = in.data,
+                              .input_stride = in.stride,
+                              .weights = weights.weight.template as<std::byte>(),
+                              .bias = weights.bias_data(),
+                              .out_stride = out.stride,
+                              .accumulate = accumulate};
   assert(multiplies_bf16(matrix) == (std::is_same_v<In, BFloat16>));
-  std::byte* const scratch = memory.mine();
-  if constexpr (std::is_same_v<In, BFloat16>) {
-    if (product.kernel == gemm::Kernel::kTiles) {
-      auto* const tiled = reinterpret_cast<BFloat16*>(
-          scratch + gemm::scratch_bytes(product.kernel, in.rows, matrix.out, matrix.in));
-      gemm::reorder_inputs(in.data, in.stride, in.rows, matrix.in, tiled);
-      product.inputs = tiled;
-    }
-  }
-  gemm::multiply(product, scratch, out.data);
+  gemm::multiply(product, memory.mine(), out.data);
 }
 
 template void Cpu::multiply_positions(View<const float>, const Linear&, bool, View<float>,
@@ -100,15 +85,39 @@ template void Cpu::multiply_positions(View<const BFloat16>, const Linear&, bool,
 template void Cpu::multiply_positions(View<const BFloat16>, const Linear&, bool, View<BFloat16>,
                                       const ProductMemory&);
 
-// Rows of a matrix in the type that they are multiplied in.
-template <class T>
-void Cpu::unpack_rows(const Linear& weights, std::int64_t first, std::int64_t count, T* to) {
-  if (weights.shape.format.is_quantised()) {
-    simd::dequantise(weights.quantised(), weights.stride, first, count, to);
-  } else if constexpr (std::is_same_v<T, float>) {
-    assert(weights.shape.format == WeightFormat::kBF16);
-    simd::to_float(weights.weight.as<BFloat16>() + first * weights.stride, to,
-                   count * weights.stride);
+// Weight rows [first, first + count) as the kernel reads them.
+void Cpu::pack_block(const Linear& weights, std::int64_t first, std::int64_t count,
+                     const TokenScratch& scratch, gemm::Product& product) const {
+  const MatrixShape& matrix = weights.shape;
+  const std::int64_t at = first * weights.stride;
+  std::byte* const panels = scratch.panels.mine();
+  product.weights = panels;
+  if (stored_packed(matrix)) {
+    product.weights = weights.weight.as<BFloat16>() + gemm::tiled_row(first, matrix.in);
+    return;
+  }
+  if (matrix.format == WeightFormat::kBF16 && !multiplies_bf16(matrix)) {
+    gemm::pack_panels_widened(weights.weight.as<BFloat16>() + at, weights.stride, count, matrix.in,
+                              reinterpret_cast<float*>(panels));
+    return;
+  }
+  const std::byte* rows = weights.weight.as<std::byte>() + at * multiplied_bytes(matrix);
+  if (matrix.format.is_quantised()) {
+    std::byte* const unpacked = scratch.rows.mine();
+    if (multiplies_bf16(matrix)) {
+      simd::dequantise(weights.quantised(), weights.stride, first, count,
+                       reinterpret_cast<BFloat16*>(unpacked));
+    } else {
+      simd::dequantise(weights.quantised(), weights.stride, first, count,
+                       reinterpret_cast<float*>(unpacked));
+    }
+    rows = unpacked;
+  }
+  if (product.kernel == gemm::Kernel::kTiles) {
+    product.weights = rows;
+    product.weight_stride = weights.stride;
+  } else {
+    gemm::pack_panels(product.kernel, rows, weights.stride, count, matrix.in, panels);
   }
 }
 
@@ -120,32 +129,18 @@ void Cpu::multiply_rows(const TokenRows& in, const Linear& weights, std::int64_t
                         .rows = in.rows,
                         .outputs = count,
                         .depth = matrix.in,
+                        .inputs = in.wide,
                         .input_stride = in.stride,
                         .bias = weights.bias.empty() ? nullptr : weights.bias.data() + first,
                         .out_stride = out.stride,
                         .accumulate = accumulate};
-  const std::byte* rows = nullptr;
-  if (multiplied_in_place(matrix)) {
-    rows = weights.weight.as<std::byte>() + first * weights.stride * multiplied_bytes(matrix);
-  } else {
-    std::byte* const unpacked = in.scratch.rows.mine();
-    if (multiplies_bf16(matrix)) {
-      unpack_rows(weights, first, count, reinterpret_cast<BFloat16*>(unpacked));
-    } else {
-      unpack_rows(weights, first, count, reinterpret_cast<float*>(unpacked));
-    }
-    rows = unpacked;
-  }
   if (product.kernel == gemm::Kernel::kTiles) {
     product.inputs = in.tiled;
-    product.weights = rows;
-    product.weight_stride = weights.stride;
-  } else {
-    product.inputs = multiplies_bf16(matrix) ? static_cast<const void*>(in.narrow) : in.wide;
-    std::byte* const panels = in.scratch.panels.mine();
-    gemm::pack_panels(product.kernel, rows, weights.stride, count, matrix.in, panels);
-    product.weights = panels;
+    product.reordered = true;
+  } else if (multiplies_bf16(matrix)) {
+    product.inputs = in.narrow;
   }
+  pack_block(weights, first, count, in.scratch, product);
   gemm::multiply(product, in.scratch.memory.mine(), out.data);
 }
 
@@ -212,7 +207,7 @@ Cpu::TokenScratch Cpu::token_scratch(Arena& arena, std::int64_t rows, const Matr
     scratch.q_scales = arena.allocate<float>(rows);
   }
   if (multiplies_bf16(weights)) scratch.narrow = arena.allocate<BFloat16>(rows * stride);
-  if (!multiplied_in_place(weights)) {
+  if (weights.format.is_quantised()) {
     scratch.rows = {arena, threads_, block * stride * multiplied_bytes(weights)};
   }
   if (kernel == gemm::Kernel::kTiles) {
@@ -220,7 +215,12 @@ Cpu::TokenScratch Cpu::token_scratch(Arena& arena, std::int64_t rows, const Matr
   } else {
     scratch.panels = {arena, threads_, gemm::panel_bytes(kernel, block, weights.in)};
   }
-  scratch.memory = {arena, threads_, gemm::scratch_bytes(kernel, rows, block, weights.in)};
+  scratch.memory = {arena, threads_,
+                    gemm::scratch_bytes({.kernel = kernel,
+                                         .rows = rows,
+                                         .outputs = block,
+                                         .depth = weights.in,
+                                         .reordered = true})};
   return scratch;
 }
 

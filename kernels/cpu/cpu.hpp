@@ -1,6 +1,5 @@
-// The Cpu backend: our own GEMM (gemm.hpp) and vector kernels (simd.hpp), oneDNN in the encoder's
-// attention, OpenMP for threads. Activations are float32; matrices are float32, bfloat16 or
-// quantised.
+// The Cpu backend: GEMM (gemm.hpp), vector kernels (simd.hpp), OpenMP for threads. Activations are
+// float32; matrices are float32, bfloat16 or quantised.
 //
 // Two layouts of a matrix, by what it is used for:
 //   positions  what the GEMM reads. In bf16 on a processor that multiplies bf16 itself; else
@@ -8,7 +7,8 @@
 //              which such processors multiply several times faster than they can emulate bf16.
 //   tokens     rows, padded with zeros, in the chosen format: read once per decode step by the
 //              matrix-vector kernels. For prefill, the GEMM multiplies blocks of rows, on the way
-//              made bf16 where that is native, else float32.
+//              made bf16 where that is native, else float32. Where the GEMM decodes as well (AMX),
+//              its own order, which is read from one end to the other.
 //
 // A position's, a prompt's and an answer's rows have the same bits whatever else is in their pass
 // and however many threads share it.
@@ -17,7 +17,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -28,7 +27,6 @@
 #include "fvlm/ops/backend.hpp"
 #include "fvlm/ops/host_memory.hpp"
 #include "kernels/cpu/gemm.hpp"
-#include "kernels/cpu/matmul.hpp"
 #include "kernels/cpu/simd.hpp"
 
 namespace fvlm {
@@ -61,7 +59,7 @@ class Cpu : public HostMemory {
   struct Linear {
     MatrixShape shape;
     std::int64_t stride = 0;  // elements of a padded row
-    Buffer weight{};          // rows or, if positions are multiplied, what gemm.hpp's kernel reads
+    Buffer weight{};          // rows or what gemm.hpp's kernel reads
     Buffer scales{};          // of a quantised matrix
     std::vector<float> bias;  // [out], or empty
 
@@ -169,7 +167,7 @@ class Cpu : public HostMemory {
     std::int64_t count_ = 0;
     T* data_ = nullptr;
   };
-  using ProductMemory = PerThread<std::byte>;  // the GEMM's, or oneDNN's
+  using ProductMemory = PerThread<std::byte>;  // the GEMM's
   // Where token_rows() puts its rows, and weights on their way to a GEMM.
   struct TokenScratch {
     float* wide = nullptr;
@@ -177,8 +175,8 @@ class Cpu : public HostMemory {
     BFloat16* tiled = nullptr;
     std::int16_t* q = nullptr;
     float* q_scales = nullptr;
-    PerThread<std::byte> rows{};    // a block of weights in the type that they are multiplied in
-    PerThread<std::byte> panels{};  // the same for gemm.hpp
+    PerThread<std::byte> rows{};    // a block of quantised weights in the type that is multiplied
+    PerThread<std::byte> panels{};  // a block as the GEMM reads it
     ProductMemory memory{};
   };
   // Input rows of a product, as the kernel wants them that multiplies them.
@@ -211,7 +209,7 @@ class Cpu : public HostMemory {
     ProductMemory memory;
   };
   struct ImageAttentionScratch {
-    PerThread<std::byte> heads, weights;
+    PerThread<std::byte> heads, weights, key_panels, value_panels;
     PerThread<float> scores;
     ProductMemory memory;
   };
@@ -238,11 +236,11 @@ class Cpu : public HostMemory {
   TokenScratch scratch(Arena& arena, const LogitsShape& shape) const;
 
  private:
-  ProductMemory product_memory(Arena& arena, std::int64_t rows, std::int64_t out) const {
-    return {arena, threads_, MatMulCache::scratch_bytes(rows, out)};
-  }
   // Bytes of a thread's memory for a product of positions.
-  std::int64_t product_bytes(std::int64_t rows, const MatrixShape& weights) const;
+  std::int64_t product_bytes(std::int64_t rows, const MatrixShape& weights) const {
+    return gemm::scratch_bytes(
+        {.kernel = kernel_of(weights), .rows = rows, .outputs = weights.out, .depth = weights.in});
+  }
   // For products of which `outputs` are divided into blocks.
   TokenScratch token_scratch(Arena& arena, std::int64_t rows, const MatrixShape& weights,
                              std::int64_t outputs) const;
@@ -260,20 +258,21 @@ class Cpu : public HostMemory {
   std::int64_t multiplied_bytes(const MatrixShape& weights) const {
     return static_cast<std::int64_t>(multiplies_bf16(weights) ? sizeof(BFloat16) : sizeof(float));
   }
-  // Whether rows are stored in the type that they are multiplied in.
-  bool multiplied_in_place(const MatrixShape& weights) const {
-    return weights.format == (multiplies_bf16(weights) ? WeightFormat::kBF16 : WeightFormat::kF32);
+  // Whether the rows of tokens are stored as the GEMM reads them. Both halves of gate and up begin
+  // with a panel then.
+  bool stored_packed(const MatrixShape& weights) const {
+    return kernel_of(weights) == gemm::Kernel::kTiles && weights.format == WeightFormat::kBF16 &&
+           weights.out % (2 * gemm::kPanel) == 0;
   }
   // Whether a GEMM multiplies tokens; if not, the weights stream past a few inputs at a time. Not
   // the number of rows decides, so that a row's bits do not depend on it. Tiles are as fast as the
   // memory even for one row.
   bool in_gemm(const MatrixShape& weights, bool is_prefill) const {
-    return is_prefill ||
-           (kernel_of(weights) == gemm::Kernel::kTiles && multiplied_in_place(weights));
+    return is_prefill || stored_packed(weights);
   }
-  // How attention of images multiplies.
-  bool attends_in_bf16() const {
-    return bf16_kernel_ != gemm::Kernel::kFloat && formats_.format != WeightFormat::kF32;
+  // What multiplies in the attention of images.
+  gemm::Kernel attention_kernel() const {
+    return formats_.format == WeightFormat::kF32 ? gemm::Kernel::kFloat : bf16_kernel_;
   }
   // Rows of a band of `linear` over positions, and image rows of one of conv_ffn.
   std::int64_t position_band(std::int64_t rows) const {
@@ -287,10 +286,9 @@ class Cpu : public HostMemory {
   // Outputs of a block of for_weight_blocks().
   std::int64_t weight_block(const MatrixShape& weights, bool is_prefill, std::int64_t count) const;
 
-  Buffer converted_rows(const HostLinear& host, WeightFormat format, std::int64_t stride) const;
+  void pack_rows(const HostLinear& host, Linear& linear) const;
+  void pack_panels(const HostLinear& host, Linear& linear) const;
   void pack_quantised(const HostLinear& host, Linear& linear) const;
-  template <class T>
-  static void unpack_rows(const Linear& weights, std::int64_t first, std::int64_t count, T* to);
   // On the calling thread: out = in W^T + b (+ out) for a matrix that positions are multiplied by.
   // `In` is the type that it is multiplied in.
   template <class In, class Out>
@@ -307,6 +305,8 @@ class Cpu : public HostMemory {
   // [first, first + count).
   void multiply_rows(const TokenRows& in, const Linear& weights, std::int64_t first,
                      std::int64_t count, bool accumulate, View<float> out) const;
+  void pack_block(const Linear& weights, std::int64_t first, std::int64_t count,
+                  const TokenScratch& scratch, gemm::Product& product) const;
   void stream_rows(const TokenRows& in, const Linear& weights, std::int64_t first,
                    std::int64_t count, bool accumulate, View<float> out) const;
   // out = in W^T + b (+ out) for a matrix of rows: decode and prefill.
@@ -325,7 +325,6 @@ class Cpu : public HostMemory {
   gemm::Kernel bf16_kernel_;
   int threads_;
   std::int64_t weight_bytes_ = 0;
-  std::unique_ptr<MatMulCache> matmuls_ = std::make_unique<MatMulCache>();
 };
 
 static_assert(EngineBackend<Cpu>);

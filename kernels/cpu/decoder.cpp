@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/cpu/cpu.hpp"
+#include "kernels/cpu/gemm_tiles.hpp"
 #include "kernels/support/rotation_table.hpp"
 
 namespace fvlm {
@@ -30,14 +31,19 @@ void Cpu::embed(Context& context, std::span<const std::int32_t> ids, const Linea
   const Arena::Scope scope(context.arena());
   float* const row = scratch(context.arena(), EmbedShape{std::ssize(ids), table.shape});
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const std::int64_t at = ids[i] * table.stride;
     const float* from = row;
     if (table.shape.format.is_quantised()) {
       simd::dequantise(table.quantised(), table.stride, ids[i], 1, row);
+    } else if (stored_packed(table.shape)) {
+      const BFloat16* const parts =
+          table.weight.as<BFloat16>() + gemm::tiled_row(ids[i], table.shape.in);
+      for (std::int64_t k = 0; k < table.shape.in; k += gemm::kTileDepth) {
+        simd::to_float(parts + k * gemm::kPanel, row + k, gemm::kTileDepth);
+      }
     } else if (table.shape.format == WeightFormat::kBF16) {
-      simd::to_float(table.weight.as<BFloat16>() + at, row, table.stride);
+      simd::to_float(table.weight.as<BFloat16>() + ids[i] * table.stride, row, table.stride);
     } else {
-      from = table.weight.as<float>() + at;
+      from = table.weight.as<float>() + ids[i] * table.stride;
     }
     std::copy_n(from, table.shape.in, out.row(static_cast<std::int64_t>(i)));
   }

@@ -146,13 +146,28 @@ void Cpu::layer_norm(Context&, View<const float> in, const Norm& norm, View<floa
   }
 }
 
+// Elements between rows: whole pairs of bfloat16.
+constexpr std::int64_t even(std::int64_t count) {
+  return (count + 1) / 2 * 2;
+}
+
 Cpu::ImageAttentionScratch Cpu::scratch(Arena& arena, const ImageAttentionShape& shape) const {
+  const gemm::Kernel kernel = attention_kernel();
   const auto element =
-      static_cast<std::int64_t>(attends_in_bf16() ? sizeof(BFloat16) : sizeof(float));
-  return {.heads = {arena, threads_, 3 * shape.tokens * shape.head_dim * element},
-          .weights = {arena, threads_, kQueries * shape.tokens * element},
-          .scores = {arena, threads_, kQueries * shape.tokens},
-          .memory = product_memory(arena, kQueries, std::max(shape.tokens, shape.head_dim))};
+      static_cast<std::int64_t>(kernel == gemm::Kernel::kFloat ? sizeof(float) : sizeof(BFloat16));
+  const auto product_bytes = [&](std::int64_t outputs, std::int64_t depth) {
+    return gemm::scratch_bytes(
+        {.kernel = kernel, .rows = kQueries, .outputs = outputs, .depth = depth});
+  };
+  return {
+      .heads = {arena, threads_, 3 * shape.tokens * even(shape.head_dim) * element},
+      .weights = {arena, threads_, kQueries * shape.tokens * element},
+      .key_panels = {arena, threads_, gemm::panel_bytes(kernel, shape.tokens, shape.head_dim)},
+      .value_panels = {arena, threads_, gemm::panel_bytes(kernel, shape.head_dim, shape.tokens)},
+      .scores = {arena, threads_, kQueries * shape.tokens},
+      .memory = {arena, threads_,
+                 std::max(product_bytes(shape.tokens, shape.head_dim),
+                          product_bytes(shape.head_dim, shape.tokens))}};
 }
 
 void Cpu::image_attention(Context& context, View<const float> qkv, std::int64_t images,
@@ -160,10 +175,10 @@ void Cpu::image_attention(Context& context, View<const float> qkv, std::int64_t 
   const Arena::Scope scope(context.arena());
   const auto memory = scratch(context.arena(), ImageAttentionShape{images, qkv.rows / images,
                                                                    out.cols / head_dim, head_dim});
-  if (attends_in_bf16()) {
-    image_attention_in<BFloat16>(memory, qkv, images, head_dim, out);
-  } else {
+  if (attention_kernel() == gemm::Kernel::kFloat) {
     image_attention_in<float>(memory, qkv, images, head_dim, out);
+  } else {
+    image_attention_in<BFloat16>(memory, qkv, images, head_dim, out);
   }
 }
 
@@ -171,51 +186,60 @@ void Cpu::image_attention(Context& context, View<const float> qkv, std::int64_t 
 template <class T>
 void Cpu::image_attention_in(const ImageAttentionScratch& scratch, View<const float> qkv,
                              std::int64_t images, std::int64_t head_dim, View<float> out) {
+  const gemm::Kernel kernel = attention_kernel();
   const std::int64_t tokens = qkv.rows / images;
   const std::int64_t heads = out.cols / head_dim;
+  const std::int64_t stride = even(head_dim);
   const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t task = 0; task < images * heads; ++task) {
     const std::int64_t first = task / heads * tokens;
     const std::int64_t column = task % heads * head_dim;
-    // Each [tokens, head_dim].
-    T* queries = scratch.heads.mine<T>();
-    T* keys = queries + tokens * head_dim;
-    T* values = keys + tokens * head_dim;
+    // Each [tokens, stride].
+    T* const queries = scratch.heads.mine<T>();
+    T* const keys = queries + tokens * stride;
+    T* const values = keys + tokens * stride;
     for (std::int64_t t = 0; t < tokens; ++t) {
       const float* query = qkv.row(first + t) + column;
       const float* key = query + out.cols;
       const float* value = key + out.cols;
-      convert(query, queries + t * head_dim, head_dim);
-      convert(key, keys + t * head_dim, head_dim);
-      convert(value, values + t * head_dim, head_dim);
+      convert(query, queries + t * stride, head_dim);
+      convert(key, keys + t * stride, head_dim);
+      convert(value, values + t * stride, head_dim);
+      std::fill(keys + t * stride + head_dim, keys + (t + 1) * stride, T());
     }
-    float* scores = scratch.scores.mine();
-    T* weights = scratch.weights.mine<T>();
+    gemm::pack_panels(kernel, keys, stride, tokens, head_dim, scratch.key_panels.mine());
+    gemm::pack_panels_transposed(kernel, values, stride, head_dim, tokens,
+                                 scratch.value_panels.mine());
+    float* const scores = scratch.scores.mine();
+    T* const weights = scratch.weights.mine<T>();
     for (std::int64_t t = 0; t < tokens; t += kQueries) {
       const std::int64_t rows = std::min(kQueries, tokens - t);
-      MatMulShape shape{.rows = rows,
-                        .in = head_dim,
-                        .out = tokens,
-                        .in_stride = head_dim,
-                        .weight_stride = head_dim,
-                        .out_stride = tokens,
-                        .bf16 = std::is_same_v<T, BFloat16>};
-      matmuls_->multiply(shape, queries + t * head_dim, keys, nullptr, scores,
-                         scratch.memory.all_of_mine());
+      gemm::multiply({.kernel = kernel,
+                      .rows = rows,
+                      .outputs = tokens,
+                      .depth = head_dim,
+                      .inputs = queries + t * stride,
+                      .input_stride = stride,
+                      .weights = scratch.key_panels.mine(),
+                      .out_stride = tokens},
+                     scratch.memory.mine(), scores);
       float reciprocals[kQueries];
       for (std::int64_t r = 0; r < rows; ++r) {
         reciprocals[r] = simd::softmax(scores + r * tokens, weights + r * tokens, tokens, scale);
       }
-      std::swap(shape.in, shape.out);
-      shape.in_stride = tokens;
-      shape.weight_rows_are_inputs = true;
-      shape.out_stride = out.stride;
-      matmuls_->multiply(shape, weights, values, nullptr, out.row(first + t) + column,
-                         scratch.memory.all_of_mine());
+      float* const result = out.row(first + t) + column;
+      gemm::multiply({.kernel = kernel,
+                      .rows = rows,
+                      .outputs = head_dim,
+                      .depth = tokens,
+                      .inputs = weights,
+                      .input_stride = tokens,
+                      .weights = scratch.value_panels.mine(),
+                      .out_stride = out.stride},
+                     scratch.memory.mine(), result);
       for (std::int64_t r = 0; r < rows; ++r) {
-        float* row = out.row(first + t + r) + column;
-        for (std::int64_t d = 0; d < head_dim; ++d) row[d] *= reciprocals[r];
+        for (std::int64_t d = 0; d < head_dim; ++d) result[r * out.stride + d] *= reciprocals[r];
       }
     }
   }

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 #include <type_traits>
 #include <utility>
 
 #include "kernels/cpu/gemm_panel.hpp"
+#include "kernels/cpu/gemm_plain.hpp"
 #include "kernels/cpu/gemm_tiles.hpp"
-#include "kernels/cpu/matmul.hpp"
+#include "kernels/cpu/instruction_set.hpp"
 #include "kernels/cpu/simd.hpp"
 
 namespace fvlm::gemm {
@@ -28,15 +30,45 @@ std::int64_t panel_size(std::int64_t depth) {
   return kPanel * (std::is_same_v<T, float> ? depth : round_up(depth, 2));
 }
 
-template <class T>
-void pack(const T* rows, std::int64_t stride, std::int64_t outputs, std::int64_t depth, T* panels) {
-  constexpr std::int64_t kOfWord = std::is_same_v<T, float> ? 1 : 2;
-  assert(stride % kOfWord == 0 && (kOfWord == 1 || depth % 2 == 0 || stride > depth));
+// Panels of words of 32 bits: numbers, or pairs of bfloat16.
+template <class From, class To>
+void pack(const From* rows, std::int64_t stride, std::int64_t outputs, std::int64_t words,
+          To* panels) {
   for (std::int64_t first = 0; first < outputs; first += kPanel) {
-    pack_panel(reinterpret_cast<const float*>(rows + first * stride), stride / kOfWord,
-               std::min(kPanel, outputs - first), round_up(depth, kOfWord) / kOfWord,
-               reinterpret_cast<float*>(panels + first / kPanel * panel_size<T>(depth)));
+    pack_panel(rows + first * stride, stride, std::min(kPanel, outputs - first), words,
+               panels + first * words);
   }
+}
+
+// place(output, depth) is an element's place in the panels.
+template <class T, class Place>
+void pack_columns(const T* columns, std::int64_t stride, std::int64_t outputs, std::int64_t depth,
+                  T* panels, const Place& place) {
+  for (std::int64_t k = 0; k < depth; ++k) {
+    for (std::int64_t o = 0; o < outputs; ++o) panels[place(o, k)] = columns[k * stride + o];
+  }
+}
+
+void pack_tiles(const BFloat16* rows, std::int64_t stride, std::int64_t outputs, std::int64_t depth,
+                BFloat16* panels) {
+  std::fill_n(panels, round_up(outputs, kPanel) * tiled_depth(depth), BFloat16());
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    BFloat16* const to = panels + tiled_row(o, depth);
+    for (std::int64_t k = 0; k < depth; k += kTileDepth) {
+      std::copy_n(rows + o * stride + k, std::min(kTileDepth, depth - k), to + k * kPanel);
+    }
+  }
+}
+
+void multiply_panel(const PanelProduct<float>& product) {
+  multiply_panel_float(product);
+}
+
+void multiply_panel(const PanelProduct<BFloat16>& product) {
+#ifdef __x86_64__
+  if (has_kernel(Kernel::kPairs)) return multiply_panel_pairs(product);
+#endif
+  plain::multiply_panel(product);
 }
 
 // A panel of which only the first outputs exist: its sums pass through `edge` [rows, kPanel].
@@ -102,16 +134,30 @@ void multiply_panels(const Product& p, float* scratch, Out* out) {
   }
 }
 
+// Reorders inputs that are not yet.
+template <class Out>
+void multiply_in_tiles(Product p, std::byte* scratch, Out* out) {
+  if (!p.reordered) {
+    auto* const tiles = reinterpret_cast<BFloat16*>(scratch);
+    reorder_inputs(static_cast<const BFloat16*>(p.inputs), p.input_stride, p.rows, p.depth, tiles);
+    p.inputs = tiles;
+    scratch += tiled_elements(p.rows, p.depth) * static_cast<std::int64_t>(sizeof(BFloat16));
+  }
+#ifdef __x86_64__
+  if (tiles_available()) return multiply_tiles(p, reinterpret_cast<float*>(scratch), out);
+#endif
+  plain::multiply_tiles(p, out);
+}
+
 template <class Out>
 void multiply_any(const Product& p, void* scratch, Out* out) {
-  auto* const sums = static_cast<float*>(scratch);
   switch (p.kernel) {
     case Kernel::kFloat:
-      return multiply_panels<float>(p, sums, out);
+      return multiply_panels<float>(p, static_cast<float*>(scratch), out);
     case Kernel::kPairs:
-      return multiply_panels<BFloat16>(p, sums, out);
+      return multiply_panels<BFloat16>(p, static_cast<float*>(scratch), out);
     case Kernel::kTiles:
-      return multiply_tiles(p, sums, out);
+      return multiply_in_tiles(p, static_cast<std::byte*>(scratch), out);
   }
 }
 
@@ -122,9 +168,13 @@ bool has_kernel(Kernel kernel) {
     case Kernel::kFloat:
       return true;
     case Kernel::kPairs:
-      return has_native_bf16();
+      return instruction_set() >= InstructionSet::kAvx512Bf16;
     case Kernel::kTiles:
+#ifdef __x86_64__
       return tiles_available();
+#else
+      return false;
+#endif
   }
   return false;
 }
@@ -137,34 +187,77 @@ Kernel bf16_kernel() {
 }
 
 std::int64_t panel_bytes(Kernel kernel, std::int64_t outputs, std::int64_t depth) {
-  if (kernel == Kernel::kTiles) {
-    return tiled_elements(outputs, depth) * static_cast<std::int64_t>(sizeof(BFloat16));
+  const std::int64_t panels = round_up(outputs, kPanel) / kPanel;
+  switch (kernel) {
+    case Kernel::kFloat:
+      return panels * panel_size<float>(depth) * static_cast<std::int64_t>(sizeof(float));
+    case Kernel::kPairs:
+      return panels * panel_size<BFloat16>(depth) * static_cast<std::int64_t>(sizeof(BFloat16));
+    case Kernel::kTiles:
+      return panels * kPanel * tiled_depth(depth) * static_cast<std::int64_t>(sizeof(BFloat16));
   }
-  const auto bytes = static_cast<std::int64_t>(
-      kernel == Kernel::kFloat ? panel_size<float>(depth) * sizeof(float)
-                               : panel_size<BFloat16>(depth) * sizeof(BFloat16));
-  return round_up(outputs, kPanel) / kPanel * bytes;
+  return 0;
 }
 
 void pack_panels(Kernel kernel, const void* rows, std::int64_t stride, std::int64_t outputs,
                  std::int64_t depth, void* panels) {
-  const auto* narrow = static_cast<const BFloat16*>(rows);
   switch (kernel) {
     case Kernel::kFloat:
       return pack(static_cast<const float*>(rows), stride, outputs, depth,
                   static_cast<float*>(panels));
     case Kernel::kPairs:
-      return pack(narrow, stride, outputs, depth, static_cast<BFloat16*>(panels));
+      assert(stride % 2 == 0 && stride >= round_up(depth, 2));
+      return pack(static_cast<const float*>(rows), stride / 2, outputs, round_up(depth, 2) / 2,
+                  static_cast<float*>(panels));
     case Kernel::kTiles:
-      return pack_tiles(narrow, stride, outputs, depth, static_cast<BFloat16*>(panels));
+      return pack_tiles(static_cast<const BFloat16*>(rows), stride, outputs, depth,
+                        static_cast<BFloat16*>(panels));
   }
 }
 
-std::int64_t scratch_bytes(Kernel kernel, std::int64_t rows, std::int64_t outputs,
-                           std::int64_t depth) {
-  const std::int64_t floats = kernel == Kernel::kTiles ? tile_scratch_floats(rows, outputs, depth)
-                                                       : rows * (kPanel + kOutputsOfPart);
-  return floats * static_cast<std::int64_t>(sizeof(float));
+void pack_panels_widened(const BFloat16* rows, std::int64_t stride, std::int64_t outputs,
+                         std::int64_t depth, float* panels) {
+  pack(rows, stride, outputs, depth, panels);
+}
+
+void pack_panels_transposed(Kernel kernel, const void* columns, std::int64_t stride,
+                            std::int64_t outputs, std::int64_t depth, void* panels) {
+  std::memset(panels, 0, static_cast<std::size_t>(panel_bytes(kernel, outputs, depth)));
+  switch (kernel) {
+    case Kernel::kFloat:
+      return pack_columns(static_cast<const float*>(columns), stride, outputs, depth,
+                          static_cast<float*>(panels), [&](std::int64_t o, std::int64_t k) {
+                            return o / kPanel * panel_size<float>(depth) + k * kPanel + o % kPanel;
+                          });
+    case Kernel::kPairs:
+      return pack_columns(static_cast<const BFloat16*>(columns), stride, outputs, depth,
+                          static_cast<BFloat16*>(panels), [&](std::int64_t o, std::int64_t k) {
+                            return o / kPanel * panel_size<BFloat16>(depth) +
+                                   (k / 2 * kPanel + o % kPanel) * 2 + k % 2;
+                          });
+    case Kernel::kTiles:
+      return pack_columns(static_cast<const BFloat16*>(columns), stride, outputs, depth,
+                          static_cast<BFloat16*>(panels), [&](std::int64_t o, std::int64_t k) {
+                            return tiled_row(o, depth) + k / kTileDepth * kTileDepth * kPanel +
+                                   k % kTileDepth;
+                          });
+  }
+}
+
+void reorder_inputs(const BFloat16* inputs, std::int64_t stride, std::int64_t rows,
+                    std::int64_t depth, BFloat16* to) {
+#ifdef __x86_64__
+  if (tiles_available()) return reorder_into_tiles(inputs, stride, rows, depth, to);
+#endif
+  plain::reorder_inputs(inputs, stride, rows, depth, to);
+}
+
+std::int64_t scratch_bytes(const Product& p) {
+  constexpr auto kFloatBytes = static_cast<std::int64_t>(sizeof(float));
+  if (p.kernel != Kernel::kTiles) return p.rows * (kPanel + kOutputsOfPart) * kFloatBytes;
+  const std::int64_t inputs = p.reordered ? 0 : tiled_elements(p.rows, p.depth);
+  return inputs * static_cast<std::int64_t>(sizeof(BFloat16)) +
+         tile_scratch_floats(p.rows, p.outputs, p.depth) * kFloatBytes;
 }
 
 void multiply(const Product& product, void* scratch, float* out) {
@@ -174,6 +267,15 @@ void multiply(const Product& product, void* scratch, float* out) {
 void multiply(const Product& product, void* scratch, BFloat16* out) {
   assert(!product.accumulate);
   multiply_any(product, scratch, out);
+}
+
+std::int64_t multiply_adds(Kernel kernel, std::int64_t rounds, float* result) {
+  assert(has_kernel(kernel));
+#ifdef __x86_64__
+  if (kernel == Kernel::kPairs) return multiply_adds_pairs(rounds, result);
+  if (kernel == Kernel::kTiles) return multiply_adds_tiles(rounds, result);
+#endif
+  return simd::multiply_adds(rounds, result);
 }
 
 }  // namespace fvlm::gemm

@@ -1,28 +1,22 @@
 // GEMM in bfloat16 with AVX512_BF16: as simd_gemm.cpp, but a step of the depth is two elements of
 // each input, and an instruction adds two products to each of 16 sums. Highway 1.0 does not know
 // these instructions.
-#include <algorithm>
-#include <cassert>
+#ifdef __x86_64__
+#include <immintrin.h>
+
 #include <cstring>
 
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/gemm_panel.hpp"
 
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
-
 namespace fvlm::gemm {
-
-#ifdef __x86_64__
-
 namespace {
 
 // Only if loops over arrays of vectors are unrolled do these live in registers.
 #ifdef __clang__
 #define FVLM_UNROLL _Pragma("unroll")
 #else
-#define FVLM_UNROLL _Pragma("GCC unroll 16")
+#define FVLM_UNROLL _Pragma("GCC unroll 32")
 #endif
 #define FVLM_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
 
@@ -73,7 +67,7 @@ FVLM_BF16 void multiply_tile(const PanelProduct<BFloat16>& p, std::int64_t row) 
 
 }  // namespace
 
-void multiply_panel(const PanelProduct<BFloat16>& p) {
+void multiply_panel_pairs(const PanelProduct<BFloat16>& p) {
   constexpr int kInputs = 12;
   std::int64_t row = 0;
   for (; row + kInputs <= p.rows; row += kInputs) multiply_tile<kInputs>(p, row);
@@ -81,12 +75,18 @@ void multiply_panel(const PanelProduct<BFloat16>& p) {
   for (; row < p.rows; ++row) multiply_tile<1>(p, row);
 }
 
-#else
-
-void multiply_panel(const PanelProduct<BFloat16>&) {
-  assert(false && "bf16_kernel() is kFloat on this processor");
+FVLM_BF16 std::int64_t multiply_adds_pairs(std::int64_t rounds, float* result) {
+  constexpr int kSums = 24;
+  const auto pairs = (__m512bh)_mm512_set1_epi16(0x3f00);  // 0.5
+  __m512 sums[kSums];
+  FVLM_UNROLL for (int i = 0; i < kSums; ++i) sums[i] = _mm512_setzero_ps();
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    FVLM_UNROLL for (int i = 0; i < kSums; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], pairs, pairs);
+  }
+  FVLM_UNROLL for (int i = 1; i < kSums; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
+  *result = _mm512_reduce_add_ps(sums[0]);
+  return rounds * kSums * 2 * kLanes;
 }
 
-#endif
-
 }  // namespace fvlm::gemm
+#endif  // __x86_64__

@@ -22,12 +22,15 @@ struct PanelProduct {
   std::int64_t sum_stride = 0;
 };
 
-void multiply_panel(const PanelProduct<float>& product);     // simd_gemm.cpp
-void multiply_panel(const PanelProduct<BFloat16>& product);  // gemm_pairs.cpp
+void multiply_panel_float(const PanelProduct<float>& product);     // simd_gemm.cpp
+void multiply_panel_pairs(const PanelProduct<BFloat16>& product);  // gemm_pairs.cpp
+std::int64_t multiply_adds_pairs(std::int64_t rounds, float* result);
 
 // Rows [outputs, words] of 32 bits each, up to kPanel of them, become [words][kPanel], with zeros
-// for outputs that are missing.
+// for outputs that are missing. bfloat16 is widened.
 void pack_panel(const float* rows, std::int64_t stride, std::int64_t outputs, std::int64_t words,
+                float* panel);
+void pack_panel(const BFloat16* rows, std::int64_t stride, std::int64_t outputs, std::int64_t words,
                 float* panel);
 
 }  // namespace fvlm::gemm

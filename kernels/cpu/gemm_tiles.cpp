@@ -1,21 +1,17 @@
+#ifdef __x86_64__
 #include "kernels/cpu/gemm_tiles.hpp"
+
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
 #include <type_traits>
 
-#include "kernels/cpu/matmul.hpp"
-
-#ifdef __x86_64__
-#include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
+#include "kernels/cpu/instruction_set.hpp"
 
 namespace fvlm::gemm {
-
-#ifdef __x86_64__
-
 namespace {
 
 #define FVLM_AMX \
@@ -27,9 +23,10 @@ constexpr std::int64_t kInputTile = kTileRows * kTileDepth;  // elements
 constexpr std::int64_t kLine = 64;                           // bytes of a tile's row
 constexpr std::int64_t kTileBytes = kTileRows * kLine;
 constexpr std::int64_t kPair = 2 * kTileRows;  // two tiles side by side
-// Depth up to which inputs of a prefill stay in the second-level cache. Sums wait in memory, in
-// float32, until the next part of the depth is added: the order of additions stays the same.
-constexpr std::int64_t kPart = 1024;
+static_assert(kPair == kPanel);
+// Tiles of the depth from a load to the prefetch that goes before it: the hardware's own
+// prefetching ends with each page.
+constexpr std::int64_t kAhead = 4;
 
 struct alignas(64) TileShapes {
   std::uint8_t palette = 1;
@@ -116,13 +113,13 @@ FVLM_AMX void write_results(const float* sums, const Product& product, std::int6
 
 struct Tiles {
   const char* weights;        // the first output's
+  const char* next;           // what is read after them from memory, or null
   std::int64_t row_bytes;     // from one output to the next
   std::int64_t depth_bytes;   // from one tile to the next in depth
   std::int64_t output_bytes;  // from 16 outputs to the next
   const BFloat16* inputs;     // of the first 16
   std::int64_t next_inputs;   // elements from there to the next 16
   std::int64_t depth;         // in tiles
-  bool prefetch;              // the outputs after these
 };
 
 // Adds the products of kOutputs tiles of weights and kInputs of inputs to the sums: tile o + 2 i.
@@ -144,14 +141,12 @@ FVLM_AMX void add_products(const Tiles& t) {
       _tile_dpbf16ps(2, 4, 7);
       if constexpr (kOutputs == 2) _tile_dpbf16ps(3, 5, 7);
     }
-    // Each row of a tile may be a stream of its own: more than the hardware's prefetcher follows.
-    if (t.prefetch) {
-      const char* const later = w + kOutputs * t.output_bytes;
-      for (std::int64_t o = 0; o < kTileRows; ++o) {
-        __builtin_prefetch(later + o * t.row_bytes, 0, 2);
-        if constexpr (kOutputs == 2) {
-          __builtin_prefetch(later + t.output_bytes + o * t.row_bytes, 0, 2);
-        }
+    if (t.next != nullptr) {
+      const std::int64_t later = k + kAhead - t.depth;
+      const char* const line =
+          later < 0 ? w + kAhead * t.depth_bytes : t.next + later * t.depth_bytes;
+      for (std::int64_t o = 0; o < kOutputs * kTileRows; ++o) {
+        __builtin_prefetch(line + o * kLine, 0, 2);
       }
     }
     w += t.depth_bytes;
@@ -179,34 +174,36 @@ FVLM_AMX void add_part(const Tiles& tiles, bool first, float* sums) {
   if constexpr (kOutputs == 2 && kInputs == 2) _tile_stored(3, sums + 3 * kTile, kLine);
 }
 
-bool in_parts(std::int64_t rows, std::int64_t depth) {
-  return rows > kTileRows && depth > kPart;
-}
-
 // Two tiles of outputs, or one, from `output` on: all inputs, one part of the depth.
 template <int kOutputs, class T>
 FVLM_AMX void multiply_outputs(const Product& p, std::int64_t output, std::int64_t from,
                                std::int64_t to, float* scratch, T* out) {
   const std::int64_t depth = tiled_depth(p.depth);
-  const bool waits = in_parts(p.rows, depth);
+  const bool waits = tiled_in_parts(p.rows, depth);
   for (std::int64_t input = 0; input < p.rows; input += kPair) {
     const std::int64_t pair = output / kPair * ((p.rows + kPair - 1) / kPair) + input / kPair;
     float* const sums = scratch + (waits ? 4 * pair + output % kPair / kTileRows : 0) * kTile;
     Tiles tiles{.weights = static_cast<const char*>(p.weights),
+                .next = nullptr,
                 .row_bytes = kLine,
-                .depth_bytes = kTileBytes,
-                .output_bytes = depth / kTileDepth * kTileBytes,
+                .depth_bytes = 2 * kTileBytes,
+                .output_bytes = kTileBytes,
                 .inputs = static_cast<const BFloat16*>(p.inputs) + input * depth + from * kTileRows,
                 .next_inputs = kTileRows * depth,
-                .depth = (to - from) / kTileDepth,
-                .prefetch = input == 0};
-    if (p.weight_stride != 0) {
+                .depth = (to - from) / kTileDepth};
+    std::int64_t pair_bytes = depth / kTileDepth * tiles.depth_bytes;
+    const bool packed = p.weight_stride == 0;
+    if (!packed) {
       tiles.row_bytes = p.weight_stride * static_cast<std::int64_t>(sizeof(BFloat16));
       tiles.depth_bytes = kLine;
       tiles.output_bytes = kTileRows * tiles.row_bytes;
+      pair_bytes = 2 * tiles.output_bytes;
     }
-    tiles.weights +=
-        output / kTileRows * tiles.output_bytes + from / kTileDepth * tiles.depth_bytes;
+    tiles.weights += output / kPair * pair_bytes + output % kPair / kTileRows * tiles.output_bytes +
+                     from / kTileDepth * tiles.depth_bytes;
+    // After the last, those that are in the cache already.
+    if (packed && input == 0)
+      tiles.next = tiles.weights + (output + kPair < p.outputs ? pair_bytes : 0);
     const bool two = input + kTileRows < p.rows;
     if (two) {
       add_part<kOutputs, 2>(tiles, from == 0, sums);
@@ -229,7 +226,7 @@ FVLM_AMX void multiply_all(const Product& p, float* scratch, T* out) {
   // The compiler does not know that the instructions for tiles read memory.
   __asm__ volatile("" ::: "memory");
   const std::int64_t depth = tiled_depth(p.depth);
-  const std::int64_t part = in_parts(p.rows, depth) ? kPart : depth;
+  const std::int64_t part = tiled_in_parts(p.rows, depth) ? kTiledPart : depth;
   for (std::int64_t from = 0; from < depth; from += part) {
     const std::int64_t to = std::min(from + part, depth);
     std::int64_t output = 0;
@@ -251,13 +248,14 @@ bool tiles_available() {
   static const bool allowed = [] {
     constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
     constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
-    return has_native_tiles() && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+    return instruction_set() >= InstructionSet::kAmx &&
+           syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   }();
   return allowed;
 }
 
-FVLM_AMX void reorder_inputs(const BFloat16* inputs, std::int64_t stride, std::int64_t rows,
-                             std::int64_t depth, BFloat16* to) {
+FVLM_AMX void reorder_into_tiles(const BFloat16* inputs, std::int64_t stride, std::int64_t rows,
+                                 std::int64_t depth, BFloat16* to) {
   for (std::int64_t first = 0; first < rows; first += kTileRows) {
     for (std::int64_t k = 0; k < depth; k += kTileDepth) {
       const auto mask =
@@ -275,18 +273,6 @@ FVLM_AMX void reorder_inputs(const BFloat16* inputs, std::int64_t stride, std::i
   }
 }
 
-void pack_tiles(const BFloat16* rows, std::int64_t stride, std::int64_t outputs, std::int64_t depth,
-                BFloat16* to) {
-  std::fill_n(to, tiled_elements(outputs, depth), BFloat16());
-  for (std::int64_t o = 0; o < outputs; ++o) {
-    BFloat16* const tiles =
-        to + o / kTileRows * kTileRows * tiled_depth(depth) + o % kTileRows * kTileDepth;
-    for (std::int64_t k = 0; k < depth; k += kTileDepth) {
-      std::copy_n(rows + o * stride + k, std::min(kTileDepth, depth - k), tiles + k * kTileRows);
-    }
-  }
-}
-
 void multiply_tiles(const Product& product, float* scratch, float* out) {
   multiply_all(product, scratch, out);
 }
@@ -295,32 +281,26 @@ void multiply_tiles(const Product& product, float* scratch, BFloat16* out) {
   multiply_all(product, scratch, out);
 }
 
-std::int64_t tile_scratch_floats(std::int64_t rows, std::int64_t outputs, std::int64_t depth) {
-  const auto up = [](std::int64_t n) { return (n + kPair - 1) / kPair * kPair; };
-  return in_parts(rows, tiled_depth(depth)) ? up(rows) * up(outputs) : 4 * kTile;
+FVLM_AMX std::int64_t multiply_adds_tiles(std::int64_t rounds, float* result) {
+  alignas(64) float tile[kTile] = {};
+  _tile_loadconfig(&kShapes.all[kTileRows]);
+  _tile_loadd(4, tile, kLine);
+  _tile_loadd(6, tile, kLine);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 6);
+    _tile_dpbf16ps(2, 4, 6);
+    _tile_dpbf16ps(3, 4, 6);
+  }
+  _tile_stored(0, tile, kLine);
+  _tile_release();
+  *result = tile[0];
+  return rounds * 4 * kTile * kTileDepth;
 }
-
-#else
-
-bool tiles_available() {
-  return false;
-}
-void reorder_inputs(const BFloat16*, std::int64_t, std::int64_t, std::int64_t, BFloat16*) {
-  assert(false && "no tiles");
-}
-void pack_tiles(const BFloat16*, std::int64_t, std::int64_t, std::int64_t, BFloat16*) {
-  assert(false && "no tiles");
-}
-void multiply_tiles(const Product&, float*, float*) {
-  assert(false && "no tiles");
-}
-void multiply_tiles(const Product&, float*, BFloat16*) {
-  assert(false && "no tiles");
-}
-std::int64_t tile_scratch_floats(std::int64_t, std::int64_t, std::int64_t) {
-  return 0;
-}
-
-#endif
 
 }  // namespace fvlm::gemm
+#endif  // __x86_64__

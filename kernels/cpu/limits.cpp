@@ -5,11 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <vector>
 
 #include "fvlm/core/buffer.hpp"
-#include "fvlm/core/element.hpp"
-#include "kernels/cpu/matmul.hpp"
+#include "kernels/cpu/gemm.hpp"
 
 namespace fvlm {
 namespace {
@@ -28,54 +26,28 @@ double best_seconds(int runs, const Work& work) {
   return best;
 }
 
-// Every thread multiplies matrices of its own by one of size [size, size]: no thread waits for
-// another.
-double matmul_flops(int threads, std::int64_t rows, std::int64_t size, bool bf16) {
-  // Ordinary numbers, in either type: zeros are multiplied faster than real data on some machines.
-  const auto fill = [&](const Buffer& buffer) {
-    if (bf16) {
-      auto* values = buffer.as<BFloat16>();
-      for (std::size_t i = 0; i < buffer.bytes() / sizeof(BFloat16); ++i)
-        values[i] = BFloat16(static_cast<float>(i % 37) / 16 - 1);
-    } else {
-      auto* values = buffer.as<float>();
-      for (std::size_t i = 0; i < buffer.bytes() / sizeof(float); ++i)
-        values[i] = static_cast<float>(i % 37) / 16 - 1;
-    }
-  };
-  const std::size_t element = bf16 ? sizeof(BFloat16) : sizeof(float);
-  std::vector<Buffer> in(static_cast<std::size_t>(threads));
-  std::vector<Buffer> out(static_cast<std::size_t>(threads));
-  const Buffer weight_rows(size * size * element);
-  fill(weight_rows);
-  const PackedMatrix weights(size, size, bf16, weight_rows.as<std::byte>());
-  for (std::size_t t = 0; t < in.size(); ++t) {
-    in[t] = Buffer(rows * size * element);
-    out[t] = Buffer(rows * size * sizeof(float));
-    fill(in[t]);
-  }
-  const MatMulShape shape{
-      .rows = rows, .in = size, .out = size, .in_stride = size, .out_stride = size, .bf16 = bf16};
-  MatMulCache products;
-  // About the same work for each size.
-  const auto repeats = static_cast<int>(8'000'000'000 / (rows * size * size));
-  const double seconds = best_seconds(6, [&] {
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; ++t) {
-      const auto i = static_cast<std::size_t>(t);
-      for (int repeat = 0; repeat < repeats; ++repeat) {
-        products.multiply(shape, in[i].as<std::byte>(), weights, nullptr, out[i].as<std::byte>(),
-                          {});
-      }
-    }
-  });
-  return 2.0 * repeats * threads * static_cast<double>(rows * size * size) / seconds;
+// Keeps the compiler from leaving out what made the value.
+template <class T>
+void keep(T value) {
+  volatile T kept = value;
+  static_cast<void>(kept);
 }
 
-// The best of a large GEMM and of one whose operands stay in a core's L2, which on processors with
-// matrix units (AMX) is twice as fast.
-double matmul_flops(int threads, bool bf16) {
-  return std::max(matmul_flops(threads, 512, 2048, bf16), matmul_flops(threads, 256, 512, bf16));
+double peak_flops(gemm::Kernel kernel, int threads) {
+  constexpr std::int64_t kRounds = 1 << 21;
+  std::int64_t products = 0;
+  float results = 0;
+  const double seconds = best_seconds(16, [&] {
+    products = 0;
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(+ : products, results)
+    for (int t = 0; t < threads; ++t) {
+      float result = 0;
+      products += gemm::multiply_adds(kernel, kRounds, &result);
+      results += result;
+    }
+  });
+  keep(results);
+  return 2.0 * static_cast<double>(products) / seconds;
 }
 
 double read_bandwidth(int threads) {
@@ -101,16 +73,16 @@ double read_bandwidth(int threads) {
       }
     }
   });
-  volatile std::uint64_t keep = sum;  // keeps the compiler from removing the sum
-  static_cast<void>(keep);
+  keep(sum);
   return static_cast<double>(memory.bytes()) / seconds;
 }
 
 }  // namespace
 
 CpuLimits measure_cpu_limits(int threads) {
-  return {matmul_flops(threads, false), has_native_bf16() ? matmul_flops(threads, true) : 0,
-          read_bandwidth(threads)};
+  const gemm::Kernel bf16 = gemm::bf16_kernel();
+  return {peak_flops(gemm::Kernel::kFloat, threads),
+          bf16 == gemm::Kernel::kFloat ? 0 : peak_flops(bf16, threads), read_bandwidth(threads)};
 }
 
 }  // namespace fvlm

@@ -132,6 +132,10 @@ float softmax(const float* scores, BFloat16* out, std::int64_t count, float scal
 void rotate(float* heads, std::int64_t count, std::int64_t head_dim, const float* cosine,
             const float* sine);
 
+// Multiplies and adds on registers alone; returns how many times, and what came out so that it is
+// not left out.
+std::int64_t multiply_adds(std::int64_t rounds, float* result);
+
 // The instruction set in use, e.g. "AVX3_DL".
 const char* instruction_set();
 // From now on leaves out the x86 instruction sets whose vectors have more bits than these.

@@ -64,7 +64,7 @@ HWY_INLINE void multiply_tile(const PanelProduct<float>& p, std::int64_t row, st
   }
 }
 
-void multiply_panel_float(const PanelProduct<float>& p) {
+void multiply_panel(const PanelProduct<float>& p) {
   for (std::int64_t column = 0; column < kPanel; column += kColumns) {
     std::int64_t row = 0;
     const auto later = [&] { return p.next + row / kInputs % 2 * p.depth * kLine; };
@@ -77,14 +77,15 @@ void multiply_panel_float(const PanelProduct<float>& p) {
 }
 
 // Rows by fours: what four vectors hold goes out as columns of four.
-void pack_panel_words(const float* rows, std::int64_t stride, std::int64_t outputs,
-                      std::int64_t words, float* panel) {
+template <class T>
+HWY_INLINE void pack_rows(const T* rows, std::int64_t stride, std::int64_t outputs,
+                          std::int64_t words, float* panel) {
   std::int64_t o = 0;
 #if HWY_TARGET != HWY_SCALAR
   const hn::Repartition<double, D> pairs;
   const hn::CappedTag<float, 4> four;
   for (; o + 4 <= outputs; o += 4) {
-    const float* const from = rows + o * stride;
+    const T* const from = rows + o * stride;
     std::int64_t k = 0;
     for (; k + kLanes <= words; k += kLanes) {
       const V a = load(from + k);
@@ -107,15 +108,27 @@ void pack_panel_words(const float* rows, std::int64_t stride, std::int64_t outpu
       }
     }
     for (; k < words; ++k) {
-      for (std::int64_t i = 0; i < 4; ++i) panel[k * kPanel + o + i] = from[i * stride + k];
+      for (std::int64_t i = 0; i < 4; ++i) {
+        panel[k * kPanel + o + i] = static_cast<float>(from[i * stride + k]);
+      }
     }
   }
 #endif
   for (; o < kPanel; ++o) {
     for (std::int64_t k = 0; k < words; ++k) {
-      panel[k * kPanel + o] = o < outputs ? rows[o * stride + k] : 0;
+      panel[k * kPanel + o] = o < outputs ? static_cast<float>(rows[o * stride + k]) : 0;
     }
   }
+}
+
+void pack_words(const float* rows, std::int64_t stride, std::int64_t outputs, std::int64_t words,
+                float* panel) {
+  pack_rows(rows, stride, outputs, words, panel);
+}
+
+void pack_widened(const BFloat16* rows, std::int64_t stride, std::int64_t outputs,
+                  std::int64_t words, float* panel) {
+  pack_rows(rows, stride, outputs, words, panel);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -125,16 +138,22 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace fvlm::gemm {
 
-HWY_EXPORT(multiply_panel_float);
-HWY_EXPORT(pack_panel_words);
+HWY_EXPORT(multiply_panel);
+HWY_EXPORT(pack_words);
+HWY_EXPORT(pack_widened);
 
-void multiply_panel(const PanelProduct<float>& product) {
-  HWY_DYNAMIC_DISPATCH(multiply_panel_float)(product);
+void multiply_panel_float(const PanelProduct<float>& product) {
+  HWY_DYNAMIC_DISPATCH(multiply_panel)(product);
 }
 
 void pack_panel(const float* rows, std::int64_t stride, std::int64_t outputs, std::int64_t words,
                 float* panel) {
-  HWY_DYNAMIC_DISPATCH(pack_panel_words)(rows, stride, outputs, words, panel);
+  HWY_DYNAMIC_DISPATCH(pack_words)(rows, stride, outputs, words, panel);
+}
+
+void pack_panel(const BFloat16* rows, std::int64_t stride, std::int64_t outputs, std::int64_t words,
+                float* panel) {
+  HWY_DYNAMIC_DISPATCH(pack_widened)(rows, stride, outputs, words, panel);
 }
 
 }  // namespace fvlm::gemm

@@ -15,34 +15,72 @@ Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
   if (shape.format.is_quantised()) {
     pack_quantised(host, linear);
   } else {
-    linear.stride = round_up(host.in, simd::kRowPadding);
-    linear.weight = converted_rows(host, shape.format, linear.stride);
-  }
-  if (positions) {
-    const gemm::Kernel kernel = kernel_of(shape);
-    const Buffer rows = std::exchange(
-        linear.weight,
-        Buffer(static_cast<std::size_t>(gemm::panel_bytes(kernel, host.out, host.in))));
-    gemm::pack_panels(kernel, rows.as<std::byte>(), linear.stride, host.out, host.in,
-                      linear.weight.as<std::byte>());
+    linear.stride = stride_of(shape);
+    if (positions || stored_packed(shape)) {
+      pack_panels(host, linear);
+    } else {
+      pack_rows(host, linear);
+    }
   }
   weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes() + linear.scales.bytes());
   return linear;
 }
 
-Buffer Cpu::converted_rows(const HostLinear& host, WeightFormat format, std::int64_t stride) const {
-  const std::int64_t row_bytes = stride * format.bits() / 8;
-  Buffer rows(static_cast<std::size_t>(host.out * row_bytes));
+namespace {
+
+// Weight rows in the type that they are kept in, one after another.
+class RowConverter {
+ public:
+  RowConverter(const HostLinear& host, WeightFormat format, std::int64_t stride)
+      : host_(host), format_(format), row_(static_cast<std::size_t>(stride)) {}
+
+  void convert(std::int64_t row, std::byte* to) {
+    host_.row(row, std::span(row_).first(static_cast<std::size_t>(host_.in)));
+    convert_row(row_, format_.type, to);
+  }
+
+ private:
+  const HostLinear& host_;
+  WeightFormat format_;
+  std::vector<float> row_;  // with zeros at its end
+};
+
+}  // namespace
+
+void Cpu::pack_rows(const HostLinear& host, Linear& linear) const {
+  const std::int64_t row_bytes = linear.stride * linear.shape.format.bits() / 8;
+  linear.weight = Buffer(static_cast<std::size_t>(host.out * row_bytes));
 #pragma omp parallel num_threads(threads_)
   {
-    std::vector<float> row(static_cast<std::size_t>(stride));
+    RowConverter rows(host, linear.shape.format, linear.stride);
 #pragma omp for
     for (std::int64_t r = 0; r < host.out; ++r) {
-      host.row(r, std::span(row).first(static_cast<std::size_t>(host.in)));
-      convert_row(row, format.type, rows.as<std::byte>() + r * row_bytes);
+      rows.convert(r, linear.weight.as<std::byte>() + r * row_bytes);
     }
   }
-  return rows;
+}
+
+void Cpu::pack_panels(const HostLinear& host, Linear& linear) const {
+  const gemm::Kernel kernel = kernel_of(linear.shape);
+  const std::int64_t row_bytes = linear.stride * linear.shape.format.bits() / 8;
+  const auto panel_bytes = [&](std::int64_t outputs) {
+    return gemm::panel_bytes(kernel, outputs, host.in);
+  };
+  linear.weight = Buffer(static_cast<std::size_t>(panel_bytes(host.out)));
+#pragma omp parallel num_threads(threads_)
+  {
+    RowConverter rows(host, linear.shape.format, linear.stride);
+    const Buffer panel(static_cast<std::size_t>(gemm::kPanel * row_bytes));
+#pragma omp for
+    for (std::int64_t first = 0; first < host.out; first += gemm::kPanel) {
+      const std::int64_t count = std::min(gemm::kPanel, host.out - first);
+      for (std::int64_t r = 0; r < count; ++r) {
+        rows.convert(first + r, panel.as<std::byte>() + r * row_bytes);
+      }
+      gemm::pack_panels(kernel, panel.as<std::byte>(), linear.stride, count, host.in,
+                        linear.weight.as<std::byte>() + panel_bytes(first));
+    }
+  }
 }
 
 void Cpu::pack_quantised(const HostLinear& host, Linear& linear) const {

@@ -1,5 +1,5 @@
 // Every command in every --dtype on a processor with AVX2 and no more, as most desktops have:
-// limited by ONEDNN_MAX_CPU_ISA, which the SIMD kernels follow, too.
+// limited by FASTVLM_MAX_ISA.
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -20,8 +20,8 @@ const std::string kCheckpoint = (kGoldenTiny / "checkpoint").string();
 
 class Dtype : public ::testing::TestWithParam<std::string> {
  protected:
-  void SetUp() override { ::setenv("ONEDNN_MAX_CPU_ISA", "AVX2", 1); }
-  void TearDown() override { ::unsetenv("ONEDNN_MAX_CPU_ISA"); }
+  void SetUp() override { ::setenv("FASTVLM_MAX_ISA", "AVX2", 1); }
+  void TearDown() override { ::unsetenv("FASTVLM_MAX_ISA"); }
 
   static Exit run(const Arguments& command, const Arguments& more = {},
                   std::string_view input = "") {

@@ -85,14 +85,14 @@ TEST_F(Evaluate, NamesWhatIsWrong) {
 // What README.md shows and demo.sh asks for, with matrix units and without.
 TEST(DemoModel, ScoresWhatTheReadmeSays) {
   const std::string images = FVLM_SOURCE "/tools/demo/images";
-  for (const char* isa : {"ALL", "AVX2"}) {
-    ::setenv("ONEDNN_MAX_CPU_ISA", isa, 1);
+  for (const char* isa : {"AMX", "AVX2"}) {
+    ::setenv("FASTVLM_MAX_ISA", isa, 1);
     const Exit exit =
         run_program({"evaluate", "--model-path", FVLM_SOURCE "/tools/demo/model", "--cases",
                      images + "/cases.jsonl", "--images", images, "--at-least", "92"});
     EXPECT_EQ(exit.code, 0) << isa << ": " << exit.output << exit.errors;
   }
-  ::unsetenv("ONEDNN_MAX_CPU_ISA");
+  ::unsetenv("FASTVLM_MAX_ISA");
 }
 
 TEST(DemoModel, KnowsScenesItNeverSaw) {

@@ -61,5 +61,5 @@ install(EXPORT fastvlm FILE fastvlmTargets.cmake NAMESPACE fastvlm:: DESTINATION
 configure_package_config_file(tools/deploy/fastvlmConfig.cmake.in ${generated}/fastvlmConfig.cmake
                               INSTALL_DESTINATION ${package})
 write_basic_package_version_file(${generated}/fastvlmConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${generated}/fastvlmConfig.cmake ${generated}/fastvlmConfigVersion.cmake kernels/cpu/dnnl.cmake
+install(FILES ${generated}/fastvlmConfig.cmake ${generated}/fastvlmConfigVersion.cmake
         DESTINATION ${package} COMPONENT development)

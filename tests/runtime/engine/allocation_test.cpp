@@ -1,6 +1,5 @@
 // Nothing grows after loading: what passes need beside bookkeeping was planned (context_plan.hpp).
 // A program of its own, because it looks at every allocation, those of libraries among them.
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,7 +11,6 @@
 #include <filesystem>
 #include <numeric>
 #include <string>
-#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -31,15 +29,8 @@ std::atomic<bool> watched = false;
 std::atomic<int> large_allocations = 0;
 std::atomic<std::size_t> largest = 0;
 
-// Some of oneDNN's products copy blocks into memory that they take for each call, and tell nobody.
-bool is_of_onednn(const void* caller) {
-  Dl_info library{};
-  return ::dladdr(caller, &library) != 0 &&
-         std::string_view(library.dli_fname).find("libdnnl") != std::string_view::npos;
-}
-
-void count(std::size_t bytes, const void* caller) {
-  if (bytes <= kSmall || !watched || is_of_onednn(caller)) return;
+void count(std::size_t bytes) {
+  if (bytes <= kSmall || !watched) return;
   ++large_allocations;
   if (bytes > largest) largest = bytes;
 }
@@ -54,23 +45,23 @@ void* __libc_realloc(void* block, std::size_t bytes);             // NOLINT
 void* __libc_memalign(std::size_t alignment, std::size_t bytes);  // NOLINT
 
 void* malloc(std::size_t bytes) {
-  count(bytes, __builtin_return_address(0));
+  count(bytes);
   return __libc_malloc(bytes);
 }
 void* calloc(std::size_t items, std::size_t bytes) {
-  count(items * bytes, __builtin_return_address(0));
+  count(items * bytes);
   return __libc_calloc(items, bytes);
 }
 void* realloc(void* block, std::size_t bytes) {
-  count(bytes, __builtin_return_address(0));
+  count(bytes);
   return __libc_realloc(block, bytes);
 }
 void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
-  count(bytes, __builtin_return_address(0));
+  count(bytes);
   return __libc_memalign(alignment, bytes);
 }
 int posix_memalign(void** block, std::size_t alignment, std::size_t bytes) {
-  count(bytes, __builtin_return_address(0));
+  count(bytes);
   *block = __libc_memalign(alignment, bytes);
   return *block == nullptr ? ENOMEM : 0;
 }

@@ -1,22 +1,13 @@
-// GEMMs by oneDNN, whatever the number of threads: below, at and above that of the cores.
-// oneDNN chooses the order of packed weights by what it finds, the number of threads among others.
-// CTest runs these for each instruction set of the machine (tests/CMakeLists.txt).
-#include "kernels/cpu/matmul.hpp"
-
+// Products whatever the number of threads: below, at and above that of the cores.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <omp.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <ctime>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include "fvlm/core/element.hpp"
-#include "fvlm/error.hpp"
 #include "kernels/cpu/cpu.hpp"
 #include "kernels/ref/ref.hpp"
 #include "tests/kernels/backend_fixture.hpp"
@@ -46,15 +37,10 @@ double seconds_of(clockid_t clock) {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-class MatMulTest : public testing::Test, protected RandomParameters {
- protected:
-  static MatMulShape packed_shape(std::int64_t rows, std::int64_t in, std::int64_t out) {
-    return {.rows = rows, .in = in, .out = out, .in_stride = in, .out_stride = out};
-  }
-};
+class Threads : public testing::Test, protected RandomParameters {};
 
 // The shapes of a small encoder's and decoder's layers, and some that fill no block.
-TEST_F(MatMulTest, AnyNumberOfThreadsGivesTheProduct) {
+TEST_F(Threads, AnyNumberGivesTheProduct) {
   Cpu::Context context(std::size_t{64} << 20);
   context.is_prefill = true;
   for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{
@@ -65,7 +51,8 @@ TEST_F(MatMulTest, AnyNumberOfThreadsGivesTheProduct) {
         const HostLinear host = host_linear(spec);
         std::vector<float> x = random(rows * in);
         std::vector<float> want = filled(rows * out);
-        const bool narrow = format != WeightFormat::kF32 && has_native_bf16();
+        const bool narrow =
+            format != WeightFormat::kF32 && gemm::bf16_kernel() != gemm::Kernel::kFloat;
         Ref oracle(narrow || kind == Rows::kTokens ? format : WeightFormat::kF32);
         oracle.linear(context, view(x, rows), oracle.pack(spec, host), {}, view(want, rows));
         for (const int threads : kThreads) {
@@ -82,50 +69,7 @@ TEST_F(MatMulTest, AnyNumberOfThreadsGivesTheProduct) {
   }
 }
 
-// Each step sees another number of threads than the one before.
-TEST_F(MatMulTest, AMatrixPackedAmongManyThreadsIsMultipliedByOne) {
-  constexpr std::int64_t kRows = 48;
-  constexpr std::int64_t kIn = 256;
-  constexpr std::int64_t kOut = 768;
-  const std::vector<float> rows = random(kOut * kIn);
-  const std::vector<float> x = random(kRows * kIn);
-  std::vector<std::vector<float>> results;
-  for (const int packing : kThreads) {
-    const auto packed = [&] {
-      const OpenMpThreads available(packing);
-      return PackedMatrix(kIn, kOut, false, rows.data());
-    }();
-    for (const int multiplying : kThreads) {
-      const OpenMpThreads available(multiplying);
-      MatMulCache products;
-      std::vector<float> out = filled(kRows * kOut);
-      products.multiply(packed_shape(kRows, kIn, kOut), x.data(), packed, nullptr, out.data(), {});
-      results.push_back(std::move(out));
-    }
-  }
-  for (const std::vector<float>& result : results) EXPECT_EQ(result, results.front());
-}
-
-TEST_F(MatMulTest, RefusesAMatrixThatWasNotPackedForTheProduct) {
-  const std::vector<float> rows = random(64 * 128);
-  const PackedMatrix wide(64, 128, false, rows.data());
-  const PackedMatrix high(128, 64, false, rows.data());
-  std::vector<float> out(128);
-  const MatMulShape shape = packed_shape(1, 64, 128);
-  MatMulCache products;
-  const auto multiply = [&](const PackedMatrix& weights) {
-    products.multiply(shape, rows.data(), weights, nullptr, out.data(), {});
-  };
-  EXPECT_THROW(multiply(high), Error);
-  EXPECT_THROW(multiply({}), Error);
-  multiply(wide);  // from here on the product is compiled
-  EXPECT_THROW(multiply(high), Error);
-  EXPECT_THROW(multiply({}), Error);
-}
-
-// With one thread, the parallel regions around products are not active ones, and oneDNN would take
-// all the cores there are.
-TEST_F(MatMulTest, OneThreadIsOneThread) {
+TEST_F(Threads, OneIsOne) {
   const OpenMpThreads available(4);
   Cpu cpu({.formats = WeightFormat::kF32, .threads = 1});
   Cpu::Context context(std::size_t{64} << 20);
