@@ -16,6 +16,7 @@ import { leaveFill, mode, showMode, showPictures, showSamples, showView, takeFil
 import { setState, setWords, stateKind } from "./state.js";
 import { texts } from "./texts.js";
 import { showTheme, switchTheme } from "./theme.js";
+import { showToast } from "./toast.js";
 import { endTrouble, showTrouble, showTroubleAgain } from "./trouble.js";
 import { byId, element, language, showWords, switchLanguage } from "./words.js";
 
@@ -117,8 +118,8 @@ async function takePictures(files, { read = fromFile, add = false } = {}) {
   if (!add) begin();
   conversation.pictures.push(...pictures.slice(0, room));
   showStill();
-  if (add) byId("prompt").focus();
-  else ask();
+  focusPrompt();
+  if (!add) ask();
 }
 
 function begin(pictures = []) {
@@ -136,10 +137,20 @@ function showStill() {
 
 // What was said was about the pictures that were there.
 function removePicture(i) {
+  const before = { ...conversation };
   const rest = conversation.pictures.filter((_, at) => at !== i);
   if (conversation.turns.length > 0) begin(rest);
   else conversation.pictures = rest;
   showStill();
+  const undo = () => {
+    leaveCamera();
+    begin();
+    conversation = before;
+    showTurns();
+    showStill();
+  };
+  const words = before.turns.length > 0 ? text("begunAnew") : text("removed")(1);
+  showToast(words, text("undo"), undo, () => document.querySelector("#strip .cross") ?? byId("prompt"));
 }
 
 function filesOf(event) {
@@ -176,6 +187,7 @@ async function useCamera(id = "") {
   showTurns();
   showMode();
   showCameras();
+  focusPrompt();
   ask();
 }
 
@@ -219,9 +231,17 @@ byId("full").onclick = toggleFull;
 // Questions ---------------------------------------------------------------------------------------
 const question = () => byId("prompt").value.trim();
 
+// What was pressed is gone, and the next question takes the place of the last. A finger would get a keyboard with it.
+function focusPrompt() {
+  if (!matchMedia("(pointer: fine)").matches) return;
+  byId("prompt").focus({ preventScroll: true });
+  byId("prompt").select();
+}
+
 // With the camera: of frame after frame or, when that pauses, of one.
 function ask() {
   if (mode() === "empty" || question() === "") return showControls();
+  if (document.activeElement === byId("prompt")) byId("prompt").select();
   if (mode() === "camera") return captions.ask(question(), { once: captions.paused });
   askAgain(addTurn(conversation, question()));
 }
@@ -295,7 +315,7 @@ byId("new").onclick = () => {
   byId("prompt").focus();
 };
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || document.querySelector("dialog[open]") || leaveFill()) return;
+  if (event.key !== "Escape" || document.querySelector("dialog[open]") || document.fullscreenElement || leaveFill()) return;
   stop();
 });
 

@@ -14,7 +14,7 @@ export function showHistory(words, open) {
   for (const url of urls) URL.revokeObjectURL(url);
   urls = [];
   byId("history").replaceChildren(...all.map((conversation) => item(conversation, words, open)));
-  byId("history-empty").hidden = all.length > 0;
+  byId("history-empty").hidden = all.length > 0 || !isKept();
   byId("history-tools").hidden = all.length === 0;
   byId("history-unkept").hidden = isKept();
 }
@@ -45,7 +45,7 @@ async function takeAway(gone, words, open) {
   showToast(words("removed")(gone.length), words("undo"), async () => {
     for (const conversation of gone) await save(conversation);
     showHistory(words, open);
-  });
+  }, () => byId("history").querySelector(".entry") ?? byId("history-title"));
 }
 
 export function wireHistory(words, open) {

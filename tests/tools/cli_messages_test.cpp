@@ -95,19 +95,5 @@ TEST_F(Messages, ABaseIsRefusedWhereItWouldTakeThePlaceOfTheModel) {
   expect_refusal(exit, {kTinyModel, "no LoRA adapter", "--model-base"});
 }
 
-TEST_F(Messages, VerboseSaysWhatWasWrittenAndQuietSaysNothing) {
-  const auto make = [&](const char* flag) {
-    return run_program(
-               {"make-checkpoint", "--size", "tiny", "--output", path("m"), "--force", flag})
-        .errors;
-  };
-  EXPECT_EQ(make("--quiet"), "");
-  const std::string verbose = make("--verbose");
-  EXPECT_NE(verbose.find("fastvlm: wrote " + path("m")), std::string::npos) << verbose;
-  EXPECT_EQ(trace(path("t"), {"--quiet"}).errors, "");
-  EXPECT_NE(trace(path("t"), {"--verbose", "--force"}).errors.find("wrote " + path("t")),
-            std::string::npos);
-}
-
 }  // namespace
 }  // namespace fvlm

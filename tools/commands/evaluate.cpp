@@ -31,6 +31,7 @@
 #include "tools/commands/conversation.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
+#include "tools/commands/report.hpp"
 #include "tools/commands/request_queue.hpp"
 #include "tools/commands/terminal.hpp"
 
@@ -193,7 +194,11 @@ std::map<std::string, Score> ask_all(Engine& engine, const std::vector<Case>& ca
     const std::string_view got = trimmed(answer->result.text);
     Score& score = scores[asked.kind];
     ++score.asked;
-    if (got == trimmed(asked.answer)) ++score.right;
+    const bool is_right = got == trimmed(asked.answer);
+    if (is_right) ++score.right;
+    print_detail(fmt::format("{}: \"{}\": \"{}\" is {}; {}", asked.image, asked.prompt, got,
+                             is_right ? "right" : fmt::format("not \"{}\"", asked.answer),
+                             timing_line(answer->result.statistics)));
     answers.add(asked, got);
     progress.update(static_cast<double>(answer->index + 1) / static_cast<double>(cases.size()));
   }

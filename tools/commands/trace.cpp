@@ -14,6 +14,8 @@
 #include "tools/commands/command.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
+#include "tools/commands/stopwatch.hpp"
+#include "tools/commands/terminal.hpp"
 #include "tools/commands/written.hpp"
 
 namespace fvlm {
@@ -32,6 +34,7 @@ struct TraceArguments {
 int trace(const TraceArguments& options) {
   require_new_file(options.output, options.force);
   const Writing writing(options.output);
+  const Stopwatch computing;
   const auto tensors = trace_run({.model_path = options.engine.model_path,
                                   .model_base = options.engine.model_base,
                                   .prompt_ids = options.prompt_ids,
@@ -41,6 +44,9 @@ int trace(const TraceArguments& options) {
                                   .precision = options.engine.precision,
                                   .threads = options.engine.threads},
                                  *open_picture(options.image_file, options.pictures).reader);
+  print_detail(fmt::format("loaded {} and computed {} tensors of {} in {:.2f} s",
+                           options.engine.model_path.string(), tensors.size(), options.image_file,
+                           computing.seconds()));
   std::vector<TensorHeader> headers;
   for (const TracedTensor& t : tensors) headers.push_back({t.name, DType::kF32, t.shape});
   SafetensorsWriter writer(options.output, std::move(headers));

@@ -23,9 +23,8 @@ std::uintmax_t bytes_of(const fs::path& path) {
 }  // namespace
 
 void Writing::print_done() const {
-  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin_;
   print_detail(fmt::format("wrote {}: {:.1f} MB in {:.2f} s", path_.string(),
-                           static_cast<double>(bytes_of(path_)) / 1e6, passed.count()));
+                           static_cast<double>(bytes_of(path_)) / 1e6, passed_.seconds()));
 }
 
 }  // namespace fvlm
