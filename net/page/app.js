@@ -130,6 +130,14 @@ function begin(pictures = []) {
   setState("idle");
 }
 
+// One of before, in place of what is shown.
+function showConversation(one) {
+  begin();
+  conversation = one;
+  showTurns();
+  leaveCamera();
+}
+
 function showStill() {
   showPictures(conversation?.pictures ?? [], text, removePicture);
   showControls();
@@ -142,13 +150,7 @@ function removePicture(i) {
   if (conversation.turns.length > 0) begin(rest);
   else conversation.pictures = rest;
   showStill();
-  const undo = () => {
-    leaveCamera();
-    begin();
-    conversation = before;
-    showTurns();
-    showStill();
-  };
+  const undo = () => showConversation(before);
   const words = before.turns.length > 0 ? text("begunAnew") : text("removed")(1);
   showToast(words, text("undo"), undo, () => document.querySelector("#strip .cross") ?? byId("prompt"));
 }
@@ -230,10 +232,11 @@ byId("full").onclick = toggleFull;
 
 // Questions ---------------------------------------------------------------------------------------
 const question = () => byId("prompt").value.trim();
+const usesFingers = () => matchMedia("(pointer: coarse)").matches;
 
 // What was pressed is gone, and the next question takes the place of the last. A finger would get a keyboard with it.
 function focusPrompt() {
-  if (!matchMedia("(pointer: fine)").matches) return;
+  if (usesFingers()) return;
   byId("prompt").focus({ preventScroll: true });
   byId("prompt").select();
 }
@@ -305,7 +308,7 @@ byId("composer").onsubmit = (event) => {
 byId("prompt").oninput = showControls;
 byId("prompt").onkeydown = (event) => {
   // A phone's keyboard has no other way to a new line.
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || matchMedia("(pointer: coarse)").matches) return;
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || usesFingers()) return;
   event.preventDefault();
   if (!isAsking()) ask();
 };
@@ -326,11 +329,7 @@ async function keepIt(kept) {
 }
 
 function bringBack(kept) {
-  leaveCamera();
-  begin();
-  conversation = structuredClone(kept);
-  showTurns();
-  showStill();
+  showConversation(structuredClone(kept));
   window.scrollTo({ top: 0 });
 }
 
