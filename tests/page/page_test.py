@@ -10,16 +10,15 @@ import json
 import pathlib
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "net/service"))
 import browser
 from browser import Page, free_port, kSizes, webdriver
-from checks import axe_or_none, check, expect, expect_accessible, expect_fits, expect_no_foreign_request, expect_same_texts, severe_lines
+from checks import axe_or_none, check, expect, expect_accessible, expect_fits, expect_same_texts
 from demo_server import serving
-from states import States, camera_fails, kImages, kSlow, kStates
+from runner import run_tests
+from states import States, camera_fails, kImages, kStates
 
 kTroubles = ["gone_server", "wanted_key"]   # whose failed requests the browser tells of
 kRing = "A large black square to the left of a large purple ring."
@@ -357,10 +356,12 @@ def every_size(states):
     for name in ["first", "conversation", "live"]:
         page = getattr(states, name)(size="phone", language="en")
         height = page.run("return window.innerHeight")
-        if name != "conversation":   # where a picture was chosen
-            expect(focused(page), "")
         bottoms = page.run("return ['#go', '.turn:last-child .answer'].map((s) => document.querySelector(s)?.getBoundingClientRect().bottom ?? 0)")
         check(max(bottoms) <= height, name, "an answer or its button has to be scrolled to:", bottoms)
+        if name == "conversation":
+            page.choose("#add", kImages / "0001.jpg")
+            page.wait(lambda: len(page.all("#strip li")) == 3, "three pictures")
+            check(focused(page) != "prompt", "a phone's keyboard covers the pictures")
         for size in kSizes:
             page.resize(size)
             expect_fits(page, (size, name))
@@ -454,7 +455,6 @@ def wanted_key(states):
 
 kTests = [no_storage, gone_server, live_captions, wanted_key, every_size, busy_server, camera_troubles, history, history_to_come, first_screen,
           follow_ups_and_pictures, dropped_and_pasted, stopping, modules, unchanged_frames, exports, presets, chinese, themes]
-kWorkers = 2     # browsers beside each other: most of the time each of them waits
 
 
 def tests_of_accessibility():
@@ -464,28 +464,12 @@ def tests_of_accessibility():
     return [(f"accessible {name}", partial(accessible, name, axe)) for name in kStates] + [("inaccessible", partial(inaccessible, axe))]
 
 
-def work(tests, program, model, address):
-    """Does those that nobody else has taken yet."""
-    driver = browser.start()
-    try:
-        for name, test in tests:
-            begun = time.monotonic()
-            test(States(driver, address, program, model))
-            expect_no_foreign_request(driver)
-            said = severe_lines(driver)
-            if name not in kTroubles:
-                expect([line for line in said if "/v1/chat/completions" not in line], [])
-            print(f"{name}: {time.monotonic() - begun:.1f} s", flush=True)
-    finally:
-        driver.quit()
-
-
 def main(program, model, *wanted):
     tests = [(test.__name__, test) for test in kTests] + tests_of_accessibility()
-    left = iter([test for test in tests if not wanted or test[0] in wanted])
-    with serving(program, model) as address, ThreadPoolExecutor(kWorkers) as workers:
-        for done in [workers.submit(work, left, program, model, address) for _ in range(kWorkers)]:
-            done.result()
+    with serving(program, model) as address:
+        run_tests([test for test in tests if not wanted or test[0] in wanted],
+                  lambda driver, test: test(States(driver, address, program, model)),
+                  lambda name, line: name in kTroubles or "/v1/chat/completions" in line)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -235,6 +236,9 @@ void print_json(const EngineInfo& info, const std::map<std::string, Score>& scor
 
 int evaluate(const EvaluateOptions& options) {
   const std::vector<Case> cases = read_cases(options.cases);
+  if (std::error_code none; !std::filesystem::is_directory(options.images, none)) {
+    throw make_error("{}: no such folder; expected that of the pictures", options.images.string());
+  }
   AnswersFile answers(options.answers, options.force);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
   const std::map<std::string, Score> scores = ask_all(*engine, cases, options, answers);

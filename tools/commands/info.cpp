@@ -113,8 +113,8 @@ class TreeBuilder : public Visitor<TreeBuilder> {
 
 void print_line(const std::string& label, const std::string& shape, std::int64_t parameters,
                 std::int64_t bytes) {
-  fmt::print("{:<52}{:>12.3f} M {:>10.2f} MB  {}\n", label, static_cast<double>(parameters) / 1e6,
-             static_cast<double>(bytes) / 1e6, shape);
+  fmt::print("{:<52}{:>12.3f} M {:>10.2f} MB{}{}\n", label, static_cast<double>(parameters) / 1e6,
+             static_cast<double>(bytes) / 1e6, shape.empty() ? "" : "  ", shape);
 }
 
 // Of each format and of all, with scales.

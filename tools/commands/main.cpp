@@ -30,6 +30,10 @@ int run(int argc, char** argv) {
   program.set_version_flag("--version", "fastvlm " FVLM_VERSION, "Print the version and exit");
   program.set_help_flag("-h,--help", "Print this help and exit");
   program.require_subcommand(1);
+  program.footer(
+      "fastvlm help COMMAND explains a command. For example:\n"
+      "  fastvlm describe --model-path DIR photo.jpg\n"
+      "  fastvlm serve --model-path DIR\n");
   program.option_defaults()->take_last();  // refuse_wrong_flags() names those given twice
 
   const std::vector<fvlm::Command> commands = {

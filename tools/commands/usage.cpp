@@ -18,6 +18,21 @@ std::string unknown_flag(const std::string& typed, const CLI::App& command) {
   return fmt::format("unknown flag {}{}", name, net::suggestion(name, flag_names(command)));
 }
 
+// ": did you mean --model-path DIR?" if that is missing, and one of the pictures is such a folder.
+std::string model_among_arguments(const CLI::App& command) {
+  const CLI::Option* const model = command.get_option_no_throw("--model-path");
+  if (model == nullptr || !model->get_required() || model->count() > 0) return "";
+  for (const CLI::Option* option : command.get_options()) {
+    if (!option->get_positional()) continue;
+    for (const std::string& argument : option->results()) {
+      std::error_code none;
+      if (!std::filesystem::exists(std::filesystem::path(argument) / "config.json", none)) continue;
+      return fmt::format(": did you mean --model-path {}?", argument);
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 std::vector<std::string> flag_names(const CLI::App& command) {
@@ -48,7 +63,8 @@ std::string usage_problem(const CLI::App& program, const CLI::ParseError& error)
   const std::vector<std::string> unknown = program.remaining(true);
   if (unknown.empty()) {
     const auto chosen = program.get_subcommands();
-    return flag_problem(chosen.empty() ? program : *chosen.front(), error);
+    const CLI::App& command = chosen.empty() ? program : *chosen.front();
+    return flag_problem(command, error) + model_among_arguments(command);
   }
   const std::string& first = unknown.front();
   const std::vector<CLI::App*> commands = program.get_subcommands();
@@ -58,9 +74,10 @@ std::string usage_problem(const CLI::App& program, const CLI::ParseError& error)
     return fmt::format("unexpected command {}: did you mean fastvlm describe {}?", first, first);
   }
   if (commands.empty()) return unknown_command(first, program);
-  if (commands[0]->get_option_no_throw("--model-path") != nullptr &&
-      std::filesystem::is_directory(first, none)) {
-    return fmt::format("unexpected argument {}: did you mean --model-path {}?", first, first);
+  for (const char* flag : {"--model-path", "--tokenizer"}) {
+    if (commands[0]->get_option_no_throw(flag) == nullptr) continue;
+    if (!std::filesystem::is_directory(first, none)) continue;
+    return fmt::format("unexpected argument {}: did you mean {} {}?", first, flag, first);
   }
   return fmt::format("unexpected argument {}", first);
 }
