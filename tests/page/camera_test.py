@@ -114,7 +114,9 @@ def server_gone_and_back(states):
         with CaptionServer([caption], port):
             page.wait_for_text(".answer", caption)
             expect(part(page, "server"), "Server connected")
+            expect(page.find("[data-part=answer]").get_attribute("data-state"), "idle")
         page.wait_for_text("[data-part=server]", "trying again")
+        expect(page.find("[data-part=answer]").get_attribute("data-state"), "waiting")
 
 
 def wanted_key(states):
