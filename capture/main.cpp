@@ -220,7 +220,7 @@ int main_program(int count, char** arguments) {
     print_error(options.log.format, error.what());
     return 2;
   } catch (const CLI::ParseError& error) {
-    print_error(options.log.format, flag_problem(app, error) + "; run fastvlm-camera --help");
+    print_error(options.log.format, with_help(flag_problem(app, error), app.get_name()));
     return 2;
   } catch (const std::exception& error) {
     print_error(options.log.format, error.what());

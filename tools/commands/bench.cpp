@@ -137,6 +137,7 @@ Measured measure(const BenchOptions& options, const Checkpoint& checkpoint) {
                              .precision = options.engine.precision,
                              .threads = options.engine.threads,
                              .cache_tokens = pages * kPageTokens};
+  check_device_index(choice);  // before what takes seconds
   ProgressLine progress("fastvlm: measuring " + options.engine.model_path.string());
   Measured m;
   const Stopwatch roofline;

@@ -13,7 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "net/command_line/help_text.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
@@ -60,9 +62,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     std::string command = "fastvlm";
     for (const CLI::App* parsed : program.get_subcommands()) command += " " + parsed->get_name();
-    const std::string problem = fvlm::usage_problem(program, error);
-    throw fvlm::make_error("{}{} {} --help", problem, problem.ends_with('?') ? " Run" : "; run",
-                           command);
+    throw fvlm::Error(fvlm::with_help(fvlm::usage_problem(program, error), command));
   }
   const auto chosen = std::find_if(commands.begin(), commands.end(),
                                    [](const auto& command) { return command.parser->parsed(); });

@@ -34,16 +34,22 @@ struct TraceArguments {
 int trace(const TraceArguments& options) {
   require_new_file(options.output, options.force);
   const Writing writing(options.output);
+  ProgressLine progress("fastvlm: tracing " + options.image_file);
   const Stopwatch computing;
-  const auto tensors = trace_run({.model_path = options.engine.model_path,
-                                  .model_base = options.engine.model_base,
-                                  .prompt_ids = options.prompt_ids,
-                                  .max_new_tokens = options.max_new_tokens,
-                                  .device = options.engine.device,
-                                  .device_index = options.engine.device_index,
-                                  .precision = options.engine.precision,
-                                  .threads = options.engine.threads},
-                                 *open_picture(options.image_file, options.pictures).reader);
+  const auto tensors =
+      trace_run({.model_path = options.engine.model_path,
+                 .model_base = options.engine.model_base,
+                 .prompt_ids = options.prompt_ids,
+                 .max_new_tokens = options.max_new_tokens,
+                 .device = options.engine.device,
+                 .device_index = options.engine.device_index,
+                 .precision = options.engine.precision,
+                 .threads = options.engine.threads,
+                 .on_loading =
+                     [&progress](double fraction) {
+                       progress.update(fraction / 2, fraction < 1 ? "loading" : "computing");
+                     }},
+                *open_picture(options.image_file, options.pictures).reader);
   print_detail(fmt::format("loaded {} and computed {} tensors of {} in {:.2f} s",
                            options.engine.model_path.string(), tensors.size(), options.image_file,
                            computing.seconds()));

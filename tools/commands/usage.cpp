@@ -6,17 +6,13 @@
 #include <filesystem>
 #include <system_error>
 
+#include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
 #include "net/command_line/flag_checks.hpp"
 #include "net/command_line/suggestions.hpp"
 
 namespace fvlm {
 namespace {
-
-std::string unknown_flag(const std::string& typed, const CLI::App& command) {
-  const std::string name = typed.substr(0, typed.find('='));
-  return fmt::format("unknown flag {}{}", name, net::suggestion(name, flag_names(command)));
-}
 
 // ": did you mean --model-path DIR?" if that is missing, and one of the pictures is such a folder.
 std::string model_among_arguments(const CLI::App& command) {
@@ -34,14 +30,6 @@ std::string model_among_arguments(const CLI::App& command) {
 }
 
 }  // namespace
-
-std::vector<std::string> flag_names(const CLI::App& command) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  }
-  return names;
-}
 
 std::vector<std::string> command_names(const CLI::App& program) {
   std::vector<std::string> names;
@@ -92,8 +80,7 @@ void refuse_wrong_flags(const CLI::App& command) {
                        value.starts_with("FILE") ? "file" : "folder");
     }
     if (option->get_expected_max() > 1 || option->count() <= 1) continue;
-    throw make_error("{} is given {} times, and has one value; keep one of them",
-                     option->get_name(), option->count());
+    throw Error(given_too_often(option->get_name(), std::to_string(option->count())));
   }
 }
 
