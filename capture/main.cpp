@@ -188,7 +188,8 @@ int main_program(int count, char** arguments) {
                "fastvlm-camera");
   set_help_form(app);
   app.footer(kExamples);
-  app.set_version_flag("--version", "fastvlm-camera " FVLM_VERSION);
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.set_version_flag("--version", "fastvlm-camera " FVLM_VERSION, "Print the version and exit");
   app.add_option(
          "--config", options.config_file,
          "File of settings in TOML: a line NAME = VALUE for each flag, and for each of several "

@@ -222,11 +222,13 @@ byId("shot").onclick = async () => {
   leaveCamera();
   begin([shot]);
   showStill();
+  focusPrompt();
   ask();
 };
 byId("stop-camera").onclick = () => {
   byId("turns").replaceChildren();
   leaveCamera();
+  byId(mode() === "still" ? "camera-again" : "start-camera").focus({ preventScroll: true });
 };
 byId("full").onclick = toggleFull;
 

@@ -219,10 +219,12 @@ def live_captions(states):
     page.click("#shot")
     page.wait_for_state("idle")
     expect(page.find("#frame").get_attribute("data-mode"), "still")
+    expect(focused(page), "prompt")
     page.click("#camera-again")
     page.wait_for_state("live")
     page.click("#stop-camera")
     expect(page.find("#frame").get_attribute("data-mode"), "empty")
+    expect(focused(page), "start-camera")
     page.wait(lambda: len(page.all("#history li")) >= 3, "what was said is in the history")
 
 
