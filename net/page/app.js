@@ -75,6 +75,7 @@ function showServer() {
   const { model, state } = server;
   byId("model").textContent = model ? [model.id, model.device, model.precision].join(" · ") + (isDemo() ? ". " + text("demo") : "") : "";
   document.querySelector("main").classList.toggle("away", state === "gone");
+  document.querySelector("main").classList.toggle("unknown", state === "unknown");
   if (state === "ready") {
     endTrouble("gone", "locked");
     byId("max-tokens").max = model.max_completion_tokens;
@@ -332,6 +333,7 @@ async function keepIt(kept) {
 
 function bringBack(kept) {
   showConversation(structuredClone(kept));
+  focusPrompt();
   window.scrollTo({ top: 0 });
 }
 

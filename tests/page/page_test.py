@@ -217,11 +217,12 @@ def live_captions(states):
     expect(page.text("#pause"), "Pause")
     page.run("return document.exitFullscreen()")
     page.click("#shot")
-    page.wait_for_state("idle")
+    page.wait(lambda: page.all(".turn[data-state=answered]"), "an answer about the picture that is kept")
     expect(page.find("#frame").get_attribute("data-mode"), "still")
     expect(focused(page), "prompt")
     page.click("#camera-again")
     page.wait_for_state("live")
+    page.wait(lambda: page.all(".turn[data-state=answered]"), "a caption")
     page.click("#stop-camera")
     expect(page.find("#frame").get_attribute("data-mode"), "empty")
     expect(focused(page), "start-camera")
@@ -270,6 +271,7 @@ def history(states):
     page.click("#history .entry")
     page.wait_for_text(".answer", kRing)
     page.wait_for_text(".figures-line", "total")
+    expect(focused(page), "prompt")
     page.type("What colour is the ring?")
     page.click("#go")
     page.wait(lambda: len(answers(page)) == 2 and page.find("#state").get_attribute("data-state") == "idle", "a follow-up")
@@ -288,10 +290,16 @@ def history(states):
     expect(page.all("#history li"), [])
 
 
-def history_to_come(states):
-    """As long as the browser has not said what it keeps, nothing is said of that."""
-    page = states.open(before="indexedDB.open = () => ({});", language="en").ready()
+def nothing_known_yet(states):
+    """As long as neither browser nor server has answered, the page promises nothing."""
+    page = states.open(before="indexedDB.open = () => ({}); window.fetch = () => new Promise((done) => { window.answer = done; });", language="en")
+    page.wait_for_text("#state", "Looking for the server")
     check(not page.find("#history-unkept").is_displayed(), "the page says that the browser keeps nothing")
+    dot = lambda: page.run("return getComputedStyle(document.getElementById('state'), '::before').backgroundColor")
+    before = dot()
+    page.run("window.answer(new Response(JSON.stringify({ data: [{ id: 'm', device: 'cpu', precision: 'bf16', max_completion_tokens: 9 }] })))")
+    page.wait_for_text("#state", "Ready")
+    check(dot() != before, "a server that is looked for looks like one that is there")
 
 
 def exports(states):
@@ -420,7 +428,7 @@ def gone_server(states):
     page.click("#go")
     page.wait_for_text("#trouble", "Your question is kept")
     with serving(program, model, port=port):
-        page.click("#trouble-actions button")
+        page.run("document.querySelector('#trouble-actions button').click()")   # which the page may be about to do itself
         page.wait(lambda: page.find("#state").get_attribute("data-state") == "idle", "the answer")
         expect(len(answers(page)), 3)
         expect(page.run("return document.querySelector('.turn:last-child .question').innerText"), "What colour is the ring?")
@@ -455,7 +463,7 @@ def wanted_key(states):
         page.click("#stop-camera")
 
 
-kTests = [no_storage, gone_server, live_captions, wanted_key, every_size, busy_server, camera_troubles, history, history_to_come, first_screen,
+kTests = [no_storage, gone_server, live_captions, wanted_key, every_size, busy_server, camera_troubles, history, nothing_known_yet, first_screen,
           follow_ups_and_pictures, dropped_and_pasted, stopping, modules, unchanged_frames, exports, presets, chinese, themes]
 
 
