@@ -158,7 +158,7 @@ void Feed::on_camera(const CameraState& camera) {
   if (camera.live) {
     log_(LogLevel::kInfo, "✅ camera: " + camera.trouble.text);
   } else {
-    log_(LogLevel::kWarning, "⚠️ camera: " + camera.trouble.text);
+    log_(LogLevel::kError, "❌ camera: " + camera.trouble.text);
   }
   change_state([&](protocol::State& state) {
     state.camera_live = camera.live;
@@ -173,7 +173,7 @@ void Feed::on_link(Link::State link, const Trouble& why) {
   if (ready) {
     log_(LogLevel::kInfo, "🔌 connected to " + options_.server.url);
   } else if (view_.state().server != "lost" || view_.state().server_text != why.text) {
-    log_(LogLevel::kWarning, fmt::format("⚠️ server {}: {}", options_.server.url, why.text));
+    log_(LogLevel::kError, fmt::format("❌ server {}: {}", options_.server.url, why.text));
   }
   change_state([&](protocol::State& state) {
     state.server = ready ? "ready" : "lost";
@@ -188,7 +188,7 @@ void Feed::on_answer(const protocol::ServerMessage& message, const std::string& 
                               ? "✨ " + description->content
                               : fmt::format("✨ {} bytes", description->content.size()));
   } else if (const auto* error = std::get_if<protocol::Error>(&message)) {
-    log_(LogLevel::kWarning, "❌ " + error->message);
+    log_(LogLevel::kError, "❌ " + error->message);
   }
   view_.pass_on(message, text);
 }

@@ -9,6 +9,7 @@
 #include <exception>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct Options {
   std::string config_file{};
   std::string page_key_file{};
   LogOptions log{.folder = default_log_folder(), .name = "client"};
+  std::optional<net::LogLevel> log_level{};
   bool quiet = false;
   bool verbose = false;
   bool wait_for_camera = false;
@@ -93,8 +95,10 @@ void add_log_flags(CLI::App& app, Options& options) {
          "Where client.log goes [~/ml-fastvlm-logs]")
       ->option_text("DIR");
   app.add_option_function<std::string>(
-         "--log-level", [&log](const std::string& name) { log.level = *net::level_of(name); },
-         "What is logged: this and what is more important [info]")
+         "--log-level",
+         [&options](const std::string& name) { options.log_level = net::level_of(name); },
+         "What is logged: this and what is more important [info; error with --quiet, debug with "
+         "--verbose]")
       ->check(one_of({"error", "warn", "info", "debug"}))
       ->option_text("error|warn|info|debug");
   app.add_option_function<std::string>(
@@ -109,11 +113,16 @@ void add_log_flags(CLI::App& app, Options& options) {
   app.add_flag("--log-answers", options.camera.feed.log_answers,
                "Log the descriptions' texts, not only their lengths");
   CLI::Option* const quiet =
-      app.add_flag("--quiet", options.quiet, "Log only what is wrong: --log-level warn")
-          ->option_text(" ");
-  app.add_flag("--verbose", options.verbose, "Log each frame: --log-level debug")
+      app.add_flag("--quiet", options.quiet, "Say nothing but errors")->option_text(" ");
+  app.add_flag("--verbose", options.verbose, "Also say what is done with each frame")
       ->excludes(quiet)
       ->option_text(" ");
+}
+
+// As those of `fastvlm serve`.
+net::LogLevel default_log_level(const Options& options) {
+  if (options.quiet) return net::LogLevel::kError;
+  return options.verbose ? net::LogLevel::kDebug : net::LogLevel::kInfo;
 }
 
 // Flags are one camera, tables of the config file are several.
@@ -144,8 +153,7 @@ int run(Options& options, CLI::App& app) {
   if (!options.page_key_file.empty())
     client_options.page.access.key = net::read_key(options.page_key_file, "--page-key-file");
 
-  if (options.quiet) options.log.level = net::LogLevel::kWarning;
-  if (options.verbose) options.log.level = net::LogLevel::kDebug;
+  options.log.level = options.log_level.value_or(default_log_level(options));
   const net::Log log = open_log(options.log);
   Client client(client_options, log);
   client.loop().on_signal([&](int) {
@@ -180,7 +188,8 @@ int main_program(int count, char** arguments) {
                "fastvlm-camera");
   set_help_form(app);
   app.footer(kExamples);
-  app.set_version_flag("--version", "fastvlm-camera " FVLM_VERSION);
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.set_version_flag("--version", "fastvlm-camera " FVLM_VERSION, "Print the version and exit");
   app.add_option(
          "--config", options.config_file,
          "File of settings in TOML: a line NAME = VALUE for each flag, and for each of several "
@@ -212,7 +221,7 @@ int main_program(int count, char** arguments) {
     print_error(options.log.format, error.what());
     return 2;
   } catch (const CLI::ParseError& error) {
-    print_error(options.log.format, flag_problem(app, error) + "; run fastvlm-camera --help");
+    print_error(options.log.format, with_help(flag_problem(app, error), app.get_name()));
     return 2;
   } catch (const std::exception& error) {
     print_error(options.log.format, error.what());

@@ -208,12 +208,13 @@ export class Card {
   showAnswerState(line, now) {
     const { kind, at, time, ttft, total } = this.answer;
     const seconds = Math.round((now - at) / 1000);
+    const fine = this.state?.server === "ready" && this.state.camera_live ? "idle" : "waiting";   // whether there will be another
     if (kind === "nothing") line("answer", "waiting", this.text("nothing"));
-    if (kind === "recalled") line("answer", "idle", this.text("saidAt")(time));
+    if (kind === "recalled") line("answer", fine, this.text("saidAt")(time));
     if (kind === "writing") line("answer", "writing", this.text("writing")(seconds));
     if (kind === "failed") line("answer", "error", this.text("failed")(seconds));
     if (kind !== "said") return;
-    line("answer", "idle", ttft === undefined || total === undefined ? this.text("saidAgo")(seconds)
+    line("answer", fine, ttft === undefined || total === undefined ? this.text("saidAgo")(seconds)
       : this.text("said")(seconds, duration(ttft), duration(total)));
   }
 

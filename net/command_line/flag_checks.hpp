@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "net/command_line/suggestions.hpp"
+
 namespace fvlm {
 
 // The number that a text is, as a whole; NaN if it is none.
@@ -72,6 +74,30 @@ inline CLI::Validator one_of(std::vector<std::string> names) {
   return {check, all, ""};
 }
 
+// The names of a command's flags, with their dashes, without those that nobody types on purpose.
+inline std::vector<std::string> flag_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+// That there is no such flag, and which was meant.
+inline std::string unknown_flag(const std::string& typed, const CLI::App& command) {
+  const std::string name = typed.substr(0, typed.find_first_of(" ="));
+  return fmt::format("unknown flag {}{}", name, net::suggestion(name, flag_names(command)));
+}
+
+inline std::string given_too_often(const std::string& flag, std::string_view times) {
+  return fmt::format("{} is given {} times, and has one value; keep one of them", flag, times);
+}
+
+// A problem, and where to read what is right.
+inline std::string with_help(const std::string& problem, const std::string& command) {
+  return fmt::format("{}{} {} --help", problem, problem.ends_with('?') ? " Run" : "; run", command);
+}
+
 // What is wrong with a command line, or with a flag in a file, in these words.
 inline std::string flag_problem(const CLI::App& command, const CLI::Error& error) {
   std::string text = error.what();
@@ -95,12 +121,17 @@ inline std::string flag_problem(const CLI::App& command, const CLI::Error& error
     const std::string value = shown.empty() ? "VALUE" : shown.substr(0, shown.find(' '));
     return fmt::format("{} needs a value: {} {}", name, name, value);
   }
+  if (const std::string_view often = "At Most 1 required but received ";
+      text.find(often) != text.npos) {
+    const std::size_t at = text.find(often);
+    return given_too_often(text.substr(0, text.find(':')), text.substr(at + often.size()));
+  }
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
     // The first of them is the last in this text.
     const std::size_t flag = text.rfind(" -");
     const std::string name = text.substr((flag == text.npos ? text.rfind(' ') : flag) + 1);
-    return (flag == text.npos ? "unexpected argument " : "unknown flag ") +
-           name.substr(0, name.find_first_of(" ="));
+    if (flag != text.npos) return unknown_flag(name, command);
+    return "unexpected argument " + name.substr(0, name.find_first_of(" ="));
   }
   if (const std::string_view excludes = " excludes "; error.get_name() == "ExcludesError") {
     const std::size_t at = text.find(excludes);

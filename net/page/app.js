@@ -16,6 +16,7 @@ import { leaveFill, mode, showMode, showPictures, showSamples, showView, takeFil
 import { setState, setWords, stateKind } from "./state.js";
 import { texts } from "./texts.js";
 import { showTheme, switchTheme } from "./theme.js";
+import { showToast } from "./toast.js";
 import { endTrouble, showTrouble, showTroubleAgain } from "./trouble.js";
 import { byId, element, language, showWords, switchLanguage } from "./words.js";
 
@@ -74,6 +75,7 @@ function showServer() {
   const { model, state } = server;
   byId("model").textContent = model ? [model.id, model.device, model.precision].join(" · ") + (isDemo() ? ". " + text("demo") : "") : "";
   document.querySelector("main").classList.toggle("away", state === "gone");
+  document.querySelector("main").classList.toggle("unknown", state === "unknown");
   if (state === "ready") {
     endTrouble("gone", "locked");
     byId("max-tokens").max = model.max_completion_tokens;
@@ -117,8 +119,8 @@ async function takePictures(files, { read = fromFile, add = false } = {}) {
   if (!add) begin();
   conversation.pictures.push(...pictures.slice(0, room));
   showStill();
-  if (add) byId("prompt").focus();
-  else ask();
+  focusPrompt();
+  if (!add) ask();
 }
 
 function begin(pictures = []) {
@@ -129,6 +131,14 @@ function begin(pictures = []) {
   setState("idle");
 }
 
+// One of before, in place of what is shown.
+function showConversation(one) {
+  begin();
+  conversation = one;
+  showTurns();
+  leaveCamera();
+}
+
 function showStill() {
   showPictures(conversation?.pictures ?? [], text, removePicture);
   showControls();
@@ -136,10 +146,14 @@ function showStill() {
 
 // What was said was about the pictures that were there.
 function removePicture(i) {
+  const before = { ...conversation };
   const rest = conversation.pictures.filter((_, at) => at !== i);
   if (conversation.turns.length > 0) begin(rest);
   else conversation.pictures = rest;
   showStill();
+  const undo = () => showConversation(before);
+  const words = before.turns.length > 0 ? text("begunAnew") : text("removed")(1);
+  showToast(words, text("undo"), undo, () => document.querySelector("#strip .cross") ?? byId("prompt"));
 }
 
 function filesOf(event) {
@@ -176,6 +190,7 @@ async function useCamera(id = "") {
   showTurns();
   showMode();
   showCameras();
+  focusPrompt();
   ask();
 }
 
@@ -208,20 +223,31 @@ byId("shot").onclick = async () => {
   leaveCamera();
   begin([shot]);
   showStill();
+  focusPrompt();
   ask();
 };
 byId("stop-camera").onclick = () => {
   byId("turns").replaceChildren();
   leaveCamera();
+  byId(mode() === "still" ? "camera-again" : "start-camera").focus({ preventScroll: true });
 };
 byId("full").onclick = toggleFull;
 
 // Questions ---------------------------------------------------------------------------------------
 const question = () => byId("prompt").value.trim();
+const usesFingers = () => matchMedia("(pointer: coarse)").matches;
+
+// What was pressed is gone, and the next question takes the place of the last. A finger would get a keyboard with it.
+function focusPrompt() {
+  if (usesFingers()) return;
+  byId("prompt").focus({ preventScroll: true });
+  byId("prompt").select();
+}
 
 // With the camera: of frame after frame or, when that pauses, of one.
 function ask() {
   if (mode() === "empty" || question() === "") return showControls();
+  if (document.activeElement === byId("prompt")) byId("prompt").select();
   if (mode() === "camera") return captions.ask(question(), { once: captions.paused });
   askAgain(addTurn(conversation, question()));
 }
@@ -285,7 +311,7 @@ byId("composer").onsubmit = (event) => {
 byId("prompt").oninput = showControls;
 byId("prompt").onkeydown = (event) => {
   // A phone's keyboard has no other way to a new line.
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || matchMedia("(pointer: coarse)").matches) return;
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || usesFingers()) return;
   event.preventDefault();
   if (!isAsking()) ask();
 };
@@ -295,7 +321,7 @@ byId("new").onclick = () => {
   byId("prompt").focus();
 };
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || document.querySelector("dialog[open]") || leaveFill()) return;
+  if (event.key !== "Escape" || document.querySelector("dialog[open]") || document.fullscreenElement || leaveFill()) return;
   stop();
 });
 
@@ -306,11 +332,8 @@ async function keepIt(kept) {
 }
 
 function bringBack(kept) {
-  leaveCamera();
-  begin();
-  conversation = structuredClone(kept);
-  showTurns();
-  showStill();
+  showConversation(structuredClone(kept));
+  focusPrompt();
   window.scrollTo({ top: 0 });
 }
 

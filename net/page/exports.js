@@ -1,6 +1,9 @@
 // The history as files: JSON with everything, CSV with a line for each answer.
 import { dataUrl } from "./pictures.js";
 
+const iso = (ms) => new Date(ms).toISOString();
+// Tenths of a millisecond: what is beyond is noise.
+const rounded = (ms) => (typeof ms === "number" ? Math.round(10 * ms) / 10 : ms);
 const kColumns = ["time", "kind", "model", "question", "answer", "state", "first_token_ms", "total_ms", "tokens"];
 
 // A spreadsheet takes a cell that begins like this for a formula; an apostrophe makes it a text.
@@ -15,8 +18,8 @@ function cell(value) {
 function rows(conversations) {
   return conversations.flatMap(({ model, turns }) => turns.flatMap((turn) => {
     const live = turn.captions?.length > 0;
-    const row = (answer) => [new Date(answer.when).toISOString(), live ? "live" : "question", model, turn.question,
-      answer.text, turn.state, answer.ttft, answer.total, answer.tokens];
+    const row = (answer) => [iso(answer.when), live ? "live" : "question", model, turn.question,
+      answer.text, turn.state, rounded(answer.ttft), rounded(answer.total), answer.tokens];
     return live ? turn.captions.map(row) : [row({ ...turn, text: turn.answer })];
   }));
 }
@@ -26,10 +29,15 @@ export function toCsv(conversations) {
   return "\ufeff" + [kColumns, ...rows(conversations)].map((row) => row.map(cell).join(",") + "\r\n").join("");
 }
 
+// As programs read it: with the names and units of the CSV.
+function told({ when, ttft, total, captions, ...rest }) {
+  return { time: iso(when), ...rest, first_token_ms: rounded(ttft), total_ms: rounded(total), captions: captions?.map(told) };
+}
+
 export async function toJson(conversations) {
   const whole = [];
-  for (const { id, pictures, ...rest } of conversations) {
-    whole.push({ when: new Date(id).toISOString(), ...rest, pictures: await Promise.all(pictures.map(dataUrl)) });
+  for (const { id, pictures, turns, ...rest } of conversations) {
+    whole.push({ time: iso(id), ...rest, turns: turns.map(told), pictures: await Promise.all(pictures.map(dataUrl)) });
   }
   return JSON.stringify(whole, null, 2);
 }

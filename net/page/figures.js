@@ -6,8 +6,10 @@ export function duration(ms) {
   return `${Math.floor(ms / 60000)} min ${Math.round(ms % 60000 / 1000)} s`;
 }
 
-// Of the tokens after the first, which takes the time to first token.
+const kMeasurable = 10;   // ms
+
+// Of the tokens after the first, which takes the time to first token. Null if they came too soon to tell.
 export function tokensPerSecond({ tokens, ttft, total }) {
   const rate = (tokens - 1) * 1000 / (total - ttft);
-  return tokens > 1 && total > ttft ? (rate < 10 ? rate.toFixed(1) : String(Math.round(rate))) : null;
+  return tokens > 1 && total - ttft >= kMeasurable ? (rate < 10 ? rate.toFixed(1) : String(Math.round(rate))) : null;
 }

@@ -1,7 +1,7 @@
 // Conversations of before, in the browser's database; where it keeps nothing, until the page is left.
 const kDatabase = "fastvlm", kStore = "conversations";
 const kMost = 200;
-let database = null;
+let database = null, opened = false;
 const known = new Map();   // id -> conversation, in the order of their beginning
 
 function done(request) {
@@ -21,10 +21,13 @@ export async function openHistory() {
     for (const conversation of await done(store("readonly").getAll())) known.set(conversation.id, conversation);
   } catch {
     database = null;
+  } finally {
+    opened = true;
   }
 }
 
-export const isKept = () => database !== null;
+// Until the browser has answered, it is taken for one that keeps.
+export const isKept = () => database !== null || !opened;
 // The newest first.
 export const conversations = () => [...known.values()].sort((a, b) => b.id - a.id);
 

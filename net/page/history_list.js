@@ -1,29 +1,27 @@
 // The history on the page: what was asked before, to be opened again, removed and taken back, or exported.
 import { download, toCsv, toJson } from "./exports.js";
 import { clearHistory, conversations, isKept, remove, save } from "./history.js";
+import { Urls } from "./pictures.js";
 import { hideToast, showToast } from "./toast.js";
 import { byId, element, language } from "./words.js";
 
-let urls = [];
+const shown = new Urls();
 
 const timeOf = (id) => new Date(id).toLocaleString(language, { dateStyle: "short", timeStyle: "short", hour12: false });
 
 // `open(conversation)` brings one back.
 export function showHistory(words, open) {
   const all = conversations();
-  for (const url of urls) URL.revokeObjectURL(url);
-  urls = [];
-  byId("history").replaceChildren(...all.map((conversation) => item(conversation, words, open)));
-  byId("history-empty").hidden = all.length > 0;
+  const urls = shown.of(all.map(({ pictures }) => pictures[0]));
+  byId("history").replaceChildren(...all.map((conversation, i) => item(conversation, urls[i], words, open)));
+  byId("history-empty").hidden = all.length > 0 || !isKept();
   byId("history-tools").hidden = all.length === 0;
   byId("history-unkept").hidden = isKept();
 }
 
-function item(conversation, words, open) {
-  const { id, live, pictures, turns } = conversation;
+function item(conversation, url, words, open) {
+  const { id, live, turns } = conversation;
   const last = turns.at(-1);
-  const url = URL.createObjectURL(pictures[0]);
-  urls.push(url);
   const about = [timeOf(id), ...(live ? [words("liveMark")] : []), ...(turns.length > 1 ? [words("questions")(turns.length)] : [])];
   return element("li", {},
     element("button", { type: "button", className: "entry", onclick: () => open(conversation) },
@@ -45,7 +43,7 @@ async function takeAway(gone, words, open) {
   showToast(words("removed")(gone.length), words("undo"), async () => {
     for (const conversation of gone) await save(conversation);
     showHistory(words, open);
-  });
+  }, () => byId("history").querySelector(".entry") ?? byId("history-title"));
 }
 
 export function wireHistory(words, open) {

@@ -42,6 +42,7 @@ export function askForKey(why, onGiven) {
     dialog.close();
     onGiven();
   };
+  byId("key-cancel").onclick = () => dialog.close();
   if (!dialog.open) dialog.showModal();
   byId("key").select();
 }

@@ -47,6 +47,18 @@ export async function fromSample(file) {
   return fromFile(await response.blob());
 }
 
+// Addresses of the pictures that a place of the page shows. A picture that stays keeps its own, which may be loading.
+export class Urls {
+  #known = new Map();
+
+  of(pictures) {
+    const before = this.#known;
+    this.#known = new Map(pictures.map((picture) => [picture, before.get(picture) ?? URL.createObjectURL(picture)]));
+    for (const [picture, url] of before) if (!this.#known.has(picture)) URL.revokeObjectURL(url);
+    return pictures.map((picture) => this.#known.get(picture));
+  }
+}
+
 export function dataUrl(blob) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();

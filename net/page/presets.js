@@ -2,8 +2,8 @@
 import { byId, element, keep, language, presets, recall } from "./words.js";
 
 const kCompare = {
-  en: { name: "Compare", prompt: "What is different between the pictures?" },
-  zh: { name: "比较", prompt: "这些图片有什么不同？" },
+  en: { name: "What changed", prompt: "What is different between the pictures?" },
+  zh: { name: "有何变化", prompt: "这些图片有什么不同？" },
 };
 let own = read();
 
@@ -27,7 +27,7 @@ export function translated(text, from, to) {
 
 function row(text, { name, prompt }) {
   const made = element("li", { className: "preset" },
-    element("input", { value: name, maxLength: 40, ariaLabel: text("presetName"), required: true }),
+    element("input", { value: name, maxLength: 40, ariaLabel: text("presetName"), placeholder: text("presetName"), required: true }),
     element("button", { type: "button", className: "quiet", textContent: text("remove"), onclick: () => made.remove() }),
     element("textarea", { value: prompt, maxLength: 2000, rows: 2, ariaLabel: text("presetPrompt"), required: true }));
   return made;

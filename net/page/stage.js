@@ -1,17 +1,17 @@
 // The frame: empty, with pictures or with the camera, and what can be done there.
 import { runs, video } from "./camera.js";
-import { samples } from "./pictures.js";
+import { samples, Urls } from "./pictures.js";
 import { isOn } from "./settings.js";
 import { byId, element } from "./words.js";
 
 const frame = byId("frame"), still = byId("still");
+const shown = new Urls();
 let urls = [], chosen = 0;   // of the pictures that are shown
 
 export const mode = () => frame.dataset.mode;
 
 export function showPictures(pictures, words, onRemove) {
-  const before = urls;
-  urls = pictures.map((picture) => URL.createObjectURL(picture));
+  urls = shown.of(pictures);
   chosen = Math.min(Math.max(chosen, 0), urls.length - 1);
   still.alt = words("picture");
   byId("strip").replaceChildren(...(urls.length < 2 ? [] : urls.map((url, i) => element("li", {},
@@ -22,7 +22,6 @@ export function showPictures(pictures, words, onRemove) {
       type: "button", className: "quiet cross", textContent: "×", ariaLabel: words("removePicture")(i + 1), onclick: () => onRemove(i),
     })))));
   choose(urls.length - 1);
-  for (const url of before) URL.revokeObjectURL(url);
   showMode();
 }
 

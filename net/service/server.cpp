@@ -23,7 +23,7 @@ constexpr std::string_view kEndpoint = "/ws";
 
 constexpr char kExposed[] =
     "listening on another address than this machine's own without an API key lets anybody who "
-    "reaches it use it: give --api-key, or --open-to-all if that is wanted";
+    "reaches it use it: give --api-key-file FILE, or --open-to-all if that is wanted";
 
 // Limits, of which one makes another useless.
 void check_limits(const ServerOptions& options) {

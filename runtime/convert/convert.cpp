@@ -301,6 +301,12 @@ double distance(std::span<const float> a, std::span<const float> b) {
 
 void convert_checkpoint(const ConvertOptions& options) {
   const Checkpoint checkpoint = Checkpoint::open(options.input, options.base, options.on_warning);
+  for (const fs::path& source : {options.input, options.base}) {
+    std::error_code none;
+    if (!fs::equivalent(source, options.output, none)) continue;
+    throw make_error("{}: is what is converted, and would be lost; choose another folder",
+                     options.output.string());
+  }
   NewFolder output(options.output, options.force);
   if (options.on_warning) warn_about_head(checkpoint, options.on_warning);
 

@@ -17,12 +17,19 @@ std::vector<TracedTensor> trace_run(const TraceOptions& options, ImageReader& im
   }
   const Checkpoint checkpoint = Checkpoint::open(options.model_path, options.model_base);
   const FastVlmConfig& config = checkpoint.config();
-  const auto runner = load_runner(
-      checkpoint, {.device = options.device,
+  const LoadProgress progress = [&options](std::int64_t done, std::int64_t total) {
+    if (options.on_loading) {
+      options.on_loading(static_cast<double>(done) / static_cast<double>(total));
+    }
+  };
+  const auto runner =
+      load_runner(checkpoint,
+                  {.device = options.device,
                    .device_index = options.device_index,
                    .precision = options.precision,
                    .threads = options.threads,
-                   .cache_tokens = trace_pages(config, options.max_new_tokens) * kPageTokens});
+                   .cache_tokens = trace_pages(config, options.max_new_tokens) * kPageTokens},
+                  progress);
   const std::int64_t side = config.vision.image_size;
   const auto bytes = static_cast<std::size_t>(side * side * 3);
   const Pixels pixels = runner->pixel_memory(bytes);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <vector>
 
 #include "fvlm/engine.hpp"
@@ -21,6 +22,7 @@ struct TraceOptions {
   int device_index = 0;
   Precision precision = Precision::kAuto;
   int threads = 0;
+  std::function<void(double fraction)> on_loading{};  // of the weights
 };
 
 // "pixels" [3, S, S] in 0..1, "stem", "stage0" ..., "conv_exp" [channels, height, width],

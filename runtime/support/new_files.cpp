@@ -111,6 +111,15 @@ void put_in_place(const fs::path& partial, const fs::path& path) {
   sync_to_disk(folder_of(path));
 }
 
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error || !fs::is_directory(folder, error)) {
+    throw make_error("{}: the folder cannot be made: {}", folder.string(),
+                     error ? error.message() : "a file has its name");
+  }
+}
+
 NewFolder::NewFolder(const fs::path& path, bool force)
     : target_(plain(path)), partial_(partial_name(target_)) {
   check_target(target_, force);

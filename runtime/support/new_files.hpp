@@ -26,6 +26,9 @@ void require_new_file(const std::filesystem::path& path, bool force);
 // Takes the place of what is at `path`, if anything is.
 void put_in_place(const std::filesystem::path& partial, const std::filesystem::path& path);
 
+// Makes the folder, and those above it, if it is not there. Throws Error if that fails.
+void make_folder(const std::filesystem::path& folder);
+
 class NewFolder {
  public:
   // Makes the folder to write in. Throws Error if `path` is a file or holds anything, unless

@@ -83,7 +83,7 @@ TEST_F(CamerasTest, OneThatIsNotThereKeepsNoOtherAway) {
                         "there is no such folder");
       },
       Milliseconds(3000)));
-  EXPECT_TRUE(contains(read_file(folder / "client.log"), "a: ⚠️ camera: /nowhere"));
+  EXPECT_TRUE(contains(read_file(folder / "client.log"), "a: ❌ camera: /nowhere"));
 }
 
 TEST_F(CamerasTest, WrongTablesAreNamed) {
@@ -150,15 +150,24 @@ TEST_F(CamerasTest, ACropThatLeavesNothingShowsOnThePage) {
   EXPECT_TRUE(contains(text, R"("camera_live":false)")) << text;
 }
 
-TEST_F(CamerasTest, QuietAndVerboseExcludeEachOther) {
+TEST_F(CamerasTest, QuietSaysErrorsAloneUnlessALogLevelIsGiven) {
   EXPECT_EQ(status_of_run("--quiet --verbose --source test-pattern"), 2);
-  const auto camera = start(kNowhere, {"--source", "test-pattern", "--quiet"});
-  EXPECT_TRUE(CameraProgram::wait_for(
-      [&] {
-        return contains(read_file(folder / "client.log"), "no server listens on 127.0.0.1:9");
-      },
-      Milliseconds(3000)));
-  EXPECT_FALSE(contains(read_file(folder / "client.log"), "INFO"));
+  const auto log_of = [this](const std::vector<std::string>& flags) {
+    std::filesystem::remove(folder / "client.log");
+    std::vector<std::string> all = {"--source", "test-pattern", "--prompt", "What?"};
+    all.insert(all.end(), flags.begin(), flags.end());
+    const auto camera = start(kNowhere, all);
+    EXPECT_TRUE(CameraProgram::wait_for(
+        [&] {
+          return contains(read_file(folder / "client.log"), "no server listens on 127.0.0.1:9");
+        },
+        Milliseconds(3000)));
+    return read_file(folder / "client.log");
+  };
+  const std::string quiet = log_of({"--quiet"});
+  EXPECT_FALSE(contains(quiet, "INFO")) << quiet;
+  EXPECT_FALSE(contains(quiet, "the prompt is not used")) << quiet;
+  EXPECT_TRUE(contains(log_of({"--quiet", "--log-level", "info"}), "INFO"));
 }
 
 }  // namespace

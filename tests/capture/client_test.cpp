@@ -292,6 +292,8 @@ TEST_F(ClientTest, WrongFlagsAreNamed) {
            {"--max-new-tokens 0", "\"0\" is not a whole number above 0"},
            {"--rotate 45", "--rotate: \"45\" is none of 0, 90, 180, 270"},
            {"--bogus 1", "unknown flag --bogus; run fastvlm-camera --help"},
+           {"--sorce x", "unknown flag --sorce: did you mean --source? Run fastvlm-camera --help"},
+           {"--fps 5 --fps 6", "--fps is given 2 times, and has one value; keep one of them; run"},
            {"--quiet --verbose", "--quiet and --verbose exclude each other"},
            {"--log-format json --fps x", "\"message\":\"--fps: \\\"x\\\" is not a number"},
            {"--log-format json --page-key-file /none",

@@ -24,7 +24,8 @@ TEST_F(ManualTest, HasEveryFlag) {
   const std::string page = printed("--man-page");
   for (const char* part :
        {".TH FASTVLM\\-CAMERA 1 ", ".B fastvlm\\-camera\n", "\\fB\\-\\-config\\fR \\fIFILE\\fR",
-        "\\fB\\-\\-wait\\-for\\-camera\\fR\n", "rpicam\\-vid", ".SH EXIT STATUS"}) {
+        "\\fB\\-\\-wait\\-for\\-camera\\fR\n", "rpicam\\-vid", ".SH EXIT STATUS",
+        "Print the version and exit"}) {
     EXPECT_TRUE(contains(page, part)) << part;
   }
   if (!is_installed("groff")) GTEST_SKIP() << "groff is not installed";

@@ -45,8 +45,10 @@ def start(blocks_storage=False):
     options = webdriver.ChromeOptions()
     options.binary_location = program
     for flag in ["--headless=new", "--no-sandbox", "--use-fake-device-for-media-stream=device-count=2",
-                 "--use-fake-ui-for-media-stream", "--disable-dev-shm-usage", "--lang=en"]:
+                 "--use-fake-ui-for-media-stream", "--disable-dev-shm-usage", "--lang=en",
+                 "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync"]:
         options.add_argument(flag)
+    options.page_load_strategy = "eager"   # modules have run by then, and tests wait for what they look at
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     if blocks_storage:
         options.add_experimental_option("prefs", {"profile.default_content_setting_values.cookies": 2})

@@ -84,7 +84,7 @@ class CameraStates:
     def live(self, **look):
         page = self.open("--source", self.scenes(), "--server", self.serve(), "--stream", "--prompt", "Describe the image.",
                          "--fps", "4", "--interval", "500ms", **look)
-        page.wait(lambda: len(page.all(".history li")) == 2 and is_shown(page), "pictures and captions")
+        page.wait(lambda: len(page.all(".history li")) >= 2 and is_shown(page), "pictures and captions")
         return page
 
     def asking(self, **look):

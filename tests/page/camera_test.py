@@ -9,15 +9,16 @@ each state is checked for accessibility, too. With $FVLM_PROGRAM, a fastvlm, the
 import os
 import pathlib
 import sys
-import time
+from functools import partial
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "net/service"))
 import browser
 from browser import free_port, kSizes
 from camera_states import CameraStates, camera, is_shown, kCameraStates, kCaptions, kScenes, part
 from caption_server import CaptionServer
-from checks import axe_or_none, check, expect, expect_accessible, expect_fits, expect_no_foreign_request, expect_same_texts, severe_lines
+from checks import axe_or_none, check, expect, expect_accessible, expect_fits, expect_same_texts
 from demo_server import serving
+from runner import run_tests
 
 
 def history(page):
@@ -113,7 +114,9 @@ def server_gone_and_back(states):
         with CaptionServer([caption], port):
             page.wait_for_text(".answer", caption)
             expect(part(page, "server"), "Server connected")
+            expect(page.find("[data-part=answer]").get_attribute("data-state"), "idle")
         page.wait_for_text("[data-part=server]", "trying again")
+        expect(page.find("[data-part=answer]").get_attribute("data-state"), "waiting")
 
 
 def wanted_key(states):
@@ -194,38 +197,39 @@ def every_size(states):
                     check(bottom <= page.run("return window.innerHeight"), "a caption has to be scrolled to:", bottom)
 
 
-def accessibility(states):
+def accessible(name, axe, states):
+    page = getattr(states, name)(language="en")
+    for look in [{"size": "desktop"}, {"size": "phone", "dark": True}]:
+        page.resize(**look)
+        expect_accessible(page, axe, (name, look))
+
+
+def inaccessible(axe, states):
+    """The checker finds what is wrong."""
+    page = states.live(language="en")
+    page.run("document.querySelector('.live').removeAttribute('alt')")
+    expect({line.split(":")[0] for line in page.violations(axe)}, {"image-alt"})
+
+
+kTests = [causes_in_chinese, every_size, captions, another_question, tokens_as_they_come, original_protocol, several_cameras, demo_model,
+          server_gone_and_back, wanted_key, wrong_key, camera_lost_and_back, program_gone_and_back, refusals, chinese]
+
+
+def tests_of_accessibility():
     axe = axe_or_none()
-    for state in kCameraStates if axe else []:
-        with CameraStates(states.browser, states.program) as own:
-            page = getattr(own, state)(language="en")
-            for look in [{"size": "desktop"}, {"size": "phone", "dark": True}]:
-                page.resize(**look)
-                expect_accessible(page, axe, (state, look))
-    if axe:
-        page.run("document.querySelector('.live').removeAttribute('alt')")
-        expect({line.split(":")[0] for line in page.violations(axe)}, {"image-alt"})
-
-
-kTests = [captions, another_question, tokens_as_they_come, original_protocol, several_cameras, demo_model, server_gone_and_back, wanted_key, wrong_key,
-          camera_lost_and_back, program_gone_and_back, refusals, chinese, causes_in_chinese, every_size, accessibility]
+    if axe is None:
+        return []
+    return [(f"accessible {name}", partial(accessible, name, axe)) for name in kCameraStates] + [("inaccessible", partial(inaccessible, axe))]
 
 
 def main(program, *wanted):
-    driver = browser.start()
-    try:
-        for test in kTests:
-            if wanted and test.__name__ not in wanted:
-                continue
-            begun = time.monotonic()
-            with CameraStates(driver, program) as states:
-                test(states)
-                expect_no_foreign_request(driver)
-            said = [line for line in severe_lines(driver) if "WebSocket connection" not in line]
-            expect(said, [])
-            print(f"{test.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
-    finally:
-        driver.quit()
+    def perform(driver, test):
+        with CameraStates(driver, program) as states:
+            test(states)
+
+    tests = [(test.__name__, test) for test in kTests] + tests_of_accessibility()
+    run_tests([test for test in tests if not wanted or test[0] in wanted], perform,
+              lambda _, line: "WebSocket connection" in line)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,32 @@ each state is checked for accessibility, too.
 import json
 import pathlib
 import sys
-import time
+import tempfile
+from functools import partial
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "net/service"))
 import browser
-from browser import Page, free_port, kSizes
-from checks import axe_or_none, check, expect, expect_accessible, expect_fits, expect_no_foreign_request, expect_same_texts, severe_lines
+from browser import Page, free_port, kSizes, webdriver
+from checks import axe_or_none, check, expect, expect_accessible, expect_fits, expect_same_texts
 from demo_server import serving
-from states import States, camera_fails, kImages, kSlow, kStates
+from runner import run_tests
+from states import States, camera_fails, kImages, kStates
 
+kTroubles = ["gone_server", "wanted_key"]   # whose failed requests the browser tells of
 kRing = "A large black square to the left of a large purple ring."
 
 
 def answers(page):
     return page.run("return [...document.querySelectorAll('.turn .answer')].map((e) => e.innerText)")
+
+
+def focused(page):
+    return page.run("return document.activeElement.id")
+
+
+def type_keys(page, keys):
+    """Where the focus is."""
+    webdriver.ActionChains(page.browser).send_keys(keys).perform()
 
 
 # Answers -----------------------------------------------------------------------------------------
@@ -36,6 +48,12 @@ def first_screen(states):
     page.wait_for_text(".answer", kRing)
     page.wait_for_text(".figures-line", "total")
     check(page.find("#go").is_enabled(), "Ask cannot be pressed with a picture")
+    type_keys(page, "How many things are there?\n")   # in place of what stands there
+    page.wait(lambda: len(page.all(".turn[data-state=answered]")) == 2, "an answer to what was typed")
+    type_keys(page, "What does the text say?\n")
+    page.wait(lambda: len(page.all(".turn[data-state=answered]")) == 3, "an answer to what was typed")
+    expect(page.run("return [...document.querySelectorAll('.question')].map((e) => e.innerText)"),
+           ["Describe the image.", "How many things are there?", "What does the text say?"])
     page.type("")
     check("question" in page.text("#reason"), "no reason without a question")
 
@@ -61,6 +79,12 @@ def follow_ups_and_pictures(states):
     expect(last, ["image_url", "image_url", "text"])
     page.click("#strip li:last-child .cross")
     page.wait(lambda: len(page.all("#strip li")) == 2 and not page.all(".turn"), "one picture less, and a new conversation")
+    page.wait_for_text("#toast", "new conversation begins")
+    page.click("#undo")
+    page.wait(lambda: len(page.all("#strip li")) == 3 and len(page.all(".turn")) == 3, "the picture and the conversation again")
+    page.click(".below summary")
+    right = page.run("return ['#new', '.below'].map((s) => document.querySelector(s).getBoundingClientRect().right)")
+    check(right[1] - right[0] < 10, "the new conversation is elsewhere with the settings open:", right)
 
 
 def dropped_and_pasted(states):
@@ -107,8 +131,7 @@ def busy_server(states):
     page.wait_for_text(".turn:last-child .answer", kRing)
 
 
-def markdown(states):
-    page = states.first(language="en")
+def markdown(page):
     html = page.module("""
         const { toNodes } = await import('./static/markdown.js');
         const box = document.createElement('div');
@@ -120,8 +143,7 @@ def markdown(states):
                  "<pre tabindex=\"0\"><code>*not* this</code></pre><p>end</p>")
 
 
-def pace(states):
-    page = states.first(language="en")
+def pace(page):
     expect(page.module("""
         const { Pace } = await import('./static/pace.js');
         const shown = [];
@@ -134,13 +156,29 @@ def pace(states):
         return shown;"""), [0, "a", "c"])
 
 
-def figures(states):
-    page = states.first(language="en")
+def figures(page):
     expect(page.module("""
         const { duration, tokensPerSecond } = await import('./static/figures.js');
         return [0.2, 999, 1234, 12345, 61000].map(duration).concat(
-            tokensPerSecond({ tokens: 11, ttft: 100, total: 3100 }), tokensPerSecond({ tokens: 1, ttft: 5, total: 5 }));"""),
-           ["< 1 ms", "999 ms", "1.23 s", "12.3 s", "1 min 1 s", "3.3", None])
+            tokensPerSecond({ tokens: 11, ttft: 100, total: 3100 }), tokensPerSecond({ tokens: 1, ttft: 5, total: 5 }), tokensPerSecond({ tokens: 9, ttft: 5, total: 6 }));"""),
+           ["< 1 ms", "999 ms", "1.23 s", "12.3 s", "1 min 1 s", "3.3", None, None])
+
+
+def spreadsheet(page):
+    csv = page.module("""
+        const { toCsv } = await import('./static/exports.js');
+        const evil = { id: 0, model: 'm', live: true, pictures: [], turns: [{ question: '@SUM(1)', captions: [
+            { when: 0, text: '=1+1, "x"\\ny', ttft: 1.5, total: 2.04000001, tokens: -3 }] }] };
+        return toCsv([evil]);""")
+    expect(csv, "\ufefftime,kind,model,question,answer,state,first_token_ms,total_ms,tokens\r\n"
+                "1970-01-01T00:00:00.000Z,live,m,'@SUM(1),\"'=1+1, \"\"x\"\"\ny\",,1.5,2,-3\r\n")
+
+
+def modules(states):
+    """Those that need nothing of the page."""
+    page = states.first(language="en")
+    for of_module in [markdown, pace, figures, spreadsheet]:
+        of_module(page)
 
 
 # The camera --------------------------------------------------------------------------------------
@@ -171,16 +209,23 @@ def live_captions(states):
               "the other camera")
     page.click("#mirror")
     check(page.run("return getComputedStyle(document.getElementById('camera')).transform") != "none", "it is not mirrored")
+    page.click("#pause")
+    page.wait_for_state("live")
     page.click("#full")
     page.wait(lambda: page.run("return document.fullscreenElement?.id") == "frame", "the full screen")
+    page.escape()   # is for the full screen
+    expect(page.text("#pause"), "Pause")
     page.run("return document.exitFullscreen()")
     page.click("#shot")
-    page.wait_for_state("idle")
+    page.wait(lambda: page.all(".turn[data-state=answered]"), "an answer about the picture that is kept")
     expect(page.find("#frame").get_attribute("data-mode"), "still")
+    expect(focused(page), "prompt")
     page.click("#camera-again")
     page.wait_for_state("live")
+    page.wait(lambda: page.all(".turn[data-state=answered]"), "a caption")
     page.click("#stop-camera")
     expect(page.find("#frame").get_attribute("data-mode"), "empty")
+    expect(focused(page), "start-camera")
     page.wait(lambda: len(page.all("#history li")) >= 3, "what was said is in the history")
 
 
@@ -195,18 +240,20 @@ def unchanged_frames(states):
           setInterval(paint, 50);
           return canvas.captureStream();
         };"""
-    page = states.open(before=still, language="en").ready()
+    page = states.first(language="en")
+    page.run(still)
     page.run("const i = document.getElementById('interval'); i.value = '0'; i.dispatchEvent(new Event('change'))")
     page.click("#start-camera")
     page.wait_for_text("#state", "unchanged")
 
 
 def camera_troubles(states):
-    said = set()
+    page, said = states.first(language="en"), set()
     for error, words in [("NotAllowedError", "privacy settings"), ("NotFoundError", "Plug one in"), ("NotReadableError", "video call"),
                          ("TypeError", "another camera"), ("", "--tls-cert")]:
-        page = states.camera(error, language="en")
-        check(words in page.text("#trouble-advice"), error, page.text("#trouble"))
+        page.run(camera_fails(error))
+        page.click("#start-camera")
+        page.wait_for_text("#trouble-advice", words)
         expect(page.find("#trouble").get_attribute("role"), "alert")
         said.add(page.text("#trouble"))
     expect(len(said), 5)
@@ -224,6 +271,7 @@ def history(states):
     page.click("#history .entry")
     page.wait_for_text(".answer", kRing)
     page.wait_for_text(".figures-line", "total")
+    expect(focused(page), "prompt")
     page.type("What colour is the ring?")
     page.click("#go")
     page.wait(lambda: len(answers(page)) == 2 and page.find("#state").get_attribute("data-state") == "idle", "a follow-up")
@@ -234,24 +282,42 @@ def history(states):
     page.wait(lambda: page.all("#history li"), "the history again")
     page.click("#history .cross")
     page.wait(lambda: not page.all("#history li"), "no history")
+    expect(focused(page), "undo")
+    page.click("#toast-close")
+    expect(focused(page), "history-title")
     page.browser.refresh()
     page.ready()
     expect(page.all("#history li"), [])
 
 
+def nothing_known_yet(states):
+    """As long as neither browser nor server has answered, the page promises nothing."""
+    page = states.open(before="indexedDB.open = () => ({}); window.fetch = () => new Promise((done) => { window.answer = done; });", language="en")
+    page.wait_for_text("#state", "Looking for the server")
+    check(not page.find("#history-unkept").is_displayed(), "the page says that the browser keeps nothing")
+    dot = lambda: page.run("return getComputedStyle(document.getElementById('state'), '::before').backgroundColor")
+    before = dot()
+    page.run("window.answer(new Response(JSON.stringify({ data: [{ id: 'm', device: 'cpu', precision: 'bf16', max_completion_tokens: 9 }] })))")
+    page.wait_for_text("#state", "Ready")
+    check(dot() != before, "a server that is looked for looks like one that is there")
+
+
 def exports(states):
     page = states.answered(language="en")
     page.wait(lambda: page.all("#history li"), "an entry")
-    csv, whole = page.module("""
-        const { toCsv, toJson } = await import('./static/exports.js');
-        const { conversations } = await import('./static/history.js');
-        const evil = { id: 0, model: 'm', live: true, pictures: [], turns: [{ question: '@SUM(1)', captions: [
-            { when: 0, text: '=1+1, "x"\\ny', ttft: 1.5, total: 2, tokens: -3 }] }] };
-        return [toCsv([evil]), await toJson(conversations())];""")
-    expect(csv, "\ufefftime,kind,model,question,answer,state,first_token_ms,total_ms,tokens\r\n"
-                "1970-01-01T00:00:00.000Z,live,m,'@SUM(1),\"'=1+1, \"\"x\"\"\ny\",,1.5,2,-3\r\n")
-    [conversation] = json.loads(whole)
-    expect([turn["answer"] for turn in conversation["turns"]], [kRing])
+    with tempfile.TemporaryDirectory() as folder:
+        page.cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=folder)
+        page.click("#export-csv")
+        page.click("#export-json")
+        csv, whole = (pathlib.Path(folder, "fastvlm." + ending) for ending in ["csv", "json"])
+        page.wait(lambda: csv.exists() and whole.exists(), "both files")
+        check(f",question,demo,Describe the image.,{kRing},answered," in csv.read_text(encoding="utf-8-sig"), csv.read_text())
+        [conversation] = json.loads(whole.read_text())
+    [turn] = conversation["turns"]
+    expect(turn["answer"], kRing)
+    for figure in ["first_token_ms", "total_ms"]:
+        expect(turn[figure], round(turn[figure], 1))
+    check(turn["time"].endswith("Z"), turn["time"])
     check(conversation["pictures"][0].startswith("data:image/jpeg;base64,/9j/"), "no picture")
 
 
@@ -259,6 +325,7 @@ def presets(states):
     page = states.presets(language="en")
     page.click("#preset-add")
     name, prompt = page.all("#presets-list li:last-child :is(input, textarea)")
+    expect(name.get_attribute("placeholder"), "Name")
     name.send_keys("Mine")
     prompt.clear()
     prompt.send_keys("One line.\nAnother.")
@@ -301,42 +368,51 @@ def every_size(states):
         height = page.run("return window.innerHeight")
         bottoms = page.run("return ['#go', '.turn:last-child .answer'].map((s) => document.querySelector(s)?.getBoundingClientRect().bottom ?? 0)")
         check(max(bottoms) <= height, name, "an answer or its button has to be scrolled to:", bottoms)
+        if name == "conversation":
+            page.choose("#add", kImages / "0001.jpg")
+            page.wait(lambda: len(page.all("#strip li")) == 3, "three pictures")
+            check(focused(page) != "prompt", "a phone's keyboard covers the pictures")
         for size in kSizes:
             page.resize(size)
             expect_fits(page, (size, name))
 
 
-def accessibility(states):
-    axe = axe_or_none()
-    if axe is None:
-        return
-    for name in kStates:
-        page = getattr(states, name)(language="en")
-        for look in [{"size": "desktop"}, {"size": "phone", "dark": True}]:
-            page.resize(**look)
-            expect_accessible(page, axe, (name, look))
+def accessible(name, axe, states):
+    page = getattr(states, name)(language="en")
+    for look in [{"size": "desktop"}, {"size": "phone", "dark": True}]:
+        page.resize(**look)
+        expect_accessible(page, axe, (name, look))
+
+
+def inaccessible(axe, states):
+    """The checker finds what is wrong."""
+    page = states.first(language="en")
     page.run("const b = document.getElementById('theme'); b.removeAttribute('aria-label'); b.title = b.textContent = '';"
              " document.getElementById('state').style.color = 'var(--line)';")
     expect(sorted({line.split(":")[0] for line in page.violations(axe)}), ["button-name", "color-contrast"])
 
 
-def no_storage(program, model):
+# With a browser or a server of their own -----------------------------------------------------------
+def no_storage(states):
     driver = browser.start(blocks_storage=True)
     try:
-        with serving(program, model) as address:
-            driver.get(address)
-            check(driver.execute_script("try { return localStorage.length; } catch (e) { return e.name; }") == "SecurityError", "it is not blocked")
-            page = States(driver, address).answered(language="en")
-            expect(answers(page), [kRing])
-            page.wait(lambda: page.all("#history li"), "an entry")
-            page.wait_for_text("#history-unkept", "keeps nothing")
-            page.click("#theme")
-            page.click("#language")
+        driver.get(states.address)
+        check(driver.execute_script("try { return localStorage.length; } catch (e) { return e.name; }") == "SecurityError", "it is not blocked")
+        page = States(driver, states.address).answered(language="en")
+        expect(answers(page), [kRing])
+        page.wait(lambda: page.all("#history li"), "an entry")
+        page.wait_for_text("#history-unkept", "keeps nothing")
+        page.click("#clear")
+        page.wait(lambda: not page.all("#history li"), "an empty history")
+        check(not page.find("#history-empty").is_displayed(), "answers are said to be kept")
+        page.click("#theme")
+        page.click("#language")
     finally:
         driver.quit()
 
 
-def gone_server(driver, program, model):
+def gone_server(states):
+    driver, program, model = states.browser, states.program, states.model
     port = free_port()
     with serving(program, model, port=port) as address:
         page = States(driver, address).answered(language="en")
@@ -352,7 +428,7 @@ def gone_server(driver, program, model):
     page.click("#go")
     page.wait_for_text("#trouble", "Your question is kept")
     with serving(program, model, port=port):
-        page.click("#trouble-actions button")
+        page.run("document.querySelector('#trouble-actions button').click()")   # which the page may be about to do itself
         page.wait(lambda: page.find("#state").get_attribute("data-state") == "idle", "the answer")
         expect(len(answers(page)), 3)
         expect(page.run("return document.querySelector('.turn:last-child .question').innerText"), "What colour is the ring?")
@@ -366,11 +442,15 @@ def gone_server(driver, program, model):
         page.click("#stop-camera")
 
 
-def wanted_key(driver, program, model):
+def wanted_key(states):
+    driver, program, model = states.browser, states.program, states.model
     key = "s(e)c, ret"
     with serving(program, model, "--api-key", key, "--base-path", "/vlm") as address:
         page = Page(driver, address, language="en")
         page.wait(lambda: page.all("#key-dialog[open]"), "the server's key is asked for")
+        page.click("#key-cancel")
+        page.wait(lambda: not page.all("#key-dialog[open]"), "it is not asked for any more")
+        page.click("#trouble-actions button")
         page.find("#key").send_keys("wrong\n")
         page.wait_for_text("#key-wrong", "not right")
         page.find("#key").send_keys(key + "\n")
@@ -383,32 +463,23 @@ def wanted_key(driver, program, model):
         page.click("#stop-camera")
 
 
-kTests = [first_screen, follow_ups_and_pictures, dropped_and_pasted, stopping, busy_server, markdown, pace, figures, live_captions, unchanged_frames, camera_troubles,
-          history, exports, presets, chinese, themes, every_size, accessibility]
-kServerTests = [gone_server, wanted_key]
+kTests = [no_storage, gone_server, live_captions, wanted_key, every_size, busy_server, camera_troubles, history, nothing_known_yet, first_screen,
+          follow_ups_and_pictures, dropped_and_pasted, stopping, modules, unchanged_frames, exports, presets, chinese, themes]
+
+
+def tests_of_accessibility():
+    axe = axe_or_none()
+    if axe is None:
+        return []
+    return [(f"accessible {name}", partial(accessible, name, axe)) for name in kStates] + [("inaccessible", partial(inaccessible, axe))]
 
 
 def main(program, model, *wanted):
-    driver = browser.start()
-
-    def timed(test, *arguments):
-        if wanted and test.__name__ not in wanted:
-            return
-        begun = time.monotonic()
-        test(*arguments)
-        print(f"{test.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
-
-    try:
-        with serving(program, model) as address:
-            for test in kTests:
-                timed(test, States(driver, address))
-                expect_no_foreign_request(driver)
-            expect([line for line in severe_lines(driver) if "/v1/chat/completions" not in line], [])
-        for test in kServerTests:
-            timed(test, driver, program, model)
-    finally:
-        driver.quit()
-    timed(no_storage, program, model)
+    tests = [(test.__name__, test) for test in kTests] + tests_of_accessibility()
+    with serving(program, model) as address:
+        run_tests([test for test in tests if not wanted or test[0] in wanted],
+                  lambda driver, test: test(States(driver, address, program, model)),
+                  lambda name, line: name in kTroubles or "/v1/chat/completions" in line)
 
 
 if __name__ == "__main__":

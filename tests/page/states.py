@@ -24,8 +24,8 @@ def camera_fails(name):
 
 
 class States:
-    def __init__(self, browser, address):
-        self.browser, self.address = browser, address
+    def __init__(self, browser, address, program=None, model=None):
+        self.browser, self.address, self.program, self.model = browser, address, program, model
 
     def open(self, before="", **look):
         return Page(self.browser, self.address, before=before, **look)

@@ -18,8 +18,9 @@ const std::string kBenched = std::string(FVLM_TEST_DATA) + "/golden/tiny/checkpo
 #ifdef FVLM_HAS_EMULATOR
 TEST(BenchKernels, MeasuresEachProductOfTheModel) {
   const Exit exit = run_program({"bench", "--kernels", "--model-path", kBenched, "--device",
-                                 "cuda-emulated", "--runs", "1", "--json"});
+                                 "cuda-emulated", "--runs", "1", "--json", "--verbose"});
   ASSERT_EQ(exit.code, 0) << exit.errors;
+  EXPECT_NE(exit.errors.find("fastvlm: measuring "), std::string::npos) << exit.errors;
   const json report = json::parse(exit.output);
   std::set<std::string> passes;
   std::set<std::string> names;

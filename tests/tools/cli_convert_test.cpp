@@ -88,6 +88,12 @@ TEST_F(CliConvert, NamesWhatIsWrong) {
                  {"/nowhere", "no such folder"});
   expect_refusal(run_program({"convert", "--input", kSource, "--output", "/proc/new"}),
                  {"/proc/new"});
+  const CheckpointCopy source;
+  const std::string before = read_file(source.weights());
+  expect_refusal(run_program({"convert", "--input", source.path(), "--output",
+                              source.path() + "/../" + source.path().substr(5), "--force"}),
+                 {"is what is converted", "choose another folder"});
+  EXPECT_EQ(read_file(source.weights()), before);
 }
 
 }  // namespace

@@ -80,6 +80,9 @@ TEST_F(Evaluate, NamesWhatIsWrong) {
   expect_refusal(evaluate(R"({"image":"none.png","prompt":"?","answer":"","kind":""})"),
                  {"none.png"});
   expect_refusal(evaluate(line("a", "b"), {"--answers", "/none/answers.jsonl"}), {"/none"});
+  expect_refusal(run_program({"evaluate", "--model-path", "/nowhere", "--images", "/none",
+                              "--cases", cases()}),
+                 {"/none: no such folder"});
 }
 
 // What README.md shows and demo.sh asks for, with matrix units and without.

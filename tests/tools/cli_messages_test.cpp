@@ -65,6 +65,16 @@ TEST_F(Messages, FlagsThatAreIncompleteOrDoNotGoTogether) {
   expect_refusal(trace(""), {"--output is empty, expected the name of a file"});
 }
 
+TEST_F(Messages, AFolderInTheWrongPlaceIsUnderstood) {
+  expect_refusal(run_program({"describe", kTinyModel, kSmallPicture}),
+                 {"--model-path is required: did you mean --model-path " + kTinyModel + "? Run"});
+  expect_refusal(run_program({"help", "descibe"}), {"did you mean describe? fastvlm help lists"});
+  const Exit alone = run_program({"describe", kSmallPicture});
+  expect_refusal(alone, {"--model-path is required; run"});
+  expect_refusal(run_program({"tokenize", kTinyModel}),
+                 {"did you mean --tokenizer " + kTinyModel + "?"});
+}
+
 TEST_F(Messages, WhatCannotBeWrittenIsSaidBeforeTheWork) {
   expect_refusal(trace(path("none/t")), {"there is no folder " + path("none") + "; make it first"});
   expect_refusal(trace("/dev/null", {"--force"}), {"/dev/null: is a device, expected a file"});
@@ -93,20 +103,6 @@ TEST_F(Messages, WhatCannotBeReadIsNamedWithTheReason) {
 TEST_F(Messages, ABaseIsRefusedWhereItWouldTakeThePlaceOfTheModel) {
   const Exit exit = run_program({"info", "--model-path", kTinyModel, "--model-base", kTinyModel});
   expect_refusal(exit, {kTinyModel, "no LoRA adapter", "--model-base"});
-}
-
-TEST_F(Messages, VerboseSaysWhatWasWrittenAndQuietSaysNothing) {
-  const auto make = [&](const char* flag) {
-    return run_program(
-               {"make-checkpoint", "--size", "tiny", "--output", path("m"), "--force", flag})
-        .errors;
-  };
-  EXPECT_EQ(make("--quiet"), "");
-  const std::string verbose = make("--verbose");
-  EXPECT_NE(verbose.find("fastvlm: wrote " + path("m")), std::string::npos) << verbose;
-  EXPECT_EQ(trace(path("t"), {"--quiet"}).errors, "");
-  EXPECT_NE(trace(path("t"), {"--verbose", "--force"}).errors.find("wrote " + path("t")),
-            std::string::npos);
 }
 
 }  // namespace

@@ -78,6 +78,7 @@ TEST_F(Serve, NamesWhatIsWrong) {
   expect_named(run_program(arguments({"--host", "0.0.0.0"})), "--api-key");
   expect_named(run_program(arguments({"--port", "65536"})), "--port");
   expect_named(run_program(arguments({"--host", "192.0.2.1", "--open-to-all"})), "192.0.2.1");
+  expect_named(run_program(arguments({"--host", "0.0.0.0"})), "give --api-key-file FILE, or");
   expect_named(run_program(arguments({"--api-key-file", "/none"})), "/none");
   expect_named(run_program(arguments({"--max_new_tokens", "0"})), "--max_new_tokens");
   expect_named(run_program(arguments({"--tls-cert", "/none"})), "--tls-key");

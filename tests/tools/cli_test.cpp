@@ -41,6 +41,7 @@ TEST(Frame, HelpAndVersionGoToStandardOutput) {
     EXPECT_TRUE(std::regex_search(help.output, std::regex(std::string("\n  ") + command + "[ ,]")))
         << command;
   }
+  EXPECT_PRED2(contains, help.output, "\nfastvlm help COMMAND explains a command.");
   const std::regex version(R"(fastvlm \d+\.\d+\.\d+( \([0-9a-f]{7,}(-dirty)?\))?\n)");
   EXPECT_TRUE(std::regex_match(run_program({"--version"}).output, version));
 }

@@ -28,6 +28,7 @@
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
 #include "tools/commands/report.hpp"
+#include "tools/commands/stopwatch.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -116,6 +117,16 @@ struct Measured {
   ModelWork work;
 };
 
+// One pass through all stages, for --verbose.
+std::string text_of_run(int run, const Measured& m) {
+  const auto last = [](const Times& times) { return times.seconds.back(); };
+  return fmt::format(
+      "{}: preprocess {:.4f} s, encoder {:.4f} s, prefill {:.4f} s, first token {:.4f} s, decode "
+      "{:.4f} s",
+      run < 0 ? "warm-up" : fmt::format("run {}", run + 1), last(m.preprocess), last(m.encoder),
+      last(m.prefill), last(m.ttft), last(m.decode));
+}
+
 Measured measure(const BenchOptions& options, const Checkpoint& checkpoint) {
   const FastVlmConfig& config = checkpoint.config();
   const std::int64_t rows = config.vision.tokens() + kTextTokens;
@@ -126,9 +137,15 @@ Measured measure(const BenchOptions& options, const Checkpoint& checkpoint) {
                              .precision = options.engine.precision,
                              .threads = options.engine.threads,
                              .cache_tokens = pages * kPageTokens};
+  check_device_index(choice);  // before what takes seconds
+  ProgressLine progress("fastvlm: measuring " + options.engine.model_path.string());
   Measured m;
+  const Stopwatch roofline;
   m.limits = limits_of(takes_cuda(checkpoint, choice), choice.device_index,
                        thread_count(options.engine.threads));
+  print_detail(fmt::format("measured the roofline in {:.2f} s: {}, reading {:.1f} GB/s",
+                           roofline.seconds(), m.limits.products_text(), m.limits.bandwidth / 1e9));
+  progress.update(0, "loading");
   reset_peak_memory();  // what follows is the model's
   const auto start = Clock::now();
   const auto runner = load_runner(checkpoint, choice);
@@ -139,6 +156,9 @@ Measured measure(const BenchOptions& options, const Checkpoint& checkpoint) {
   const FormatChoice formats = format_choice(options.engine.precision);
   m.precision = token_formats(checkpoint, formats);
   m.work = model_work(checkpoint, rows, formats);
+  print_detail(fmt::format("loaded {} on {} in {:.2f} s: {}, {:.0f} MB of weights",
+                           options.engine.model_path.string(), m.device, m.load_s, m.precision,
+                           static_cast<double>(m.weight_bytes) / 1e6));
 
   const Image image = large_image();
   const std::int64_t side = config.vision.image_size;
@@ -179,6 +199,8 @@ Measured measure(const BenchOptions& options, const Checkpoint& checkpoint) {
       for (std::int64_t step = 0; step < kDecodeSteps; ++step)
         runner->decode(std::span(text).first(1), next_rows(1, rows + step), logits);
     });
+    print_detail(text_of_run(run, m));
+    progress.update((run + 2.0) / (options.runs + 1));
   }
   return m;
 }

@@ -16,6 +16,7 @@
 #include "runtime/engine/model_gemms.hpp"
 #include "runtime/engine/tuning.hpp"
 #include "tools/commands/command.hpp"
+#include "tools/commands/stopwatch.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -131,6 +132,7 @@ int bench_kernels(const EngineOptions& engine, const Checkpoint& checkpoint, int
   [[maybe_unused]] const auto report_on = [&]<Target target>(OnTarget<target>, const Peaks& peaks,
                                                              const Library& library) {
     Report report(json, peaks);
+    const Stopwatch measuring;
     const std::string device = device_name<target>(engine.device_index);
     const std::string limits =
         peaks.flops > 0
@@ -140,7 +142,9 @@ int bench_kernels(const EngineOptions& engine, const Checkpoint& checkpoint, int
                                        : "no cuBLASLt: " + library.reason)
             : "limits: not measured in the emulator, whose times say nothing of a device";
     report.begin(fmt::format("{} on {}, medians of {} runs", config.name, device, runs), limits);
+    print_detail(fmt::format("measuring {} products on {}", products.size(), device));
     measure<target>(engine, config, products, runs, library.gemm.get(), report);
+    print_detail(fmt::format("measured them in {:.2f} s", measuring.seconds()));
     report.end(
         {{"model", config.name},
          {"device", device},

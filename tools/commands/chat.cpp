@@ -232,6 +232,7 @@ std::optional<int> Chat::handle_question(const std::string& text) {
     throw make_error("{}; /clear begins a new conversation", error.what());
   }
   last_ = answer.result.statistics;
+  print_detail(timing_line(*last_));
   if (answer.result.text.empty()) {
     take_back_question();
   } else {

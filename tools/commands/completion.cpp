@@ -10,6 +10,7 @@
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/terminal.hpp"
+#include "tools/commands/written.hpp"
 
 namespace fvlm {
 namespace {
@@ -23,7 +24,8 @@ void write(const std::filesystem::path& file, const std::string& text) {
 
 int write_man_pages(const CLI::App& program, const std::filesystem::path& folder) {
   const std::vector<CommandEntry> commands = command_table(program);
-  std::filesystem::create_directories(folder);
+  const Writing writing(folder);
+  make_folder(folder);
   write(folder / "fastvlm.1", man_page(program, commands));
   for (const CommandEntry& command : commands) {
     const std::string& first = command.names.front();
@@ -32,6 +34,7 @@ int write_man_pages(const CLI::App& program, const std::filesystem::path& folder
             name == first ? man_page(program, command) : ".so man1/fastvlm-" + first + ".1\n");
     }
   }
+  writing.print_done();
   return kExitSuccess;
 }
 

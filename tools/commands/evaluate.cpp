@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,7 @@
 #include "tools/commands/conversation.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
+#include "tools/commands/report.hpp"
 #include "tools/commands/request_queue.hpp"
 #include "tools/commands/terminal.hpp"
 
@@ -193,7 +195,11 @@ std::map<std::string, Score> ask_all(Engine& engine, const std::vector<Case>& ca
     const std::string_view got = trimmed(answer->result.text);
     Score& score = scores[asked.kind];
     ++score.asked;
-    if (got == trimmed(asked.answer)) ++score.right;
+    const bool is_right = got == trimmed(asked.answer);
+    if (is_right) ++score.right;
+    print_detail(fmt::format("{}: \"{}\": \"{}\" is {}; {}", asked.image, asked.prompt, got,
+                             is_right ? "right" : fmt::format("not \"{}\"", asked.answer),
+                             timing_line(answer->result.statistics)));
     answers.add(asked, got);
     progress.update(static_cast<double>(answer->index + 1) / static_cast<double>(cases.size()));
   }
@@ -230,6 +236,9 @@ void print_json(const EngineInfo& info, const std::map<std::string, Score>& scor
 
 int evaluate(const EvaluateOptions& options) {
   const std::vector<Case> cases = read_cases(options.cases);
+  if (std::error_code none; !std::filesystem::is_directory(options.images, none)) {
+    throw make_error("{}: no such folder; expected that of the pictures", options.images.string());
+  }
   AnswersFile answers(options.answers, options.force);
   const std::unique_ptr<Engine> engine = load_engine(options.engine);
   const std::map<std::string, Score> scores = ask_all(*engine, cases, options, answers);

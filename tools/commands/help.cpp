@@ -30,8 +30,9 @@ Command add_help(CLI::App& program) {
   return {parser, [&program, name] {
             const CLI::App* const command = name->empty() ? &program : find(program, *name);
             if (command == nullptr) {
-              throw make_error("{}; fastvlm help lists the commands",
-                               unknown_command(*name, program));
+              const std::string problem = unknown_command(*name, program);
+              throw make_error("{}{} fastvlm help lists the commands", problem,
+                               problem.ends_with('?') ? "" : ";");
             }
             write_output(help_text(*command));
             return kExitSuccess;

@@ -14,6 +14,7 @@
 #include "runtime/engine/model_work.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
+#include "tools/commands/stopwatch.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -112,8 +113,8 @@ class TreeBuilder : public Visitor<TreeBuilder> {
 
 void print_line(const std::string& label, const std::string& shape, std::int64_t parameters,
                 std::int64_t bytes) {
-  fmt::print("{:<52}{:>12.3f} M {:>10.2f} MB  {}\n", label, static_cast<double>(parameters) / 1e6,
-             static_cast<double>(bytes) / 1e6, shape);
+  fmt::print("{:<52}{:>12.3f} M {:>10.2f} MB{}{}\n", label, static_cast<double>(parameters) / 1e6,
+             static_cast<double>(bytes) / 1e6, shape.empty() ? "" : "  ", shape);
 }
 
 // Of each format and of all, with scales.
@@ -202,7 +203,11 @@ std::string description(const Preprocessing& picture) {
 }
 
 int info(const InfoOptions& options) {
+  const Stopwatch reading;
   const Checkpoint checkpoint = Checkpoint::open(options.folder, options.base, print_warning);
+  print_detail(fmt::format("read the headers of {} tensors in {} in {:.2f} s",
+                           checkpoint.tensors().size(), options.folder.string(),
+                           reading.seconds()));
   const FastVlmConfig& config = checkpoint.config();
   FastVlm<Plan> model(config);
   TreeBuilder tree(checkpoint);

@@ -13,7 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
+#include "net/command_line/flag_checks.hpp"
 #include "net/command_line/help_text.hpp"
 #include "tools/commands/command.hpp"
 #include "tools/commands/options.hpp"
@@ -30,6 +32,10 @@ int run(int argc, char** argv) {
   program.set_version_flag("--version", "fastvlm " FVLM_VERSION, "Print the version and exit");
   program.set_help_flag("-h,--help", "Print this help and exit");
   program.require_subcommand(1);
+  program.footer(
+      "fastvlm help COMMAND explains a command. For example:\n"
+      "  fastvlm describe --model-path DIR photo.jpg\n"
+      "  fastvlm serve --model-path DIR\n");
   program.option_defaults()->take_last();  // refuse_wrong_flags() names those given twice
 
   const std::vector<fvlm::Command> commands = {
@@ -56,9 +62,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     std::string command = "fastvlm";
     for (const CLI::App* parsed : program.get_subcommands()) command += " " + parsed->get_name();
-    const std::string problem = fvlm::usage_problem(program, error);
-    throw fvlm::make_error("{}{} {} --help", problem, problem.ends_with('?') ? " Run" : "; run",
-                           command);
+    throw fvlm::Error(fvlm::with_help(fvlm::usage_problem(program, error), command));
   }
   const auto chosen = std::find_if(commands.begin(), commands.end(),
                                    [](const auto& command) { return command.parser->parsed(); });

@@ -24,15 +24,6 @@ fs::path identity(const Input& picture) {
   return error ? fs::path(picture.name) : whole;
 }
 
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error || !fs::is_directory(folder, error)) {
-    throw make_error("{}: the folder cannot be made: {}", folder.string(),
-                     error ? error.message() : "a file has its name");
-  }
-}
-
 }  // namespace
 
 Sidecars::Sidecars(fs::path folder, std::string ending, const std::vector<Input>& pictures,

@@ -1,6 +1,8 @@
 // fastvlm tokenize: text to token ids, as the model sees them. Standard input is taken as it is,
 // the last newline included; with --jsonl each line is a text of its own. Control tokens written
 // out are recognised, so that a whole prompt can be given; with --plain they are text.
+#include <fmt/format.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <iostream>
@@ -13,6 +15,7 @@
 #include "kernels/support/make_error.hpp"
 #include "runtime/tokenizer/tokenizer.hpp"
 #include "tools/commands/command.hpp"
+#include "tools/commands/stopwatch.hpp"
 #include "tools/commands/terminal.hpp"
 
 namespace fvlm {
@@ -22,6 +25,13 @@ struct TokenizeOptions {
   std::string tokenizer;  // folder
   bool jsonl = false;
   bool plain = false;
+};
+
+// What was tokenized.
+struct Amount {
+  std::size_t texts = 0;
+  std::size_t bytes = 0;
+  std::size_t tokens = 0;
 };
 
 std::vector<std::int32_t> ids_of(const Tokenizer& tokenizer, const std::string& text, bool plain) {
@@ -42,19 +52,30 @@ std::string parse_line(const std::string& json, std::size_t line) {
 }
 
 int tokenize(const TokenizeOptions& options) {
+  const Stopwatch loading;
   const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
+  print_detail(fmt::format("loaded the tokenizer of {} in {:.2f} s: {} tokens", options.tokenizer,
+                           loading.seconds(), tokenizer.size()));
+  const Stopwatch tokenizing;
+  Amount done;
+  const auto ids = [&](const std::string& text) {
+    const std::vector<std::int32_t> found = ids_of(tokenizer, text, options.plain);
+    done = {done.texts + 1, done.bytes + text.size(), done.tokens + found.size()};
+    return nlohmann::json(found);
+  };
   std::ios::sync_with_stdio(false);
   if (options.jsonl) {
     std::string json;
     for (std::size_t line = 1; std::getline(std::cin, json); ++line) {
-      const nlohmann::json ids = {
-          {"ids", ids_of(tokenizer, parse_line(json, line), options.plain)}};
-      write_output(ids.dump() + "\n");
+      const nlohmann::json object = {{"ids", ids(parse_line(json, line))}};
+      write_output(object.dump() + "\n");
     }
   } else {
     const std::string text(std::istreambuf_iterator<char>(std::cin), {});
-    write_output(nlohmann::json(ids_of(tokenizer, text, options.plain)).dump() + "\n");
+    write_output(ids(text).dump() + "\n");
   }
+  print_detail(fmt::format("tokenized {} texts of {} bytes: {} tokens in {:.3f} s", done.texts,
+                           done.bytes, done.tokens, tokenizing.seconds()));
   return kExitSuccess;
 }
 

@@ -14,6 +14,8 @@
 #include "tools/commands/command.hpp"
 #include "tools/commands/images.hpp"
 #include "tools/commands/options.hpp"
+#include "tools/commands/stopwatch.hpp"
+#include "tools/commands/terminal.hpp"
 #include "tools/commands/written.hpp"
 
 namespace fvlm {
@@ -32,15 +34,25 @@ struct TraceArguments {
 int trace(const TraceArguments& options) {
   require_new_file(options.output, options.force);
   const Writing writing(options.output);
-  const auto tensors = trace_run({.model_path = options.engine.model_path,
-                                  .model_base = options.engine.model_base,
-                                  .prompt_ids = options.prompt_ids,
-                                  .max_new_tokens = options.max_new_tokens,
-                                  .device = options.engine.device,
-                                  .device_index = options.engine.device_index,
-                                  .precision = options.engine.precision,
-                                  .threads = options.engine.threads},
-                                 *open_picture(options.image_file, options.pictures).reader);
+  ProgressLine progress("fastvlm: tracing " + options.image_file);
+  const Stopwatch computing;
+  const auto tensors =
+      trace_run({.model_path = options.engine.model_path,
+                 .model_base = options.engine.model_base,
+                 .prompt_ids = options.prompt_ids,
+                 .max_new_tokens = options.max_new_tokens,
+                 .device = options.engine.device,
+                 .device_index = options.engine.device_index,
+                 .precision = options.engine.precision,
+                 .threads = options.engine.threads,
+                 .on_loading =
+                     [&progress](double fraction) {
+                       progress.update(fraction / 2, fraction < 1 ? "loading" : "computing");
+                     }},
+                *open_picture(options.image_file, options.pictures).reader);
+  print_detail(fmt::format("loaded {} and computed {} tensors of {} in {:.2f} s",
+                           options.engine.model_path.string(), tensors.size(), options.image_file,
+                           computing.seconds()));
   std::vector<TensorHeader> headers;
   for (const TracedTensor& t : tensors) headers.push_back({t.name, DType::kF32, t.shape});
   SafetensorsWriter writer(options.output, std::move(headers));

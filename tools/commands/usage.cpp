@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "fvlm/error.hpp"
 #include "kernels/support/make_error.hpp"
 #include "net/command_line/flag_checks.hpp"
 #include "net/command_line/suggestions.hpp"
@@ -13,20 +14,22 @@
 namespace fvlm {
 namespace {
 
-std::string unknown_flag(const std::string& typed, const CLI::App& command) {
-  const std::string name = typed.substr(0, typed.find('='));
-  return fmt::format("unknown flag {}{}", name, net::suggestion(name, flag_names(command)));
+// ": did you mean --model-path DIR?" if that is missing, and one of the pictures is such a folder.
+std::string model_among_arguments(const CLI::App& command) {
+  const CLI::Option* const model = command.get_option_no_throw("--model-path");
+  if (model == nullptr || !model->get_required() || model->count() > 0) return "";
+  for (const CLI::Option* option : command.get_options()) {
+    if (!option->get_positional()) continue;
+    for (const std::string& argument : option->results()) {
+      std::error_code none;
+      if (!std::filesystem::exists(std::filesystem::path(argument) / "config.json", none)) continue;
+      return fmt::format(": did you mean --model-path {}?", argument);
+    }
+  }
+  return "";
 }
 
 }  // namespace
-
-std::vector<std::string> flag_names(const CLI::App& command) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  }
-  return names;
-}
 
 std::vector<std::string> command_names(const CLI::App& program) {
   std::vector<std::string> names;
@@ -48,7 +51,8 @@ std::string usage_problem(const CLI::App& program, const CLI::ParseError& error)
   const std::vector<std::string> unknown = program.remaining(true);
   if (unknown.empty()) {
     const auto chosen = program.get_subcommands();
-    return flag_problem(chosen.empty() ? program : *chosen.front(), error);
+    const CLI::App& command = chosen.empty() ? program : *chosen.front();
+    return flag_problem(command, error) + model_among_arguments(command);
   }
   const std::string& first = unknown.front();
   const std::vector<CLI::App*> commands = program.get_subcommands();
@@ -58,9 +62,10 @@ std::string usage_problem(const CLI::App& program, const CLI::ParseError& error)
     return fmt::format("unexpected command {}: did you mean fastvlm describe {}?", first, first);
   }
   if (commands.empty()) return unknown_command(first, program);
-  if (commands[0]->get_option_no_throw("--model-path") != nullptr &&
-      std::filesystem::is_directory(first, none)) {
-    return fmt::format("unexpected argument {}: did you mean --model-path {}?", first, first);
+  for (const char* flag : {"--model-path", "--tokenizer"}) {
+    if (commands[0]->get_option_no_throw(flag) == nullptr) continue;
+    if (!std::filesystem::is_directory(first, none)) continue;
+    return fmt::format("unexpected argument {}: did you mean {} {}?", first, flag, first);
   }
   return fmt::format("unexpected argument {}", first);
 }
@@ -75,8 +80,7 @@ void refuse_wrong_flags(const CLI::App& command) {
                        value.starts_with("FILE") ? "file" : "folder");
     }
     if (option->get_expected_max() > 1 || option->count() <= 1) continue;
-    throw make_error("{} is given {} times, and has one value; keep one of them",
-                     option->get_name(), option->count());
+    throw Error(given_too_often(option->get_name(), std::to_string(option->count())));
   }
 }
 

@@ -8,8 +8,6 @@
 
 namespace fvlm {
 
-// The names of a command's flags, with their dashes, without those that nobody types on purpose.
-std::vector<std::string> flag_names(const CLI::App& command);
 // The names of the program's commands and their other names.
 std::vector<std::string> command_names(const CLI::App& program);
 

@@ -23,9 +23,11 @@ std::uintmax_t bytes_of(const fs::path& path) {
 }  // namespace
 
 void Writing::print_done() const {
-  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin_;
-  print_detail(fmt::format("wrote {}: {:.1f} MB in {:.2f} s", path_.string(),
-                           static_cast<double>(bytes_of(path_)) / 1e6, passed.count()));
+  const auto bytes = static_cast<double>(bytes_of(path_));
+  const bool is_small = bytes < 1e6;
+  print_detail(fmt::format("wrote {}: {:.1f} {} in {:.2f} s", path_.string(),
+                           bytes / (is_small ? 1e3 : 1e6), is_small ? "KB" : "MB",
+                           passed_.seconds()));
 }
 
 }  // namespace fvlm

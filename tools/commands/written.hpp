@@ -1,9 +1,10 @@
 // What --verbose says of a file or folder that a command has written.
 #pragma once
 
-#include <chrono>
 #include <filesystem>
 #include <utility>
+
+#include "tools/commands/stopwatch.hpp"
 
 namespace fvlm {
 
@@ -15,7 +16,7 @@ class Writing {
 
  private:
   std::filesystem::path path_;
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  Stopwatch passed_;
 };
 
 }  // namespace fvlm
