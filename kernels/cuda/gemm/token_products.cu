@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/gemm/hopper_product.hpp"
+#include "kernels/cuda/gemm/hopper_launch.hpp"
 #include "kernels/cuda/gemm/hopper_quantised.hpp"
 #include "kernels/cuda/gemm/token_tile.hpp"
 #include "kernels/cuda/gemv/skinny_gemm.hpp"
@@ -38,6 +38,12 @@ target::PairedColumns pairs_of(const TokenOutput<BFloat16>& output) {
   return {output.half(), most};
 }
 
+// Whether the result can be stored in boxes, as that of every real model.
+bool fits_boxes(const TokenOutput<BFloat16>& output) {
+  const int cols = output.kind == TokenOutputKind::kSwiglu ? output.half() : output.outputs;
+  return output.aligned && cols % 8 == 0;
+}
+
 template <class Norm>
 void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors, int tile,
                                const TokenInput<BFloat16>& input, const Norm& norm,
@@ -63,6 +69,11 @@ void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors, int
       return target::multiply_on_hopper(stream, multiprocessors, a, b, target::PlainColumns{}, norm,
                                         output, tile);
     }
+  }
+  if (output.kind == TokenOutputKind::kSwiglu && fits_boxes(output)) {
+    return target::multiply_swiglu_on_hopper(
+        stream, multiprocessors, a, b, pairs_of(output), norm, output.bias,
+        {output.out, input.rows, output.half(), output.stride}, tile);
   }
   target::multiply_on_hopper(stream, multiprocessors, a, b, pairs_of(output), norm, output, tile);
 }
