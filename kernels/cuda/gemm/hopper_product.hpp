@@ -92,11 +92,12 @@ class HopperProduct {
 
   // Of one thread of the block: copies the stages of its tiles.
   __device__ void copy(const TensorMap& a, const TensorMap& b) {
-    for (Step at = first_step(); at.tile < tiles_ && at.count < Tile::kStages; next(at)) {
+    for (BlockStep at = BlockStep::first(); at.tile < tiles_ && at.count < Tile::kStages;
+         at.next(steps_)) {
       begin_stage(b, at);
     }
     wait_for_previous_kernel();
-    for (Step at = first_step(); at.tile < tiles_; next(at)) {
+    for (BlockStep at = BlockStep::first(); at.tile < tiles_; at.next(steps_)) {
       const int round = at.count / Tile::kStages;
       if (round > 0) {
         wait(barriers_.empty[at.count % Tile::kStages], (round - 1) % 2);
@@ -184,22 +185,6 @@ class HopperProduct {
   // From one 64 rows of A to the next, in a descriptor's units.
   static constexpr std::uint64_t kRowTileUnits = 64 * Tile::kRowBytes / 16;
 
-  // A step of a tile, and how many the block has before.
-  struct Step {
-    int tile;
-    int step;
-    int count;
-  };
-  __device__ static Step first_step() {
-    return {first_tile(), 0, 0};
-  }
-  __device__ void next(Step& at) const {
-    ++at.count;
-    if (++at.step < steps_) return;
-    at.step = 0;
-    at.tile += static_cast<int>(gridDim.x);
-  }
-
   __device__ static int first_tile() {
     return static_cast<int>(blockIdx.x);
   }
@@ -214,7 +199,7 @@ class HopperProduct {
   }
 
   // Expects all of a stage, and copies B.
-  __device__ void begin_stage(const TensorMap& b, const Step& at) const {
+  __device__ void begin_stage(const TensorMap& b, const BlockStep& at) const {
     SharedBarrier& full = barriers_.full[at.count % Tile::kStages];
     arrive_expecting(full, Tile::kStageBytes);
     std::byte* const to = stage_of(at.count) + Tile::kBytesA;

@@ -42,11 +42,12 @@ struct StoreBoxes {
   const BFloat16* residual;  // [rows, cols] with a stride of its own, or null; may be out itself
   std::int64_t residual_stride;
 
+  __device__ static float activated(float value) { return activate<kActivation, BFloat16>(value); }
   // Values of columns col and col + 1 of a row, before the residual; perhaps beyond the end.
   __device__ void finish(int col, float (&two)[2]) const {
     add_bias(bias, col, cols, two);
 #pragma unroll
-    for (float& value : two) value = activate<kActivation, BFloat16>(value);
+    for (float& value : two) value = activated(value);
   }
 };
 
@@ -63,11 +64,12 @@ struct SwigluBoxes {
   static constexpr const BFloat16* residual = nullptr;
   static constexpr std::int64_t residual_stride = 0;
 
+  __device__ static float combined(float gate, float up) { return silu(gate) * up; }
   __device__ void finish(int col, float (&gate)[2], float (&up)[2]) const {
     add_bias(bias, col, cols, gate);
     add_bias(bias == nullptr ? nullptr : bias + cols, col, cols, up);
 #pragma unroll
-    for (int i = 0; i < 2; ++i) gate[i] = silu(gate[i]) * up[i];
+    for (int i = 0; i < 2; ++i) gate[i] = combined(gate[i], up[i]);
   }
 };
 

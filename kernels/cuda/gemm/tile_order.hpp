@@ -29,6 +29,22 @@ struct TileOrder {
   }
 };
 
+// A step of the depth of one of a persistent block's tiles, and how many steps the block has
+// before.
+struct BlockStep {
+  int tile;
+  int step;
+  int count;
+
+  __device__ static BlockStep first() { return {static_cast<int>(blockIdx.x), 0, 0}; }
+  __device__ void next(int steps_of_tile) {
+    ++count;
+    if (++step < steps_of_tile) return;
+    step = 0;
+    tile += static_cast<int>(gridDim.x);
+  }
+};
+
 // Of the tiles [kM, kN] of an [m, n] matrix.
 template <int kM, int kN>
 __host__ __device__ constexpr TileOrder order_of_tiles(int m, int n) {
