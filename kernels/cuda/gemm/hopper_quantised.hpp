@@ -63,8 +63,8 @@ class QuantisedProduct {
         columns_of_(columns),
         tokens_(tokens),
         steps_((weights.in + Tile::kDepth - 1) / Tile::kDepth),
-        token_tiles_((tokens + Tile::kTokens - 1) / Tile::kTokens),
-        tiles_(token_tiles_ * ((weights.out + Tile::kOutputs - 1) / Tile::kOutputs)) {}
+        order_(order_of_tiles<Tile::kTokens, Tile::kOutputs>(tokens, weights.out)),
+        tiles_(order_.tiles()) {}
 
   // Of one thread of the block: copies weights and activations of its tiles.
   __device__ void copy(const TensorMap& weights, const TensorMap& x) {
@@ -182,12 +182,11 @@ class QuantisedProduct {
   __device__ static int first_tile() {
     return static_cast<int>(blockIdx.x);
   }
-  // Adjacent tiles share weights.
   __device__ int token_of(int tile) const {
-    return tile % token_tiles_ * Tile::kTokens;
+    return order_.at(tile).row * Tile::kTokens;
   }
   __device__ int column_of(int tile) const {
-    return tile / token_tiles_ * Tile::kOutputs;
+    return order_.at(tile).column * Tile::kOutputs;
   }
   // The row of weights that is row `at` of a tile.
   __device__ int row_of(int tile, int at) const {
@@ -221,7 +220,7 @@ class QuantisedProduct {
   Columns columns_of_;
   int tokens_;
   int steps_;
-  int token_tiles_;
+  TileOrder order_;  // of rows of tokens
   int tiles_;
 };
 

@@ -151,6 +151,7 @@ class TileProduct {
     };
     for (int step = 0; step < min(Shape::kStages - 1, steps); ++step) fetch_b(step);
     wait_for_previous_kernel();  // weights do not depend on it
+    allow_next_kernel();
     for (int step = 0; step < Shape::kStages - 1; ++step) {
       if (step < steps) fetch_a(step);
       copy_async_commit();
@@ -293,7 +294,6 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   const TilePlace place = order.at(static_cast<int>(blockIdx.x));
   TileProduct<Shape, A, B>::run(a, b, dynamic_shared<std::byte>(), place.row * Shape::kM,
                                 place.column * Shape::kN, m, depth, epilogue);
-  allow_next_kernel();
 }
 
 // For operands whose rows cannot be copied 16 bytes at a time, as those of no real model.

@@ -54,8 +54,8 @@ __global__ void __launch_bounds__(kThreads)
   };
   check_launch_bounds<kThreads>();
   auto& shared = static_shared<Shared>();
-  allow_next_kernel();
   wait_for_previous_kernel();
+  allow_next_kernel();
   const E* const from = x + blockIdx.x * x_stride;
   E* const to = out + blockIdx.x * out_stride;
   const int warp = static_cast<int>(warp_id());
