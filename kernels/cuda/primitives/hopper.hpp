@@ -120,6 +120,7 @@ __device__ inline void copy_box(void* to, const TensorMap& map, int row, int at,
 #else
   const emulator::Matrix matrix = map.emulated();
   check_box(to, matrix, {"copy_box", where});
+  emulator::Block::current().note_box(matrix, row, std::int64_t{2} * at, true);
   barriers(barrier, "copy_box", where)
       .copy(&barrier, static_cast<std::byte*>(to), matrix, row, std::int64_t{2} * at);
 #endif
@@ -151,6 +152,7 @@ __device__ inline void store_box(const TensorMap& map, int row, int at, const vo
   if (block.has_unfenced(from, matrix.box_bytes())) {
     block.fail({"store_box", where}, "what is stored was written without fence_async_proxy()");
   }
+  block.note_box(matrix, row, std::int64_t{2} * at, false);
   block.thread().stores.add(
       {static_cast<const std::byte*>(from), matrix, row, std::int64_t{2} * at});
 #endif
