@@ -89,6 +89,8 @@ TYPED_TEST(CudaHopperNorm, RmsNormOfGateAndUp) {
     const auto folded = this->fold(gate_up, norm.plain.host.weight);
     std::vector<float> first;
     for (const std::int64_t padding : {8, 3}) {
+      // nvcc may round a bias's sum once or twice, but always the same way in one kind of epilogue.
+      if (TestFixture::kTarget == Target::kDevice) first.clear();
       for (int tile = kTileByRule; tile < kHopperPairTiles; ++tile) {
         const auto out = this->rows(this->nothing(rows * outputs), rows, padding);
         const LaunchLog log;
