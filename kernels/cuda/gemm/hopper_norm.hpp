@@ -31,7 +31,7 @@ struct NoNorm {
 struct RmsOfRows {
   static constexpr bool kMeasures = true;
   static constexpr bool kCentred = false;
-  static constexpr int kRegisters[2] = {208, 96};
+  static constexpr int kRegisters[2] = {208, 88};
 
   float eps;
 };

@@ -253,6 +253,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
                    int n, int depth) {
   if constexpr (kHopper) {
     using Product = HopperProduct<Tile, Columns, Norm>;
+    static_assert(suffice_for_three_groups(Norm::kRegisters));
     check_launch_bounds<Tile::kThreads>();
     auto& barriers = static_shared<typename Product::Barriers>();
     typename Product::Measured* measured = nullptr;

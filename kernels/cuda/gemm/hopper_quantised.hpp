@@ -231,7 +231,8 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
                       const __grid_constant__ Epilogue epilogue, int tokens) {
   if constexpr (kHopper) {
     using Product = QuantisedProduct<Tile, Columns>;
-    constexpr int kRegisters[2] = {232, 48};  // of a thread that multiplies, and of one that copies
+    constexpr int kRegisters[2] = {224, 56};  // of a thread that multiplies, and of one that copies
+    static_assert(suffice_for_three_groups(kRegisters));
     check_launch_bounds<Tile::kThreads>();
     auto& barriers = static_shared<typename Product::Barriers>();
     std::byte* shared = dynamic_shared<std::byte>();

@@ -92,27 +92,17 @@ class TokenBoxes {
   static TensorMap map(View<BFloat16> out) { return Rows::map(out); }
 
   // `met` is a barrier of the group's warps that nothing else uses.
-  __device__ TokenBoxes(std::byte* scratch, SharedBarrier& met)
-      : scratch_(scratch),
-        met_(met),
-        thread_(static_cast<int>(threadIdx.x) % kThreads),
-        first_piece_(thread_ / 32 * kPieces) {}
+  __device__ TokenBoxes(std::byte* scratch, SharedBarrier& met) : scratch_(scratch), met_(met) {}
 
   // Stores results from column `col0` and token `token0` on.
   template <int kColTiles, class To>
   __device__ void store(const FragmentC (&sums)[kRowTiles][kColTiles], int token0, int col0,
                         const To& to) {
-    float bias[kPieces];
-    float more_bias[kPieces];  // of the second ones of pairs
-    load_bias(to.bias, col0, to.cols, bias);
-    if constexpr (kPairs) {
-      load_bias(to.bias == nullptr ? nullptr : to.bias + to.cols, col0, to.cols, more_bias);
-    }
-    if (thread_ == 0) wait_for_stores<0>();
+    if (thread() == 0) wait_for_stores<0>();
     meet();
     const auto buffer_of = [&](int chunk) { return scratch_ + chunk % kBuffers * Rows::kBytes; };
     const auto fetch = [&](int chunk) {
-      Rows::template fetch_residual<kThreads>(buffer_of(chunk), thread_, token0 + chunk * kTokens,
+      Rows::template fetch_residual<kThreads>(buffer_of(chunk), thread(), token0 + chunk * kTokens,
                                               col0, to);
     };
     if (to.residual != nullptr) {
@@ -123,7 +113,7 @@ class TokenBoxes {
     for (int chunk = 0; chunk < 8 * kColTiles / kTokens; ++chunk) {
       if (token0 + chunk * kTokens >= to.rows) break;
       if (chunk >= kBuffers) {
-        if (thread_ == 0) wait_for_stores<kBuffers - 1>();
+        if (thread() == 0) wait_for_stores<kBuffers - 1>();
         meet();
         if (to.residual != nullptr) fetch(chunk);
       }
@@ -135,6 +125,12 @@ class TokenBoxes {
         }
         meet();
       }
+      float bias[kPieces];
+      float more_bias[kPieces];  // of the second ones of pairs
+      load_bias(to.bias, col0, to.cols, bias);
+      if constexpr (kPairs) {
+        load_bias(to.bias == nullptr ? nullptr : to.bias + to.cols, col0, to.cols, more_bias);
+      }
 #pragma unroll
       for (int block = 0; block < kTokens / 8; block += kBlocks) {
         round_blocks(sums, chunk * kTokens / 8 + block, block, bias, more_bias, buffer_of(chunk),
@@ -142,17 +138,25 @@ class TokenBoxes {
       }
       fence_async_proxy();
       meet();
-      if (thread_ == 0) Rows::store_all(buffer_of(chunk), token0 + chunk * kTokens, col0, to);
+      if (thread() == 0) Rows::store_all(buffer_of(chunk), token0 + chunk * kTokens, col0, to);
     }
     copy_async_wait();  // also what was fetched for tokens that do not exist
   }
 
   // Before the group ends.
   __device__ void end() const {
-    if (thread_ == 0) wait_for_stores<0>();
+    if (thread() == 0) wait_for_stores<0>();
   }
 
  private:
+  // Of the group; and the first of the results that its warp has, in eights. Not kept in registers.
+  __device__ static int thread() {
+    return static_cast<int>(threadIdx.x) % kThreads;
+  }
+  __device__ static int first_piece() {
+    return thread() / 32 * kPieces;
+  }
+
   // All threads of the group meet.
   __device__ void meet() {
     __syncwarp();
@@ -164,7 +168,7 @@ class TokenBoxes {
   __device__ void load_bias(const float* from, int col0, int cols, float (&bias)[kPieces]) const {
 #pragma unroll
     for (int p = 0; p < kPieces; ++p) {
-      const int col = col0 + 8 * (first_piece_ + p) + FragmentC::row(0);
+      const int col = col0 + 8 * (first_piece() + p) + FragmentC::row(0);
       bias[p] = from == nullptr ? 0.0F : from[min(col, cols - 1)];
     }
   }
@@ -176,7 +180,7 @@ class TokenBoxes {
                                std::byte* buffer, const To& to) const {
     const int lane = static_cast<int>(lane_id());
     std::byte* const place = buffer + Rows::at(8 * (at + lane / 8 / kPieces) + lane % 8,
-                                               first_piece_ + lane / 8 % kPieces);
+                                               first_piece() + lane / 8 % kPieces);
     std::uint32_t residuals[4];
     if (to.residual != nullptr) ldmatrix_transposed(residuals, place);
     std::uint32_t rounded[4];
@@ -206,8 +210,6 @@ class TokenBoxes {
 
   std::byte* scratch_;
   SharedBarrier& met_;
-  int thread_;
-  int first_piece_;
   int times_ = 0;
 };
 
