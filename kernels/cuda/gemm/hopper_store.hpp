@@ -100,7 +100,7 @@ struct Boxed {
   __device__ static void fetch_residual(std::byte* buffer, int thread, int row0, int col0,
                                         const To& to) {
     // A group's threads have few pieces each, and no registers for the addresses of all.
-    constexpr int kAtOnce = kThreads == 32 ? 8 : 1;
+    [[maybe_unused]] constexpr int kAtOnce = kThreads == 32 ? 8 : 1;
 #pragma unroll kAtOnce
     for (int at_piece = thread; at_piece < kRows * cols / 8; at_piece += kThreads) {
       const int in_box = at_piece / kPieces % kRows;
