@@ -66,6 +66,9 @@ void Block::run(const Grid& grid, Index3 block, Body body) {
   MemoryTrace* const trace = MemoryTrace::current();
   traffic_.reset();
   if (trace != nullptr) traffic_.emplace();
+  OverlapCheck* const overlap = OverlapCheck::current();
+  overlap_.reset();
+  if (overlap != nullptr) overlap_.emplace();
   emulated::blockIdx = block;
   emulated::blockDim = grid.threads;
   emulated::gridDim = grid.blocks;
@@ -76,6 +79,7 @@ void Block::run(const Grid& grid, Index3 block, Body body) {
   }
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   if (trace != nullptr) trace->add(grid.kernel, *traffic_);
+  if (overlap != nullptr) overlap->add(*overlap_);
 }
 
 void Block::count_access(const std::source_location& where, bool loads, const void* address,
@@ -85,7 +89,18 @@ void Block::count_access(const std::source_location& where, bool loads, const vo
                              : (loads ? MemoryAccess::kGlobalLoad : MemoryAccess::kGlobalStore);
   const std::uint64_t at =
       shared ? shared_.offset(address) : reinterpret_cast<std::uintptr_t>(address);
-  traffic_->add(thread_rank(), where, access, at, bytes);
+  if (traffic_) traffic_->add(thread_rank(), where, access, at, bytes);
+  if (overlap_ && !shared) overlap_->add(at, bytes, loads, !running_->waited);
+}
+
+void Block::note_box(const Matrix& matrix, std::int64_t row, std::int64_t column, bool loads) {
+  if (!overlap_) return;
+  const auto bytes = std::min(matrix.box_row_bytes, matrix.row_bytes - column);
+  for (std::int64_t r = row; r < std::min(row + matrix.box_rows, matrix.rows) && bytes > 0; ++r) {
+    const auto* const at = matrix.data + r * matrix.stride_bytes + column;
+    overlap_->add(reinterpret_cast<std::uintptr_t>(at), static_cast<std::size_t>(bytes), loads,
+                  !running_->waited);
+  }
 }
 
 void Block::fiber_entry() {

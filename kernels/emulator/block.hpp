@@ -24,6 +24,7 @@
 #include "kernels/emulator/copy_queue.hpp"
 #include "kernels/emulator/device.hpp"
 #include "kernels/emulator/memory_trace.hpp"
+#include "kernels/emulator/overlap_check.hpp"
 #include "kernels/emulator/shared_memory.hpp"
 #include "kernels/emulator/tensor_memory.hpp"
 
@@ -127,8 +128,10 @@ class Block {
   }
   // Counts `bytes` that the running thread loads or stores, if somebody traces.
   void trace(const std::source_location& where, bool loads, const void* address, unsigned bytes) {
-    if (traffic_) count_access(where, loads, address, bytes);
+    if (traffic_ || overlap_) count_access(where, loads, address, bytes);
   }
+  // Likewise a box of global memory that begins at (row, column in bytes), for an OverlapCheck.
+  void note_box(const Matrix& matrix, std::int64_t row, std::int64_t column, bool loads);
   // The running thread has stored so many bytes, perhaps to shared memory.
   void note_store(const void* address, std::size_t bytes) {
     const auto* const p = static_cast<const std::byte*>(address);
@@ -197,6 +200,7 @@ class Block {
   SharedMemory shared_{};
   Barriers barriers_{};
   std::optional<BlockTraffic> traffic_{};
+  std::optional<BlockAccesses> overlap_{};
   std::unique_ptr<Fiber> home_;                   // of run()
   std::vector<std::unique_ptr<Fiber>> fibers_{};  // destroyed first: they end there
   std::vector<Fiber*> idle_{};

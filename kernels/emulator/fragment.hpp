@@ -1,4 +1,4 @@
-// What mma and ldmatrix do once all lanes of a warp have met: the layouts of
+// What mma, ldmatrix and stmatrix do once all lanes of a warp have met: the layouts of
 // ../cuda/primitives/fragment.hpp, spelt out element by element.
 #pragma once
 
@@ -102,6 +102,29 @@ void load_matrix(const Lanes& lanes) {
       const std::uint32_t second = transposed ? matrix[i][2 * t + 1][g] : matrix[i][g][2 * t + 1];
       to.reg[i] = first | second << 16;
     }
+  }
+}
+
+struct StoreMatrix {
+  void* row;
+  const std::uint32_t* reg;  // [4]
+};
+
+inline void store_matrix_transposed(const Lanes& lanes) {
+  std::uint16_t matrix[4][8][8];
+  std::memset(matrix, 0xFF, sizeof(matrix));
+  for (unsigned lane = 0; lane < kWarp; ++lane) {
+    if (lanes.arguments[lane] == nullptr) continue;
+    const auto& from = *static_cast<const StoreMatrix*>(lanes.arguments[lane]);
+    for (unsigned i = 0; i < 4; ++i) {
+      matrix[i][lane % 4 * 2][lane / 4] = static_cast<std::uint16_t>(from.reg[i] & 0xffffU);
+      matrix[i][lane % 4 * 2 + 1][lane / 4] = static_cast<std::uint16_t>(from.reg[i] >> 16);
+    }
+  }
+  for (unsigned lane = 0; lane < kWarp; ++lane) {
+    if (lanes.arguments[lane] == nullptr) continue;
+    std::memcpy(static_cast<const StoreMatrix*>(lanes.arguments[lane])->row,
+                matrix[lane / 8][lane % 8], 16);
   }
 }
 

@@ -72,6 +72,7 @@ void run_grid(const Grid& grid, Body body) {
     }
   }
   if (error) std::rethrow_exception(error);
+  if (OverlapCheck* const check = OverlapCheck::current()) check->end_launch(grid.kernel);
 }
 
 }  // namespace fvlm::emulator

@@ -52,6 +52,7 @@ __global__ void __launch_bounds__(kThreads)
   const Operand values(base + 2 * channels, stride, tokens, kDim);
 
   wait_for_previous_kernel();
+  allow_next_kernel();
   const auto fetch = [&](int tile) {
     auto& stage = shared.stage[tile % 2];
     keys.template fetch<kKeys, kDim, kThreads>(stage.key, tile * kKeys, 0);
@@ -113,7 +114,6 @@ __global__ void __launch_bounds__(kThreads)
             Vec<std::uint32_t, 1>{{pack<E>(two[0] * inverse, two[1] * inverse)}});
     }
   }
-  allow_next_kernel();
 }
 
 template <int kDim>
@@ -122,6 +122,7 @@ __global__ void __launch_bounds__(kThreads)
                     std::int64_t out_stride) {
   check_launch_bounds<kThreads>();
   wait_for_previous_kernel();
+  allow_next_kernel();
   constexpr int kOwn = (kDim + 31) / 32;  // channels of a lane
   const int query_row = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(warp_id());
   if (query_row >= tokens) return;
@@ -167,7 +168,6 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = 0; i < kOwn; ++i) {
     if (lane + 32 * i < kDim) to[lane + 32 * i] = sums[i] / total;
   }
-  allow_next_kernel();
 }
 
 template <int kDim, class E>

@@ -122,6 +122,7 @@ __global__ void __launch_bounds__(DepthwiseTile<E, kKernel, kStride, kMultiplier
 
   fetch_weights(tile, weight + c0, out_size.channels, out_size.channels - c0);
   wait_for_previous_kernel();
+  allow_next_kernel();
   fetch_input<Tile>(tile.in, in + image * in_size.height * in_size.width * in_size.channels,
                     in_size, y0 * kStride - kKernel / 2, x0 * kStride - kKernel / 2,
                     c0 / kMultiplier, aligned);
@@ -203,7 +204,6 @@ __global__ void __launch_bounds__(DepthwiseTile<E, kKernel, kStride, kMultiplier
       }
     }
   }
-  allow_next_kernel();
 }
 
 template <class E, int kKernel, int kStride, int kMultiplier, Activation kActivation>

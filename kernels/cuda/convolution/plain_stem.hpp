@@ -50,6 +50,7 @@ __global__ void __launch_bounds__(PlainStem::kThreads)
   const int c0 = static_cast<int>(blockIdx.x) * Tile::kChannels;
 
   wait_for_previous_kernel();
+  allow_next_kernel();
   const std::uint8_t* const from = pixels + image * side * side * 3;
   for (int i = static_cast<int>(threadIdx.x); i < Tile::kPixelRows * Tile::kPixelStride;
        i += Tile::kThreads) {
@@ -138,7 +139,6 @@ __global__ void __launch_bounds__(PlainStem::kThreads)
       out[((image * out_side + y0 + row) * out_side + x0 + col) * channels + c] = gelu<float>(sum);
     }
   }
-  allow_next_kernel();
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

@@ -57,6 +57,7 @@ __global__ void __launch_bounds__(kThreads)
   check_launch_bounds<kThreads>();
   auto& shared = static_shared<Shared>();
   wait_for_previous_kernel();
+  allow_next_kernel();
   const int lane = static_cast<int>(lane_id());
   const int warp = static_cast<int>(warp_id());
   const int c = static_cast<int>(blockIdx.x) * kChannels + 2 * lane;
@@ -79,7 +80,6 @@ __global__ void __launch_bounds__(kThreads)
   float all = 0;
   for (int w = 0; w < kWarps; ++w) all += shared.sums[w][i];
   mean[std::int64_t{blockIdx.y} * channels + mine] = all / static_cast<float>(positions);
-  allow_next_kernel();
 }
 
 // The product of a row of weights with a vector, by a warp. `aligned`: both 16 bytes at a time.
@@ -104,6 +104,7 @@ __global__ void __launch_bounds__(kThreads)
             bool aligned, const float* bias, float* squeezed, int outputs) {
   check_launch_bounds<kThreads>();
   wait_for_previous_kernel();
+  allow_next_kernel();
   const int row = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(warp_id());
   if (row >= outputs) return;
   const std::int64_t image = blockIdx.y;
@@ -111,7 +112,6 @@ __global__ void __launch_bounds__(kThreads)
       row_product(weight + row * weight_stride, mean + image * channels, channels, aligned) +
       (bias == nullptr ? 0.0F : bias[row]);
   if (lane_id() == 0) squeezed[image * outputs + row] = fmaxf(sum, 0.0F);
-  allow_next_kernel();
 }
 
 template <class E>
@@ -124,6 +124,7 @@ __global__ void __launch_bounds__(kThreads)
   check_launch_bounds<kThreads>();
   auto& shared = static_shared<Shared>();
   wait_for_previous_kernel();
+  allow_next_kernel();
   const int warp = static_cast<int>(warp_id());
   const int c0 = static_cast<int>(blockIdx.x) * kChannels;
   const std::int64_t image = blockIdx.y;
@@ -147,7 +148,6 @@ __global__ void __launch_bounds__(kThreads)
     store_channels(out + at, c, channels,
                    {gelu<E>(two.first * gate.first), gelu<E>(two.second * gate.second)});
   }
-  allow_next_kernel();
 }
 
 }  // namespace

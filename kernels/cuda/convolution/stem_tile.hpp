@@ -126,6 +126,7 @@ __global__ void __launch_bounds__(StemTile::kThreads, StemTile::kBlocks)
   const int part = warp % Tile::kParts * 8 * Tile::kColTiles;
   const StemWeights weights(conv_weight, c0 + part, channels);
   wait_for_previous_kernel();
+  allow_next_kernel();
   fetch_pixels(tile, pixels + image * side * side * 3, side, 4 * y0 - 3, 4 * x0 - 3);
   __syncthreads();
 
@@ -209,7 +210,6 @@ __global__ void __launch_bounds__(StemTile::kThreads, StemTile::kBlocks)
       if (both) to[1] = from_float<BFloat16>(second);
     }
   }
-  allow_next_kernel();
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

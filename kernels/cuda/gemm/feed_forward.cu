@@ -76,6 +76,7 @@ __global__ void __launch_bounds__(FeedForward<E, kC>::kThreads, FeedForward<E, k
   };
   fetch_fc1(0);  // weights do not depend on the previous kernel
   wait_for_previous_kernel();
+  allow_next_kernel();
 #pragma unroll
   for (int s = 0; s < F::kSlices; ++s) {
     in.template fetch<F::kRows, F::kSlice, F::kThreads>(tiles.in[s], row0, s * F::kSlice);
@@ -153,7 +154,6 @@ __global__ void __launch_bounds__(FeedForward<E, kC>::kThreads, FeedForward<E, k
   }
   __syncthreads();  // all are done with the tiles, where the results go now
   finish_fragments(sums, shared.results[warp], row0 + warp_row, sum_col, rows, epilogue);
-  allow_next_kernel();
 }
 
 template <int kC, class E>

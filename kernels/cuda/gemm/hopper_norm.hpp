@@ -31,7 +31,7 @@ struct NoNorm {
 struct RmsOfRows {
   static constexpr bool kMeasures = true;
   static constexpr bool kCentred = false;
-  static constexpr int kRegisters[2] = {224, 56};
+  static constexpr int kRegisters[2] = {208, 88};
 
   float eps;
 };
@@ -115,27 +115,59 @@ class RowMeasure {
   float sums_[Norm::kCentred ? kRows : 1] = {};
 };
 
-// An epilogue (epilogue.hpp) after the norm of a tile's rows, the first of which is first_row.
-template <int kM, class Norm, class Epilogue>
-struct AfterNorm {
+// What is left of the norms of a tile's rows, the first of which is first_row.
+template <int kM, class Norm>
+struct NormOfTile {
+  struct Row {
+    float scale = 1;
+    float mean = 0;
+  };
+
   const Norm& norm;
-  const RowScales<kM>& rows;
+  const RowScales<kM>* rows;
   int first_row;
+
+  __device__ Row of_row([[maybe_unused]] int row) const {
+    Row found;
+    if constexpr (Norm::kMeasures) {
+      found.scale = rows->scale[row - first_row];
+      if constexpr (Norm::kCentred) found.mean = rows->mean[row - first_row];
+    }
+    return found;
+  }
+
+  // Of two or eight adjacent columns from `col` on, a multiple of their number; perhaps beyond the
+  // end.
+  template <int kCount>
+  __device__ void apply([[maybe_unused]] const Row& row, [[maybe_unused]] int col,
+                        [[maybe_unused]] float (&values)[kCount]) const {
+    if constexpr (Norm::kMeasures) {
+      if constexpr (Norm::kCentred) {
+        float sums[kCount];
+        if constexpr (kCount == 8) {
+          load8(norm.column_sums + col, true, norm.columns - col, sums);
+        } else {
+          const auto two = load<2>(norm.column_sums + min(col, norm.columns - 2));
+          sums[0] = two[0];
+          sums[1] = two[1];
+        }
+#pragma unroll
+        for (int i = 0; i < kCount; ++i) values[i] = multiply_add(-row.mean, sums[i], values[i]);
+      }
+#pragma unroll
+      for (float& value : values) value *= row.scale;
+    }
+  }
+};
+
+// An epilogue of rows (epilogue.hpp) after their norms.
+template <class Norms, class Epilogue>
+struct AfterNorm {
+  const Norms& norms;
   const Epilogue& epilogue;
 
-  static constexpr bool kBoxes = false;
-
   __device__ void operator()(int row, int col, float (&values)[8]) const {
-    const float scale = rows.scale[row - first_row];
-    if constexpr (Norm::kCentred) {
-      const float mean = rows.mean[row - first_row];
-      float sums[8];
-      load8(norm.column_sums + col, true, norm.columns - col, sums);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) values[i] = multiply_add(-mean, sums[i], values[i]);
-    }
-#pragma unroll
-    for (int i = 0; i < 8; ++i) values[i] *= scale;
+    norms.apply(norms.of_row(row), col, values);
     epilogue(row, col, values);
   }
 };

@@ -2,10 +2,12 @@
 // tensor memory accelerator.
 //
 // Blocks are persistent over tiles of kM x kN. One warp copies stages of 64 of the depth ahead; two
-// groups of four warps take tiles in turns, so that the epilogue of one runs under the products of
-// the other. A stage is full when its bytes have arrived, and empty when each warp that multiplies
-// it, or measures its rows for a norm (hopper_norm.hpp), is done with it.
+// groups of four warps multiply. They take tiles in turns, so that the epilogue of one runs under
+// the products of the other, or share each tile by its rows, which may then be so many that a stage
+// is read from L2 for twice the products. A stage is full when its bytes have arrived, and empty
+// when each warp that multiplies it, or measures its rows for a norm (hopper_norm.hpp), is done.
 //
+// The first stages of B, which are weights, are asked for before the previous kernel has ended.
 // An output's sum has the same order in tiles of every size.
 #pragma once
 
@@ -16,10 +18,10 @@
 #include "kernels/cuda/gemm/hopper_columns.hpp"
 #include "kernels/cuda/gemm/hopper_norm.hpp"
 #include "kernels/cuda/gemm/hopper_store.hpp"
+#include "kernels/cuda/gemm/tile_order.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"
-#include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/wgmma.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
@@ -29,7 +31,11 @@ struct HopperTile {
   static constexpr int kM = m;
   static constexpr int kN = n;
   static constexpr int kStages = stages;
-  static constexpr int kRowTiles = m / 64;
+  // Whether the groups share a tile, and how many otherwise take tiles in turns.
+  static constexpr bool kShared = m > 128;
+  static constexpr int kTurns = kShared ? 1 : 2;
+  static constexpr int kGroupRows = kShared ? m / 2 : m;
+  static constexpr int kRowTiles = kGroupRows / 64;
   static constexpr int kGroupThreads = 128;
   static constexpr int kThreads = 3 * kGroupThreads;  // two groups multiply, one copies
   static constexpr int kRowBytes = kBoxDepth * static_cast<int>(sizeof(BFloat16));
@@ -40,7 +46,7 @@ struct HopperTile {
   static constexpr int kResultFloats = ResultRows<n, true>::kFloats;  // the larger ones
   static constexpr int kSharedBytes =
       kAlign + stages * kStageBytes + kWarps * kResultFloats * static_cast<int>(sizeof(float));
-  static_assert(m % 64 == 0 && kStageBytes % kAlign == 0);
+  static_assert(kGroupRows % 64 == 0 && kStageBytes % kAlign == 0);
   static_assert(kResultFloats * sizeof(float) >= BoxedRows<n>::kBuffers * BoxedRows<n>::kBytes &&
                 kResultFloats * sizeof(float) % kAlign == 0);
 };
@@ -48,6 +54,7 @@ struct HopperTile {
 template <class Tile, class Columns, class Norm>
 class HopperProduct {
   static constexpr int kGroupWarps = Tile::kGroupThreads / 32;
+  static constexpr int kTileWarps = kGroupWarps * (Tile::kShared ? 2 : 1);  // that multiply a stage
   static constexpr int kMeasuringWarps = Norm::kMeasures ? kGroupWarps - 1 : 0;
 
  public:
@@ -55,22 +62,22 @@ class HopperProduct {
     SharedBarrier full[Tile::kStages];
     SharedBarrier empty[Tile::kStages];
     SharedBarrier turn[2];  // of each group
-    // Of each group's tile: its rows are measured, and its epilogue has used that.
+    // Of two tiles in turns: the rows are measured, and epilogues have used that.
     SharedBarrier measured[2];
     SharedBarrier taken[2];
 
     __device__ void init_all() {
       for (SharedBarrier& one : full) init(one, 1);
-      for (SharedBarrier& one : empty) init(one, kGroupWarps + kMeasuringWarps);
+      for (SharedBarrier& one : empty) init(one, kTileWarps + kMeasuringWarps);
       for (SharedBarrier& one : turn) init(one, kGroupWarps);
       if constexpr (Norm::kMeasures) {
         for (SharedBarrier& one : measured) init(one, kMeasuringWarps);
-        for (SharedBarrier& one : taken) init(one, kGroupWarps);
+        for (SharedBarrier& one : taken) init(one, kTileWarps);
       }
     }
   };
   struct Measured {
-    RowScales<Tile::kM> of_group[2];
+    RowScales<Tile::kM> of_turn[2];
   };
 
   __device__ HopperProduct(std::byte* shared, Barriers& barriers, const Columns& columns, int m,
@@ -80,27 +87,24 @@ class HopperProduct {
         columns_of_(columns),
         m_(m),
         steps_((depth + kBoxDepth - 1) / kBoxDepth),
-        columns_((n + Tile::kN - 1) / Tile::kN),
-        tiles_(columns_ * ((m + Tile::kM - 1) / Tile::kM)) {}
+        order_(order_of_tiles<Tile::kM, Tile::kN>(m, n)),
+        tiles_(order_.tiles()) {}
 
   // Of one thread of the block: copies the stages of its tiles.
   __device__ void copy(const TensorMap& a, const TensorMap& b) {
-    int count = 0;
-    for (int tile = first_tile(); tile < tiles_; tile += static_cast<int>(gridDim.x)) {
-      for (int step = 0; step < steps_; ++step, ++count) {
-        const int stage = count % Tile::kStages;
-        const int round = count / Tile::kStages;
-        if (round > 0) wait(barriers_.empty[stage], (round - 1) % 2);
-        SharedBarrier& full = barriers_.full[stage];
-        arrive_expecting(full, Tile::kStageBytes);
-        copy_box(stage_of(stage), a, row_of(tile), step * kBoxDepth, full);
-        std::byte* const to = stage_of(stage) + Tile::kBytesA;
-        const int box = columns_of_.template box_rows<Tile::kN>();
-        for (int at = 0; at < Tile::kN; at += box) {
-          const int row = columns_of_.template row<Tile::kN>(column_of(tile), at);
-          copy_box(to + at * Tile::kRowBytes, b, row, step * kBoxDepth, full);
-        }
+    for (BlockStep at = BlockStep::first(); at.tile < tiles_ && at.count < Tile::kStages;
+         at.next(steps_)) {
+      begin_stage(b, at);
+    }
+    wait_for_previous_kernel();
+    for (BlockStep at = BlockStep::first(); at.tile < tiles_; at.next(steps_)) {
+      const int round = at.count / Tile::kStages;
+      if (round > 0) {
+        wait(barriers_.empty[at.count % Tile::kStages], (round - 1) % 2);
+        begin_stage(b, at);
       }
+      copy_box(stage_of(at.count), a, row_of(at.tile), at.step * kBoxDepth,
+               barriers_.full[at.count % Tile::kStages]);
     }
   }
 
@@ -111,37 +115,39 @@ class HopperProduct {
     for (int tile = first_tile(); tile < tiles_; tile += static_cast<int>(gridDim.x), ++done) {
       RowMeasure<Tile::kM, Norm> rows(warp);
       for (int step = 0; step < steps_; ++step, ++count) {
-        const int stage = count % Tile::kStages;
-        wait(barriers_.full[stage], count / Tile::kStages % 2);
-        rows.add(stage_of(stage));
+        wait_for_full(count);
+        rows.add(stage_of(count));
         __syncwarp();
         release(count);
       }
-      const int group = done % 2;
-      if (done > 1) wait(barriers_.taken[group], (done / 2 - 1) % 2);
-      rows.write(norm, depth, measured.of_group[group]);
+      const int turn = done % 2;
+      if (done > 1) wait(barriers_.taken[turn], (done / 2 - 1) % 2);
+      rows.write(norm, depth, measured.of_turn[turn]);
       __syncwarp();
-      if (lane_id() == 0) arrive(barriers_.measured[group]);
+      if (lane_id() == 0) arrive(barriers_.measured[turn]);
     }
   }
 
-  // Of a group of threads, `group` of two: multiplies every second tile of the block.
+  // Of a group of threads, `group` of two: multiplies every second tile of the block, or half of
+  // each.
   template <class Epilogue>
   __device__ void multiply(int group, float* results, const Norm& norm,
                            [[maybe_unused]] const Measured* measured, const Epilogue& epilogue) {
     const int grid = static_cast<int>(gridDim.x);
-    int done = group;  // tiles of the block before this one
-    for (int tile = first_tile() + group * grid; tile < tiles_; tile += 2 * grid, done += 2) {
+    const int row_in_tile = Tile::kShared ? group * Tile::kGroupRows : 0;
+    int done = Tile::kShared ? 0 : group;  // tiles of the block before this one
+    for (int tile = first_tile() + done * grid; tile < tiles_;
+         tile += Tile::kTurns * grid, done += Tile::kTurns) {
       FragmentC sums[Tile::kRowTiles][Tile::kN / 8];
       // A barrier tells two phases apart and no more: so a group asks for its stages only when all
       // those before have been multiplied.
-      if (done > 0) wait(barriers_.turn[group], (done - 1) / 2 % 2);
+      if (!Tile::kShared && done > 0) wait(barriers_.turn[group], (done - 1) / 2 % 2);
       for (int step = 0; step < steps_; ++step) {
         const int count = done * steps_ + step;
-        const int stage = count % Tile::kStages;
-        wait(barriers_.full[stage], count / Tile::kStages % 2);
-        const std::uint64_t rows = descriptor(stage_of(stage));
-        const std::uint64_t cols = descriptor(stage_of(stage) + Tile::kBytesA);
+        wait_for_full(count);
+        const std::byte* const stage = stage_of(count);
+        const std::uint64_t rows = descriptor(stage + row_in_tile * Tile::kRowBytes);
+        const std::uint64_t cols = descriptor(stage + Tile::kBytesA);
         fence_products();
 #pragma unroll
         for (int k = 0; k < kBoxDepth / 16; ++k) {
@@ -157,16 +163,17 @@ class HopperProduct {
       }
       wait_for_products<0>();
       release(done * steps_ + steps_ - 1);
-      if (lane_id() == 0) arrive(barriers_.turn[1 - group]);
+      if (!Tile::kShared && lane_id() == 0) arrive(barriers_.turn[1 - group]);
+      const int turn = done % 2;
+      if constexpr (Norm::kMeasures) wait(barriers_.measured[turn], done / 2 % 2);
+      const RowScales<Tile::kM>* const scales =
+          Norm::kMeasures ? &measured->of_turn[turn] : nullptr;
+      const NormOfTile<Tile::kM, Norm> norms{norm, scales, row_of(tile)};
+      const int row = row_of(tile) + row_in_tile + static_cast<int>(warp_id()) % kGroupWarps * 16;
+      finish(sums, results, row, column_of(tile), done / Tile::kTurns, norms, epilogue);
       if constexpr (Norm::kMeasures) {
-        wait(barriers_.measured[group], done / 2 % 2);
-        finish(sums, results, tile, done,
-               AfterNorm<Tile::kM, Norm, Epilogue>{norm, measured->of_group[group], row_of(tile),
-                                                   epilogue});
         __syncwarp();
-        if (lane_id() == 0) arrive(barriers_.taken[group]);
-      } else {
-        finish(sums, results, tile, done, epilogue);
+        if (lane_id() == 0) arrive(barriers_.taken[turn]);
       }
     }
     if constexpr (Epilogue::kBoxes) {
@@ -181,35 +188,53 @@ class HopperProduct {
   __device__ static int first_tile() {
     return static_cast<int>(blockIdx.x);
   }
-  __device__ std::byte* stage_of(int stage) const {
-    return stages_ + stage * Tile::kStageBytes;
+  __device__ std::byte* stage_of(int count) const {
+    return stages_ + count % Tile::kStages * Tile::kStageBytes;
   }
   __device__ int row_of(int tile) const {
-    return tile / columns_ * Tile::kM;
+    return order_.at(tile).row * Tile::kM;
   }
   __device__ int column_of(int tile) const {
-    return tile % columns_ * Tile::kN;
+    return order_.at(tile).column * Tile::kN;
   }
-  template <class Epilogue>
+
+  // Expects all of a stage, and copies B.
+  __device__ void begin_stage(const TensorMap& b, const BlockStep& at) const {
+    SharedBarrier& full = barriers_.full[at.count % Tile::kStages];
+    arrive_expecting(full, Tile::kStageBytes);
+    std::byte* const to = stage_of(at.count) + Tile::kBytesA;
+    const int box = columns_of_.template box_rows<Tile::kN>();
+    for (int column = 0; column < Tile::kN; column += box) {
+      copy_box(to + column * Tile::kRowBytes, b,
+               columns_of_.template row<Tile::kN>(column_of(at.tile), column), at.step * kBoxDepth,
+               full);
+    }
+  }
+  __device__ void wait_for_full(int count) const {
+    wait(barriers_.full[count % Tile::kStages], count / Tile::kStages % 2);
+  }
+  // A warp is done with the stage of the block's step `count`.
+  __device__ void release(int count) const {
+    if (lane_id() == 0) arrive(barriers_.empty[count % Tile::kStages]);
+  }
+
+  // Hands a warp's fragments to the epilogue, the first of `before` times as many.
+  template <class Norms, class Epilogue>
   __device__ void finish(const FragmentC (&sums)[Tile::kRowTiles][Tile::kN / 8], float* results,
-                         int tile, int done, const Epilogue& epilogue) const {
-    const int row = row_of(tile) + static_cast<int>(warp_id()) % 4 * 16;
+                         int row, int column, int before, const Norms& norms,
+                         const Epilogue& epilogue) const {
     if constexpr (Epilogue::kBoxes) {
-      store_fragments(sums, reinterpret_cast<std::byte*>(results), done / 2 * Tile::kRowTiles, row,
-                      column_of(tile), epilogue);
+      store_fragments(sums, reinterpret_cast<std::byte*>(results), before * Tile::kRowTiles, row,
+                      Epilogue::kPairs ? column / 2 : column, norms, epilogue);
     } else {
 #pragma unroll
       for (int i = 0; i < Tile::kRowTiles; ++i) {
         const FragmentC(&part)[1][Tile::kN / 8] =
             *reinterpret_cast<const FragmentC(*)[1][Tile::kN / 8]>(&sums[i]);
-        finish_fragments<Columns::kPairs>(part, results, row + 64 * i, column_of(tile), m_,
-                                          epilogue);
+        finish_fragments<Columns::kPairs>(part, results, row + 64 * i, column, m_,
+                                          AfterNorm<Norms, Epilogue>{norms, epilogue});
       }
     }
-  }
-  // A warp is done with the stage of the block's step `count`.
-  __device__ void release(int count) {
-    if (lane_id() == 0) arrive(barriers_.empty[count % Tile::kStages]);
   }
 
   std::byte* stages_;
@@ -217,7 +242,7 @@ class HopperProduct {
   Columns columns_of_;
   int m_;
   int steps_;
-  int columns_;  // of tiles
+  TileOrder order_;
   int tiles_;
 };
 
@@ -228,6 +253,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
                    int n, int depth) {
   if constexpr (kHopper) {
     using Product = HopperProduct<Tile, Columns, Norm>;
+    static_assert(suffice_for_three_groups(Norm::kRegisters));
     check_launch_bounds<Tile::kThreads>();
     auto& barriers = static_shared<typename Product::Barriers>();
     typename Product::Measured* measured = nullptr;
@@ -237,90 +263,27 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
         (Tile::kAlign - reinterpret_cast<std::uintptr_t>(shared) % Tile::kAlign) % Tile::kAlign;
     if (threadIdx.x == 0) barriers.init_all();
     __syncthreads();
-    wait_for_previous_kernel();
-    allow_next_kernel();
     Product product(shared, barriers, columns, m, n, depth);
     const int group = static_cast<int>(threadIdx.x) / Tile::kGroupThreads;
     if (group == 2) {
       give_registers<Norm::kRegisters[1]>();
-      if (threadIdx.x % Tile::kGroupThreads == 0) product.copy(a, b);
+      if (threadIdx.x % Tile::kGroupThreads == 0) {
+        product.copy(a, b);
+      } else {
+        wait_for_previous_kernel();
+      }
       if constexpr (Norm::kMeasures) {
         const int warp = static_cast<int>(warp_id()) % 4;
         if (warp > 0) product.measure(warp - 1, norm, depth, *measured);
       }
     } else {
       take_registers<Norm::kRegisters[0]>();
+      wait_for_previous_kernel();
+      allow_next_kernel();
       float* const results = reinterpret_cast<float*>(shared + Tile::kStages * Tile::kStageBytes) +
                              static_cast<int>(warp_id()) * Tile::kResultFloats;
       product.multiply(group, results, norm, measured, epilogue);
     }
-  }
-}
-
-template <class Tile, class Columns, class Norm, class Epilogue>
-void launch_hopper_product(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
-                           View<const BFloat16> b, const Columns& columns, const Norm& norm,
-                           const Epilogue& epilogue) {
-  const std::int64_t tiles =
-      (a.rows + Tile::kM - 1) / Tile::kM * ((b.rows + Tile::kN - 1) / Tile::kN);
-  launch<hopper_product<Tile, Columns, Norm, Epilogue>>(
-      Launch{.grid = std::min<std::int64_t>(tiles, multiprocessors),
-             .block = Tile::kThreads,
-             .shared_bytes = Tile::kSharedBytes,
-             .stream = stream,
-             .overlap_previous = true},
-      tensor_map<kTarget>(a, Tile::kM),
-      tensor_map<kTarget>(b, columns.template box_rows<Tile::kN>()), columns, norm, epilogue,
-      static_cast<int>(a.rows), static_cast<int>(b.rows), static_cast<int>(a.cols));
-}
-
-// Calls work.template operator()<Tile>() with the tile for an [m, n] GEMM: `tile` is an index of
-// kHopperTiles, or kTileByRule.
-template <bool kPairs, class Work>
-void dispatch_hopper_tile(std::int64_t m, std::int64_t n, int multiprocessors, int tile,
-                          const Work& work) {
-  if (tile == kTileByRule) tile = best_hopper_tile(m, n, multiprocessors, kPairs);
-  if constexpr (!kPairs) {
-    if (tile == 2) return work.template operator()<HopperTile<128, 96, 4>>();
-  }
-  if (tile == 0) {
-    work.template operator()<HopperTile<128, 128, 4>>();
-  } else {
-    work.template operator()<HopperTile<64, 64, 8>>();
-  }
-}
-
-template <class Columns, class Norm, class Epilogue>
-void multiply_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
-                        View<const BFloat16> b, const Columns& columns, const Norm& norm,
-                        const Epilogue& epilogue, int tile) {
-  dispatch_hopper_tile<Columns::kPairs>(a.rows, b.rows, multiprocessors, tile, [&]<class Tile>() {
-    launch_hopper_product<Tile>(stream, multiprocessors, a, b, columns, norm, epilogue);
-  });
-}
-
-// out = activation(a b^T + bias) + residual, as `to` says. In boxes where they can be stored, which
-// is with every real model; but not after a norm: what that knows of rows and columns would not fit
-// into the registers beside fragments.
-template <Activation kActivation, class Norm>
-void multiply_linear_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
-                               View<const BFloat16> b, const Norm& norm,
-                               const StoreRows<BFloat16, kActivation>& to, int tile) {
-  constexpr PlainColumns kColumns{};
-  if constexpr (Norm::kMeasures) {
-    multiply_on_hopper(stream, multiprocessors, a, b, kColumns, norm, to, tile);
-  } else if (!to.aligned || to.cols % 8 != 0) {
-    launch_hopper_product<HopperTile<64, 64, 8>>(stream, multiprocessors, a, b, kColumns, norm, to);
-  } else {
-    dispatch_hopper_tile<false>(a.rows, b.rows, multiprocessors, tile, [&]<class Tile>() {
-      using Boxed = BoxedRows<Tile::kN>;
-      const View<const BFloat16> out{to.out, a.rows, to.cols, to.stride};
-      launch_hopper_product<Tile>(
-          stream, multiprocessors, a, b, kColumns, norm,
-          StoreBoxes<kActivation>{tensor_map<kTarget>(out, Boxed::kRows, Boxed::kBoxCols),
-                                  static_cast<int>(a.rows), to.cols, to.bias, to.residual,
-                                  to.residual_stride});
-    });
   }
 }
 

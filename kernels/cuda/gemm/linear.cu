@@ -1,7 +1,7 @@
 // The GEMM of a linear layer: which kernel, and which tile.
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
-#include "kernels/cuda/gemm/hopper_product.hpp"
+#include "kernels/cuda/gemm/hopper_launch.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
 
 namespace fvlm {

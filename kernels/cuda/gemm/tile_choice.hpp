@@ -26,9 +26,9 @@ inline constexpr TileChoice kTileChoices[] = {{"128x128", 128, 128, 1.0},
                                               {"32x64", 32, 64, 0.45}};
 // By wgmma, on compute capability 9.0. Columns in pairs want a width that is a power of two: they
 // have the first kHopperPairTiles.
-inline constexpr std::array<std::string_view, 3> kHopperTiles = {"wgmma 128x128", "wgmma 64x64",
-                                                                 "wgmma 128x96"};
-inline constexpr int kHopperPairTiles = 2;
+inline constexpr std::array<std::string_view, 4> kHopperTiles = {"wgmma 128x128", "wgmma 64x64",
+                                                                 "wgmma 256x128", "wgmma 128x96"};
+inline constexpr int kHopperPairTiles = 3;
 // By wgmma with quantised weights: outputs and tokens.
 inline constexpr TileChoice kQuantisedTiles[] = {
     {"wgmma 128x128", 128, 128, 1.0}, {"wgmma 128x64", 128, 64, 0.8}, {"wgmma 64x64", 64, 64, 0.6}};
@@ -64,10 +64,11 @@ inline int best_quantised_tile(std::int64_t outputs, std::int64_t tokens,
   return static_cast<int>(best_tile_of(kQuantisedTiles, outputs, tokens, multiprocessors));
 }
 
-// The same by wgmma: as many blocks as there are SMs, if possible.
+// The same by wgmma: as many blocks as there are SMs, if possible. The largest tile wants a long
+// depth, which hides an epilogue that no other products hide: it is left to measuring.
 inline int best_hopper_tile(std::int64_t m, std::int64_t n, std::int64_t multiprocessors,
                             bool pairs = false) {
-  if (!pairs && n % 128 != 0 && n <= 192) return 2;
+  if (!pairs && n % 128 != 0 && n <= 192) return 3;
   return (m + 127) / 128 * ((n + 127) / 128) >= multiprocessors ? 0 : 1;
 }
 

@@ -22,6 +22,7 @@
 #include "kernels/cuda/gemm/epilogue.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/gemm/tile_operand.hpp"
+#include "kernels/cuda/gemm/tile_order.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
@@ -150,6 +151,7 @@ class TileProduct {
     };
     for (int step = 0; step < min(Shape::kStages - 1, steps); ++step) fetch_b(step);
     wait_for_previous_kernel();  // weights do not depend on it
+    allow_next_kernel();
     for (int step = 0; step < Shape::kStages - 1; ++step) {
       if (step < steps) fetch_a(step);
       copy_async_commit();
@@ -285,16 +287,13 @@ class TileProduct {
   }
 };
 
-// Adjacent blocks share rows of A, the larger operand in the encoder, so the next block finds them
-// in L2.
 template <class Shape, class A, class B, class Epilogue>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
-    tile_product(A a, B b, Epilogue epilogue, int m, int depth) {
+    tile_product(A a, B b, Epilogue epilogue, TileOrder order, int m, int depth) {
   check_launch_bounds<Shape::kThreads>();
-  TileProduct<Shape, A, B>::run(a, b, dynamic_shared<std::byte>(),
-                                static_cast<int>(blockIdx.y) * Shape::kM,
-                                static_cast<int>(blockIdx.x) * Shape::kN, m, depth, epilogue);
-  allow_next_kernel();
+  const TilePlace place = order.at(static_cast<int>(blockIdx.x));
+  TileProduct<Shape, A, B>::run(a, b, dynamic_shared<std::byte>(), place.row * Shape::kM,
+                                place.column * Shape::kN, m, depth, epilogue);
 }
 
 // For operands whose rows cannot be copied 16 bytes at a time, as those of no real model.
@@ -329,13 +328,15 @@ void dispatch_tile(std::int64_t m, std::int64_t n, int multiprocessors, int tile
 template <class Shape, class A, class B, class Epilogue>
 void launch_tile_product(Stream<kTarget>& stream, const A& a, const B& b, const Epilogue& epilogue,
                          std::int64_t m, std::int64_t n, std::int64_t depth) {
+  const TileOrder order =
+      order_of_tiles<Shape::kM, Shape::kN>(static_cast<int>(m), static_cast<int>(n));
   launch<tile_product<Shape, A, B, Epilogue>>(
-      Launch{.grid = {(n + Shape::kN - 1) / Shape::kN, (m + Shape::kM - 1) / Shape::kM},
+      Launch{.grid = order.tiles(),
              .block = Shape::kThreads,
              .shared_bytes = TileProduct<Shape, A, B>::kSharedBytes,
              .stream = stream,
              .overlap_previous = true},
-      a, b, epilogue, static_cast<int>(m), static_cast<int>(depth));
+      a, b, epilogue, order, static_cast<int>(m), static_cast<int>(depth));
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/gemm/hopper_product.hpp"
-#include "kernels/cuda/gemm/hopper_quantised.hpp"
+#include "kernels/cuda/gemm/hopper_launch.hpp"
+#include "kernels/cuda/gemm/quantised_launch.hpp"
 #include "kernels/cuda/gemm/token_tile.hpp"
 #include "kernels/cuda/gemv/skinny_gemm.hpp"
 #include "kernels/cuda/gemv/token_product.hpp"
@@ -38,6 +38,14 @@ target::PairedColumns pairs_of(const TokenOutput<BFloat16>& output) {
   return {output.half(), most};
 }
 
+// Whether the result can be stored in boxes, as that of every real model: not q, k and v, of which
+// rows of the cache are all over the memory, and not logits, which are float32.
+bool fits_boxes(const TokenOutput<BFloat16>& output) {
+  const int cols = output.kind == TokenOutputKind::kSwiglu ? output.half() : output.outputs;
+  return output.kind != TokenOutputKind::kAttentionInput && output.logits == nullptr &&
+         output.aligned && cols % 8 == 0;
+}
+
 template <class Norm>
 void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors, int tile,
                                const TokenInput<BFloat16>& input, const Norm& norm,
@@ -64,6 +72,11 @@ void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors, int
                                         output, tile);
     }
   }
+  if (fits_boxes(output)) {
+    return target::multiply_swiglu_on_hopper(
+        stream, multiprocessors, a, b, pairs_of(output), norm, output.bias,
+        {output.out, input.rows, output.half(), output.stride}, tile);
+  }
   target::multiply_on_hopper(stream, multiprocessors, a, b, pairs_of(output), norm, output, tile);
 }
 
@@ -83,12 +96,14 @@ void multiply_prompt(Stream<kTarget>& stream, const DeviceShape& device, int til
   }
   if constexpr (target::Weights<kType>::kQuantised) {
     if (fits_hopper(device, input, output)) {
+      const bool in_boxes = fits_boxes(output);
       if (output.kind == TokenOutputKind::kLinear) {
         return target::multiply_quantised<kType>(stream, device.multiprocessors, input,
-                                                 target::PlainColumns{}, output, tile);
+                                                 target::PlainColumns{}, output,
+                                                 in_boxes && !output.gelu, tile);
       }
       return target::multiply_quantised<kType>(stream, device.multiprocessors, input,
-                                               pairs_of(output), output, tile);
+                                               pairs_of(output), output, in_boxes, tile);
     }
   }
   target::launch_token_tile<kType>(stream, device.multiprocessors, tile, input, output);

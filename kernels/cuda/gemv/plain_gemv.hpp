@@ -26,6 +26,7 @@ __global__ void __launch_bounds__(PlainGemv::kThreads)
   using W = Weights<kType>;
   check_launch_bounds<PlainGemv::kThreads>();
   wait_for_previous_kernel();
+  allow_next_kernel();
   const int p = static_cast<int>(blockIdx.x) * PlainGemv::kWarps + static_cast<int>(warp_id());
   if (p >= out.pairs()) return;
   const int first_row = static_cast<int>(blockIdx.y) * PlainGemv::kRows;
@@ -70,7 +71,6 @@ __global__ void __launch_bounds__(PlainGemv::kThreads)
     const float b = warp_sum(sums[r][1]);
     if (lane_id() == 0 && first_row + r < in.rows) out.write(first_row + r, p, a, b);
   }
-  allow_next_kernel();
 }
 
 template <class E, WeightType kType>

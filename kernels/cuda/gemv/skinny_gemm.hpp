@@ -8,13 +8,7 @@
 // weight passes through shared memory. Integers are exact in bfloat16 and the sums of each group of
 // inputs are scaled in float32.
 //
-// The rows of W are divided into segments, each a warp's. Two segments are a part, whose sums are
-// added, and then the parts' in order. Both follow from the matrix alone, so that a result has the
-// same bits however many tokens there are.
-//
-// Of up to eight tokens a block has all parts. Of more the tokens are most of what is read, from
-// L2: so each part gets a block of its own, with more outputs, whose warps share the tokens of two
-// segments. Blocks leave their sums in scratch memory, where the last of them adds those of all.
+// How the work is divided is in skinny_plan.hpp, how sums meet in skinny_sums.hpp.
 //
 // The first weights are requested before the kernel waits for the previous one. With a norm, a
 // block then normalises its tokens, up to eight, into shared memory; more are normalised by a
@@ -22,9 +16,10 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 
+#include "kernels/cuda/gemv/skinny_plan.hpp"
+#include "kernels/cuda/gemv/skinny_sums.hpp"
 #include "kernels/cuda/gemv/token_product.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/fragment.hpp"
@@ -33,67 +28,6 @@
 #include "kernels/cuda/primitives/rms_norm.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
-
-// How a GEMM is divided among warps and blocks.
-struct SkinnyPlan {
-  int segments = 1;        // of the depth, each a warp's
-  int block_segments = 1;  // of a block: all, or those of a part
-  int groups = 1;          // of so many warps in a block; each has tiles of outputs of its own
-  SplitSums split{};       // of parts in blocks of their own
-
-  static constexpr int kPartSegments = 2;
-
-  __host__ __device__ constexpr int block_warps() const { return block_segments * groups; }
-  __host__ __device__ constexpr int splits() const { return segments / block_segments; }
-  __host__ __device__ constexpr int parts_of_block() const {
-    return block_segments / kPartSegments > 1 ? block_segments / kPartSegments : 1;
-  }
-};
-
-// kGroup: WeightFormat::group. kRows: 8, 16, 32 or 64 tokens. kTiles: of eight outputs, of one
-// warp.
-template <WeightType kType, int kGroup, int kRows, int kTiles>
-struct SkinnyShape {
-  static constexpr int kOutputs = 8;  // of a tile
-  static constexpr int kMostWarps = 8;
-  static constexpr int kTokenTiles = kRows <= 16 ? 1 : kRows / 16;
-  // Steps whose weights are on their way: 8 vectors of 16 bytes a lane; 4 of quantised weights,
-  // with scales beside them, as registers allow.
-  static constexpr int kAhead = (Weights<kType>::kQuantised ? 4 : 8) / kTiles;
-  // Bytes of a row of W that a warp takes in a step: those of four lanes.
-  static constexpr int kStepBytes = 64;
-  // Fragments of sums, and of quantised weights of products that are not scaled yet. With few of
-  // them in registers the next kernel's blocks fit on an SM beside this one's; not so beside the
-  // many scales of int4 in groups of 32.
-  static constexpr int kSums = kTokenTiles * kTiles * (Weights<kType>::kQuantised ? 2 : 1);
-  static constexpr bool kManyScales = kType == WeightType::kInt4 && kGroup == 32;
-  static constexpr int kBlocks = kRows <= 16 || (kSums <= 4 && !kManyScales) ? 2 : 1;
-  // Whether a matrix's parts have blocks of their own.
-  static constexpr bool kSplits = kRows > 8;
-
-  // Of a warp's sums; four more keep the groups of a part apart in the banks.
-  static constexpr int kWarpFloats = kTiles * kRows * kOutputs + 4;
-
-  static constexpr int block_outputs(const SkinnyPlan& plan) {
-    return plan.groups * kTiles * kOutputs;
-  }
-  static constexpr int sum_floats(const SkinnyPlan& plan) {
-    return plan.block_warps() * kWarpFloats;
-  }
-};
-
-// Tokens that a block normalises.
-struct NormedTokens {
-  static constexpr int kRows = 8;
-  static constexpr int kPadding = 32;  // elements between rows, against bank conflicts
-
-  static constexpr int stride(int channels) { return channels + kPadding; }
-  // Of the parts of the norms and the rows behind them.
-  static constexpr int bytes(int channels) {
-    return kRows * (kNormParts * static_cast<int>(sizeof(float)) +
-                    stride(channels) * static_cast<int>(sizeof(BFloat16)));
-  }
-};
 
 template <WeightType kType, int kGroup, int kRows, int kTiles, bool kNorm>
 class SkinnyGemm {
@@ -110,9 +44,8 @@ class SkinnyGemm {
       : in_(in),
         out_(out),
         plan_(plan),
-        sums_(shared),
+        sums_(out, plan, in.rows, shared, last),
         parts_(shared + Shape::sum_floats(plan)),
-        last_(last),
         segment_(static_cast<int>(warp_id()) % plan.block_segments),
         group_(static_cast<int>(warp_id()) / plan.block_segments),
         column_(static_cast<int>(lane_id()) / 4),
@@ -152,21 +85,14 @@ class SkinnyGemm {
     }
     hand_over();
     __syncthreads();
-    if constexpr (Shape::kSplits) {
-      if (plan_.splits() > 1) return meet();
-    }
-    each_pair([&](int i, int row, int p) {
-      Sums all = {};
-      for (int part = 0; part < plan_.parts_of_block(); ++part) add(part_sums(i, part), all);
-      out_.write(row, p, all.first, all.second);
-    });
+    sums_.finish();
   }
 
  private:
   static constexpr int kStepVectors = Shape::kStepBytes / 16;
   static constexpr int kStepInputs = W::kRuns * kSlice;
-  static constexpr int kTilePairs = Shape::kOutputs / 2;
-  static constexpr int kPairs = kTiles * kTilePairs;  // of a group
+  static constexpr int kTilePairs = Shape::kTilePairs;
+  static constexpr int kPairs = Shape::kPairs;
   // Slices that share a scale, of a step; and a step's scales.
   static constexpr int kScaleSlices =
       W::kQuantised ? std::min(kGroup / kSlice, W::kRuns) : W::kRuns;
@@ -250,21 +176,20 @@ class SkinnyGemm {
     const int channels = in_.weights.in;
     const int warps = plan_.block_warps();
     for (int i = static_cast<int>(warp_id()); i < in_.rows * kNormParts; i += warps) {
-      const float part = norm_part(in_.x + i / kNormParts * in_.stride, channels, i % kNormParts);
+      const BFloat16* const row = in_.x + i / kNormParts * in_.stride;
+      const float part = norm_part(row, channels, true, i % kNormParts);
       if (lane_id() == 0) parts_[i] = part;
     }
     __syncthreads();
     for (int row = 0; row < in_.rows; ++row) {
       const float scale = norm_scale(parts_ + row * kNormParts, channels, in_.norm.eps);
-      const BFloat16* const from = in_.x + row * in_.stride;
       BFloat16* const to = normed() + row * NormedTokens::stride(channels);
-      for (int c = 2 * static_cast<int>(threadIdx.x); c < channels; c += 64 * warps) {
-        const Pair x =
-            unpack<BFloat16>(load<1>(reinterpret_cast<const std::uint32_t*>(from + c))[0]);
-        store(reinterpret_cast<std::uint32_t*>(to + c),
-              Vec<std::uint32_t, 1>{
-                  {pack<BFloat16>(normalised(x.first, scale, in_.norm.weight[c]),
-                                  normalised(x.second, scale, in_.norm.weight[c + 1]))}});
+      for (int c = kNormVector * static_cast<int>(threadIdx.x); c < channels;
+           c += warps * kNormStep) {
+        float values[kNormVector];
+        load_normalised(in_.x + row * in_.stride, c, channels, true, scale, in_.norm.weight,
+                        values);
+        store8(to + c, true, channels - c, values);
       }
     }
     __syncthreads();
@@ -314,90 +239,17 @@ class SkinnyGemm {
 #pragma unroll
         for (int half = 0; half < kHalves; ++half) {
           const float* const two = totals_[j][m].reg + 2 * half;
-          store(sums_of(segment_, group_, j, m * 16 + half * 8 + column_) + FragmentC::col(0),
+          store(sums_.at(segment_, group_, j, m * 16 + half * 8 + column_) + FragmentC::col(0),
                 Vec<float, 2>{{two[0], two[1]}});
         }
       }
     }
   }
-  // Eight sums of a token.
-  __device__ float* sums_of(int segment, int group, int j, int row) const {
-    const int warp = group * plan_.block_segments + segment;
-    return sums_ + warp * Shape::kWarpFloats + (j * kRows + row) * Shape::kOutputs;
-  }
-
-  // Of a pair of outputs.
-  struct Sums {
-    float first;
-    float second;
-  };
-  __device__ static void add(const Sums& more, Sums& to) {
-    to.first += more.first;
-    to.second += more.second;
-  }
-
-  // Calls work(i, row, pair) for the thread's pairs of the block, counted by i.
-  template <class Work>
-  __device__ void each_pair(const Work& work) const {
-    for (int i = static_cast<int>(threadIdx.x); i < plan_.groups * kPairs * in_.rows;
-         i += 32 * plan_.block_warps()) {
-      const int group = i / kPairs % plan_.groups;
-      const int p = (static_cast<int>(blockIdx.x) * plan_.groups + group) * kPairs + i % kPairs;
-      if (p < out_.pairs()) work(i, i / kPairs / plan_.groups, p);
-    }
-  }
-
-  // Of a pair of the block: the sums of one of the block's parts.
-  __device__ Sums part_sums(int i, int part) const {
-    const int pair = i % kPairs;
-    const int group = i / kPairs % plan_.groups;
-    const int row = i / kPairs / plan_.groups;
-    const int first = part * SkinnyPlan::kPartSegments;
-    Sums all = {};
-    for (int s = first; s < min(first + SkinnyPlan::kPartSegments, plan_.block_segments); ++s) {
-      const auto two = load<2>(sums_of(s, group, pair / kTilePairs, row) + pair % kTilePairs * 2);
-      add({two[0], two[1]}, all);
-    }
-    return all;
-  }
-
-  // Leaves the block's sums to the last block of those with the same outputs, which adds all.
-  __device__ void meet() {
-    float* const of_outputs = plan_.split.sums + std::int64_t{blockIdx.x} * plan_.splits() *
-                                                     Shape::block_outputs(plan_) * kRows;
-    const auto place = [&](int part, int i) {
-      return of_outputs + part * Shape::block_outputs(plan_) * kRows + 2 * i;
-    };
-    each_pair([&](int i, int, int) {
-      const Sums own = part_sums(i, 0);
-      store(place(static_cast<int>(blockIdx.y), i), Vec<float, 2>{{own.first, own.second}});
-    });
-    __threadfence();
-    __syncthreads();  // all of the block's sums are there
-    if (threadIdx.x == 0) {
-      unsigned* const counter = plan_.split.counters + blockIdx.x;
-      last_ = atomicAdd(counter, 1U) + 1 == static_cast<unsigned>(plan_.splits());
-      if (last_) atomicExch(counter, 0U);
-    }
-    __syncthreads();
-    if (!last_) return;
-    __threadfence();
-    each_pair([&](int i, int row, int p) {
-      Sums all = {};
-      for (int part = 0; part < plan_.splits(); ++part) {
-        const auto two = load<2>(place(part, i));
-        add({two[0], two[1]}, all);
-      }
-      out_.write(row, p, all.first, all.second);
-    });
-  }
-
   const TokenInput<BFloat16>& in_;
   const TokenOutput<BFloat16>& out_;
   const SkinnyPlan& plan_;
-  float* const sums_;
+  const SkinnySums<Shape> sums_;
   float* const parts_;  // of the norms
-  bool& last_;          // whether the block is the last of its outputs; shared
   const int segment_;   // of the block's
   const int group_;
   const int column_;  // of a tile: which of its outputs, and of its tokens' halves, the lane loads
@@ -420,18 +272,6 @@ __global__ void __launch_bounds__(32 * SkinnyShape<kType, kGroup, kRows, kTiles>
   SkinnyGemm<kType, kGroup, kRows, kTiles, kNorm>(input, output, plan, dynamic_shared<float>(),
                                                   static_shared<bool>())
       .run();
-}
-
-// The segments, of the matrix alone: as many warps as a large device runs at once, if there are
-// steps for them; a power of two.
-inline int skinny_segments(int outputs, int row_bytes) {
-  constexpr unsigned kEnoughWarps = 2048;
-  constexpr unsigned kMostWarps = SkinnyShape<WeightType::kBF16, 0, 8, 1>::kMostWarps;
-  constexpr int kStepBytes = SkinnyShape<WeightType::kBF16, 0, 8, 1>::kStepBytes;
-  const auto tiles = static_cast<unsigned>((outputs + 7) / 8);
-  const auto steps = static_cast<unsigned>((row_bytes + kStepBytes - 1) / kStepBytes);
-  return static_cast<int>(std::min({std::bit_ceil((kEnoughWarps + tiles - 1) / tiles),
-                                    std::bit_floor(std::max(steps, 1U)), kMostWarps}));
 }
 
 template <WeightType kType, int kGroup, int kRows, int kTiles, bool kNorm>

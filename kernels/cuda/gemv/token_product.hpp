@@ -76,8 +76,17 @@ struct TokenOutput {
       const auto [first, second] = pair(p);
 #pragma unroll
       for (int i = 0; i < kPairs; ++i) {
-        a[i] = values[2 * i] + (bias != nullptr ? bias[first + i] : 0.0F);
-        b[i] = values[2 * i + 1] + (bias != nullptr ? bias[second + i] : 0.0F);
+        a[i] = values[2 * i];
+        b[i] = values[2 * i + 1];
+      }
+      if (bias != nullptr) {
+        const auto more_a = load<kPairs>(bias + first);
+        const auto more_b = load<kPairs>(bias + second);
+#pragma unroll
+        for (int i = 0; i < kPairs; ++i) {
+          a[i] += more_a[i];
+          b[i] += more_b[i];
+        }
       }
       write_pairs(row, first, a, b);
     } else {
@@ -178,14 +187,14 @@ struct TokenOutput {
       return;
     }
     const float* const angles = attention.rotations + std::int64_t{place.position} * dim + i;
+    const auto cosines = load<kCount>(angles);
+    const auto sines = load<kCount>(angles + dim / 2);
     float first[kCount];
     float second[kCount];
 #pragma unroll
     for (int n = 0; n < kCount; ++n) {
-      const float c = angles[n];
-      const float s = angles[dim / 2 + n];
-      first[n] = a[n] * c - b[n] * s;
-      second[n] = b[n] * c + a[n] * s;
+      first[n] = a[n] * cosines[n] - b[n] * sines[n];
+      second[n] = b[n] * cosines[n] + a[n] * sines[n];
     }
     store_all(to, first);
     store_all(to + dim / 2, second);

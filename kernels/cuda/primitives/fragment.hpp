@@ -11,7 +11,8 @@
 //
 // ldmatrix<n> reads n matrices of 8 x 8 elements of 16 bits from shared memory. Lane 8 i + r gives
 // the address of row r of matrix i: 16 bytes, a multiple of 16. Register i of a lane gets from
-// matrix i row g, columns 2t, 2t+1; transposed, rows 2t, 2t+1 of column g.
+// matrix i row g, columns 2t, 2t+1; transposed, rows 2t, 2t+1 of column g. stmatrix_transposed, of
+// compute capability 9.0, stores what ldmatrix_transposed loads.
 #pragma once
 
 #include <cstdint>
@@ -156,6 +157,27 @@ template <int n>
 __device__ inline void ldmatrix_transposed(std::uint32_t (&reg)[n], const void* row,
                                            Where where = Where::current()) {
   detail::ldmatrix<n, true>(reg, row, where);
+}
+
+__device__ inline void stmatrix_transposed(const std::uint32_t (&reg)[4], void* row,
+                                           [[maybe_unused]] Where where = Where::current()) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(
+                   static_cast<unsigned>(__cvta_generic_to_shared(row))),
+               "r"(reg[0]), "r"(reg[1]), "r"(reg[2]), "r"(reg[3])
+               : "memory");
+#elif !defined(__CUDACC__)
+  emulator::Block& block = emulator::Block::current();
+  detail::check_aligned(row, 16, "stmatrix_transposed", where);
+  if (!block.shared().contains(row, 16)) {
+    block.fail({"stmatrix_transposed", where}, "the row is not in the block's shared memory");
+  }
+  detail::count_access(row, false, 16, where);
+  block.note_store(row, 16);
+  emulator::StoreMatrix operands{.row = row, .reg = reg};
+  block.meet(kAllLanes, {"stmatrix_transposed", where}, &emulator::store_matrix_transposed,
+             &operands);
+#endif
 }
 
 // Fragments from tiles in shared memory whose rows are `stride` elements apart, a multiple of 8.

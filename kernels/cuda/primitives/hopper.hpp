@@ -120,6 +120,7 @@ __device__ inline void copy_box(void* to, const TensorMap& map, int row, int at,
 #else
   const emulator::Matrix matrix = map.emulated();
   check_box(to, matrix, {"copy_box", where});
+  emulator::Block::current().note_box(matrix, row, std::int64_t{2} * at, true);
   barriers(barrier, "copy_box", where)
       .copy(&barrier, static_cast<std::byte*>(to), matrix, row, std::int64_t{2} * at);
 #endif
@@ -151,6 +152,7 @@ __device__ inline void store_box(const TensorMap& map, int row, int at, const vo
   if (block.has_unfenced(from, matrix.box_bytes())) {
     block.fail({"store_box", where}, "what is stored was written without fence_async_proxy()");
   }
+  block.note_box(matrix, row, std::int64_t{2} * at, false);
   block.thread().stores.add(
       {static_cast<const std::byte*>(from), matrix, row, std::int64_t{2} * at});
 #endif
@@ -173,7 +175,15 @@ __device__ inline void wait_for_stores() {
 #endif
 }
 
-// Registers of a thread from here on: a group of 128 threads gives some back, or takes them.
+// Registers of a thread from here on: a group of 128 threads gives some back, or takes them, and
+// waits for ever if the block has not got them. Which it has whose three groups begin with as many
+// as an SM allows, and of which two then have registers[0] a thread and one has registers[1].
+constexpr bool suffice_for_three_groups(const int (&registers)[2]) {
+  constexpr int kOfSm = 65536;
+  constexpr int kLaunched = kOfSm / 384 / 8 * 8;  // a thread
+  return 2 * registers[0] + registers[1] <= 3 * kLaunched && registers[0] % 8 == 0 &&
+         registers[1] % 8 == 0;
+}
 template <int kRegisters>
 __device__ inline void give_registers() {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)

@@ -1,24 +1,30 @@
-// RMS norm of a row, in parts that warps add up on their own. Wherever a row is normalised, by a
-// kernel of its own or while it is loaded by a GEMM, it comes out with the same bits.
+// RMS norm of a row, in parts that warps add up on their own, eight adjacent elements a lane.
+// Wherever a row is normalised, by a kernel of its own or while it is loaded by a GEMM, it comes
+// out with the same bits.
 #pragma once
 
 #include "kernels/cuda/primitives/number.hpp"
 #include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/portable.hpp"
 #include "kernels/cuda/primitives/reduce.hpp"
+#include "kernels/cuda/primitives/row_access.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
 inline constexpr int kNormParts = 8;
+inline constexpr int kNormVector = 8;               // elements of a lane
+inline constexpr int kNormStep = 32 * kNormVector;  // of a warp
 
-// The sum of squares of one of the parts of a row, by a warp.
+// The sum of squares of one of the parts of a row, by a warp: every kNormParts-th 256 elements.
 template <class E>
-__device__ inline float norm_part(const E* row, int channels, int part) {
-  const int end = (part + 1) * channels / kNormParts;
+__device__ inline float norm_part(const E* row, int channels, bool aligned, int part) {
   float sum = 0;
-  for (int c = part * channels / kNormParts + static_cast<int>(lane_id()); c < end; c += 32) {
-    const float value = to_float(row[c]);
-    sum = multiply_add(value, value, sum);
+  for (int c = part * kNormStep + static_cast<int>(lane_id()) * kNormVector; c < channels;
+       c += kNormParts * kNormStep) {
+    float x[kNormVector];
+    load8(row + c, aligned, channels - c, x);
+#pragma unroll
+    for (const float value : x) sum = multiply_add(value, value, sum);
   }
   return warp_sum(sum);
 }
@@ -31,8 +37,15 @@ __device__ inline float norm_scale(const float* parts, int channels, float eps) 
   return rsqrtf(sum / static_cast<float>(channels) + eps);
 }
 
-__device__ inline float normalised(float value, float scale, float weight) {
-  return value * scale * weight;
+// Eight elements of a row from column `c` on, normalised; zeros stand in for what is beyond.
+template <class E>
+__device__ inline void load_normalised(const E* row, int c, int channels, bool aligned, float scale,
+                                       const float* weight, float (&to)[kNormVector]) {
+  float weights[kNormVector];
+  load8(row + c, aligned, channels - c, to);
+  load8(weight + c, true, channels - c, weights);
+#pragma unroll
+  for (int i = 0; i < kNormVector; ++i) to[i] = to[i] * scale * weights[i];
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

@@ -43,11 +43,11 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// A block for each row.
+// A block for each row. The kernel behind is a GEMM, which asks for its first weights meanwhile.
 template <class E>
 __global__ void __launch_bounds__(kThreads)
     rms_norm(const E* x, std::int64_t x_stride, int channels, DeviceNorm norm, E* out,
-             std::int64_t out_stride) {
+             std::int64_t out_stride, bool aligned) {
   static_assert(kThreads == 32 * kNormParts);
   struct Shared {
     float parts[kNormParts];
@@ -59,12 +59,15 @@ __global__ void __launch_bounds__(kThreads)
   const E* const from = x + blockIdx.x * x_stride;
   E* const to = out + blockIdx.x * out_stride;
   const int warp = static_cast<int>(warp_id());
-  const float part = norm_part(from, channels, warp);
+  const float part = norm_part(from, channels, aligned, warp);
   if (lane_id() == 0) shared.parts[warp] = part;
   __syncthreads();
   const float scale = norm_scale(shared.parts, channels, norm.eps);
-  for (int c = static_cast<int>(threadIdx.x); c < channels; c += kThreads) {
-    to[c] = from_float<E>(normalised(to_float(from[c]), scale, norm.weight[c]));
+  for (int c = static_cast<int>(threadIdx.x) * kNormVector; c < channels;
+       c += kThreads * kNormVector) {
+    float values[kNormVector];
+    load_normalised(from, c, channels, aligned, scale, norm.weight, values);
+    store8(to + c, aligned, channels - c, values);
   }
 }
 
@@ -105,7 +108,8 @@ void EmbedKernels<t, E>::rms_norm(Stream<t>& stream, View<const E> x, const Devi
                                   View<E> out) {
   launch<target::rms_norm<E>>(
       Launch{.grid = x.rows, .block = kThreads, .stream = stream, .overlap_previous = true}, x.data,
-      x.stride, static_cast<int>(x.cols), norm, out.data, out.stride);
+      x.stride, static_cast<int>(x.cols), norm, out.data, out.stride,
+      target::is_aligned(x.data, x.stride) && target::is_aligned(out.data, out.stride));
 }
 
 template <Target t, class E>

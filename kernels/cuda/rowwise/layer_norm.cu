@@ -20,6 +20,7 @@ __global__ void __launch_bounds__(kThreads)
                bool aligned) {
   check_launch_bounds<kThreads>();
   wait_for_previous_kernel();
+  allow_next_kernel();
   const std::int64_t row = std::int64_t{blockIdx.x} * kRowsOfBlock + warp_id();
   if (row >= rows) return;
   const E* const from = in + row * in_stride;
@@ -53,7 +54,6 @@ __global__ void __launch_bounds__(kThreads)
     for (int i = 0; i < 8; ++i) x[i] = (x[i] - mean) * scale * gain[i] + shift[i];
     store8(out + row * out_stride + c, aligned, count, x);
   });
-  allow_next_kernel();
 }
 
 }  // namespace

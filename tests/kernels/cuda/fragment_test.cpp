@@ -58,6 +58,26 @@ TEST(CudaEmulator, LoadMatrix) {
   expect_matrices<4, true>();
 }
 
+// What ldmatrix_transposed loads, stored elsewhere by stmatrix_transposed.
+__global__ void copy_matrices(const std::uint16_t* in, std::uint16_t* out) {
+  auto* const shared = dynamic_shared<std::uint16_t>();
+  for (unsigned i = threadIdx.x; i < 256; i += 32) shared[i] = in[i];
+  __syncthreads();
+  std::uint32_t reg[4];
+  ldmatrix_transposed(reg, shared + threadIdx.x * 8);
+  stmatrix_transposed(reg, shared + 256 + threadIdx.x * 8);
+  __syncthreads();
+  for (unsigned i = threadIdx.x; i < 256; i += 32) out[i] = shared[256 + i];
+}
+
+TEST(CudaEmulator, StoreMatrixIsTheInverseOfLoadMatrix) {
+  std::vector<std::uint16_t> in(256);
+  std::iota(in.begin(), in.end(), std::uint16_t{0});
+  std::vector<std::uint16_t> out(256);
+  run<copy_matrices>(1, 32, 1024, in.data(), out.data());
+  EXPECT_EQ(out, in);
+}
+
 // c [16, 16] = a [16, 16] b [16, 16] by every way of loading b, whose transpose is bt.
 template <class E>
 __global__ void products(const E* a, const E* b, const E* bt, float* out) {

@@ -67,33 +67,56 @@ class CudaHopperNorm : public CudaDecoderTest<Mode> {
 };
 TYPED_TEST_SUITE(CudaHopperNorm, ForTargets<BFloat16Mode>, CudaModeName);
 
+// With every tile, and with results that are stored in boxes or, as their rows are not aligned, by
+// rows: the same bits.
 TYPED_TEST(CudaHopperNorm, RmsNormOfGateAndUp) {
   std::set<std::string> kernels;
   for (const auto [rows, in, outputs, multiprocessors] : std::vector<std::array<std::int64_t, 4>>{
            {1, 8, 8, 132},
            {5, 104, 76, 3},
            {70, 200, 75, 132},
+           {70, 200, 72, 1},
            {300, 264, 200, 2},
-           {260, 640, 130, 1},
-           {800, 64, 60, 1}}) {  // the last: measured far ahead of the products
+           {260, 640, 136, 1},
+           {800, 64, 64, 1}}) {  // the last: measured far ahead of the products
     SCOPED_TRACE(testing::Message() << rows << " rows, " << in << " -> 2 x " << outputs);
     const auto norm = this->norm(in);
-    const auto gate_up = this->matrix(in, 2 * outputs, WeightFormat::kBF16);
+    const auto gate_up = this->matrix(in, 2 * outputs, WeightFormat::kBF16, outputs == 72);
     auto x = this->activations(rows * in, 5);
     auto want = this->nothing(rows * outputs);
     this->ref_.swiglu(this->host_, rows_of(x, rows), norm.plain, gate_up.plain,
                       rows_of(want, rows));
     const auto folded = this->fold(gate_up, norm.plain.host.weight);
-    const auto out = this->rows(this->nothing(rows * outputs), rows);
-    const LaunchLog log;
-    TestFixture::Token::swiglu(
-        *this->stream_, {.major = 9, .multiprocessors = static_cast<int>(multiprocessors)},
-        TokenPass::kPrefill, this->rows(x, rows, 8), folded.norm, folded.matrix, {}, out);
-    this->expect_near(this->content(out), want);
-    EXPECT_EQ(log.kernels().size(), 1U);
-    kernels.insert(short_kernel_name(log.kernels().at(0)));
+    std::vector<float> first;
+    for (const std::int64_t padding : {8, 3}) {
+      // nvcc may round a bias's sum once or twice, but always the same way in one kind of epilogue.
+      if (TestFixture::kTarget == Target::kDevice) first.clear();
+      for (int tile = kTileByRule; tile < kHopperPairTiles; ++tile) {
+        const auto out = this->rows(this->nothing(rows * outputs), rows, padding);
+        const LaunchLog log;
+        TestFixture::Token::swiglu(
+            *this->stream_, {.major = 9, .multiprocessors = static_cast<int>(multiprocessors)},
+            {TokenPass::kPrefill, tile}, this->rows(x, rows, 8), folded.norm, folded.matrix, {},
+            out);
+        const auto values = this->content(out);
+        if (first.empty()) {
+          first = values;
+          this->expect_near(values, want);
+        }
+        EXPECT_EQ(values, first) << "tile " << tile << ", padding " << padding;
+        const auto all = this->download(out.data, out.rows * out.stride);
+        for (std::int64_t r = 0; r < rows; ++r) {
+          for (std::int64_t c = outputs; c < out.stride; ++c) {
+            EXPECT_TRUE(
+                std::isnan(static_cast<float>(all[static_cast<std::size_t>(r * out.stride + c)])));
+          }
+        }
+        EXPECT_EQ(log.kernels().size(), 1U);
+        kernels.insert(log.kernels().at(0));
+      }
+    }
   }
-  EXPECT_EQ(kernels.size(), 2U);
+  EXPECT_EQ(std::ssize(kernels), 2 * kHopperPairTiles);
 }
 
 // Whatever the others are, how many, and where among them it is.
@@ -154,7 +177,7 @@ TYPED_TEST(CudaHopperNorm, LayerNormOfPositions) {
       kernels.insert(short_kernel_name(log.kernels().at(0)));
     }
   }
-  EXPECT_EQ(kernels.size(), kHopperTiles.size());
+  EXPECT_EQ(kernels.size(), kHopperTiles.size() - 1);  // all but the largest
 }
 
 }  // namespace

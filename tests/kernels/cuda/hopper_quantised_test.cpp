@@ -29,23 +29,26 @@ class CudaHopperQuantised : public CudaDecoderTest<Mode> {
     Base::SetUp();
   }
 
-  // The result of run(route) with every tile, and that of the rule for `multiprocessors`: all the
-  // same, and near `want`.
+  // The result of run(route, padding) with every tile, and that of the rule for `multiprocessors`,
+  // stored in boxes, if possible, and by rows, which are longer than their content by a padding:
+  // all the same, and near `want`.
   template <class Run>
   void expect_every_tile(const std::vector<float>& want, const Run& run) {
     std::set<std::string> kernels;
     std::vector<float> first;
-    for (int tile = kTileByRule; tile < kTiles; ++tile) {
-      const LaunchLog log;
-      const std::vector<float> values = run(TokenRoute(TokenPass::kPrefill, tile));
-      if (tile == kTileByRule) {
-        this->expect_near(values, want);
-        first = values;
+    for (const std::int64_t padding : {8, 3}) {
+      for (int tile = kTileByRule; tile < kTiles; ++tile) {
+        const LaunchLog log;
+        const auto values = run(TokenRoute(TokenPass::kPrefill, tile), padding);
+        if (first.empty()) {
+          this->expect_near(values, want);
+          first = values;
+        }
+        EXPECT_EQ(values, first) << "tile " << tile << ", padding " << padding;
+        const std::string kernel = short_kernel_name(log.kernels().back());
+        EXPECT_NE(kernel.find("quantised_product"), std::string::npos) << kernel;
+        if (tile != kTileByRule) kernels.insert(kernel);
       }
-      EXPECT_EQ(values, first) << "tile " << tile;
-      const std::string kernel = short_kernel_name(log.kernels().back());
-      EXPECT_NE(kernel.find("quantised_product"), std::string::npos) << kernel;
-      if (tile != kTileByRule) kernels.insert(kernel);
     }
     EXPECT_EQ(std::ssize(kernels), kTiles);
   }
@@ -78,8 +81,8 @@ TYPED_TEST(CudaHopperQuantised, LinearWithTilesOfEverySize) {
       this->ref_.linear(this->host_, rows_of(x, rows), matrix.plain, {.accumulate = true},
                         rows_of(want, rows));
       const auto from = this->rows(x, rows, 8);
-      this->expect_every_tile(want, [&](TokenRoute route) {
-        const auto to = this->rows(before, rows);
+      this->expect_every_tile(want, [&](TokenRoute route, std::int64_t padding) {
+        const auto to = this->rows(before, rows, padding);
         TestFixture::Token::linear(
             *this->stream_, {.major = 9, .multiprocessors = static_cast<int>(multiprocessors)},
             route, from, matrix.device, false, true, {}, to);
@@ -103,8 +106,8 @@ TYPED_TEST(CudaHopperQuantised, GateAndUpWithTilesOfEverySize) {
                         rows_of(want, rows));
       const auto from = this->rows(x, rows);
       const auto normed = this->rows(this->nothing(rows * in), rows);
-      this->expect_every_tile(want, [&](TokenRoute route) {
-        const auto out = this->rows(this->nothing(rows * outputs), rows);
+      this->expect_every_tile(want, [&](TokenRoute route, std::int64_t padding) {
+        const auto out = this->rows(this->nothing(rows * outputs), rows, padding);
         TestFixture::Token::swiglu(
             *this->stream_, {.major = 9, .multiprocessors = static_cast<int>(multiprocessors)},
             route, from, norm.device, gate_up.device, {.normed = normed}, out);

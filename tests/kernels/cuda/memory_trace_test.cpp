@@ -171,15 +171,21 @@ TEST_F(CudaMemoryTraffic, Prefill) {
     const auto whole = activations_of(kRows, 256);
     each_product([&](const DeviceShape& device, TokenPass pass) {
       if (pass == TokenPass::kDecode) return;
-      expect_traffic([&] {
-        Token::swiglu(*stream_, device, pass, x, norm.device, weights.device, {.normed = scratch},
-                      half);
-      });
+      expect_traffic(
+          [&] {
+            Token::swiglu(*stream_, device, pass, x, norm.device, weights.device,
+                          {.normed = scratch}, half);
+          },
+          {{"row_access.hpp", MemoryAccess::kGlobalLoad,
+            2}});  // of the norm, from L1 the second time
       DeviceNorm folded = norm.device;
       folded.folded = true;
-      expect_traffic([&] {
-        Token::swiglu(*stream_, device, pass, x, folded, weights.device, {.normed = scratch}, half);
-      });
+      expect_traffic(
+          [&] {
+            Token::swiglu(*stream_, device, pass, x, folded, weights.device, {.normed = scratch},
+                          half);
+          },
+          {{"row_access.hpp", MemoryAccess::kGlobalLoad, 2}});
       expect_traffic([&] {
         Token::linear(*stream_, device, pass, x, weights.device, false, true, {}, whole);
       });

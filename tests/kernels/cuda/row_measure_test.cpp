@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cuda/gemm/hopper_norm.hpp"
+#include "kernels/cuda/primitives/block.hpp"
 #include "tests/kernels/cuda/fixture.hpp"
 
 namespace fvlm::emulated {

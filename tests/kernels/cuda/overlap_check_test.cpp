@@ -1,0 +1,137 @@
+// Programmatic dependent launch: kernels that read or write too early are found, and ours ask for
+// their weights before the previous kernel has ended, and for nothing else.
+#include "kernels/emulator/overlap_check.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/cuda/gemm/gemm.hpp"
+#include "kernels/cuda/gemm/token_products.hpp"
+#include "tests/kernels/cuda/decoder_fixture.hpp"
+#include "tests/kernels/cuda/fixture.hpp"
+
+namespace fvlm {
+namespace emulated {
+namespace {
+
+enum class Fault { kNone, kReadsEarly, kWritesEarly };
+
+template <Fault kFault>
+__global__ void add(const float* weights, const float* in, float* out) {
+  const int i = static_cast<int>(threadIdx.x);
+  float sum = load<1>(weights + i)[0];
+  if (kFault == Fault::kReadsEarly) sum += load<1>(in + i)[0];
+  if (kFault == Fault::kWritesEarly) store(out + i, Vec<float, 1>{{0}});
+  wait_for_previous_kernel();
+  if (kFault != Fault::kReadsEarly) sum += load<1>(in + i)[0];
+  store(out + i, Vec<float, 1>{{sum}});
+}
+
+template <Fault kFault>
+std::vector<std::string> problems() {
+  std::vector<float> memory(4 * 64);
+  Stream<kTarget> stream;
+  const Launch how{.block = 32, .stream = stream, .overlap_previous = true};
+  float* const weights = memory.data();
+  const emulator::OverlapCheck check;
+  launch<add<Fault::kNone>>(how, weights, weights + 64, weights + 128);
+  launch<add<kFault>>(how, weights, weights + 128, weights + 192);
+  stream.synchronize();
+  EXPECT_EQ(check.early_kernels().size(), 2U);
+  return check.problems();
+}
+
+TEST(CudaOverlapCheck, FindsWhatIsDoneTooEarly) {
+  EXPECT_TRUE(problems<Fault::kNone>().empty());
+  const auto reads = problems<Fault::kReadsEarly>();
+  ASSERT_EQ(reads.size(), 1U);
+  expect_in_order(reads[0], {"add", "reads what", "add", "writes"});
+  const auto writes = problems<Fault::kWritesEarly>();
+  ASSERT_EQ(writes.size(), 1U);
+  expect_in_order(writes[0], {"add", "writes before it waits"});
+}
+
+}  // namespace
+}  // namespace emulated
+
+namespace {
+
+class CudaOverlap : public CudaDecoderTest<BFloat16Mode<Target::kEmulated>> {
+ protected:
+  using Check = emulator::OverlapCheck;
+
+  static void expect_early(const Check& check, std::string_view kernel) {
+    EXPECT_EQ(check.problems(), std::vector<std::string>());
+    bool found = false;
+    for (const std::string& early : check.early_kernels()) {
+      found |= early.find(kernel) != std::string::npos;
+    }
+    EXPECT_TRUE(found) << kernel << " reads nothing before it waits";
+  }
+};
+
+// Each reads what the one before has written.
+TEST_F(CudaOverlap, LayersOfTheDecoder) {
+  constexpr std::int64_t kWide = 200;
+  for (const WeightFormat& format :
+       {WeightFormat::kBF16, WeightFormat::int8(64), WeightFormat::int4(64)}) {
+    const auto gate_up = matrix(104, 2 * kWide, format);
+    const auto down = matrix(kWide, 104, format);
+    const auto norm = this->norm(104);
+    for (const std::int64_t rows : {8, 20, 150}) {
+      const auto x = this->rows(activations(rows * 104), rows);
+      const auto hidden = this->rows(nothing(rows * kWide), rows);
+      const auto normed = this->rows(nothing(rows * 104), rows);
+      each_product([&](const DeviceShape& device, TokenPass pass) {
+        SCOPED_TRACE(testing::Message() << name_of(format) << ", " << rows << " rows");
+        const Check check;
+        const auto scratch = scratch_of(rows, gate_up, normed);
+        const auto more_scratch = scratch_of(rows, down);
+        for (int layer = 0; layer < 2; ++layer) {
+          Token::swiglu(*stream_, device, pass, x, norm.device, gate_up.device, scratch, hidden);
+          Token::linear(*stream_, device, pass, hidden, down.device, false, true,
+                        more_scratch.split, x);
+        }
+        stream_->synchronize();
+        const bool decodes = pass == TokenPass::kDecode && rows <= Token::kDecodeRows;
+        const char* const prompt = format.is_quantised() ? "quantised_product" : "hopper_product";
+        expect_early(check, decodes ? "skinny_gemm" : device.major == 9 ? prompt : "tile_product");
+      });
+    }
+  }
+}
+
+TEST_F(CudaOverlap, LinearLayers) {
+  const auto in = this->rows(activations(300 * 72), 300);
+  const auto wide = this->rows(nothing(300 * 264), 300);
+  const auto fc1 = this->rows(activations(264 * 72), 264);
+  const auto fc2 = this->rows(activations(72 * 264), 72);
+  const emulator::OnDevice large(emulator::kLargeDevice);
+  for (const int major : {8, 9}) {
+    for (int tile = 0; tile < 4; ++tile) {
+      const Check check;
+      const auto multiply = [&](View<E> from, View<E> weight, View<E> residual, View<E> to) {
+        LinearKernels<kTarget, E>::multiply(*stream_, {.major = major, .multiprocessors = 3},
+                                            {.in = from,
+                                             .weight = weight,
+                                             .bias = nullptr,
+                                             .activation = Activation::kNone,
+                                             .residual = residual,
+                                             .out = to,
+                                             .tile = tile});
+      };
+      for (int layer = 0; layer < 2; ++layer) {
+        multiply(in, fc1, {}, wide);
+        multiply(wide, fc2, in, in);
+      }
+      stream_->synchronize();
+      expect_early(check, major == 9 ? "hopper_product" : "tile_product");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fvlm
