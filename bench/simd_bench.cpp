@@ -1,7 +1,7 @@
 // Speed of the SIMD kernels on one core, on the shapes of the 0.5b model at 1024 x 1024 pixels:
 // GFLOP/s (a multiply-add counts two) and GB/s of the memory that has to be read or written once.
 // Run it with `taskset -c 0`, and compare with the throughput of a large GEMM on one core.
-#include "kernels/cpu/simd.hpp"
+#include "kernels/cpu/simd/simd.hpp"
 
 #include <benchmark/benchmark.h>
 

@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "kernels/cpu/gemm_tiles.hpp"
+#include "kernels/cpu/gemm/tiles.hpp"
 #include "kernels/cpu/instruction_set.hpp"
 
 namespace fvlm {

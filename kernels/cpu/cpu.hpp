@@ -1,4 +1,4 @@
-// The Cpu backend: GEMM (gemm.hpp), vector kernels (simd.hpp), OpenMP for threads. Activations are
+// The Cpu backend: GEMM (gemm/), vector kernels (simd/), OpenMP for threads. Activations are
 // float32; matrices are float32, bfloat16 or quantised.
 //
 // Two layouts of a matrix, by what it is used for:
@@ -26,8 +26,8 @@
 #include "fvlm/core/buffer.hpp"
 #include "fvlm/ops/backend.hpp"
 #include "fvlm/ops/host_memory.hpp"
-#include "kernels/cpu/gemm.hpp"
-#include "kernels/cpu/simd.hpp"
+#include "kernels/cpu/gemm/gemm.hpp"
+#include "kernels/cpu/simd/simd.hpp"
 
 namespace fvlm {
 
@@ -59,7 +59,7 @@ class Cpu : public HostMemory {
   struct Linear {
     MatrixShape shape;
     std::int64_t stride = 0;  // elements of a padded row
-    Buffer weight{};          // rows or what gemm.hpp's kernel reads
+    Buffer weight{};          // rows or what the GEMM's kernel reads
     Buffer scales{};          // of a quantised matrix
     std::vector<float> bias;  // [out], or empty
 
@@ -183,7 +183,7 @@ class Cpu : public HostMemory {
   struct TokenRows {
     const float* wide = nullptr;       // [rows, stride]
     const BFloat16* narrow = nullptr;  // the same in bf16, if products are in bf16
-    const BFloat16* tiled = nullptr;   // the same in the order of gemm_tiles.hpp
+    const BFloat16* tiled = nullptr;   // the same in the order of gemm/tiles.hpp
     const std::int16_t* q = nullptr;   // the same as integers, for quantised matrix-vectors
     const float* q_scales = nullptr;   // [rows]
     bool in_gemm = false;

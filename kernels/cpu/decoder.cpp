@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "kernels/cpu/cpu.hpp"
-#include "kernels/cpu/gemm_tiles.hpp"
+#include "kernels/cpu/gemm/tiles.hpp"
 #include "kernels/support/rotation_table.hpp"
 
 namespace fvlm {

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "fvlm/core/buffer.hpp"
-#include "kernels/cpu/gemm.hpp"
+#include "kernels/cpu/gemm/gemm.hpp"
 
 namespace fvlm {
 namespace {

@@ -4,7 +4,7 @@
 // samples of both.
 #include "runtime/image/resize.hpp"
 
-#include "kernels/cpu/simd_targets.hpp"
+#include "kernels/cpu/simd/targets.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/image/resize.cpp"

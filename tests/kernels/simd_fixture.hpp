@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/simd_targets.hpp"
+#include "kernels/cpu/simd/targets.hpp"
 // After the targets.
 #include <hwy/highway.h>
 #include <hwy/targets.h>

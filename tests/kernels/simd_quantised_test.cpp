@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "fvlm/ops/quantise.hpp"
-#include "kernels/cpu/simd.hpp"
+#include "kernels/cpu/simd/simd.hpp"
 #include "tests/kernels/simd_fixture.hpp"
 
 namespace fvlm {

@@ -1,7 +1,7 @@
 // The SIMD kernels against plain loops in double, on shapes that leave tails in every direction,
 // for every instruction set this machine has. Tensors end exactly where their allocation ends, so
 // that AddressSanitizer sees a kernel that goes one element too far.
-#include "kernels/cpu/simd.hpp"
+#include "kernels/cpu/simd/simd.hpp"
 
 #include <gtest/gtest.h>
 

@@ -9,8 +9,8 @@
 #include "net/command_line/flag_checks.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/terminal.hpp"
-#include "tools/commands/written.hpp"
+#include "tools/commands/describe/written.hpp"
+#include "tools/commands/shared/terminal.hpp"
 
 namespace fvlm {
 namespace {

@@ -14,9 +14,9 @@
 #include "net/command_line/flag_checks.hpp"
 #include "runtime/convert/convert.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/options.hpp"
-#include "tools/commands/terminal.hpp"
-#include "tools/commands/written.hpp"
+#include "tools/commands/describe/written.hpp"
+#include "tools/commands/shared/options.hpp"
+#include "tools/commands/shared/terminal.hpp"
 
 namespace fvlm {
 namespace {

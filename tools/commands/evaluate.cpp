@@ -29,12 +29,12 @@
 #include "runtime/config/json_file.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/conversation.hpp"
-#include "tools/commands/images.hpp"
-#include "tools/commands/options.hpp"
-#include "tools/commands/report.hpp"
-#include "tools/commands/request_queue.hpp"
-#include "tools/commands/terminal.hpp"
+#include "tools/commands/shared/conversation.hpp"
+#include "tools/commands/shared/images.hpp"
+#include "tools/commands/shared/options.hpp"
+#include "tools/commands/shared/report.hpp"
+#include "tools/commands/shared/request_queue.hpp"
+#include "tools/commands/shared/terminal.hpp"
 
 namespace fvlm {
 namespace {

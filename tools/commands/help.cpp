@@ -8,7 +8,7 @@
 #include "kernels/support/make_error.hpp"
 #include "net/command_line/help_text.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/terminal.hpp"
+#include "tools/commands/shared/terminal.hpp"
 #include "tools/commands/usage.hpp"
 
 namespace fvlm {

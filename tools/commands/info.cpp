@@ -13,9 +13,9 @@
 #include "runtime/engine/load_runner.hpp"
 #include "runtime/engine/model_work.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/options.hpp"
-#include "tools/commands/stopwatch.hpp"
-#include "tools/commands/terminal.hpp"
+#include "tools/commands/shared/options.hpp"
+#include "tools/commands/shared/stopwatch.hpp"
+#include "tools/commands/shared/terminal.hpp"
 
 namespace fvlm {
 namespace {

@@ -18,8 +18,8 @@
 #include "net/command_line/flag_checks.hpp"
 #include "net/command_line/help_text.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/options.hpp"
-#include "tools/commands/terminal.hpp"
+#include "tools/commands/shared/options.hpp"
+#include "tools/commands/shared/terminal.hpp"
 #include "tools/commands/usage.hpp"
 
 namespace {

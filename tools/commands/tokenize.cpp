@@ -15,8 +15,8 @@
 #include "kernels/support/make_error.hpp"
 #include "runtime/tokenizer/tokenizer.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/stopwatch.hpp"
-#include "tools/commands/terminal.hpp"
+#include "tools/commands/shared/stopwatch.hpp"
+#include "tools/commands/shared/terminal.hpp"
 
 namespace fvlm {
 namespace {

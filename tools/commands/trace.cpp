@@ -12,11 +12,11 @@
 #include "runtime/engine/trace_run.hpp"
 #include "runtime/support/new_files.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/images.hpp"
-#include "tools/commands/options.hpp"
-#include "tools/commands/stopwatch.hpp"
-#include "tools/commands/terminal.hpp"
-#include "tools/commands/written.hpp"
+#include "tools/commands/describe/written.hpp"
+#include "tools/commands/shared/images.hpp"
+#include "tools/commands/shared/options.hpp"
+#include "tools/commands/shared/stopwatch.hpp"
+#include "tools/commands/shared/terminal.hpp"
 
 namespace fvlm {
 namespace {

@@ -14,7 +14,7 @@
 #include <vector>
 
 // Says which instruction sets Highway compiles for, so it comes first.
-#include "kernels/cpu/simd_targets.hpp"
+#include "kernels/cpu/simd/targets.hpp"
 
 #include <hwy/highway.h>
 
