@@ -102,7 +102,7 @@ HWY_INLINE void quantised_tile(const QuantisedRows& weights, const MatVec& m, st
       }
     }
     for (std::int64_t block = first; block < last; ++block) {
-      for (int o = 0; o < kOutputs; ++o) {  // a later tile's rows: see simd_matvec.cpp
+      for (int o = 0; o < kOutputs; ++o) {  // a later tile's rows: see matvec.cpp
         __builtin_prefetch(row + (ahead + o) * row_words + block * kSlice, 0, 2);
       }
       unroll<kGroups>([&](auto group) FVLM_LAMBDA {

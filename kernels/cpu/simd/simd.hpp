@@ -1,6 +1,6 @@
 // SIMD kernels of the CPU backend: single-threaded functions over ranges of rows. Each is written
 // once with Highway, compiled for several instruction sets (AVX-512, AVX2, NEON, ...: see
-// simd_targets.hpp) and dispatched at run time. The Cpu backend gives each thread its range.
+// targets.hpp) and dispatched at run time. The Cpu backend gives each thread its range.
 // Arithmetic is float32; NaN in an input propagates to the output.
 #pragma once
 
@@ -33,7 +33,7 @@ void rms_norm(const float* x, const float* weight, float eps, float* out, std::i
 // Convolutions -----------------------------------------------------------------------------------
 struct DepthwiseWeights {
   DepthwiseSpec spec;
-  Buffer weight;  // in blocks of channels: see simd_depthwise.cpp
+  Buffer weight;  // in blocks of channels: see depthwise.cpp
   Buffer bias;
 };
 // Throws Error unless the kernel is 3 or 7, the stride 1 or 2, and the multiplier 1 or 2.

@@ -1,9 +1,10 @@
 // fastvlm bench: the stages of an answer, each timed and compared with this machine's roofline,
 // which is measured first in the same run. Fractions say how near its roof a stage comes:
-//   encoder, prefill   compute-bound: FLOPs / time / peak GEMM throughput
+//   encoder, prefill   compute-bound: FLOPs / time / peak FLOP/s
 //   decode             bandwidth-bound: bytes of weights / time / memory bandwidth
-// On a GPU the GEMM is cuBLAS's, and the bandwidth is a copy's: bytes read and written.
-// The limit of TTFT is the FLOPs of encoder and prefill at peak GEMM throughput.
+// The peak is that of multiply-adds on registers, on a GPU that of cuBLAS's GEMM, whose bandwidth
+// is a copy's: bytes read and written. The limit of TTFT is the FLOPs of encoder and prefill at the
+// peak.
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -82,14 +83,13 @@ struct Limits {
   double bandwidth = 0;
 
   double matmul() const { return std::max(f32_flops, bf16_flops); }
-  // "f32 product 0.401 TFLOP/s, bf16 product 3.412 TFLOP/s"
-  std::string products_text() const {
-    std::vector<std::string> products;
+  // "f32 0.401 TFLOP/s, bf16 3.412 TFLOP/s"
+  std::string peaks_text() const {
+    std::vector<std::string> peaks;
     for (const auto& [type, flops] : {std::pair("f32", f32_flops), std::pair("bf16", bf16_flops)}) {
-      if (flops > 0)
-        products.push_back(fmt::format("{} product {:.3f} TFLOP/s", type, flops / 1e12));
+      if (flops > 0) peaks.push_back(fmt::format("{} {:.3f} TFLOP/s", type, flops / 1e12));
     }
-    return fmt::format("{}", fmt::join(products, ", "));
+    return fmt::format("{}", fmt::join(peaks, ", "));
   }
 };
 
@@ -144,7 +144,7 @@ Measured measure(const BenchOptions& options, const Checkpoint& checkpoint) {
   m.limits = limits_of(takes_cuda(checkpoint, choice), choice.device_index,
                        thread_count(options.engine.threads));
   print_detail(fmt::format("measured the roofline in {:.2f} s: {}, reading {:.1f} GB/s",
-                           roofline.seconds(), m.limits.products_text(), m.limits.bandwidth / 1e9));
+                           roofline.seconds(), m.limits.peaks_text(), m.limits.bandwidth / 1e9));
   progress.update(0, "loading");
   reset_peak_memory();  // what follows is the model's
   const auto start = Clock::now();
@@ -250,17 +250,15 @@ int bench(const BenchOptions& options) {
     return kExitSuccess;
   }
   fmt::print("{} on {}, {} runs: median (fastest .. slowest)\n", m.model, m.device, options.runs);
-  fmt::print("limits      {}, reading {:.1f} GB/s\n", limits.products_text(),
-             limits.bandwidth / 1e9);
+  fmt::print("limits      {}, reading {:.1f} GB/s\n", limits.peaks_text(), limits.bandwidth / 1e9);
   fmt::print("load        {:8.4f} s\n", m.load_s);
   fmt::print("preprocess  {}  of 12 megapixels\n", m.preprocess.text());
-  fmt::print("encoder     {}  {:.0f} GFLOP, {:.0f} % of the product's speed\n", m.encoder.text(),
+  fmt::print("encoder     {}  {:.0f} GFLOP, {:.0f} % of peak FLOP/s\n", m.encoder.text(),
              m.work.encoder.flops / 1e9, 100 * encoder_fraction);
-  fmt::print("prefill     {}  {} tokens, {:.0f} tok/s, {:.0f} % of the product's speed\n",
-             m.prefill.text(), rows, static_cast<double>(rows) / m.prefill.median(),
-             100 * prefill_fraction);
+  fmt::print("prefill     {}  {} tokens, {:.0f} tok/s, {:.0f} % of peak FLOP/s\n", m.prefill.text(),
+             rows, static_cast<double>(rows) / m.prefill.median(), 100 * prefill_fraction);
   fmt::print("first token {}  limit {:.3f} s\n", m.ttft.text(), ttft_limit_s);
-  fmt::print("decode      {}  {} tokens, {:.1f} tok/s, {:.0f} % of the reading speed\n",
+  fmt::print("decode      {}  {} tokens, {:.1f} tok/s, {:.0f} % of peak bandwidth\n",
              m.decode.text(), kDecodeSteps, 1 / step_s, 100 * decode_fraction);
   fmt::print("memory      {:.0f} MB of weights, {:.0f} MB at the peak\n",
              static_cast<double>(m.weight_bytes) / 1e6, static_cast<double>(peak) / 1e6);
