@@ -29,15 +29,16 @@ export function toCsv(conversations) {
   return "\ufeff" + [kColumns, ...rows(conversations)].map((row) => row.map(cell).join(",") + "\r\n").join("");
 }
 
-// As programs read it: with the names and units of the CSV.
-function told({ when, ttft, total, captions, ...rest }) {
-  return { time: iso(when), ...rest, first_token_ms: rounded(ttft), total_ms: rounded(total), captions: captions?.map(told) };
+// As it is kept, and with the names and units of the CSV.
+function told({ captions, ...answer }) {
+  const { when, ttft, total } = answer;
+  return { ...answer, time: iso(when), first_token_ms: rounded(ttft), total_ms: rounded(total), captions: captions?.map(told) };
 }
 
 export async function toJson(conversations) {
   const whole = [];
   for (const { id, pictures, turns, ...rest } of conversations) {
-    whole.push({ time: iso(id), ...rest, turns: turns.map(told), pictures: await Promise.all(pictures.map(dataUrl)) });
+    whole.push({ when: iso(id), time: iso(id), ...rest, turns: turns.map(told), pictures: await Promise.all(pictures.map(dataUrl)) });
   }
   return JSON.stringify(whole, null, 2);
 }

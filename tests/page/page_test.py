@@ -15,7 +15,7 @@ from functools import partial
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "net/service"))
 import browser
 from browser import Page, free_port, kSizes, webdriver
-from checks import axe_or_none, check, expect, expect_accessible, expect_fits, expect_same_texts
+from checks import accessible, axe_or_none, check, expect, expect_fits, expect_same_texts
 from demo_server import serving
 from runner import run_tests
 from states import States, camera_fails, kImages, kStates
@@ -318,6 +318,7 @@ def exports(states):
     for figure in ["first_token_ms", "total_ms"]:
         expect(turn[figure], round(turn[figure], 1))
     check(turn["time"].endswith("Z"), turn["time"])
+    check({"when", "ttft", "total"} <= turn.keys() and conversation["when"] == conversation["time"], "a name of before is gone:", turn)
     check(conversation["pictures"][0].startswith("data:image/jpeg;base64,/9j/"), "no picture")
 
 
@@ -375,13 +376,6 @@ def every_size(states):
         for size in kSizes:
             page.resize(size)
             expect_fits(page, (size, name))
-
-
-def accessible(name, axe, states):
-    page = getattr(states, name)(language="en")
-    for look in [{"size": "desktop"}, {"size": "phone", "dark": True}]:
-        page.resize(**look)
-        expect_accessible(page, axe, (name, look))
 
 
 def inaccessible(axe, states):
