@@ -119,12 +119,6 @@ void add_log_flags(CLI::App& app, Options& options) {
       ->option_text(" ");
 }
 
-// As those of `fastvlm serve`.
-net::LogLevel default_log_level(const Options& options) {
-  if (options.quiet) return net::LogLevel::kError;
-  return options.verbose ? net::LogLevel::kDebug : net::LogLevel::kInfo;
-}
-
 // Flags are one camera, tables of the config file are several.
 std::vector<FeedOptions> read_cameras(Options& options, CLI::App& app) {
   std::vector<FeedOptions> cameras;
@@ -153,7 +147,7 @@ int run(Options& options, CLI::App& app) {
   if (!options.page_key_file.empty())
     client_options.page.access.key = net::read_key(options.page_key_file, "--page-key-file");
 
-  options.log.level = options.log_level.value_or(default_log_level(options));
+  options.log.level = options.log_level.value_or(default_log_level(options.quiet, options.verbose));
   const net::Log log = open_log(options.log);
   Client client(client_options, log);
   client.loop().on_signal([&](int) {

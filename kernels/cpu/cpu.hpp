@@ -159,7 +159,6 @@ class Cpu : public HostMemory {
     U* mine() const {
       return reinterpret_cast<U*>(data_ + calling_thread() * count_);
     }
-    std::span<T> all_of_mine() const { return {mine(), static_cast<std::size_t>(count_)}; }
 
    private:
     static constexpr std::int64_t kLine = 64;  // elements: no two threads write to one line
@@ -167,7 +166,7 @@ class Cpu : public HostMemory {
     std::int64_t count_ = 0;
     T* data_ = nullptr;
   };
-  using ProductMemory = PerThread<std::byte>;  // the GEMM's
+  using ProductMemory = PerThread<std::byte>;
   // Where token_rows() puts its rows, and weights on their way to a GEMM.
   struct TokenScratch {
     float* wide = nullptr;
@@ -256,7 +255,7 @@ class Cpu : public HostMemory {
     return kernel_of(weights) != gemm::Kernel::kFloat;
   }
   std::int64_t multiplied_bytes(const MatrixShape& weights) const {
-    return static_cast<std::int64_t>(multiplies_bf16(weights) ? sizeof(BFloat16) : sizeof(float));
+    return gemm::element_bytes(kernel_of(weights));
   }
   // Whether the rows of tokens are stored as the GEMM reads them. Both halves of gate and up begin
   // with a panel then.

@@ -146,21 +146,15 @@ void Cpu::layer_norm(Context&, View<const float> in, const Norm& norm, View<floa
   }
 }
 
-// Elements between rows: whole pairs of bfloat16.
-constexpr std::int64_t even(std::int64_t count) {
-  return (count + 1) / 2 * 2;
-}
-
 Cpu::ImageAttentionScratch Cpu::scratch(Arena& arena, const ImageAttentionShape& shape) const {
   const gemm::Kernel kernel = attention_kernel();
-  const auto element =
-      static_cast<std::int64_t>(kernel == gemm::Kernel::kFloat ? sizeof(float) : sizeof(BFloat16));
+  const std::int64_t element = gemm::element_bytes(kernel);
   const auto product_bytes = [&](std::int64_t outputs, std::int64_t depth) {
     return gemm::scratch_bytes(
         {.kernel = kernel, .rows = kQueries, .outputs = outputs, .depth = depth});
   };
   return {
-      .heads = {arena, threads_, 3 * shape.tokens * even(shape.head_dim) * element},
+      .heads = {arena, threads_, 3 * shape.tokens * round_up(shape.head_dim, 2) * element},
       .weights = {arena, threads_, kQueries * shape.tokens * element},
       .key_panels = {arena, threads_, gemm::panel_bytes(kernel, shape.tokens, shape.head_dim)},
       .value_panels = {arena, threads_, gemm::panel_bytes(kernel, shape.head_dim, shape.tokens)},
@@ -189,7 +183,7 @@ void Cpu::image_attention_in(const ImageAttentionScratch& scratch, View<const fl
   const gemm::Kernel kernel = attention_kernel();
   const std::int64_t tokens = qkv.rows / images;
   const std::int64_t heads = out.cols / head_dim;
-  const std::int64_t stride = even(head_dim);
+  const std::int64_t stride = round_up(head_dim, 2);  // whole pairs of bfloat16
   const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
   for (std::int64_t task = 0; task < images * heads; ++task) {

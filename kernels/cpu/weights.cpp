@@ -6,26 +6,6 @@
 #include "kernels/cpu/cpu.hpp"
 
 namespace fvlm {
-
-Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
-  Linear linear{.shape = {host.out, host.in, spec.rows, formats_.of(spec)}, .bias = host.bias};
-  MatrixShape& shape = linear.shape;
-  const bool positions = spec.rows == Rows::kPositions;
-  if (positions && bf16_kernel_ == gemm::Kernel::kFloat) shape.format = WeightFormat::kF32;
-  if (shape.format.is_quantised()) {
-    pack_quantised(host, linear);
-  } else {
-    linear.stride = stride_of(shape);
-    if (positions || stored_packed(shape)) {
-      pack_panels(host, linear);
-    } else {
-      pack_rows(host, linear);
-    }
-  }
-  weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes() + linear.scales.bytes());
-  return linear;
-}
-
 namespace {
 
 // Weight rows in the type that they are kept in, one after another.
@@ -46,6 +26,25 @@ class RowConverter {
 };
 
 }  // namespace
+
+Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
+  Linear linear{.shape = {host.out, host.in, spec.rows, formats_.of(spec)}, .bias = host.bias};
+  MatrixShape& shape = linear.shape;
+  const bool positions = spec.rows == Rows::kPositions;
+  if (positions && bf16_kernel_ == gemm::Kernel::kFloat) shape.format = WeightFormat::kF32;
+  if (shape.format.is_quantised()) {
+    pack_quantised(host, linear);
+  } else {
+    linear.stride = stride_of(shape);
+    if (positions || stored_packed(shape)) {
+      pack_panels(host, linear);
+    } else {
+      pack_rows(host, linear);
+    }
+  }
+  weight_bytes_ += static_cast<std::int64_t>(linear.weight.bytes() + linear.scales.bytes());
+  return linear;
+}
 
 void Cpu::pack_rows(const HostLinear& host, Linear& linear) const {
   const std::int64_t row_bytes = linear.stride * linear.shape.format.bits() / 8;

@@ -80,6 +80,11 @@ std::string utc_now() {
 
 }  // namespace
 
+net::LogLevel default_log_level(bool quiet, bool verbose) {
+  if (quiet) return net::LogLevel::kError;
+  return verbose ? net::LogLevel::kDebug : net::LogLevel::kInfo;
+}
+
 std::filesystem::path default_log_folder() {
   const char* home = std::getenv("HOME");
   if (home == nullptr || *home == '\0') {

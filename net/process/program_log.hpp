@@ -22,6 +22,9 @@ struct LogOptions {
   LogFormat format = LogFormat::kText;
 };
 
+// What is logged unless --log-level says otherwise, with --quiet or --verbose.
+net::LogLevel default_log_level(bool quiet, bool verbose);
+
 // ~/ml-fastvlm-logs
 std::filesystem::path default_log_folder();
 

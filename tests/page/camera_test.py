@@ -16,7 +16,7 @@ import browser
 from browser import free_port, kSizes
 from camera_states import CameraStates, camera, is_shown, kCameraStates, kCaptions, kScenes, part
 from caption_server import CaptionServer
-from checks import axe_or_none, check, expect, expect_accessible, expect_fits, expect_same_texts
+from checks import accessible, axe_or_none, check, expect, expect_fits, expect_same_texts
 from demo_server import serving
 from runner import run_tests
 
@@ -195,13 +195,6 @@ def every_size(states):
                 if size in ["phone", "landscape"] and state == "asking":
                     bottom = page.run("return document.querySelector('.answer').getBoundingClientRect().bottom")
                     check(bottom <= page.run("return window.innerHeight"), "a caption has to be scrolled to:", bottom)
-
-
-def accessible(name, axe, states):
-    page = getattr(states, name)(language="en")
-    for look in [{"size": "desktop"}, {"size": "phone", "dark": True}]:
-        page.resize(**look)
-        expect_accessible(page, axe, (name, look))
 
 
 def inaccessible(axe, states):

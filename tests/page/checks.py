@@ -27,8 +27,12 @@ def expect_no_foreign_request(driver):
                                  ".filter((n) => !n.startsWith(location.origin) && !/^(blob|data):/.test(n))"), [])
 
 
-def expect_accessible(page, axe, what):
-    expect((what, page.violations(axe)), (what, []))
+def accessible(name, axe, states):
+    """A test of a state in two looks."""
+    page = getattr(states, name)(language="en")
+    for look in [{"size": "desktop"}, {"size": "phone", "dark": True}]:
+        page.resize(**look)
+        expect((name, look, page.violations(axe)), (name, look, []))
 
 
 def expect_same_texts(page, file, but=()):

@@ -24,10 +24,22 @@ constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) {
   return (n + to - 1) / to * to;
 }
 
+// Elements of an output's row that stand together in a panel.
+constexpr std::int64_t group_of(Kernel kernel) {
+  switch (kernel) {
+    case Kernel::kFloat:
+      return 1;
+    case Kernel::kPairs:
+      return 2;
+    case Kernel::kTiles:
+      return kTileDepth;
+  }
+  return 0;
+}
+
 // Elements of a panel.
-template <class T>
-std::int64_t panel_size(std::int64_t depth) {
-  return kPanel * (std::is_same_v<T, float> ? depth : round_up(depth, 2));
+constexpr std::int64_t panel_size(Kernel kernel, std::int64_t depth) {
+  return kPanel * round_up(depth, group_of(kernel));
 }
 
 // Panels of words of 32 bits: numbers, or pairs of bfloat16.
@@ -40,12 +52,17 @@ void pack(const From* rows, std::int64_t stride, std::int64_t outputs, std::int6
   }
 }
 
-// place(output, depth) is an element's place in the panels.
-template <class T, class Place>
-void pack_columns(const T* columns, std::int64_t stride, std::int64_t outputs, std::int64_t depth,
-                  T* panels, const Place& place) {
-  for (std::int64_t k = 0; k < depth; ++k) {
-    for (std::int64_t o = 0; o < outputs; ++o) panels[place(o, k)] = columns[k * stride + o];
+template <class T>
+void pack_columns(Kernel kernel, const T* columns, std::int64_t stride, std::int64_t outputs,
+                  std::int64_t depth, T* panels) {
+  const std::int64_t group = group_of(kernel);
+  for (std::int64_t first = 0; first < outputs; first += kPanel) {
+    T* const panel = panels + first / kPanel * panel_size(kernel, depth);
+    for (std::int64_t k = 0; k < depth; ++k) {
+      const T* const from = columns + k * stride + first;
+      T* const to = panel + k / group * group * kPanel + k % group;
+      for (std::int64_t o = 0; o < std::min(kPanel, outputs - first); ++o) to[o * group] = from[o];
+    }
   }
 }
 
@@ -89,7 +106,7 @@ void multiply_last_panel(PanelProduct<T> product, std::int64_t outputs, float* e
 template <class T>
 void multiply_outputs(const Product& p, std::int64_t first, std::int64_t count, float* sums,
                       std::int64_t sum_stride, float* edge) {
-  const std::int64_t size = panel_size<T>(p.depth);
+  const std::int64_t size = panel_size(p.kernel, p.depth);
   for (std::int64_t from = 0; from < p.depth; from += kDepthOfPart) {
     for (std::int64_t o = first; o < first + count; o += kPanel) {
       const std::int64_t outputs = std::min(kPanel, p.outputs - o);
@@ -187,16 +204,7 @@ Kernel bf16_kernel() {
 }
 
 std::int64_t panel_bytes(Kernel kernel, std::int64_t outputs, std::int64_t depth) {
-  const std::int64_t panels = round_up(outputs, kPanel) / kPanel;
-  switch (kernel) {
-    case Kernel::kFloat:
-      return panels * panel_size<float>(depth) * static_cast<std::int64_t>(sizeof(float));
-    case Kernel::kPairs:
-      return panels * panel_size<BFloat16>(depth) * static_cast<std::int64_t>(sizeof(BFloat16));
-    case Kernel::kTiles:
-      return panels * kPanel * tiled_depth(depth) * static_cast<std::int64_t>(sizeof(BFloat16));
-  }
-  return 0;
+  return round_up(outputs, kPanel) / kPanel * panel_size(kernel, depth) * element_bytes(kernel);
 }
 
 void pack_panels(Kernel kernel, const void* rows, std::int64_t stride, std::int64_t outputs,
@@ -223,24 +231,12 @@ void pack_panels_widened(const BFloat16* rows, std::int64_t stride, std::int64_t
 void pack_panels_transposed(Kernel kernel, const void* columns, std::int64_t stride,
                             std::int64_t outputs, std::int64_t depth, void* panels) {
   std::memset(panels, 0, static_cast<std::size_t>(panel_bytes(kernel, outputs, depth)));
-  switch (kernel) {
-    case Kernel::kFloat:
-      return pack_columns(static_cast<const float*>(columns), stride, outputs, depth,
-                          static_cast<float*>(panels), [&](std::int64_t o, std::int64_t k) {
-                            return o / kPanel * panel_size<float>(depth) + k * kPanel + o % kPanel;
-                          });
-    case Kernel::kPairs:
-      return pack_columns(static_cast<const BFloat16*>(columns), stride, outputs, depth,
-                          static_cast<BFloat16*>(panels), [&](std::int64_t o, std::int64_t k) {
-                            return o / kPanel * panel_size<BFloat16>(depth) +
-                                   (k / 2 * kPanel + o % kPanel) * 2 + k % 2;
-                          });
-    case Kernel::kTiles:
-      return pack_columns(static_cast<const BFloat16*>(columns), stride, outputs, depth,
-                          static_cast<BFloat16*>(panels), [&](std::int64_t o, std::int64_t k) {
-                            return tiled_row(o, depth) + k / kTileDepth * kTileDepth * kPanel +
-                                   k % kTileDepth;
-                          });
+  if (kernel == Kernel::kFloat) {
+    pack_columns(kernel, static_cast<const float*>(columns), stride, outputs, depth,
+                 static_cast<float*>(panels));
+  } else {
+    pack_columns(kernel, static_cast<const BFloat16*>(columns), stride, outputs, depth,
+                 static_cast<BFloat16*>(panels));
   }
 }
 

@@ -22,9 +22,14 @@ bool has_kernel(Kernel kernel);
 // The fastest for bfloat16 here; kFloat if the processor has none.
 Kernel bf16_kernel();
 
-// What a kernel reads its weights from: panels of kPanel outputs, filled with zeros:
-// [depth][kPanel] or, for pairs, [depth / 2][kPanel][2] or, for tiles, [depth / 32][2][16][32].
-// Tiles may be read from rows as well.
+// Bytes of an element that it multiplies.
+constexpr std::int64_t element_bytes(Kernel kernel) {
+  return static_cast<std::int64_t>(kernel == Kernel::kFloat ? sizeof(float) : sizeof(BFloat16));
+}
+
+// What a kernel reads its weights from: panels of kPanel outputs, filled with zeros,
+// [depth / group][kPanel][group], where the group is 1, for pairs 2, for tiles 32. Tiles may be
+// read from rows as well.
 inline constexpr std::int64_t kPanel = 32;
 std::int64_t panel_bytes(Kernel kernel, std::int64_t outputs, std::int64_t depth);
 // From rows [outputs, depth] of the kernel's element, with `stride` elements between them: for
@@ -34,6 +39,9 @@ void pack_panels(Kernel kernel, const void* rows, std::int64_t stride, std::int6
 // For kFloat from bfloat16.
 void pack_panels_widened(const BFloat16* rows, std::int64_t stride, std::int64_t outputs,
                          std::int64_t depth, float* panels);
+// From the transposed matrix, [depth, outputs].
+void pack_panels_transposed(Kernel kernel, const void* columns, std::int64_t stride,
+                            std::int64_t outputs, std::int64_t depth, void* panels);
 
 struct Product {
   Kernel kernel = Kernel::kFloat;
@@ -49,10 +57,6 @@ struct Product {
   std::int64_t out_stride = 0;
   bool accumulate = false;  // add to what out holds, which is float32 then
 };
-
-// From the transposed matrix, [depth, outputs].
-void pack_panels_transposed(Kernel kernel, const void* columns, std::int64_t stride,
-                            std::int64_t outputs, std::int64_t depth, void* panels);
 
 // Inputs in the order of tiles (tiles.hpp), for products that share them.
 void reorder_inputs(const BFloat16* inputs, std::int64_t stride, std::int64_t rows,

@@ -8,7 +8,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -35,8 +34,6 @@
 namespace fvlm {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::int64_t kTextTokens = 24;   // of a short prompt, around the image
 constexpr std::int64_t kDecodeSteps = 32;  // of each run
 
@@ -53,9 +50,9 @@ struct Times {
 
   template <class Work>
   void add(const Work& work) {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     work();
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+    seconds.push_back(watch.seconds());
   }
   double quantile(double q) const {
     std::vector<double> sorted = seconds;
@@ -147,9 +144,9 @@ Measured measure(const BenchOptions& options, const Checkpoint& checkpoint) {
                            roofline.seconds(), m.limits.peaks_text(), m.limits.bandwidth / 1e9));
   progress.update(0, "loading");
   reset_peak_memory();  // what follows is the model's
-  const auto start = Clock::now();
+  const Stopwatch loading;
   const auto runner = load_runner(checkpoint, choice);
-  m.load_s = std::chrono::duration<double>(Clock::now() - start).count();
+  m.load_s = loading.seconds();
   m.model = config.name;
   m.device = runner->facts().device;
   m.weight_bytes = runner->facts().weight_bytes;

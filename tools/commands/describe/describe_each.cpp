@@ -23,12 +23,11 @@
 #include "tools/commands/shared/options.hpp"
 #include "tools/commands/shared/report.hpp"
 #include "tools/commands/shared/request_queue.hpp"
+#include "tools/commands/shared/stopwatch.hpp"
 #include "tools/commands/shared/terminal.hpp"
 
 namespace fvlm {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // An answer as a line: its own lines and tabs become spaces.
 std::string in_one_line(std::string_view text) {
@@ -65,7 +64,6 @@ class DescribeEach {
   void report_failure(const Input& picture, const std::string& error);
   std::string form(const Input& picture, const Result& result) const;
   std::string progress_note() const;
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
   int finish(int signal) const;
 
   const DescribeOptions& options_;
@@ -80,7 +78,7 @@ class DescribeEach {
   std::size_t failed_ = 0;
   std::size_t skipped_ = 0;  // described by a run before
   std::int64_t tokens_ = 0;
-  Clock::time_point begin_;
+  Stopwatch watch_;  // since the model is loaded
 };
 
 // What can be said of the pictures before the model is loaded.
@@ -197,7 +195,7 @@ std::string DescribeEach::form(const Input& picture, const Result& result) const
 }
 
 std::string DescribeEach::progress_note() const {
-  const double rate = static_cast<double>(described_) / seconds();
+  const double rate = static_cast<double>(described_) / watch_.seconds();
   const auto left = static_cast<double>(pictures_.size() - described_);
   std::string note = fmt::format("{} of {}", described_, pictures_.size());
   if (described_ > 0) note += fmt::format(", {:.1f}/s, {:.0f} s left", rate, left / rate);
@@ -205,15 +203,15 @@ std::string DescribeEach::progress_note() const {
 }
 
 int DescribeEach::finish(int signal) const {
-  const double rate = static_cast<double>(described_) / seconds();
+  const double rate = static_cast<double>(described_) / watch_.seconds();
   std::string summary = counted(described_, "picture") + " described";
   if (sidecars_.has_value()) summary += " in " + options_.output_dir;
   if (described_ > 0) summary += fmt::format(", {:.1f} pictures/s", rate);
   if (skipped_ > 0) summary += fmt::format("; {} had been before (--force: again)", skipped_);
   if (options_.stats) {
     print_error_text(fmt::format("{}\n{} tokens, {:.1f} tok/s, {:.1f} s, peak memory {:.1f} MB\n",
-                                 summary, tokens_, static_cast<double>(tokens_) / seconds(),
-                                 seconds(), static_cast<double>(peak_memory_bytes()) / 1e6));
+                                 summary, tokens_, static_cast<double>(tokens_) / watch_.seconds(),
+                                 watch_.seconds(), static_cast<double>(peak_memory_bytes()) / 1e6));
   } else if (sidecars_.has_value()) {
     print_notice(summary);
   } else {
@@ -232,13 +230,13 @@ int DescribeEach::finish(int signal) const {
 int DescribeEach::run() {
   static_cast<void>(user_turn(question_.prompt, {PreparedImage{}}));  // if it has marks, it has one
   find_pictures();
-  begin_ = Clock::now();
+  watch_ = {};
   if (pictures_.empty()) return finish(0);
   engine_ = load_engine(options_.engine);
   damaged_.resize(pictures_.size());
   const InterruptGuard interrupt;
   print_detail(fmt::format("asking about {}", counted(pictures_.size(), "picture")));
-  begin_ = Clock::now();
+  watch_ = {};
   {
     RequestQueue queue(
         *engine_, pictures_.size(), [this](std::size_t index) { return make(index); },

@@ -26,21 +26,10 @@
 namespace fvlm {
 namespace {
 
-net::LogLevel default_log_level() {
-  switch (verbosity()) {
-    case Verbosity::kQuiet:
-      return net::LogLevel::kError;
-    case Verbosity::kVerbose:
-      return net::LogLevel::kDebug;
-    case Verbosity::kNormal:
-      break;
-  }
-  return net::LogLevel::kInfo;
-}
-
 net::Log open_server_log(const ServeOptions& options) {
   LogOptions log = options.log;
-  log.level = options.log_level.value_or(default_log_level());
+  log.level = options.log_level.value_or(
+      default_log_level(verbosity() == Verbosity::kQuiet, verbosity() == Verbosity::kVerbose));
   return open_log(log);
 }
 

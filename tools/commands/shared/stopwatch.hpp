@@ -1,4 +1,4 @@
-// The time that a step took, for what --verbose says of it.
+// The time that a step takes.
 #pragma once
 
 #include <chrono>
