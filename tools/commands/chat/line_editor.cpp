@@ -72,34 +72,12 @@ std::atomic<bool> resized{false};
 std::atomic<bool> stopped{false};
 
 void on_edit_signal(int number) {
-  const int saved_errno = errno;
   if (number == SIGINT) interrupted = true;
   if (number == SIGTERM) terminated = true;
   if (number == SIGWINCH) resized = true;
   if (number == SIGTSTP) stopped = true;
   notify_event();
-  errno = saved_errno;
 }
-
-class EditSignals {
- public:
-  EditSignals() {
-    interrupted = terminated = resized = stopped = false;
-    struct sigaction action = {};
-    action.sa_handler = on_edit_signal;
-    action.sa_flags = SA_RESTART;
-    for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &before_[i]);
-  }
-  ~EditSignals() {
-    for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
-  }
-  EditSignals(const EditSignals&) = delete;
-  EditSignals& operator=(const EditSignals&) = delete;
-
- private:
-  static constexpr std::array kSignals = {SIGINT, SIGTERM, SIGWINCH, SIGTSTP};
-  std::array<struct sigaction, kSignals.size()> before_ = {};
-};
 
 }  // namespace
 
@@ -273,7 +251,8 @@ LineEditor::~LineEditor() {
 }
 
 LineEditor::Read LineEditor::read() {
-  const EditSignals signals;
+  interrupted = terminated = resized = stopped = false;
+  const SignalHandlers handlers({SIGINT, SIGTERM, SIGWINCH, SIGTSTP}, on_edit_signal);
   EditLine* const editor = implementation_->editor;
   implementation_->announced = false;
   int count = 0;

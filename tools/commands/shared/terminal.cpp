@@ -58,19 +58,24 @@ std::atomic<int> received_signal{0};
 std::atomic<bool> received_hangup{false};
 static_assert(std::atomic<int>::is_always_lock_free, "used in a signal handler");
 
-// The guard has made the pipe before, so event_pipe() only returns it here.
 void on_signal(int number) {
   if (received_signal.exchange(number) != 0) _exit(kExitSignal + number);
-  const int saved_errno = errno;
   notify_event();
-  errno = saved_errno;
 }
 
 void on_hangup(int) {
   received_hangup = true;
-  const int saved_errno = errno;
   notify_event();
-  errno = saved_errno;
+}
+
+SignalHandlers catch_interrupts() {
+  received_signal = 0;
+  return {{SIGINT, SIGTERM}, on_signal};
+}
+
+SignalHandlers catch_hangups() {
+  received_hangup = false;
+  return {{SIGHUP}, on_hangup};
 }
 
 std::atomic<Verbosity> chosen_verbosity{Verbosity::kNormal};
@@ -255,37 +260,29 @@ void ProgressLine::update(double fraction, std::string_view note) {
   }
 }
 
-InterruptGuard::InterruptGuard() {
-  event_pipe();
-  received_signal = 0;
+SignalHandlers::SignalHandlers(std::initializer_list<int> signals, void (*handler)(int number)) {
+  event_pipe();  // made here: a handler could interrupt its making, and would wait for it forever
   struct sigaction action = {};
-  action.sa_handler = on_signal;
+  action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, &previous_interrupt_);
-  sigaction(SIGTERM, &action, &previous_terminate_);
+  for (const int signal : signals) {
+    Previous& previous = previous_.emplace_back();
+    previous.signal = signal;
+    sigaction(signal, &action, &previous.action);
+  }
 }
 
-InterruptGuard::~InterruptGuard() {
-  sigaction(SIGINT, &previous_interrupt_, nullptr);
-  sigaction(SIGTERM, &previous_terminate_, nullptr);
+SignalHandlers::~SignalHandlers() {
+  for (const Previous& previous : previous_) sigaction(previous.signal, &previous.action, nullptr);
 }
+
+InterruptGuard::InterruptGuard() : handlers_(catch_interrupts()) {}
 
 int InterruptGuard::signal() const {
   return received_signal;
 }
 
-HangupGuard::HangupGuard() : on_terminal_(isatty(STDIN_FILENO) != 0) {
-  event_pipe();
-  received_hangup = false;
-  struct sigaction action = {};
-  action.sa_handler = on_hangup;
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGHUP, &action, &previous_);
-}
-
-HangupGuard::~HangupGuard() {
-  sigaction(SIGHUP, &previous_, nullptr);
-}
+HangupGuard::HangupGuard() : on_terminal_(isatty(STDIN_FILENO) != 0), handlers_(catch_hangups()) {}
 
 bool HangupGuard::take() {
   return received_hangup.exchange(false);
@@ -296,8 +293,10 @@ bool HangupGuard::terminal_gone() const {
 }
 
 void notify_event() {
+  const int saved_errno = errno;
   // A full pipe already wakes the reader, so a write that fails is as good.
   [[maybe_unused]] const ssize_t written = write(event_pipe().write_end, "", 1);
+  errno = saved_errno;
 }
 
 bool wait_for_event(bool output_pending, milliseconds timeout) {

@@ -4,8 +4,10 @@
 
 #include <chrono>
 #include <csignal>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace fvlm {
 
@@ -69,30 +71,40 @@ class ProgressLine {
   Clock::time_point next_draw_;
 };
 
+// While one exists, `handler` is called for `signals`; what it calls has to be safe in a handler,
+// as notify_event then is. Throws Error where that has no pipe to write to.
+class SignalHandlers {
+ public:
+  SignalHandlers(std::initializer_list<int> signals, void (*handler)(int number));
+  ~SignalHandlers();
+  SignalHandlers(const SignalHandlers&) = delete;
+  SignalHandlers& operator=(const SignalHandlers&) = delete;
+
+ private:
+  struct Previous {
+    int signal;
+    struct sigaction action;
+  };
+  std::vector<Previous> previous_;
+};
+
 // While one exists, SIGINT and SIGTERM do not end the process: the first is kept for `signal` and
 // ends `wait_for_event`; a second ends the process at once. One at a time.
 class InterruptGuard {
  public:
   InterruptGuard();
-  ~InterruptGuard();
-  InterruptGuard(const InterruptGuard&) = delete;
-  InterruptGuard& operator=(const InterruptGuard&) = delete;
 
   // The signal that came, or 0.
   int signal() const;
 
  private:
-  struct sigaction previous_interrupt_ = {};
-  struct sigaction previous_terminate_ = {};
+  SignalHandlers handlers_;
 };
 
 // While one exists, SIGHUP does not end the process but ends `wait_for_event`. One at a time.
 class HangupGuard {
  public:
   HangupGuard();
-  ~HangupGuard();
-  HangupGuard(const HangupGuard&) = delete;
-  HangupGuard& operator=(const HangupGuard&) = delete;
 
   // Whether one came since the last call.
   bool take();
@@ -101,10 +113,10 @@ class HangupGuard {
 
  private:
   bool on_terminal_;
-  struct sigaction previous_ = {};
+  SignalHandlers handlers_;
 };
 
-// Ends a wait_for_event, current or next. Safe from any thread and from signal handlers.
+// Ends a wait_for_event, current or next. Safe from any thread and under SignalHandlers.
 void notify_event();
 
 // Waits, up to `timeout` (negative: forever), for notify_event, a signal under an InterruptGuard,
