@@ -88,9 +88,6 @@ if [[ $quick == false ]]; then
   phase "asan: build" tools/scripts/build.sh asan
   export GTEST_FILTER='-*GoldenTest*_ref:*Engine*_ref:*Prompt*_ref:*EngineLive*_emulated'
   phase "asan: tests" run_tests asan
-  # One OpenMP thread: the sanitizer does not know how libgomp's threads wait for each other. What is
-  # tested are the engine's own threads.
-  export OMP_NUM_THREADS=1
   phase "tsan: build" tools/scripts/build.sh tsan engine_test server_test camera_unit_test camera_client_test
   export GTEST_FILTER='*Engine*_cpu'
   phase "tsan: engine" build/tsan/bin/engine_test --gtest_brief=1

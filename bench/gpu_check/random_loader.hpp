@@ -11,6 +11,7 @@
 #include "fvlm/core/element.hpp"
 #include "fvlm/models/module.hpp"
 #include "fvlm/ops/host_weights.hpp"
+#include "kernels/support/thread_team.hpp"
 
 namespace fvlm {
 
@@ -21,11 +22,13 @@ class RandomWeights {
     if (bytes_.size() < count) {
       bytes_.resize(count);
       auto* const words = reinterpret_cast<BFloat16*>(bytes_.data());
-#pragma omp parallel for
-      for (std::size_t i = 0; i < count / 2; ++i) {
-        const auto bits = static_cast<std::uint32_t>(i * 2654435761U + 12345U) >> 8;
-        words[i] = BFloat16((static_cast<float>(bits % 2048) - 1023.5F) / 1023.5F / 32);
-      }
+      const auto words_count = static_cast<std::int64_t>(count / 2);
+      ThreadTeam::all().for_blocks(words_count, [words](std::int64_t first, std::int64_t n) {
+        for (std::int64_t i = first; i < first + n; ++i) {
+          const auto bits = static_cast<std::uint32_t>(i * 2654435761 + 12345) >> 8;
+          words[i] = BFloat16((static_cast<float>(bits % 2048) - 1023.5F) / 1023.5F / 32);
+        }
+      });
     }
     return bytes_.data();
   }

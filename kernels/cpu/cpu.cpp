@@ -2,7 +2,6 @@
 #include "kernels/cpu/cpu.hpp"
 
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cassert>
@@ -32,15 +31,10 @@ void limit_vectors() {
 
 }  // namespace
 
-int Cpu::calling_thread() {
-  return omp_get_thread_num();
-}
-
 Cpu::Cpu(const CpuOptions& options)
     : formats_(options.formats),
       bf16_kernel_(options.bf16_kernel.value_or(gemm::bf16_kernel())),
-      threads_(options.threads) {
-  assert(threads_ > 0);
+      team_(std::make_unique<ThreadTeam>(options.threads)) {
   switch (formats_.format.type) {
     case WeightFormat::Type::kF16:
       throw Error("the CPU backend keeps weights in f32, bf16, int8 or int4, not in f16");
@@ -54,8 +48,8 @@ Cpu::Cpu(const CpuOptions& options)
 }
 
 std::string Cpu::description() const {
-  return fmt::format("cpu ({}, {} thread{})", simd::instruction_set(), threads_,
-                     threads_ == 1 ? "" : "s");
+  return fmt::format("cpu ({}, {} thread{})", simd::instruction_set(), threads(),
+                     threads() == 1 ? "" : "s");
 }
 
 // Products ---------------------------------------------------------------------------------------
@@ -177,21 +171,18 @@ std::int64_t Cpu::weight_block(const MatrixShape& weights, bool is_prefill,
   const std::int64_t row_bytes = stride_of(weights) * multiplied_bytes(weights);
   const std::int64_t cached =
       kernel_of(weights) == gemm::Kernel::kTiles ? kBlockRows : kBlockBytes / row_bytes;
-  const std::int64_t piece = is_prefill ? cached : count / (kPieces * threads_);
+  const std::int64_t piece = is_prefill ? cached : count / (kPieces * threads());
   const std::int64_t most = std::clamp(piece / kGranule * kGranule, kGranule, kBlockRows);
   // As many blocks for each thread.
-  const std::int64_t rounds = (count + most * threads_ - 1) / (most * threads_);
-  return round_up((count + rounds * threads_ - 1) / (rounds * threads_), kGranule);
+  const std::int64_t rounds = (count + most * threads() - 1) / (most * threads());
+  return round_up((count + rounds * threads() - 1) / (rounds * threads()), kGranule);
 }
 
 template <class Work>
 void Cpu::for_weight_blocks(const Linear& weights, bool is_prefill, std::int64_t count,
                             const Work& work) {
   const std::int64_t block = weight_block(weights.shape, is_prefill, count);
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-  for (std::int64_t first = 0; first < count; first += block) {
-    work(first, std::min(block, count - first));
-  }
+  team_->for_blocks(count, block, work);
 }
 
 // A pass of either kind may follow.
@@ -208,14 +199,14 @@ Cpu::TokenScratch Cpu::token_scratch(Arena& arena, std::int64_t rows, const Matr
   }
   if (multiplies_bf16(weights)) scratch.narrow = arena.allocate<BFloat16>(rows * stride);
   if (weights.format.is_quantised()) {
-    scratch.rows = {arena, threads_, block * stride * multiplied_bytes(weights)};
+    scratch.rows = {arena, threads(), block * stride * multiplied_bytes(weights)};
   }
   if (kernel == gemm::Kernel::kTiles) {
     scratch.tiled = arena.allocate<BFloat16>(gemm::tiled_elements(rows, weights.in));
   } else {
-    scratch.panels = {arena, threads_, gemm::panel_bytes(kernel, block, weights.in)};
+    scratch.panels = {arena, threads(), gemm::panel_bytes(kernel, block, weights.in)};
   }
-  scratch.memory = {arena, threads_,
+  scratch.memory = {arena, threads(),
                     gemm::scratch_bytes({.kernel = kernel,
                                          .rows = rows,
                                          .outputs = block,
@@ -230,8 +221,8 @@ Cpu::LinearScratch Cpu::scratch(Arena& arena, const LinearShape& shape) const {
     return {.tokens = token_scratch(arena, shape.rows, weights, weights.out)};
   }
   const std::int64_t band = position_band(shape.rows);
-  LinearScratch scratch{.memory = {arena, threads_, product_bytes(band, weights)}};
-  if (multiplies_bf16(weights)) scratch.narrow = {arena, threads_, band * weights.in};
+  LinearScratch scratch{.memory = {arena, threads(), product_bytes(band, weights)}};
+  if (multiplies_bf16(weights)) scratch.narrow = {arena, threads(), band * weights.in};
   return scratch;
 }
 
@@ -241,7 +232,7 @@ Cpu::SwigluScratch Cpu::scratch(Arena& arena, const SwigluShape& shape) const {
   const std::int64_t block =
       std::max(weight_block(weights, true, width), weight_block(weights, false, width));
   return {.tokens = token_scratch(arena, shape.rows, weights, width),
-          .products = {arena, threads_, shape.rows * 2 * block}};
+          .products = {arena, threads(), shape.rows * 2 * block}};
 }
 
 Cpu::TokenScratch Cpu::scratch(Arena& arena, const LogitsShape& shape) const {
@@ -254,8 +245,7 @@ Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Line
   const bool copied = norm != nullptr || x.cols != weights.stride || x.stride != weights.stride;
   BFloat16* const narrow = gemm ? scratch.narrow : nullptr;
   std::int16_t* const q = gemm ? nullptr : scratch.q;
-#pragma omp parallel for num_threads(threads_) if (is_prefill)
-  for (std::int64_t r = 0; r < x.rows; ++r) {
+  for_rows(x.rows, is_prefill, [&](std::int64_t r) {
     const std::int64_t at = r * weights.stride;
     float* const wide = scratch.wide + at;
     if (norm != nullptr) {
@@ -267,15 +257,13 @@ Cpu::TokenRows Cpu::token_rows(View<const float> x, const Norm* norm, const Line
     const float* row = copied ? wide : x.row(r);
     if (narrow != nullptr) simd::to_bf16(row, narrow + at, weights.stride);
     if (q != nullptr) scratch.q_scales[r] = simd::quantise_input(row, q + at, weights.stride);
-  }
+  });
   BFloat16* const tiled = gemm ? scratch.tiled : nullptr;
   if (tiled != nullptr) {
-#pragma omp parallel for num_threads(threads_) if (is_prefill)
-    for (std::int64_t r = 0; r < x.rows; r += gemm::kTileRows) {
-      gemm::reorder_inputs(narrow + r * weights.stride, weights.stride,
-                           std::min(gemm::kTileRows, x.rows - r), x.cols,
+    team_->for_blocks(x.rows, gemm::kTileRows, [&](std::int64_t r, std::int64_t count) {
+      gemm::reorder_inputs(narrow + r * weights.stride, weights.stride, count, x.cols,
                            tiled + gemm::tiled_elements(r, x.cols));
-    }
+    });
   }
   return {.wide = copied ? scratch.wide : x.data,
           .narrow = narrow,
@@ -309,9 +297,7 @@ void Cpu::linear(Context& context, View<const float> in, const Linear& weights, 
     return;
   }
   const std::int64_t band = position_band(in.rows);
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-  for (std::int64_t first = 0; first < in.rows; first += band) {
-    const std::int64_t rows = std::min(band, in.rows - first);
+  team_->for_blocks(in.rows, band, [&](std::int64_t first, std::int64_t rows) {
     const View<const float> input = in.slice_rows(first, rows);
     const View<float> result = out.slice_rows(first, rows);
     if (multiplies_bf16(weights.shape)) {
@@ -324,7 +310,7 @@ void Cpu::linear(Context& context, View<const float> in, const Linear& weights, 
       multiply_positions(input, weights, epilogue.accumulate, result, memory.memory);
     }
     if (epilogue.activation == Activation::kGelu) gelu_in_place(result);
-  }
+  });
 }
 
 // Blocks of gate rows are multiplied together with the same rows of up.

@@ -1,4 +1,4 @@
-// The Cpu backend: GEMM (gemm/), vector kernels (simd/), OpenMP for threads. Activations are
+// The Cpu backend: GEMM (gemm/), vector kernels (simd/), a team of threads. Activations are
 // float32; matrices are float32, bfloat16 or quantised.
 //
 // Two layouts of a matrix, by what it is used for:
@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -28,6 +29,7 @@
 #include "fvlm/ops/host_memory.hpp"
 #include "kernels/cpu/gemm/gemm.hpp"
 #include "kernels/cpu/simd/simd.hpp"
+#include "kernels/support/thread_team.hpp"
 
 namespace fvlm {
 
@@ -144,7 +146,7 @@ class Cpu : public HostMemory {
 
   static std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
-  static int calling_thread();  // its number among those that work together
+  int threads() const { return team_->size(); }
 
   // Memory of a thread's own, for each.
   template <class T>
@@ -157,7 +159,7 @@ class Cpu : public HostMemory {
     // That of the calling thread.
     template <class U = T>
     U* mine() const {
-      return reinterpret_cast<U*>(data_ + calling_thread() * count_);
+      return reinterpret_cast<U*>(data_ + ThreadTeam::calling_thread() * count_);
     }
 
    private:
@@ -276,14 +278,23 @@ class Cpu : public HostMemory {
   // Rows of a band of `linear` over positions, and image rows of one of conv_ffn.
   std::int64_t position_band(std::int64_t rows) const {
     constexpr std::int64_t kBand = 256;
-    return std::clamp(round_up((rows + threads_ - 1) / threads_, 16), std::int64_t{1}, kBand);
+    return std::clamp(round_up((rows + threads() - 1) / threads(), 16), std::int64_t{1}, kBand);
   }
   std::int64_t ffn_band(std::int64_t images, std::int64_t height) const {
     constexpr std::int64_t kBandRows = 8;
-    return std::min({kBandRows, (images * height + threads_ - 1) / threads_, height});
+    return std::min({kBandRows, (images * height + threads() - 1) / threads(), height});
   }
   // Outputs of a block of for_weight_blocks().
   std::int64_t weight_block(const MatrixShape& weights, bool is_prefill, std::int64_t count) const;
+
+  // Calls work(r) for the rows of a pass, which are few unless it is a prefill's.
+  template <class Work>
+  void for_rows(std::int64_t rows, bool is_prefill, const Work& work) const {
+    const auto some = [&](std::int64_t first, std::int64_t count) {
+      for (std::int64_t r = first; r < first + count; ++r) work(r);
+    };
+    is_prefill ? team_->for_blocks(rows, some) : some(0, rows);
+  }
 
   void pack_rows(const HostLinear& host, Linear& linear) const;
   void pack_panels(const HostLinear& host, Linear& linear) const;
@@ -322,7 +333,7 @@ class Cpu : public HostMemory {
 
   FormatChoice formats_;
   gemm::Kernel bf16_kernel_;
-  int threads_;
+  std::unique_ptr<ThreadTeam> team_;
   std::int64_t weight_bytes_ = 0;
 };
 

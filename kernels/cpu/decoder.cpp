@@ -1,6 +1,4 @@
 // The decoder's operations around its matrix products.
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -22,8 +20,8 @@ Cpu::AttentionInputScratch Cpu::scratch(Arena& arena, const AttentionInputShape&
 
 Cpu::AttentionScratch Cpu::scratch(Arena& arena, const CachedAttentionShape& shape) const {
   const std::int64_t tokens = round_up(shape.tokens, kPageTokens);
-  return {.pages = {arena, threads_, 2 * tokens / kPageTokens},
-          .scores = {arena, threads_, simd::kMaxQueries * tokens}};
+  return {.pages = {arena, threads(), 2 * tokens / kPageTokens},
+          .scores = {arena, threads(), simd::kMaxQueries * tokens}};
 }
 
 void Cpu::embed(Context& context, std::span<const std::int32_t> ids, const Linear& table,
@@ -61,8 +59,7 @@ void Cpu::attention_input(Context& context, View<const float> x, const Norm& nor
   const std::int64_t dim = shape.head_dim;
   const std::int64_t half = dim / 2;
   for (const Segment& segment : batch.segments) {
-#pragma omp parallel for num_threads(threads_) if (batch.is_prefill)
-    for (std::int64_t i = 0; i < segment.rows; ++i) {
+    for_rows(segment.rows, batch.is_prefill, [&](std::int64_t i) {
       const std::int64_t position = segment.position + i;
       const float* cosine = cache.rotation(position);
       float* row = all.row(segment.first_row + i);
@@ -76,7 +73,7 @@ void Cpu::attention_input(Context& context, View<const float> x, const Norm& nor
         for (std::int64_t d = 0; d < dim; ++d) to[d * kPageTokens] = key[d];
         std::copy_n(key + shape.kv_heads * dim, dim, cache.values(layer, page, h) + slot * dim);
       }
-    }
+    });
   }
 }
 
@@ -96,8 +93,7 @@ void Cpu::attention(Context& context, View<const float> query, const AttentionSh
   const std::int64_t dim = shape.head_dim;
   const std::int64_t group = shape.heads / shape.kv_heads;
   for (const Segment& segment : batch.segments) {
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-    for (std::int64_t task = 0; task < segment.rows * shape.kv_heads; ++task) {
+    team_->for_each(segment.rows * shape.kv_heads, [&](std::int64_t task) {
       const std::int64_t i = task / shape.kv_heads;
       const std::int64_t kv_head = task % shape.kv_heads;
       const std::int64_t keys = segment.position + i + 1;
@@ -123,7 +119,7 @@ void Cpu::attention(Context& context, View<const float> query, const AttentionSh
                          .out = out.row(row) + column,
                          .out_stride = dim});
       }
-    }
+    });
   }
 }
 

@@ -1,7 +1,5 @@
 // The encoder's operations. Each thread takes bands of image rows through a whole operation, so
 // that what lies between its steps (the 4x wider hidden layer above all) stays in its cache.
-#include <omp.h>
-
 #include <algorithm>
 #include <type_traits>
 
@@ -26,16 +24,15 @@ std::int64_t band_rows(FeatureMap<const float> map, int threads) {
   return std::clamp(kBandPositions / map.width, std::int64_t{1}, std::min(share, map.height));
 }
 
-// Calls work(image, first row, rows) for bands of a map of this height, on all threads.
+// Calls work(image, first row, rows) for bands of a map of this height.
 template <class Work>
-void for_bands(std::int64_t images, std::int64_t height, std::int64_t band, int threads,
+void for_bands(ThreadTeam& team, std::int64_t images, std::int64_t height, std::int64_t band,
                const Work& work) {
   const std::int64_t bands = (height + band - 1) / band;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (std::int64_t i = 0; i < images * bands; ++i) {
+  team.for_each(images * bands, [&](std::int64_t i) {
     const std::int64_t first = i % bands * band;
     work(i / bands, first, std::min(band, height - first));
-  }
+  });
 }
 
 void convert(const float* from, float* to, std::int64_t count) {
@@ -49,7 +46,7 @@ void convert(const float* from, BFloat16* to, std::int64_t count) {
 
 // For a band of the stem's result, 2 rows of the half-size map for each, one more on either side.
 Cpu::PerThread<float> Cpu::scratch(Arena& arena, const StemShape& shape) const {
-  return {arena, threads_, (2 * kStemRows + 2) * (shape.width / 2) * shape.channels};
+  return {arena, threads(), (2 * kStemRows + 2) * (shape.width / 2) * shape.channels};
 }
 
 // The first convolution's rows are made a few at a time, just ahead of the depthwise one's need.
@@ -60,7 +57,7 @@ void Cpu::stem(Context& context, FeatureMap<const std::uint8_t> pixels, const St
   const Arena::Scope scope(context.arena());
   const auto memory =
       scratch(context.arena(), StemShape{out.batch, pixels.height, pixels.width, conv.channels});
-  for_bands(out.batch, out.height, kStemRows, threads_,
+  for_bands(*team_, out.batch, out.height, kStemRows,
             [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
               // Output row y needs rows 2y - 1 .. 2y + 1 of the half-size map. The band's part of
               // that map is treated as an image of its own, whose missing edge rows are the
@@ -83,7 +80,7 @@ void Cpu::stem(Context& context, FeatureMap<const std::uint8_t> pixels, const St
 
 void Cpu::depthwise(Context&, FeatureMap<const float> in, const Depthwise& weights,
                     Activation activation, FeatureMap<float> out) {
-  for_bands(out.batch, out.height, band_rows(out, threads_), threads_,
+  for_bands(*team_, out.batch, out.height, band_rows(out, threads()),
             [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
               simd::depthwise(in, image, weights, activation, first, rows, out.row(image, first));
             });
@@ -92,9 +89,9 @@ void Cpu::depthwise(Context&, FeatureMap<const float> in, const Depthwise& weigh
 Cpu::ConvFfnScratch Cpu::scratch(Arena& arena, const ConvFfnShape& shape) const {
   const std::int64_t element = multiplied_bytes(shape.fc1);
   const std::int64_t positions = ffn_band(shape.images, shape.height) * shape.width;
-  return {.mixed = {arena, threads_, positions * shape.channels() * element},
-          .hidden = {arena, threads_, kBandPositions * shape.fc1.out * element},
-          .memory = {arena, threads_,
+  return {.mixed = {arena, threads(), positions * shape.channels() * element},
+          .hidden = {arena, threads(), kBandPositions * shape.fc1.out * element},
+          .memory = {arena, threads(),
                      std::max(product_bytes(kBandPositions, shape.fc1),
                               product_bytes(kBandPositions, shape.fc2))}};
 }
@@ -118,7 +115,7 @@ void Cpu::conv_ffn_in(const ConvFfnScratch& scratch, FeatureMap<const float> in,
                       const Depthwise& conv, const Linear& fc1, const Linear& fc2,
                       FeatureMap<float> out) {
   const std::int64_t channels = in.channels;
-  for_bands(in.batch, in.height, ffn_band(in.batch, in.height), threads_,
+  for_bands(*team_, in.batch, in.height, ffn_band(in.batch, in.height),
             [&](std::int64_t image, std::int64_t first, std::int64_t rows) {
               const std::int64_t positions = rows * in.width;
               const View<T> mixed{scratch.mixed.mine<T>(), positions, channels, channels};
@@ -139,11 +136,10 @@ void Cpu::conv_ffn_in(const ConvFfnScratch& scratch, FeatureMap<const float> in,
 }
 
 void Cpu::layer_norm(Context&, View<const float> in, const Norm& norm, View<float> out) {
-#pragma omp parallel for num_threads(threads_)
-  for (std::int64_t r = 0; r < in.rows; ++r) {
+  for_rows(in.rows, true, [&](std::int64_t r) {
     simd::layer_norm(in.row(r), norm.host.weight.data(), norm.host.bias.data(), norm.eps,
                      out.row(r), in.cols);
-  }
+  });
 }
 
 Cpu::ImageAttentionScratch Cpu::scratch(Arena& arena, const ImageAttentionShape& shape) const {
@@ -154,12 +150,12 @@ Cpu::ImageAttentionScratch Cpu::scratch(Arena& arena, const ImageAttentionShape&
         {.kernel = kernel, .rows = kQueries, .outputs = outputs, .depth = depth});
   };
   return {
-      .heads = {arena, threads_, 3 * shape.tokens * round_up(shape.head_dim, 2) * element},
-      .weights = {arena, threads_, kQueries * shape.tokens * element},
-      .key_panels = {arena, threads_, gemm::panel_bytes(kernel, shape.tokens, shape.head_dim)},
-      .value_panels = {arena, threads_, gemm::panel_bytes(kernel, shape.head_dim, shape.tokens)},
-      .scores = {arena, threads_, kQueries * shape.tokens},
-      .memory = {arena, threads_,
+      .heads = {arena, threads(), 3 * shape.tokens * round_up(shape.head_dim, 2) * element},
+      .weights = {arena, threads(), kQueries * shape.tokens * element},
+      .key_panels = {arena, threads(), gemm::panel_bytes(kernel, shape.tokens, shape.head_dim)},
+      .value_panels = {arena, threads(), gemm::panel_bytes(kernel, shape.head_dim, shape.tokens)},
+      .scores = {arena, threads(), kQueries * shape.tokens},
+      .memory = {arena, threads(),
                  std::max(product_bytes(shape.tokens, shape.head_dim),
                           product_bytes(shape.head_dim, shape.tokens))}};
 }
@@ -185,8 +181,7 @@ void Cpu::image_attention_in(const ImageAttentionScratch& scratch, View<const fl
   const std::int64_t heads = out.cols / head_dim;
   const std::int64_t stride = round_up(head_dim, 2);  // whole pairs of bfloat16
   const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-  for (std::int64_t task = 0; task < images * heads; ++task) {
+  team_->for_each(images * heads, [&](std::int64_t task) {
     const std::int64_t first = task / heads * tokens;
     const std::int64_t column = task % heads * head_dim;
     // Each [tokens, stride].
@@ -236,7 +231,7 @@ void Cpu::image_attention_in(const ImageAttentionScratch& scratch, View<const fl
         for (std::int64_t d = 0; d < head_dim; ++d) result[r * out.stride + d] *= reciprocals[r];
       }
     }
-  }
+  });
 }
 
 // And, on top, that of its products.
@@ -257,8 +252,7 @@ void Cpu::squeeze_excite(Context& context, FeatureMap<const float> in, const Lin
       scratch(context.arena(), SqueezeExciteShape{in.batch, reduce.shape, expand.shape});
   const View<float> gates = means;
   const auto x = in.matrix();
-#pragma omp parallel for num_threads(threads_)
-  for (std::int64_t b = 0; b < in.batch; ++b) {
+  team_->for_each(in.batch, [&](std::int64_t b) {
     std::fill_n(means.row(b), in.channels, 0.0F);
     for (std::int64_t p = 0; p < in.positions(); ++p) {
       const float* row = x.row(b * in.positions() + p);
@@ -266,15 +260,14 @@ void Cpu::squeeze_excite(Context& context, FeatureMap<const float> in, const Lin
     }
     for (std::int64_t c = 0; c < in.channels; ++c)
       means.row(b)[c] /= static_cast<float>(in.positions());
-  }
+  });
   linear(context, means, reduce, {}, middle);
   std::for_each_n(middle.data, in.batch * middle.cols, [](float& v) { v = std::max(v, 0.0F); });
   linear(context, middle, expand, {}, gates);
   std::for_each_n(gates.data, in.batch * gates.cols, [](float& v) { v = 1 / (1 + std::exp(-v)); });
-#pragma omp parallel for num_threads(threads_)
-  for (std::int64_t r = 0; r < x.rows; ++r) {
+  for_rows(x.rows, true, [&](std::int64_t r) {
     simd::gelu_scaled(x.row(r), gates.row(r / in.positions()), out.matrix().row(r), in.channels);
-  }
+  });
 }
 
 }  // namespace fvlm

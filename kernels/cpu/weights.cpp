@@ -49,14 +49,12 @@ Cpu::Linear Cpu::pack(const LinearSpec& spec, const HostLinear& host) {
 void Cpu::pack_rows(const HostLinear& host, Linear& linear) const {
   const std::int64_t row_bytes = linear.stride * linear.shape.format.bits() / 8;
   linear.weight = Buffer(static_cast<std::size_t>(host.out * row_bytes));
-#pragma omp parallel num_threads(threads_)
-  {
+  team_->for_blocks(host.out, [&](std::int64_t first, std::int64_t count) {
     RowConverter rows(host, linear.shape.format, linear.stride);
-#pragma omp for
-    for (std::int64_t r = 0; r < host.out; ++r) {
+    for (std::int64_t r = first; r < first + count; ++r) {
       rows.convert(r, linear.weight.as<std::byte>() + r * row_bytes);
     }
-  }
+  });
 }
 
 void Cpu::pack_panels(const HostLinear& host, Linear& linear) const {
@@ -66,20 +64,15 @@ void Cpu::pack_panels(const HostLinear& host, Linear& linear) const {
     return gemm::panel_bytes(kernel, outputs, host.in);
   };
   linear.weight = Buffer(static_cast<std::size_t>(panel_bytes(host.out)));
-#pragma omp parallel num_threads(threads_)
-  {
+  team_->for_blocks(host.out, gemm::kPanel, [&](std::int64_t first, std::int64_t count) {
     RowConverter rows(host, linear.shape.format, linear.stride);
     const Buffer panel(static_cast<std::size_t>(gemm::kPanel * row_bytes));
-#pragma omp for
-    for (std::int64_t first = 0; first < host.out; first += gemm::kPanel) {
-      const std::int64_t count = std::min(gemm::kPanel, host.out - first);
-      for (std::int64_t r = 0; r < count; ++r) {
-        rows.convert(first + r, panel.as<std::byte>() + r * row_bytes);
-      }
-      gemm::pack_panels(kernel, panel.as<std::byte>(), linear.stride, count, host.in,
-                        linear.weight.as<std::byte>() + panel_bytes(first));
+    for (std::int64_t r = 0; r < count; ++r) {
+      rows.convert(first + r, panel.as<std::byte>() + r * row_bytes);
     }
-  }
+    gemm::pack_panels(kernel, panel.as<std::byte>(), linear.stride, count, host.in,
+                      linear.weight.as<std::byte>() + panel_bytes(first));
+  });
 }
 
 void Cpu::pack_quantised(const HostLinear& host, Linear& linear) const {
@@ -89,15 +82,13 @@ void Cpu::pack_quantised(const HostLinear& host, Linear& linear) const {
   const std::int64_t scales = format.scales(host.in);
   linear.weight = Buffer(static_cast<std::size_t>(host.out * row_bytes));
   linear.scales = Buffer(static_cast<std::size_t>(host.out * scales) * sizeof(BFloat16));
-#pragma omp parallel num_threads(threads_)
-  {
+  team_->for_blocks(host.out, [&](std::int64_t first, std::int64_t count) {
     std::vector<float> scratch(static_cast<std::size_t>(host.in));
-#pragma omp for
-    for (std::int64_t r = 0; r < host.out; ++r) {
+    for (std::int64_t r = first; r < first + count; ++r) {
       host.quantised_row(r, format, linear.weight.as<std::byte>() + r * row_bytes,
                          linear.scales.as<BFloat16>() + r * scales, scratch);
     }
-  }
+  });
 }
 
 Cpu::Depthwise Cpu::pack(const DepthwiseSpec& spec, const HostDepthwise& host) {

@@ -1,13 +1,12 @@
 // A grid's blocks, each run to its end: they must not wait for each other, as they must not on a
 // device. The calling thread begins alone, and other cores join in what takes longer: most launches
 // of a test are shorter than waking threads is on a busy machine.
-#include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <exception>
 
 #include "kernels/emulator/block.hpp"
 #include "kernels/support/make_error.hpp"
+#include "kernels/support/thread_team.hpp"
 
 namespace fvlm::emulator {
 namespace {
@@ -53,25 +52,7 @@ void run_grid(const Grid& grid, Body body) {
   for (const auto start = Clock::now(); first < blocks && Clock::now() - start < kAlone; ++first) {
     run(first);
   }
-
-  std::exception_ptr error;
-  std::int64_t failed = blocks;  // the first that did
-  std::atomic<bool> stop = false;
-#pragma omp parallel for schedule(dynamic) if (first + 1 < blocks)
-  for (std::int64_t b = first; b < blocks; ++b) {
-    if (stop.load(std::memory_order_relaxed)) continue;
-    try {
-      run(b);
-    } catch (...) {
-      stop = true;
-#pragma omp critical(fvlm_emulator_error)
-      if (b < failed) {
-        failed = b;
-        error = std::current_exception();
-      }
-    }
-  }
-  if (error) std::rethrow_exception(error);
+  ThreadTeam::all().for_each(blocks - first, [&](std::int64_t i) { run(first + i); });
   if (OverlapCheck* const check = OverlapCheck::current()) check->end_launch(grid.kernel);
 }
 

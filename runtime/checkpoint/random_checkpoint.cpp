@@ -18,6 +18,7 @@
 #include "fvlm/models/fastvlm.hpp"
 #include "kernels/plan/plan.hpp"
 #include "kernels/support/make_error.hpp"
+#include "kernels/support/thread_team.hpp"
 #include "runtime/checkpoint/safetensors_writer.hpp"
 #include "runtime/config/config_file.hpp"
 #include "runtime/config/model_sizes.hpp"
@@ -201,13 +202,14 @@ void write_tensor(SafetensorsWriter& writer, const Table& table, std::uint64_t s
   std::vector<BFloat16> piece(static_cast<std::size_t>(std::min(kPiece, elements)));
   for (std::int64_t first = 0; first < elements; first += kPiece) {
     const std::int64_t count = std::min(kPiece, elements - first);
-#pragma omp parallel for
-    for (std::int64_t i = 0; i < count; i += 4) {
-      std::uint64_t bits = random_bits(seed, static_cast<std::uint64_t>(first + i));
-      for (std::int64_t k = i; k < std::min(i + 4, count); ++k, bits >>= 16) {
-        piece[static_cast<std::size_t>(k)] = table[bits & (kPlaces - 1)];
+    ThreadTeam::all().for_blocks(count, 1 << 14, [&](std::int64_t begin, std::int64_t n) {
+      for (std::int64_t i = begin; i < begin + n; i += 4) {
+        std::uint64_t bits = random_bits(seed, static_cast<std::uint64_t>(first + i));
+        for (std::int64_t k = i; k < std::min(i + 4, begin + n); ++k, bits >>= 16) {
+          piece[static_cast<std::size_t>(k)] = table[bits & (kPlaces - 1)];
+        }
       }
-    }
+    });
     writer.write(std::as_bytes(std::span(piece).first(static_cast<std::size_t>(count))));
   }
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <atomic>
 #include <cstring>
 #include <set>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "fvlm/core/element.hpp"
 #include "fvlm/models/fastvlm.hpp"
 #include "kernels/plan/plan.hpp"
+#include "kernels/support/thread_team.hpp"
 #include "runtime/checkpoint/fold.hpp"
 
 namespace fvlm {
@@ -78,16 +80,19 @@ std::int64_t count_non_finite(const TensorView& tensor) {
   // Exponent bits all set: infinity or not a number.
   const auto count = [&](auto element, auto exponent) {
     using Bits = decltype(element);
-    std::int64_t bad = 0;
-    const std::int64_t n = tensor.elements();
-#pragma omp parallel for reduction(+ : bad)
-    for (std::int64_t i = 0; i < n; ++i) {
-      Bits bits;
-      std::memcpy(&bits, tensor.data.data() + static_cast<std::size_t>(i) * sizeof(Bits),
-                  sizeof(Bits));
-      bad += (bits & exponent) == exponent ? 1 : 0;
-    }
-    return bad;
+    std::atomic<std::int64_t> bad = 0;
+    ThreadTeam::all().for_blocks(tensor.elements(), [&](std::int64_t first, std::int64_t n) {
+      const std::byte* const data =
+          tensor.data.data() + static_cast<std::size_t>(first) * sizeof(Bits);
+      std::int64_t sum = 0;
+      for (std::int64_t i = 0; i < n; ++i) {
+        Bits bits;
+        std::memcpy(&bits, data + static_cast<std::size_t>(i) * sizeof(Bits), sizeof(Bits));
+        sum += (bits & exponent) == exponent ? 1 : 0;
+      }
+      bad += sum;
+    });
+    return bad.load();
   };
   switch (tensor.dtype) {
     case DType::kF32:

@@ -2,6 +2,7 @@
 #include "runtime/convert/convert.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include "fvlm/models/fastvlm.hpp"
 #include "kernels/plan/plan.hpp"
 #include "kernels/support/make_error.hpp"
+#include "kernels/support/thread_team.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/checkpoint/safetensors_writer.hpp"
 #include "runtime/checkpoint/weights.hpp"
@@ -95,16 +97,18 @@ class Encoder {
                                     const std::string& what) {
     if (type == DType::kF32) return std::as_bytes(values);
     halves_.resize(values.size());
-    bool overflow = false;
-    const auto n = static_cast<std::int64_t>(values.size());
-#pragma omp parallel for reduction(|| : overflow)
-    for (std::int64_t i = 0; i < n; ++i) {
-      const float value = values[static_cast<std::size_t>(i)];
-      const bool half = type == DType::kF16;
-      halves_[static_cast<std::size_t>(i)] = half ? Float16(value).bits : BFloat16(value).bits;
-      overflow = overflow || (half && std::isfinite(value) &&
-                              !std::isfinite(static_cast<float>(Float16(value))));
-    }
+    std::atomic<bool> overflow = false;
+    const bool half = type == DType::kF16;
+    ThreadTeam::all().for_blocks(std::ssize(values), [&](std::int64_t first, std::int64_t count) {
+      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(first + count);
+           ++i) {
+        const float value = values[i];
+        halves_[i] = half ? Float16(value).bits : BFloat16(value).bits;
+        if (half && std::isfinite(value) && !std::isfinite(static_cast<float>(Float16(value)))) {
+          overflow = true;
+        }
+      }
+    });
     if (overflow) {
       throw make_error("{}: a value beyond 65504, the largest of F16; choose bf16 or f32", what);
     }
@@ -182,10 +186,9 @@ class FoldedWriter : public Visitor<FoldedWriter> {
     const auto in = static_cast<std::size_t>(host.in);
     for_pieces(host.in, first, count, [&](std::int64_t r, std::int64_t rows) {
       rows_.resize(static_cast<std::size_t>(rows) * in);
-#pragma omp parallel for
-      for (std::int64_t i = 0; i < rows; ++i) {
+      ThreadTeam::all().for_each(rows, [&](std::int64_t i) {
         host.row(r + i, std::span(rows_).subspan(static_cast<std::size_t>(i) * in, in));
-      }
+      });
       writer_.write(encoder_.encode(rows_, type, checkpoint_.folder().string() + ": " + path));
     });
   }
@@ -197,17 +200,15 @@ class FoldedWriter : public Visitor<FoldedWriter> {
     std::vector<BFloat16> scales(static_cast<std::size_t>(count) * row_scales);
     for_pieces(host.in, first, count, [&](std::int64_t r, std::int64_t rows) {
       words_.resize(static_cast<std::size_t>(rows) * row_bytes);
-#pragma omp parallel
-      {
+      ThreadTeam::all().for_blocks(rows, [&](std::int64_t begin, std::int64_t block) {
         std::vector<float> scratch(static_cast<std::size_t>(host.in));
-#pragma omp for
-        for (std::int64_t i = 0; i < rows; ++i) {
+        for (std::int64_t i = begin; i < begin + block; ++i) {
           const auto at = static_cast<std::size_t>(i);
           const auto scale = static_cast<std::size_t>(r - first + i) * row_scales;
           host.quantised_row(r + i, format, words_.data() + at * row_bytes, scales.data() + scale,
                              scratch);
         }
-      }
+      });
       writer_.write(words_);
     });
     writer_.write(std::as_bytes(std::span(scales)));
@@ -245,9 +246,7 @@ class FoldedWriter : public Visitor<FoldedWriter> {
     }
     write_floats(out);
   }
-  void write_floats(std::span<const float> values) {
-    writer_.write(std::as_bytes(values));
-  }
+  void write_floats(std::span<const float> values) { writer_.write(std::as_bytes(values)); }
 
   const Checkpoint& checkpoint_;
   SafetensorsWriter& writer_;

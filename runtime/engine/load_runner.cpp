@@ -1,7 +1,5 @@
 #include "runtime/engine/load_runner.hpp"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <string>
 #include <string_view>
@@ -12,6 +10,7 @@
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/ref/ref.hpp"
 #include "kernels/support/make_error.hpp"
+#include "kernels/support/thread_team.hpp"
 #include "runtime/engine/backend_runner.hpp"
 #include "runtime/engine/tune_tiles.hpp"
 
@@ -34,7 +33,7 @@ FormatChoice format_choice(Precision precision) {
 }
 
 int thread_count(int asked) {
-  return asked > 0 ? asked : omp_get_max_threads();
+  return asked > 0 ? asked : available_processors();
 }
 
 BackendChoice backend_choice(const EngineOptions& options, const FastVlmConfig& config) {

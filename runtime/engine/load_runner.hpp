@@ -29,7 +29,7 @@ BackendChoice backend_choice(const EngineOptions& options, const FastVlmConfig& 
 // By default bf16, the format of the released weights, or the format a checkpoint is quantised to.
 FormatChoice format_choice(Precision precision);
 
-// The number of threads to use: as OpenMP would, one for each core, unless told.
+// The number of threads to use: one for each available processor, unless told.
 int thread_count(int asked);
 
 // Throws Error if the choice names a CUDA device by a number that none has.

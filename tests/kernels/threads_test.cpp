@@ -1,7 +1,6 @@
 // Products whatever the number of threads: below, at and above that of the cores.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <array>
 #include <cstdint>
@@ -16,20 +15,6 @@ namespace fvlm {
 namespace {
 
 constexpr std::array kThreads = {1, 2, 3, 4, 8, 16};
-
-// What OpenMP would use, within a scope.
-class OpenMpThreads {
- public:
-  explicit OpenMpThreads(int threads) : before_(omp_get_max_threads()) {
-    omp_set_num_threads(threads);
-  }
-  ~OpenMpThreads() { omp_set_num_threads(before_); }
-  OpenMpThreads(const OpenMpThreads&) = delete;
-  OpenMpThreads& operator=(const OpenMpThreads&) = delete;
-
- private:
-  int before_;
-};
 
 double seconds_of(clockid_t clock) {
   timespec time{};
@@ -58,7 +43,6 @@ TEST_F(Threads, AnyNumberGivesTheProduct) {
         for (const int threads : kThreads) {
           SCOPED_TRACE(fmt::format("{} threads, {}x{}x{}, {}", threads, rows, in, out,
                                    kind == Rows::kTokens ? "tokens" : "positions"));
-          const OpenMpThreads available(threads);
           Cpu cpu({.formats = format, .threads = threads});
           std::vector<float> got = filled(rows * out);
           cpu.linear(context, view(x, rows), cpu.pack(spec, host), {}, view(got, rows));
@@ -70,7 +54,6 @@ TEST_F(Threads, AnyNumberGivesTheProduct) {
 }
 
 TEST_F(Threads, OneIsOne) {
-  const OpenMpThreads available(4);
   Cpu cpu({.formats = WeightFormat::kF32, .threads = 1});
   Cpu::Context context(std::size_t{64} << 20);
   const LinearSpec spec{.in = 1024, .parts = {{"", 2048}}, .rows = Rows::kPositions};

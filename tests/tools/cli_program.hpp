@@ -50,8 +50,6 @@ class Program {
   bool await_output();
   bool await_error(std::string_view text);
 
-  int process() const { return process_; }
-
   // Waits for the end. `read_output`: false leaves standard output unread until then, as a pager
   // does that nobody scrolls.
   Exit finish(bool read_output = true);

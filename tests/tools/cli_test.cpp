@@ -49,26 +49,6 @@ TEST(Frame, HelpAndVersionGoToStandardOutput) {
   EXPECT_TRUE(std::regex_match(run_program({"--version"}).output, version));
 }
 
-// What a file of /proc says of a process.
-std::string said_of(int process, const std::string& file) {
-  std::ifstream in("/proc/" + std::to_string(process) + "/" + file);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-// Unless the environment says how they wait. The process keeps its number and its name.
-TEST(Frame, IdleThreadsSleepSoon) {
-  for (const bool said : {false, true}) {
-    said ? ::setenv("OMP_WAIT_POLICY", "active", 1) : ::unsetenv("OMP_WAIT_POLICY");
-    Program program({"tokenize", "--tokenizer", kCheckpoint, "--verbose"});
-    ASSERT_TRUE(program.await_error("loaded the tokenizer"));
-    EXPECT_EQ(said_of(program.process(), "comm"), "fastvlm\n");
-    EXPECT_EQ(contains(said_of(program.process(), "environ"), "GOMP_SPINCOUNT="), !said);
-    program.end_input();
-    EXPECT_EQ(program.finish().code, 0);
-  }
-  ::setenv("OMP_WAIT_POLICY", "passive", 1);  // as CTest does
-}
-
 TEST(Frame, DescribeHelpNamesEveryFlag) {
   const Exit help = run_program({"describe", "--help"});
   EXPECT_EQ(help.code, 0);

@@ -124,7 +124,7 @@ for package in "$scratch/packages"/*.deb; do
   name=$(dpkg-deb --field "$package" Package)
   case $name in
     fastvlm)
-      check_content fastvlm libgomp fastvlm.toml
+      check_content fastvlm libhwy fastvlm.toml
       check_release
       check_manual fastvlm output-dir
       check_install fastvlm fastvlm.toml server

@@ -18,7 +18,6 @@
 #include "net/command_line/flag_checks.hpp"
 #include "net/command_line/help_text.hpp"
 #include "tools/commands/command.hpp"
-#include "tools/commands/idle_threads.hpp"
 #include "tools/commands/shared/options.hpp"
 #include "tools/commands/shared/terminal.hpp"
 #include "tools/commands/usage.hpp"
@@ -74,7 +73,6 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  fvlm::shorten_spins(argv);
   fvlm::open_standard_descriptors();
   // A reader that goes away ends this program without a word, whatever our parent made of SIGPIPE.
   std::signal(SIGPIPE, SIG_DFL);

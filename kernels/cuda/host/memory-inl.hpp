@@ -12,6 +12,7 @@
 #include "kernels/cuda/host/decoder_batch.hpp"
 #include "kernels/support/make_error.hpp"
 #include "kernels/support/rotation_table.hpp"
+#include "kernels/support/thread_team.hpp"
 
 namespace fvlm {
 
@@ -112,8 +113,8 @@ DeviceBuffer<target> CudaBackend<target, E>::pack_rows(std::int64_t rows, std::i
     Staging<target>& staging = (*staging_)[static_cast<std::size_t>(first / block % 2)];
     const auto bytes = static_cast<std::size_t>(count * row_bytes);
     std::byte* const room = staging.room(bytes);
-#pragma omp parallel for
-    for (std::int64_t r = 0; r < count; ++r) row(first + r, room + r * row_bytes);
+    ThreadTeam::all().for_each(count,
+                               [&](std::int64_t r) { row(first + r, room + r * row_bytes); });
     staging.send(*packing_, there.template as<std::byte>() + first * row_bytes, bytes);
   }
   packing_->synchronize();

@@ -1,7 +1,7 @@
 // What the tests of the engine share: the small golden models, made-up pictures and prompts, and a
-// listener that records what a request's callbacks say. All engines run one thread of OpenMP, whose
-// locks ThreadSanitizer cannot see; answers are float32 and greedy, so that work that is batched
-// otherwise (from the prefix cache, with other requests) must give the same tokens.
+// listener that records what a request's callbacks say. Answers are float32 and greedy, so that
+// work that is batched otherwise (from the prefix cache, with other requests) must give the same
+// tokens.
 #pragma once
 
 #include <gtest/gtest.h>
