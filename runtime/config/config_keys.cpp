@@ -23,7 +23,7 @@ constexpr std::string_view kAskedFor = "given by a flag or with the request, as 
 constexpr std::string_view kOtherModels = "read by other kinds of models";
 constexpr std::string_view kOtherTasks = "read by other tasks than text generation";
 constexpr std::string_view kUnused = "no prompt of this form has such a token";
-constexpr std::string_view kNone = "[]";
+constexpr std::string_view kNothing = "[]";
 
 constexpr ConfigKey kModel[] = {
     {"model_type"},
@@ -71,8 +71,8 @@ constexpr ConfigKey kPretrained[] = {
     {"is_encoder_decoder", kOnly, "[false]", "another kind of model"},
     {"add_cross_attention", kOnly, "[false]", "another kind of model"},
     {"pruned_heads", kOnly, "[{}]", "heads that are left out"},
-    {"quantization_config", kOnly, kNone, "weights that are quantised by another program"},
-    {"compression_config", kOnly, kNone, "weights that are compressed by another program"},
+    {"quantization_config", kOnly, kNothing, "weights that are quantised by another program"},
+    {"compression_config", kOnly, kNothing, "weights that are compressed by another program"},
 };
 
 // What generate() reads and predict.py, or a request, always gives.
@@ -113,32 +113,32 @@ constexpr ConfigKey kSampling[] = {
 constexpr ConfigKey kProcessors[] = {
     {"min_length", kOnly, "[0]", "no end before a length"},
     {"min_new_tokens", kOnly, "[0]", "no end before a length"},
-    {"max_time", kOnly, kNone, "an end after a time"},
-    {"stop_strings", kOnly, kNone, "an end at some texts"},
+    {"max_time", kOnly, kNothing, "an end after a time"},
+    {"stop_strings", kOnly, kNothing, "an end at some texts"},
     {"early_stopping", kOnly, "[false]", "another end of beam search"},
     {"length_penalty", kOnly, "[1]", "another score of beams"},
     {"num_beam_groups", kOnly, "[1]", "another beam search"},
     {"diversity_penalty", kOnly, "[0]", "another beam search"},
-    {"constraints", kOnly, kNone, "another beam search"},
-    {"force_words_ids", kOnly, kNone, "another beam search"},
+    {"constraints", kOnly, kNothing, "another beam search"},
+    {"force_words_ids", kOnly, kNothing, "another beam search"},
     {"renormalize_logits", kOnly, "[false]", "another score of beams"},
     {"penalty_alpha", kOnly, "[0]", "another search"},
-    {"dola_layers", kOnly, kNone, "another search"},
+    {"dola_layers", kOnly, kNothing, "another search"},
     {"min_p", kOnly, "[0]", "another choice of tokens"},
     {"typical_p", kOnly, "[1]", "another choice of tokens"},
     {"epsilon_cutoff", kOnly, "[0]", "another choice of tokens"},
     {"eta_cutoff", kOnly, "[0]", "another choice of tokens"},
     {"guidance_scale", kOnly, "[1]", "another choice of tokens"},
     {"no_repeat_ngram_size", kOnly, "[0]", "words that are not said twice"},
-    {"bad_words_ids", kOnly, kNone, "tokens that are never chosen"},
+    {"bad_words_ids", kOnly, kNothing, "tokens that are never chosen"},
     {"suppress_tokens", kOnly, "[[]]", "tokens that are never chosen"},
     {"begin_suppress_tokens", kOnly, "[[]]", "tokens that are never chosen"},
-    {"sequence_bias", kOnly, kNone, "tokens that are chosen more often"},
-    {"forced_bos_token_id", kOnly, kNone, "tokens that are always chosen"},
-    {"forced_eos_token_id", kOnly, kNone, "tokens that are always chosen"},
-    {"forced_decoder_ids", kOnly, kNone, "tokens that are always chosen"},
-    {"exponential_decay_length_penalty", kOnly, kNone, "shorter answers"},
-    {"watermarking_config", kOnly, kNone, "tokens that are chosen more often"},
+    {"sequence_bias", kOnly, kNothing, "tokens that are chosen more often"},
+    {"forced_bos_token_id", kOnly, kNothing, "tokens that are always chosen"},
+    {"forced_eos_token_id", kOnly, kNothing, "tokens that are always chosen"},
+    {"forced_decoder_ids", kOnly, kNothing, "tokens that are always chosen"},
+    {"exponential_decay_length_penalty", kOnly, kNothing, "shorter answers"},
+    {"watermarking_config", kOnly, kNothing, "tokens that are chosen more often"},
     {"token_healing", kOnly, "[false]", "another end of the prompt"},
 };
 
@@ -295,7 +295,7 @@ constexpr ConfigKey kImageProcessor[] = {
     {"do_normalize"},
     {"image_mean"},
     {"image_std"},
-    {"pad_size", kOnly, kNone, "pictures padded to a size"},
+    {"pad_size", kOnly, kNothing, "pictures padded to a size"},
     {"use_square_size", kOnly, "[false]", "pictures squeezed to a square"},
     {"input_data_format", kIrrelevant, {}, "of arrays; pictures come from files"},
     {"data_format", kIrrelevant, {}, kOutputs},

@@ -13,6 +13,14 @@ namespace fvlm {
 // them lie caches, logarithms and noise.
 inline constexpr double kMostGrowth = 9;
 
+// A sanitizer makes all that happens several times as slow: by this, bounds on time are longer, or
+// inputs smaller.
+#ifdef FVLM_SANITIZED
+inline constexpr int kInstrumented = 10;
+#else
+inline constexpr int kInstrumented = 1;
+#endif
+
 inline double processor_seconds() {
   timespec time{};
   ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
@@ -39,8 +47,8 @@ double growth(std::size_t size, const Make& make, const Work& work) {
     return spent / runs;
   };
   constexpr double kNoise = 1e-4;
-  const double once = seconds(size);
-  return seconds(4 * size) / std::max(once, kNoise);
+  const double once = seconds(size / kInstrumented);
+  return seconds(4 * size / kInstrumented) / std::max(once, kNoise);
 }
 
 }  // namespace fvlm

@@ -14,6 +14,7 @@ namespace fvlm {
 
 inline const std::filesystem::path kGoldenTiny =
     std::filesystem::path(FVLM_TEST_DATA) / "golden" / "tiny";
+inline const std::string kCheckpoint = (kGoldenTiny / "checkpoint").string();
 inline const std::string kImage = (kGoldenTiny / "images" / "small.png").string();
 
 class CheckpointCopy {

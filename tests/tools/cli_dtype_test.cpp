@@ -16,7 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-const std::string kCheckpoint = (kGoldenTiny / "checkpoint").string();
 
 class Dtype : public ::testing::TestWithParam<std::string> {
  protected:

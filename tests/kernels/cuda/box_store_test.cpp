@@ -15,7 +15,7 @@
 namespace fvlm::emulated {
 namespace {
 
-enum class Fault { kNone, kNoFence, kNoCommit, kNoWait, kWrittenAgain };
+enum class StoreFault { kNone, kNoFence, kNoCommit, kNoWait, kWrittenAgain };
 
 constexpr int kRows = 16;
 
@@ -28,7 +28,7 @@ BFloat16 element(std::int64_t row, std::int64_t column) {
 
 // Two boxes [kRows, kDepth], one after the other by way of the same memory, to rows from 0 and from
 // kRows on.
-template <Fault kFault, int kDepth>
+template <StoreFault kFault, int kDepth>
 __global__ void store_boxes(const __grid_constant__ TensorMap to) {
   constexpr int kPieces = kDepth / 8;
   constexpr int kRowsInBanks = 8 / kPieces;
@@ -40,20 +40,20 @@ __global__ void store_boxes(const __grid_constant__ TensorMap to) {
       for (int k = 0; k < 8; ++k) piece[k] = element(first + row, i % kPieces * 8 + k);
       store(box + row * kDepth + (i % kPieces ^ row / kRowsInBanks % kPieces) * 8, piece);
     }
-    if (kFault != Fault::kNoFence) fence_async_proxy();
+    if (kFault != StoreFault::kNoFence) fence_async_proxy();
     __syncwarp();
     if (threadIdx.x == 0) {
       store_box(to, first, 0, box);
-      if (kFault != Fault::kNoCommit) commit_stores();
-      if (kFault == Fault::kWrittenAgain) {
+      if (kFault != StoreFault::kNoCommit) commit_stores();
+      if (kFault == StoreFault::kWrittenAgain) {
         wait_for_stores<1>();
-      } else if (kFault != Fault::kNoWait) {
+      } else if (kFault != StoreFault::kNoWait) {
         wait_for_stores<0>();
       }
     }
     __syncwarp();
   }
-  if (threadIdx.x == 0 && kFault != Fault::kNoWait) wait_for_stores<0>();
+  if (threadIdx.x == 0 && kFault != StoreFault::kNoWait) wait_for_stores<0>();
 }
 
 struct Result {
@@ -63,7 +63,7 @@ struct Result {
 };
 
 // A matrix that is smaller than the two boxes, in the middle of more memory.
-template <Fault kFault, int kDepth>
+template <StoreFault kFault, int kDepth>
 Result stored() {
   constexpr std::int64_t kStride = 80;
   constexpr std::int64_t kMatrixRows = 27;
@@ -87,7 +87,7 @@ Result stored() {
   return result;
 }
 
-template <Fault kFault>
+template <StoreFault kFault>
 std::string problem() {
   std::vector<BFloat16> memory(std::size_t{2} * kRows * kBoxDepth);
   return failure<store_boxes<kFault, kBoxDepth>>(
@@ -96,23 +96,25 @@ std::string problem() {
 }
 
 TEST(CudaBoxStore, StoresWhatIsInTheMatrix) {
-  const Result wide = stored<Fault::kNone, kBoxDepth>();
+  const Result wide = stored<StoreFault::kNone, kBoxDepth>();
   EXPECT_EQ(wide.right, 27 * 53);
   EXPECT_EQ(wide.wrong + wide.outside, 0);
-  const Result narrow = stored<Fault::kNone, kNarrowBoxDepth>();
+  const Result narrow = stored<StoreFault::kNone, kNarrowBoxDepth>();
   EXPECT_EQ(narrow.right, 27 * 21);
   EXPECT_EQ(narrow.wrong + narrow.outside, 0);
 }
 
 TEST(CudaBoxStore, ABoxThatIsWrittenAgainTooEarlyIsStoredWrong) {
-  EXPECT_GE((stored<Fault::kWrittenAgain, kBoxDepth>().wrong), kRows * 53);
+  EXPECT_GE((stored<StoreFault::kWrittenAgain, kBoxDepth>().wrong), kRows * 53);
 }
 
 TEST(CudaBoxStore, WhatIsForgottenIsReported) {
-  expect_in_order(problem<Fault::kNoFence>(),
+  expect_in_order(problem<StoreFault::kNoFence>(),
                   {"store_boxes", "store_box (box_store_test.cpp:", "fence_async_proxy()"});
-  expect_in_order(problem<Fault::kNoCommit>(), {"store_boxes", "(0, 0, 0)", "wait_for_stores()"});
-  expect_in_order(problem<Fault::kNoWait>(), {"store_boxes", "(0, 0, 0)", "wait_for_stores()"});
+  expect_in_order(problem<StoreFault::kNoCommit>(),
+                  {"store_boxes", "(0, 0, 0)", "wait_for_stores()"});
+  expect_in_order(problem<StoreFault::kNoWait>(),
+                  {"store_boxes", "(0, 0, 0)", "wait_for_stores()"});
 }
 
 }  // namespace

@@ -17,39 +17,39 @@ namespace fvlm {
 namespace emulated {
 namespace {
 
-enum class Fault { kNone, kReadsEarly, kWritesEarly };
+enum class Early { kNever, kReads, kWrites };
 
-template <Fault kFault>
+template <Early kEarly>
 __global__ void add(const float* weights, const float* in, float* out) {
   const int i = static_cast<int>(threadIdx.x);
   float sum = load<1>(weights + i)[0];
-  if (kFault == Fault::kReadsEarly) sum += load<1>(in + i)[0];
-  if (kFault == Fault::kWritesEarly) store(out + i, Vec<float, 1>{{0}});
+  if (kEarly == Early::kReads) sum += load<1>(in + i)[0];
+  if (kEarly == Early::kWrites) store(out + i, Vec<float, 1>{{0}});
   wait_for_previous_kernel();
-  if (kFault != Fault::kReadsEarly) sum += load<1>(in + i)[0];
+  if (kEarly != Early::kReads) sum += load<1>(in + i)[0];
   store(out + i, Vec<float, 1>{{sum}});
 }
 
-template <Fault kFault>
+template <Early kEarly>
 std::vector<std::string> problems() {
   std::vector<float> memory(4 * 64);
   Stream<kTarget> stream;
   const Launch how{.block = 32, .stream = stream, .overlap_previous = true};
   float* const weights = memory.data();
   const emulator::OverlapCheck check;
-  launch<add<Fault::kNone>>(how, weights, weights + 64, weights + 128);
-  launch<add<kFault>>(how, weights, weights + 128, weights + 192);
+  launch<add<Early::kNever>>(how, weights, weights + 64, weights + 128);
+  launch<add<kEarly>>(how, weights, weights + 128, weights + 192);
   stream.synchronize();
   EXPECT_EQ(check.early_kernels().size(), 2U);
   return check.problems();
 }
 
 TEST(CudaOverlapCheck, FindsWhatIsDoneTooEarly) {
-  EXPECT_TRUE(problems<Fault::kNone>().empty());
-  const auto reads = problems<Fault::kReadsEarly>();
+  EXPECT_TRUE(problems<Early::kNever>().empty());
+  const auto reads = problems<Early::kReads>();
   ASSERT_EQ(reads.size(), 1U);
   expect_in_order(reads[0], {"add", "reads what", "add", "writes"});
-  const auto writes = problems<Fault::kWritesEarly>();
+  const auto writes = problems<Early::kWrites>();
   ASSERT_EQ(writes.size(), 1U);
   expect_in_order(writes[0], {"add", "writes before it waits"});
 }

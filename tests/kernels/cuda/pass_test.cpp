@@ -55,7 +55,7 @@ FastVlmConfig small_config() {
 }
 
 constexpr std::int64_t kHidden = 64;
-constexpr std::int64_t kPages = 12;
+constexpr std::int64_t kCachePages = 12;
 
 // A model in one backend.
 template <class B>
@@ -65,7 +65,7 @@ struct Side {
   explicit Side(const FormatChoice& formats) : backend(formats), model(small_config()) {
     RandomLoader<B> loader(backend);
     model.visit(loader);
-    cache.emplace(model.decoder.make_cache(backend, kPages));
+    cache.emplace(model.decoder.make_cache(backend, kCachePages));
   }
 
   std::vector<float> encode(const std::vector<std::uint8_t>& pixels, std::int64_t images) {
@@ -96,7 +96,7 @@ struct Side {
                                                       .rows = 64,
                                                       .outputs = 4,
                                                       .vocabulary = 50,
-                                                      .cache_pages = kPages});
+                                                      .cache_pages = kCachePages});
   std::optional<typename B::Cache> cache;
 };
 
@@ -193,7 +193,7 @@ TYPED_TEST(CudaPass, AfterANewCacheNothingOldIsRun) {
   };
   passes();
   auto& side = *this->cuda_;
-  side.cache.emplace(side.model.decoder.make_cache(side.backend, kPages + 8));
+  side.cache.emplace(side.model.decoder.make_cache(side.backend, kCachePages + 8));
   passes();
   EXPECT_EQ(side.context.graph_launches(), 4);
 }

@@ -17,10 +17,10 @@ namespace {
 
 constexpr int kColumns = 64;
 
-enum class Fault { kNone, kNoFence, kRegistersChanged };
+enum class WgmmaFault { kNone, kNoFence, kRegistersChanged };
 
 // out [64, kColumns] = 2 a [64, 16] b [kColumns, 16]^T.
-template <Fault kFault>
+template <WgmmaFault kFault>
 __global__ void multiply_twice(const BFloat16* a, const BFloat16* b, float* out) {
   auto* const shared = dynamic_shared<BFloat16>();  // rows of 64, of which 16 are used
   for (int i = static_cast<int>(threadIdx.x); i < kColumns * 16; i += 128) {
@@ -39,10 +39,10 @@ __global__ void multiply_twice(const BFloat16* a, const BFloat16* b, float* out)
   fence_products();
   multiply_registers<kColumns>(sums, rows, descriptor(shared), false);
   commit_products();
-  if (kFault != Fault::kNoFence) fence_products();
+  if (kFault != WgmmaFault::kNoFence) fence_products();
   multiply_registers<kColumns>(sums, rows, descriptor(shared), true);
   commit_products();
-  wait_for_products<kFault == Fault::kRegistersChanged ? 1 : 0>();
+  wait_for_products<kFault == WgmmaFault::kRegistersChanged ? 1 : 0>();
   for (std::uint32_t& reg : rows.reg) reg = 0;
   wait_for_products<0>();
   for (int j = 0; j < kColumns / 8; ++j) {
@@ -55,7 +55,7 @@ __global__ void multiply_twice(const BFloat16* a, const BFloat16* b, float* out)
 class CudaWgmma : public testing::Test {
  protected:
   // How many elements the kernel computes as they should be.
-  template <Fault kFault>
+  template <WgmmaFault kFault>
   std::size_t right() {
     std::vector<float> out(std::size_t{64} * kColumns);
     run<multiply_twice<kFault>>(1, 128, kBytes, a_.data(), b_.data(), out.data());
@@ -85,18 +85,18 @@ class CudaWgmma : public testing::Test {
 };
 
 TEST_F(CudaWgmma, MultipliesRegistersWithSharedMemory) {
-  EXPECT_EQ(right<Fault::kNone>(), std::size_t{64} * kColumns);
+  EXPECT_EQ(right<WgmmaFault::kNone>(), std::size_t{64} * kColumns);
 }
 
 TEST_F(CudaWgmma, RegistersMustStayUntilTheProductIsWaitedFor) {
-  EXPECT_LT(right<Fault::kRegistersChanged>(), std::size_t{8} * kColumns);
+  EXPECT_LT(right<WgmmaFault::kRegistersChanged>(), std::size_t{8} * kColumns);
 }
 
 TEST_F(CudaWgmma, EachGroupNeedsAFence) {
   std::vector<float> out(std::size_t{64} * kColumns);
-  expect_in_order(
-      failure<multiply_twice<Fault::kNoFence>>(1, 128, kBytes, a_.data(), b_.data(), out.data()),
-      {"multiply_twice", "multiply_registers (wgmma_test.cpp:", "no fence_products()"});
+  expect_in_order(failure<multiply_twice<WgmmaFault::kNoFence>>(1, 128, kBytes, a_.data(),
+                                                                b_.data(), out.data()),
+                  {"multiply_twice", "multiply_registers (wgmma_test.cpp:", "no fence_products()"});
 }
 
 }  // namespace

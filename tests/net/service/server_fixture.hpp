@@ -17,6 +17,7 @@
 
 #include "fvlm/engine.hpp"
 #include "net/service/server.hpp"
+#include "tests/support/cost.hpp"
 #include "tests/support/raw_websocket.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -29,13 +30,6 @@ inline const std::filesystem::path kData = FVLM_TEST_DATA;
 inline std::string jpeg() {
   return read_file(kData / "images" / "420.jpg");
 }
-
-// A sanitizer makes all that happens several times as slow: by this, bounds on time are longer.
-#ifdef FVLM_SANITIZED
-inline constexpr int kInstrumented = 10;
-#else
-inline constexpr int kInstrumented = 1;
-#endif
 
 // Takes requests and answers none, unless a test says more.
 class IdleEngine : public Engine {

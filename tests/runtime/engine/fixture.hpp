@@ -167,7 +167,7 @@ class EngineTest : public testing::TestWithParam<EngineParameters> {
     options.model_path = folder();
     options.device = std::get<1>(GetParam());
     options.precision = Precision::kF32;
-    options.threads = 1;
+    options.threads = 2;
     options.context_tokens = context_tokens;
     options.cache_tokens = cache_tokens;
     options.image_cache_bytes = image_cache_bytes;
