@@ -16,7 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-
 class Dtype : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { ::setenv("FASTVLM_MAX_ISA", "AVX2", 1); }

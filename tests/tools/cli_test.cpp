@@ -22,7 +22,6 @@ namespace {
 
 using nlohmann::json;
 
-
 // One thread: on a busy machine, several would mostly wait for one another.
 const Arguments kDescribe = {"describe", "--model-path", kCheckpoint, "--image-file",
                              kImage,     "--threads",    "1"};
