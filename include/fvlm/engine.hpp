@@ -40,7 +40,7 @@ struct EngineOptions {
   // the choice is remembered in the user's cache folder. Answers do not depend on it.
   bool tuning = true;
   Precision precision = Precision::kAuto;
-  int threads = 0;  // of the CPU backend; 0: one for each processor that the process may run on
+  int threads = 0;  // of the CPU backend; 0: one for each processor that the process may use
   std::int64_t context_tokens = 8192;  // prompt + answer, in tokens; at most the model's context
   // Capacity of the KV cache in tokens, in whole pages of 64, for running requests and the prefix
   // cache; it limits how many requests run at a time. 0: four times the context.

@@ -1,12 +1,11 @@
 #include "kernels/support/thread_team.hpp"
 
-#include <sched.h>
-
 #include <chrono>
 #include <system_error>
 #include <utility>
 
 #include "kernels/support/make_error.hpp"
+#include "kernels/support/processors.hpp"
 
 namespace fvlm {
 namespace {
@@ -64,13 +63,6 @@ bool is_open(std::uint32_t epoch) {
 }
 
 }  // namespace
-
-int available_processors() {
-  cpu_set_t processors;
-  CPU_ZERO(&processors);
-  if (sched_getaffinity(0, sizeof(processors), &processors) == 0) return CPU_COUNT(&processors);
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));  // more than 1024
-}
 
 ThreadTeam& ThreadTeam::all() {
   static ThreadTeam team(available_processors());

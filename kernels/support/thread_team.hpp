@@ -11,9 +11,6 @@
 
 namespace fvlm {
 
-// The processors that this process may run on.
-int available_processors();
-
 // A thread that calls for_each, and others that help it. They spin for microseconds after a loop,
 // in which the next begins if both are of one pass of a model; then they sleep. A loop does not
 // wait for those that another program holds up before they have begun: it ends once every iteration
@@ -26,7 +23,7 @@ class ThreadTeam {
   ThreadTeam(const ThreadTeam&) = delete;
   ThreadTeam& operator=(const ThreadTeam&) = delete;
 
-  // One for all processors, made when it is first wanted.
+  // One for all available processors, made when it is first wanted.
   static ThreadTeam& all();
 
   int size() const { return static_cast<int>(helpers_.size()) + 1; }

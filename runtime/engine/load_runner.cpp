@@ -10,7 +10,7 @@
 #include "kernels/cuda/host/cuda.hpp"
 #include "kernels/ref/ref.hpp"
 #include "kernels/support/make_error.hpp"
-#include "kernels/support/thread_team.hpp"
+#include "kernels/support/processors.hpp"
 #include "runtime/engine/backend_runner.hpp"
 #include "runtime/engine/tune_tiles.hpp"
 

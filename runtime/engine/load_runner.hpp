@@ -17,7 +17,7 @@ struct BackendChoice {
   int device_index = 0;  // of a CUDA device asked for by name
   bool tuning = true;
   Precision precision = Precision::kAuto;
-  int threads = 0;                // 0: one for each core
+  int threads = 0;                // 0: one for each processor that it may use
   std::int64_t cache_tokens = 0;  // capacity of the KV cache, in whole pages
   std::size_t image_cache_bytes = 0;
   WarningSink warn{};  // hears if a GPU is there that is not taken, and of odd weights

@@ -110,7 +110,9 @@ void add_model_flags(CLI::App& parser, EngineOptions& options) {
       "Choose the tiles of GEMMs on a CUDA device by measuring, in a second of loading, "
       "and remember them in the cache folder; answers do not depend on it; --no-tuning: "
       "by rule [on]");
-  parser.add_option("--threads", options.threads, "CPU threads; 0: one for each core [0]")
+  parser
+      .add_option("--threads", options.threads,
+                  "CPU threads; 0: one for each processor that it may use [0]")
       ->check(in_range(0, 1024))
       ->option_text("N");
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "fvlm/error.hpp"
+#include "kernels/support/processors.hpp"
 #include "tools/commands/shared/terminal.hpp"
 
 namespace fvlm {
@@ -22,8 +23,8 @@ Result ended(Outcome outcome, std::string error = {}) {
 RequestQueue::RequestQueue(Engine& engine, std::size_t count, Make make,
                            std::vector<std::string> stop)
     : engine_(engine), count_(count), make_(std::move(make)), stop_(std::move(stop)) {
-  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
-  const std::size_t threads = std::min({count, cores, kMostThreads});
+  const auto processors = static_cast<std::size_t>(available_processors());
+  const std::size_t threads = std::min({count, processors, kMostThreads});
   for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
 
