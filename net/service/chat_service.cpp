@@ -148,6 +148,7 @@ void ChatService::submit(ExchangeId id, const ReadChat& read, const char* prompt
       if (!chat.stop.empty()) end_at_stop(request, AnswerFilter(chat.stop, chat.may_call), known);
       const RequestId number = engine_.submit(std::move(request));
       *known = number;
+      known->notify_one();
       inbox_->post([this, id, index, number] { on_submitted(id, index, number); });
     }
   } catch (const std::exception&) {
@@ -186,8 +187,9 @@ void ChatService::end_at_stop(Request& request, AnswerFilter filter,
                      known = std::move(known)](std::string_view text) mutable {
     say(text);
     filter.add(text);
-    const RequestId number = *known;  // 0 if submit() has not returned yet
-    if (filter.stopped() && number != 0) engine_.cancel(number);
+    if (!filter.stopped()) return;
+    known->wait(0);  // until submit() has returned
+    engine_.cancel(*known);
   };
 }
 
