@@ -1,7 +1,9 @@
 // OpenAI's API, whole and streamed, as its clients see it.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "net/service/stop_filter.hpp"
@@ -108,6 +110,29 @@ TEST_F(OpenAiTest, StopsBeforeAWord) {
     streamed += chunk["choices"][0]["delta"].value("content", "");
   }
   EXPECT_EQ(streamed, whole.substr(0, whole.find(word)));
+}
+
+// Says a request's number when much of its answer is there, as on a machine with other work.
+class LateEngine final : public OtherEngine {
+ public:
+  using OtherEngine::OtherEngine;
+  RequestId submit(Request request) override {
+    const RequestId id = OtherEngine::submit(std::move(request));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    return id;
+  }
+};
+
+TEST_F(OpenAiTest, AWordStopsAnAnswerThatRunsAheadOfItsNumber) {
+  json body = question(40);
+  const std::string whole = answer(body)["choices"][0]["message"]["content"];
+  body["stop"] = whole.substr(whole.size() / 2, 3);
+  const json usage = answer(body)["usage"];
+  stop();
+  LateEngine late(*engine_);
+  start(late, {.chat = {.model = "tiny"}});
+  EXPECT_EQ(answer(body)["usage"]["completion_tokens"], usage["completion_tokens"]);
+  stop();  // before the engine goes
 }
 
 TEST_F(OpenAiTest, TakesSeveralTurnsAndASystemTurn) {
