@@ -2,9 +2,9 @@
 // float32; matrices are float32, bfloat16 or quantised.
 //
 // Two layouts of a matrix, by what it is used for:
-//   positions  what the GEMM reads. In bf16 on a processor that multiplies bf16 itself; else
-//   float32,
-//              which such processors multiply several times faster than they can emulate bf16.
+//   positions  what the GEMM reads. In bf16 on a processor that multiplies bf16 itself; else in
+//              float32, which other processors multiply several times faster than they can emulate
+//              bf16.
 //   tokens     rows, padded with zeros, in the chosen format: read once per decode step by the
 //              matrix-vector kernels. For prefill, the GEMM multiplies blocks of rows, on the way
 //              made bf16 where that is native, else float32. Where the GEMM decodes as well (AMX),

@@ -40,22 +40,19 @@ void relax() {
 #endif
 }
 
-// Waits until ready(value) and returns the value: spins, then sleeps.
+// Waits until ready(value): spins, then sleeps.
 template <class T, class Ready>
-T wait_until(const std::atomic<T>& atomic, const Ready& ready) {
+void wait_until(const std::atomic<T>& atomic, const Ready& ready) {
   using Clock = std::chrono::steady_clock;
   constexpr int kLooks = 64;  // between looks at the clock
   const auto start = Clock::now();
   do {
     for (int i = 0; i < kLooks; ++i) {
-      const T value = atomic.load();
-      if (ready(value)) return value;
+      if (ready(atomic.load())) return;
       relax();
     }
   } while (Clock::now() - start < kSpin);
-  T value = atomic.load();
-  for (; !ready(value); value = atomic.load()) atomic.wait(value);
-  return value;
+  for (T value = atomic.load(); !ready(value); value = atomic.load()) atomic.wait(value);
 }
 
 bool is_open(std::uint32_t epoch) {

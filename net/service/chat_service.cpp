@@ -252,8 +252,6 @@ void ChatService::on_text(ExchangeId id, std::size_t index, const std::string& t
   Choice& choice = chat.choices[index];
   if (choice.filter.stopped() || chat.only_prompt) return;
   say(id, chat, index, choice.filter.add(text));
-  // Unless it has been cancelled there. The engine ends the request, and calls on_done.
-  if (choice.filter.stopped() && choice.request) engine_.cancel(*choice.request);
 }
 
 void ChatService::say(ExchangeId id, Chat& chat, std::size_t index, AnswerFilter::Piece piece) {

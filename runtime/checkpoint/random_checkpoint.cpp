@@ -199,10 +199,11 @@ std::vector<std::vector<StoredTensor>> shards_of(std::vector<StoredTensor> tenso
 void write_tensor(SafetensorsWriter& writer, const Table& table, std::uint64_t seed,
                   std::int64_t elements) {
   constexpr std::int64_t kPiece = 1 << 20;
+  constexpr std::int64_t kBlock = 1 << 14;  // of a thread; whole words of four places
   std::vector<BFloat16> piece(static_cast<std::size_t>(std::min(kPiece, elements)));
   for (std::int64_t first = 0; first < elements; first += kPiece) {
     const std::int64_t count = std::min(kPiece, elements - first);
-    ThreadTeam::all().for_blocks(count, 1 << 14, [&](std::int64_t begin, std::int64_t n) {
+    ThreadTeam::all().for_blocks(count, kBlock, [&](std::int64_t begin, std::int64_t n) {
       for (std::int64_t i = begin; i < begin + n; i += 4) {
         std::uint64_t bits = random_bits(seed, static_cast<std::uint64_t>(first + i));
         for (std::int64_t k = i; k < std::min(i + 4, begin + n); ++k, bits >>= 16) {

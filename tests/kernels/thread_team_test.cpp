@@ -6,11 +6,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <ctime>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "tests/support/cost.hpp"
 
 namespace fvlm {
 namespace {
@@ -106,12 +107,6 @@ TEST(ThreadTeam, LoopsOfSeveralThreadsTakeTurns) {
     });
   }
   for (std::thread& caller : callers) caller.join();
-}
-
-double processor_seconds() {
-  timespec time{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 TEST(ThreadTeam, ThreadsWithoutWorkSleep) {
