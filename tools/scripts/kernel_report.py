@@ -37,8 +37,9 @@ BUDGETS = [
     (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)3, 128, (64|128)>", 1, 36),
     (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)4, 128, (64|128)>", 1, 28),
     (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)[34], 64, 64>", 1, 45),
-    (r"hopper_product<HopperTile<(128, (128|96), 4|256, 128, 3)>", 1, 16),
-    (r"hopper_product<HopperTile<64, 64, 8>", 1, 22),
+    (r"hopper_product<HopperTile<(128, (128|96), 4, false|256, 128, 3, true)>", 1, 16),
+    (r"hopper_product<HopperTile<64, 64, 8, false>", 1, 22),
+    (r"hopper_parts<", 1, 18),
 ]
 
 

@@ -7,6 +7,7 @@
 
 #include "fvlm/core/view.hpp"
 #include "fvlm/ops/epilogue.hpp"
+#include "fvlm/ops/shapes.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/primitives/operands.hpp"
 #include "kernels/cuda/primitives/stream.hpp"
@@ -37,7 +38,12 @@ struct LinearKernels {
     View<E> out;             // [rows, out]; may be the residual
     int tile = kTileByRule;  // host/tile_table.hpp; where there is one tile it has no effect
     FoldedNorm norm{};       // on compute capability 9.0, without an activation
+    SplitSums split{};       // of split_floats() and SplitSums::kCounters; not with a norm
   };
+  // Scratch memory where blocks share the depth: for up to so many rows of a matrix whose format is
+  // that of the activations.
+  static std::int64_t split_floats(const DeviceShape& device, std::int64_t rows,
+                                   const MatrixShape& weight);
 
   // out = activation(in weight^T + bias) + residual, for E = BFloat16 and float. A row's result
   // does not depend on how many rows there are.

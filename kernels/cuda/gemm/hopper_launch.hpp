@@ -3,9 +3,12 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstdint>
 
+#include "kernels/cuda/gemm/depth_parts.hpp"
 #include "kernels/cuda/gemm/epilogue.hpp"
+#include "kernels/cuda/gemm/hopper_parts.hpp"
 #include "kernels/cuda/gemm/hopper_product.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
@@ -55,13 +58,36 @@ void multiply_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const
   });
 }
 
+// The same where the depth is divided: `tile` is an index of kHopperParts, or kTileByRule.
+template <class Epilogue>
+void multiply_parts_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
+                              View<const BFloat16> b, const DepthParts& parts,
+                              const SplitSums& split, const Epilogue& epilogue, int tile) {
+  const TileOrder order = order_of_tiles<PartsTile::kM, PartsTile::kN>(static_cast<int>(a.rows),
+                                                                       static_cast<int>(b.rows));
+  const bool spread =
+      parts.can_spread(a.rows) &&
+      (tile == kTileByRule ? parts.spreads(a.rows, multiprocessors) : tile == kSpreadParts);
+  assert(!spread || split.sums != nullptr);
+  const DepthInParts depth{order.tiles(), parts.steps(), parts.count(), spread};
+  launch<hopper_parts<Epilogue>>(Launch{.grid = std::min(depth.units(), multiprocessors),
+                                        .block = PartsTile::kThreads,
+                                        .shared_bytes = PartsTile::kSharedBytes,
+                                        .stream = stream,
+                                        .overlap_previous = true},
+                                 tensor_map<kTarget>(a, PartsTile::kM),
+                                 tensor_map<kTarget>(b, PartsTile::kN), order, depth, split,
+                                 epilogue);
+}
+
 // out = activation(a b^T + bias) + residual, as `to` says: in boxes where they can be stored, which
 // is with every real model; but not after a layer norm: what that knows of rows and columns would
-// not fit into the registers beside fragments.
+// not fit into the registers beside fragments. `split` as LinearKernels::split_floats() says.
 template <Activation kActivation, class Norm>
 void multiply_linear_on_hopper(Stream<kTarget>& stream, int multiprocessors, View<const BFloat16> a,
                                View<const BFloat16> b, const Norm& norm,
-                               const StoreRows<BFloat16, kActivation>& to, int tile) {
+                               const StoreRows<BFloat16, kActivation>& to, const SplitSums& split,
+                               int tile) {
   constexpr PlainColumns kColumns{};
   if constexpr (Norm::kMeasures) {
     dispatch_hopper_tile<false, false>(a.rows, b.rows, multiprocessors, tile, [&]<class Tile>() {
@@ -70,12 +96,21 @@ void multiply_linear_on_hopper(Stream<kTarget>& stream, int multiprocessors, Vie
   } else if (!to.aligned || to.cols % 8 != 0) {
     launch_hopper_product<HopperTile<64, 64, 8>>(stream, multiprocessors, a, b, kColumns, norm, to);
   } else {
+    const auto boxes = [&]<class Tile>() {
+      return StoreBoxes<kActivation>{BoxedRows<Tile::kN>::map({to.out, a.rows, to.cols, to.stride}),
+                                     static_cast<int>(a.rows),
+                                     to.cols,
+                                     to.bias,
+                                     to.residual,
+                                     to.residual_stride};
+    };
+    if (const DepthParts parts(b.rows, b.cols); parts.count() > 1) {
+      return multiply_parts_on_hopper(stream, multiprocessors, a, b, parts, split,
+                                      boxes.template operator()<PartsTile>(), tile);
+    }
     dispatch_hopper_tile<false>(a.rows, b.rows, multiprocessors, tile, [&]<class Tile>() {
-      launch_hopper_product<Tile>(
-          stream, multiprocessors, a, b, kColumns, norm,
-          StoreBoxes<kActivation>{BoxedRows<Tile::kN>::map({to.out, a.rows, to.cols, to.stride}),
-                                  static_cast<int>(a.rows), to.cols, to.bias, to.residual,
-                                  to.residual_stride});
+      launch_hopper_product<Tile>(stream, multiprocessors, a, b, kColumns, norm,
+                                  boxes.template operator()<Tile>());
     });
   }
 }

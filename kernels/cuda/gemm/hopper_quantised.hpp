@@ -62,25 +62,24 @@ class QuantisedProduct {
         barriers_(barriers),
         columns_of_(columns),
         tokens_(tokens),
-        steps_((weights.in + Tile::kDepth - 1) / Tile::kDepth),
         order_(order_of_tiles<Tile::kTokens, Tile::kOutputs>(tokens, weights.out)),
-        tiles_(order_.tiles()) {}
+        depth_{order_.tiles(), (weights.in + Tile::kDepth - 1) / Tile::kDepth} {}
 
   // Of one thread of the block: copies weights and activations of its tiles.
   __device__ void copy(const TensorMap& weights, const TensorMap& x) {
-    for (BlockStep at = BlockStep::first(); at.tile < tiles_ && at.count < Tile::kStages;
-         at.next(steps_)) {
+    for (auto at = BlockStep::first(depth_); at.unit < depth_.units() && at.count < Tile::kStages;
+         at.next(depth_)) {
       begin_stage(weights, at);
     }
     wait_for_previous_kernel();
-    for (BlockStep at = BlockStep::first(); at.tile < tiles_; at.next(steps_)) {
+    for (auto at = BlockStep::first(depth_); at.unit < depth_.units(); at.next(depth_)) {
       if (at.count >= Tile::kStages) {
         wait_for_empty(at.count);
         begin_stage(weights, at);
       }
 #pragma unroll
       for (int i = 0; i < Tile::kBoxes; ++i) {
-        copy_box(stage_of(at.count) + i * Tile::kBoxBytes, x, token_of(at.tile),
+        copy_box(stage_of(at.count) + i * Tile::kBoxBytes, x, token_of(depth_.tile_of(at.unit)),
                  at.step * Tile::kDepth + i * kBoxDepth, barriers_.full[at.count % Tile::kStages]);
       }
     }
@@ -93,12 +92,12 @@ class QuantisedProduct {
     const int group = weights.format.group;
     const int row_scales =
         static_cast<int>(weights.row_bytes / Tile::kBlockBytes * Tile::kDepth / group);
-    for (BlockStep at = BlockStep::first(); at.tile < tiles_; at.next(steps_)) {
+    for (auto at = BlockStep::first(depth_); at.unit < depth_.units(); at.next(depth_)) {
       if (at.count % kScaleWarps != warp) continue;
       std::uint32_t scales[kRows][W::kRuns];
 #pragma unroll
       for (int i = 0; i < kRows; ++i) {
-        const int row = row_of(at.tile, static_cast<int>(lane_id()) + 32 * i);
+        const int row = row_of(depth_.tile_of(at.unit), static_cast<int>(lane_id()) + 32 * i);
         const BFloat16* const of_row =
             weights.scales + (row < weights.out ? std::int64_t{row} * row_scales : 0);
 #pragma unroll
@@ -127,14 +126,14 @@ class QuantisedProduct {
     [[maybe_unused]] Boxes boxes(results, barriers_.met[group]);
     const int grid = static_cast<int>(gridDim.x);
     int done = group;  // tiles of the block before this one
-    for (int tile = first_tile() + group * grid; tile < tiles_; tile += 2 * grid, done += 2) {
+    for (int tile = first_tile() + group * grid; tile < depth_.tiles; tile += 2 * grid, done += 2) {
       FragmentC sums[Tile::kRowTiles][Tile::kTokens / 8];
       Rows rows[2];
       // A barrier tells two phases apart and no more: so a group asks for its stages only when all
       // those before have been multiplied.
       if (done > 0) wait(barriers_.turn[group], (done - 1) / 2 % 2);
-      for (int step = 0; step < steps_; ++step) {
-        const int count = done * steps_ + step;
+      for (int step = 0; step < depth_.steps; ++step) {
+        const int count = done * depth_.steps + step;
         wait(barriers_.full[count % Tile::kStages], count / Tile::kStages % 2);
         const std::byte* const stage = stage_of(count);
         Rows packed[kHalves];
@@ -162,8 +161,8 @@ class QuantisedProduct {
           }
         }
       }
-      wait_for_products<0>();
-      release(done * steps_ + steps_ - 1);
+      finish_products(sums);
+      release(done * depth_.steps + depth_.steps - 1);
       if (lane_id() == 0) arrive(barriers_.turn[1 - group]);
       if constexpr (Epilogue::kBoxes) {
         boxes.store(sums, token_of(tile), Columns::kPairs ? column_of(tile) / 2 : column_of(tile),
@@ -202,7 +201,7 @@ class QuantisedProduct {
     std::byte* const to = stage_of(step.count) + Tile::kWeightsAt;
     const int box = columns_of_.template box_rows<Tile::kOutputs>();
     for (int at = 0; at < Tile::kOutputs; at += box) {
-      copy_box(to + at * Tile::kBlockBytes, weights, row_of(step.tile, at),
+      copy_box(to + at * Tile::kBlockBytes, weights, row_of(depth_.tile_of(step.unit), at),
                step.step * kNarrowBoxDepth, full);
     }
   }
@@ -219,9 +218,8 @@ class QuantisedProduct {
   Barriers& barriers_;
   Columns columns_of_;
   int tokens_;
-  int steps_;
   TileOrder order_;  // of rows of tokens
-  int tiles_;
+  WholeDepth depth_;
 };
 
 template <class Tile, class Columns, class Epilogue>

@@ -1,5 +1,6 @@
 // The GEMM of a linear layer: which kernel, and which tile.
 #include "fvlm/core/element.hpp"
+#include "kernels/cuda/gemm/depth_parts.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
 #include "kernels/cuda/gemm/hopper_launch.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
@@ -29,7 +30,7 @@ void multiply_with(Stream<kTarget>& stream, const DeviceShape& device,
     if (device.major == 9) {
       const auto multiply = [&](const auto& norm) {
         target::multiply_linear_on_hopper(stream, device.multiprocessors, p.in, p.weight, norm,
-                                          epilogue, p.tile);
+                                          epilogue, p.split, p.tile);
       };
       if constexpr (kActivation == Activation::kNone) {
         if (p.norm.column_sums != nullptr) {
@@ -57,6 +58,13 @@ void LinearKernels<t, E>::multiply(Stream<t>& stream, const DeviceShape& device,
   } else {
     multiply_with<Activation::kNone, E>(stream, device, product);
   }
+}
+
+template <Target t, class E>
+std::int64_t LinearKernels<t, E>::split_floats(const DeviceShape& device, std::int64_t rows,
+                                               const MatrixShape& weight) {
+  if (sizeof(E) != 2 || device.major != 9 || weight.format.is_quantised()) return 0;
+  return DepthParts(weight.out, weight.in).floats(rows);
 }
 
 template struct LinearKernels<kTarget, float>;

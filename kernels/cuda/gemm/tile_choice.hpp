@@ -29,6 +29,10 @@ inline constexpr TileChoice kTileChoices[] = {{"128x128", 128, 128, 1.0},
 inline constexpr std::array<std::string_view, 4> kHopperTiles = {"wgmma 128x128", "wgmma 64x64",
                                                                  "wgmma 256x128", "wgmma 128x96"};
 inline constexpr int kHopperPairTiles = 3;
+// Where the depth is divided (depth_parts.hpp).
+inline constexpr std::array<std::string_view, 2> kHopperParts = {"wgmma 128x128, parts in turn",
+                                                                 "wgmma 128x128, parts spread"};
+inline constexpr int kSpreadParts = 1;
 // By wgmma with quantised weights: outputs and tokens.
 inline constexpr TileChoice kQuantisedTiles[] = {
     {"wgmma 128x128", 128, 128, 1.0}, {"wgmma 128x64", 128, 64, 0.8}, {"wgmma 64x64", 64, 64, 0.6}};

@@ -29,19 +29,50 @@ struct TileOrder {
   }
 };
 
-// A step of the depth of one of a persistent block's tiles, and how many steps the block has
-// before.
+// What a persistent block multiplies at a time: the whole depth of a tile ...
+struct WholeDepth {
+  int tiles;
+  int steps;  // of the depth
+
+  __host__ __device__ int units() const { return tiles; }
+  __device__ int tile_of(int unit) const { return unit; }
+  __device__ int first_step(int) const { return 0; }
+  __device__ int end_step(int) const { return steps; }
+};
+// ... or one after the other the parts of its depth (depth_parts.hpp); or one part alone, where
+// they are spread over blocks.
+struct DepthInParts {
+  int tiles;
+  int steps;
+  int parts;
+  bool spread;
+
+  __host__ __device__ int units() const { return spread ? tiles * parts : tiles; }
+  __device__ int tile_of(int unit) const { return spread ? unit / parts : unit; }
+  __device__ int first_part(int unit) const { return spread ? unit % parts : 0; }
+  __device__ int end_part(int unit) const { return spread ? unit % parts + 1 : parts; }
+  __device__ int step_of(int part) const { return part * steps / parts; }
+  __device__ int first_step(int unit) const { return step_of(first_part(unit)); }
+  __device__ int end_step(int unit) const { return step_of(end_part(unit)); }
+};
+
+// A step of the depth of one of the block's units, and how many steps the block has before.
 struct BlockStep {
-  int tile;
+  int unit;
   int step;
   int count;
 
-  __device__ static BlockStep first() { return {static_cast<int>(blockIdx.x), 0, 0}; }
-  __device__ void next(int steps_of_tile) {
+  template <class Depth>
+  __device__ static BlockStep first(const Depth& depth) {
+    const auto unit = static_cast<int>(blockIdx.x);
+    return {unit, depth.first_step(unit), 0};
+  }
+  template <class Depth>
+  __device__ void next(const Depth& depth) {
     ++count;
-    if (++step < steps_of_tile) return;
-    step = 0;
-    tile += static_cast<int>(gridDim.x);
+    if (++step < depth.end_step(unit)) return;
+    unit += static_cast<int>(gridDim.x);
+    step = depth.first_step(unit);
   }
 };
 

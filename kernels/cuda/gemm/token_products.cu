@@ -49,7 +49,7 @@ bool fits_boxes(const TokenOutput<BFloat16>& output) {
 template <class Norm>
 void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors, int tile,
                                const TokenInput<BFloat16>& input, const Norm& norm,
-                               const TokenOutput<BFloat16>& output) {
+                               const SplitSums& split, const TokenOutput<BFloat16>& output) {
   const DeviceMatrix& w = input.weights;
   const View<const BFloat16> a{input.x, input.rows, w.in, input.stride};
   const View<const BFloat16> b{reinterpret_cast<const BFloat16*>(w.weight), w.out, w.in,
@@ -62,7 +62,7 @@ void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors, int
             target::StoreRows<BFloat16, kActivation>(
                 output.out, output.stride, output.outputs, output.bias,
                 output.accumulate ? output.out : nullptr, output.stride),
-            tile);
+            split, tile);
       };
       return output.gelu ? multiply.template operator()<Activation::kGelu>()
                          : multiply.template operator()<Activation::kNone>();
@@ -83,15 +83,17 @@ void multiply_prompt_on_hopper(Stream<kTarget>& stream, int multiprocessors, int
 // Of a prompt's tokens.
 template <target::WeightType kType>
 void multiply_prompt(Stream<kTarget>& stream, const DeviceShape& device, int tile,
-                     const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& output) {
+                     const TokenInput<BFloat16>& input, const SplitSums& split,
+                     const TokenOutput<BFloat16>& output) {
   if constexpr (kType == WeightFormat::Type::kBF16) {
     if (fits_hopper(device, input, output)) {
       const int blocks = device.multiprocessors;
       if (input.norm.weight == nullptr) {
-        return multiply_prompt_on_hopper(stream, blocks, tile, input, target::NoNorm{}, output);
+        return multiply_prompt_on_hopper(stream, blocks, tile, input, target::NoNorm{}, split,
+                                         output);
       }
       return multiply_prompt_on_hopper(stream, blocks, tile, input,
-                                       target::RmsOfRows{input.norm.eps}, output);
+                                       target::RmsOfRows{input.norm.eps}, split, output);
     }
   }
   if constexpr (target::Weights<kType>::kQuantised) {
@@ -141,13 +143,22 @@ void run(Stream<kTarget>& stream, const DeviceShape& device, TokenRoute route, V
   }
   target::for_weight_type(weights.format.type, [&](auto type) {
     if constexpr (target::has_tensor_cores<E>(type())) {
-      if (!decodes) return multiply_prompt<type()>(stream, device, route.tile, input, output);
+      if (!decodes) {
+        return multiply_prompt<type()>(stream, device, route.tile, input, scratch.split, output);
+      }
     }
     target::TokenGemv<E, type()>::multiply(stream, input, output, scratch.split);
   });
 }
 
 }  // namespace
+
+template <Target t, class E>
+std::int64_t TokenKernels<t, E>::linear_floats(const DeviceShape& device, std::int64_t rows,
+                                               const MatrixShape& weights) {
+  return std::max(split_floats(rows, weights),
+                  LinearKernels<t, E>::split_floats(device, rows, weights));
+}
 
 template <Target t, class E>
 std::int64_t TokenKernels<t, E>::split_floats(std::int64_t rows, const MatrixShape& weights) {

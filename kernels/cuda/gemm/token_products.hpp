@@ -34,10 +34,11 @@ struct TokenKernels {
 
   struct Scratch {
     View<E> normed{};   // [rows, in], for the norm where it is not fused
-    SplitSums split{};  // of split_floats() and kSplitCounters, for decode passes
+    SplitSums split{};  // of split_floats() and SplitSums::kCounters, for decode passes
   };
-  static constexpr std::int64_t kSplitCounters = 512;
-  // For up to so many rows.
+  // For up to so many rows; of linear() linear_floats() are needed, for prompts as well.
+  static std::int64_t linear_floats(const DeviceShape& device, std::int64_t rows,
+                                    const MatrixShape& weights);
   static std::int64_t split_floats(std::int64_t rows, const MatrixShape& weights);
 
   // out = in W^T + b, GELU of it, or added to out.

@@ -114,8 +114,8 @@ class CudaContext {
   PinnedBuffer<target> fetched_;
   Buffer widened_{};
 
-  DeviceBuffer<target> split_counters_{
-      static_cast<std::size_t>(TokenKernels<target, BFloat16>::kSplitCounters) * sizeof(unsigned)};
+  DeviceBuffer<target> split_counters_{static_cast<std::size_t>(SplitSums::kCounters) *
+                                       sizeof(unsigned)};
   BatchLayout batch_{};                // as it is in batch_memory_
   DeviceBuffer<target> batch_memory_;  // on the device
   std::optional<DeviceBatch> pass_batch_{};

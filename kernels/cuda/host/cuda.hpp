@@ -123,10 +123,14 @@ class CudaBackend {
               View<E> out);
   void conv_ffn(Context& context, FeatureMap<const E> in, const Depthwise& conv, const Linear& fc1,
                 const Linear& fc2, FeatureMap<E> out);
-  // conv_ffn after its convolution, on scratch(ConvFfnShape).hidden: out = residual +
-  // fc2(GELU(fc1(in))).
+  struct ConvFfnScratch {
+    FeatureMap<E> mixed;
+    View<E> hidden;         // without data where one kernel does it all
+    float* sums = nullptr;  // of GEMMs whose blocks share the depth
+  };
+  // conv_ffn after its convolution: out = residual + fc2(GELU(fc1(in))).
   void feed_forward(Context& context, View<const E> in, const Linear& fc1, const Linear& fc2,
-                    View<const E> residual, View<E> hidden, View<E> out);
+                    View<const E> residual, const ConvFfnScratch& room, View<E> out);
   // Whether that is one kernel and has no hidden layer in memory.
   bool fuses_feed_forward(std::int64_t channels) const;
   void layer_norm(Context& context, View<const E> in, const Norm& weights, View<E> out);
@@ -156,10 +160,6 @@ class CudaBackend {
 
   // Scratch memory of operations that need some.
   FeatureMap<std::uint8_t> scratch(Arena& arena, const UploadShape& shape) const;
-  struct ConvFfnScratch {
-    FeatureMap<E> mixed;
-    View<E> hidden;  // without data where one kernel does it all
-  };
   ConvFfnScratch scratch(Arena& arena, const ConvFfnShape& shape) const;
   struct SqueezeExciteScratch {
     View<float> mean, squeezed;
@@ -197,9 +197,10 @@ class CudaBackend {
   TokenScratch token_scratch(Arena& arena, std::int64_t rows, const MatrixShape& weights) const;
   // A matrix whose format is that of the activations.
   Layer<E> layer(const Linear& linear) const;
-  // out = activation(in W^T + b) + residual, for matrices of Rows::kPositions.
+  // out = activation(in W^T + b) + residual, for matrices of Rows::kPositions. `sums`: of
+  // LinearKernels::split_floats().
   void multiply(Context& context, View<const E> in, const Linear& weights, Activation activation,
-                View<const E> residual, View<E> out, const FoldedNorm& norm = {});
+                View<const E> residual, View<E> out, float* sums, const FoldedNorm& norm = {});
   int tile_of(const GemmKey& key) const {
     const auto chosen = tiles_.find(key);
     return chosen == tiles_.end() ? kTileByRule : chosen->second;

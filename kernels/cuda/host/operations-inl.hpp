@@ -49,7 +49,7 @@ Layer<E> CudaBackend<target, E>::layer(const Linear& linear) const {
 template <Target target, class E>
 void CudaBackend<target, E>::multiply(Context& context, View<const E> in, const Linear& weights,
                                       Activation activation, View<const E> residual, View<E> out,
-                                      const FoldedNorm& norm) {
+                                      float* sums, const FoldedNorm& norm) {
   const Layer<E> matrix = layer(weights);
   LinearKernels<target, E>::multiply(
       context.stream(), device_shape(),
@@ -61,7 +61,8 @@ void CudaBackend<target, E>::multiply(Context& context, View<const E> in, const 
        .out = out,
        .tile = tile_of({in.rows, weights.shape.out, weights.shape.in,
                         activation == Activation::kGelu, residual.data != nullptr}),
-       .norm = norm});
+       .norm = norm,
+       .split = {sums, context.split_counters()}});
 }
 
 template <Target target, class E>
@@ -79,16 +80,17 @@ TokenRoute CudaBackend<target, E>::token_route(const Context& context, GemmKey::
 template <Target target, class E>
 void CudaBackend<target, E>::linear(Context& context, View<const E> in, const Linear& weights,
                                     Epilogue epilogue, View<E> out) {
+  const Arena::Scope scope(context.arena());
+  float* const sums = scratch(context.arena(), LinearShape{in.rows, weights.shape});
   if (weights.shape.rows == Rows::kTokens) {
-    const Arena::Scope scope(context.arena());
-    const SplitSums split{scratch(context.arena(), LinearShape{in.rows, weights.shape}),
-                          context.split_counters()};
     TokenKernels<target, E>::linear(
         context.stream(), device_shape(),
         token_route(context, GemmKey::Kind::kTokens, in.rows, weights, epilogue), in,
-        weights.matrix, epilogue.activation == Activation::kGelu, epilogue.accumulate, split, out);
+        weights.matrix, epilogue.activation == Activation::kGelu, epilogue.accumulate,
+        {sums, context.split_counters()}, out);
   } else {
-    multiply(context, in, weights, epilogue.activation, epilogue.accumulate ? out : View<E>{}, out);
+    multiply(context, in, weights, epilogue.activation, epilogue.accumulate ? out : View<E>{}, out,
+             sums);
   }
 }
 
@@ -97,8 +99,12 @@ auto CudaBackend<target, E>::scratch(Arena& arena, const ConvFfnShape& shape) co
     -> ConvFfnScratch {
   const auto mixed =
       arena.template feature_map<E>(shape.images, shape.height, shape.width, shape.channels());
-  if (fuses_feed_forward(shape.channels())) return {mixed, {}};
-  return {mixed, arena.template matrix<E>(shape.positions(), shape.fc1.out)};
+  if (fuses_feed_forward(shape.channels())) return {mixed, {}, nullptr};
+  const auto floats = [&](const MatrixShape& weight) {
+    return LinearKernels<target, E>::split_floats(device_shape(), shape.positions(), weight);
+  };
+  return {mixed, arena.template matrix<E>(shape.positions(), shape.fc1.out),
+          arena.template allocate<float>(std::max(floats(shape.fc1), floats(shape.fc2)))};
 }
 
 template <Target target, class E>
@@ -106,10 +112,10 @@ void CudaBackend<target, E>::conv_ffn(Context& context, FeatureMap<const E> in,
                                       const Depthwise& conv, const Linear& fc1, const Linear& fc2,
                                       FeatureMap<E> out) {
   const Arena::Scope scope(context.arena());
-  const auto [mixed, hidden] =
+  const ConvFfnScratch room =
       scratch(context.arena(), ConvFfnShape{in.batch, in.height, in.width, fc1.shape, fc2.shape});
-  depthwise(context, in, conv, Activation::kNone, mixed);
-  feed_forward(context, mixed.matrix(), fc1, fc2, in.matrix(), hidden, out.matrix());
+  depthwise(context, in, conv, Activation::kNone, room.mixed);
+  feed_forward(context, room.mixed.matrix(), fc1, fc2, in.matrix(), room, out.matrix());
 }
 
 template <Target target, class E>
@@ -119,15 +125,15 @@ bool CudaBackend<target, E>::fuses_feed_forward(std::int64_t channels) const {
 
 template <Target target, class E>
 void CudaBackend<target, E>::feed_forward(Context& context, View<const E> in, const Linear& fc1,
-                                          const Linear& fc2, View<const E> residual, View<E> hidden,
-                                          View<E> out) {
-  if (hidden.data == nullptr) {
+                                          const Linear& fc2, View<const E> residual,
+                                          const ConvFfnScratch& room, View<E> out) {
+  if (room.hidden.data == nullptr) {
     FeedForwardKernels<target, E>::feed_forward(context.stream(), in, layer(fc1), layer(fc2),
                                                 residual, out);
     return;
   }
-  multiply(context, in, fc1, Activation::kGelu, {}, hidden);
-  multiply(context, hidden, fc2, Activation::kNone, residual, out);
+  multiply(context, in, fc1, Activation::kGelu, {}, room.hidden, room.sums);
+  multiply(context, room.hidden, fc2, Activation::kNone, residual, out, room.sums);
 }
 
 template <Target target, class E>
@@ -141,7 +147,7 @@ template <Target target, class E>
 bool CudaBackend<target, E>::normed_linear(Context& context, View<const E> in, const Norm& norm,
                                            const Linear& weights, View<E> out) {
   if (!norm.norm.folded) return false;
-  multiply(context, in, weights, Activation::kNone, {}, out,
+  multiply(context, in, weights, Activation::kNone, {}, out, nullptr,
            {norm.norm.eps, weights.row_sums.template as<float>()});
   return true;
 }
@@ -194,9 +200,10 @@ void CudaBackend<target, E>::embed(Context& context, std::span<const std::int32_
 
 template <Target target, class E>
 float* CudaBackend<target, E>::scratch(Arena& arena, const LinearShape& shape) const {
-  if (shape.weights.rows != Rows::kTokens) return nullptr;
   return arena.template allocate<float>(
-      TokenKernels<target, E>::split_floats(shape.rows, shape.weights));
+      shape.weights.rows == Rows::kTokens
+          ? TokenKernels<target, E>::linear_floats(device_shape(), shape.rows, shape.weights)
+          : LinearKernels<target, E>::split_floats(device_shape(), shape.rows, shape.weights));
 }
 template <Target target, class E>
 auto CudaBackend<target, E>::token_scratch(Arena& arena, std::int64_t rows,

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "fvlm/ops/weight_format.hpp"
+#include "kernels/cuda/gemm/depth_parts.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 
 namespace fvlm {
@@ -43,12 +44,21 @@ constexpr std::string_view name_of(GemmKey::Kind kind) {
   return kNames[static_cast<std::size_t>(kind)];
 }
 
+// Whether the parts of its depth are what there is to choose from.
+inline bool has_parts(const GemmKey& key) {
+  return !key.has_pairs() && key.type == WeightFormat::Type::kBF16 &&
+         DepthParts(key.n, key.k).count() > 1;
+}
+
 // How many tiles there are to choose from; 0: one kernel does it, or each is as good.
 inline int tile_count(int major, const GemmKey& key) {
   using enum WeightFormat::Type;
   const bool quantised = key.type == kInt8 || key.type == kInt4;
   if (key.type != kBF16 && !quantised) return 0;
   if (major == 9 && quantised) return static_cast<int>(std::size(kQuantisedTiles));
+  if (major == 9 && has_parts(key)) {
+    return DepthParts(key.n, key.k).can_spread(key.m) ? static_cast<int>(kHopperParts.size()) : 0;
+  }
   if (major == 9) return key.has_pairs() ? kHopperPairTiles : static_cast<int>(kHopperTiles.size());
   return key.m > 16 && key.n > 32 ? static_cast<int>(std::size(kTileChoices)) : 0;
 }
@@ -56,6 +66,7 @@ inline int tile_count(int major, const GemmKey& key) {
 inline std::string_view tile_name(int major, const GemmKey& key, int tile) {
   const auto at = static_cast<std::size_t>(tile);
   if (major != 9) return kTileChoices[at].name;
+  if (has_parts(key)) return kHopperParts[at];
   return key.type == WeightFormat::Type::kBF16 ? kHopperTiles[at] : kQuantisedTiles[at].name;
 }
 

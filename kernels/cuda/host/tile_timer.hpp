@@ -36,21 +36,26 @@ class TileTimer {
   double seconds(const GemmKey& key, int tile) const {
     const Arena::Scope scope(arena_);
     constexpr std::int64_t kAlign = 256;  // at most that is lost between two
-    constexpr std::int64_t kParts = 5;
+    constexpr std::int64_t kParts = 7;
     const WeightFormat format = format_of(key);
     const std::int64_t scales = format.is_quantised() ? key.n * format.scales(key.k) : 0;
     const std::int64_t row_bytes = DeviceMatrix::bytes_of_row(format, key.k);
     const std::int64_t elements = key.m * key.k + key.m * key.n + scales;
-    if (elements * std::int64_t{sizeof(E)} + key.n * row_bytes +
-            key.m * std::int64_t{sizeof(RowPlace)} + kParts * kAlign >
+    const std::int64_t sums = has_parts(key) ? DepthParts(key.n, key.k).floats(key.m) : 0;
+    const std::int64_t words =
+        key.m * std::int64_t{sizeof(RowPlace) / 4} + sums + SplitSums::kCounters;
+    if (elements * std::int64_t{sizeof(E)} + key.n * row_bytes + words * 4 + kParts * kAlign >
         free_bytes_) {
       return std::numeric_limits<double>::infinity();
     }
     const auto in = arena_.template matrix<E>(key.m, key.k);
     auto* const weight = arena_.template allocate<std::byte>(key.n * row_bytes);
     const auto out = arena_.template matrix<E>(key.m, key.n);
+    const SplitSums split{arena_.template allocate<float>(sums),
+                          arena_.template allocate<unsigned>(SplitSums::kCounters)};
+    stream_.fill(split.counters, 0, SplitSums::kCounters * sizeof(unsigned));
     if (key.kind == Kind::kPositions) {
-      return seconds([&] { multiply_positions(key, tile, in, weight, row_bytes, out); });
+      return seconds([&] { multiply_positions(key, tile, in, weight, row_bytes, split, out); });
     }
     const DeviceMatrix matrix{.weight = weight,
                               .scales = arena_.template allocate<E>(scales),
@@ -62,7 +67,7 @@ class TileTimer {
     auto* const places = arena_.template allocate<RowPlace>(key.m);
     constexpr unsigned char kNoRow = 0xFF;  // negative positions: no cache is written
     stream_.fill(places, kNoRow, static_cast<std::size_t>(key.m) * sizeof(RowPlace));
-    return seconds([&] { multiply_tokens(key, tile, in, matrix, places, out); });
+    return seconds([&] { multiply_tokens(key, tile, in, matrix, places, split, out); });
   }
 
  private:
@@ -87,7 +92,7 @@ class TileTimer {
   }
 
   void multiply_positions(const GemmKey& key, int tile, View<const E> in, const std::byte* weight,
-                          std::int64_t row_bytes, View<E> out) const {
+                          std::int64_t row_bytes, const SplitSums& split, View<E> out) const {
     LinearKernels<target, E>::multiply(
         stream_, device_,
         {.in = in,
@@ -97,12 +102,13 @@ class TileTimer {
          .activation = key.gelu ? Activation::kGelu : Activation::kNone,
          .residual = key.residual ? View<const E>(out) : View<const E>{},
          .out = out,
-         .tile = tile});
+         .tile = tile,
+         .split = split});
   }
 
   // With what is left of a folded norm, where that is part of the GEMM.
   void multiply_tokens(const GemmKey& key, int tile, View<const E> in, const DeviceMatrix& matrix,
-                       const RowPlace* places, View<E> out) const {
+                       const RowPlace* places, const SplitSums& split, View<E> out) const {
     using Token = TokenKernels<target, E>;
     const TokenRoute route(TokenPass::kPrefill, tile);
     DeviceNorm norm;
@@ -110,7 +116,7 @@ class TileTimer {
       norm = {.weight = reinterpret_cast<const float*>(in.data), .eps = 1, .folded = true};
     }
     if (key.kind == Kind::kTokens) {
-      return Token::linear(stream_, device_, route, in, matrix, key.gelu, key.residual, {}, out);
+      return Token::linear(stream_, device_, route, in, matrix, key.gelu, key.residual, split, out);
     }
     if (key.kind == Kind::kSwiglu) {
       const View<E> half{out.data, key.m, key.n / 2, key.n / 2};

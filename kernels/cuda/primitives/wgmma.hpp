@@ -71,6 +71,24 @@ __device__ inline void wait_for_products([[maybe_unused]] Where where = Where::c
 #endif
 }
 
+// Waits for all products. Only then may their sums be read, and no reading is moved before it.
+template <int kRows, int kTiles>
+__device__ inline void finish_products([[maybe_unused]] FragmentC (&sums)[kRows][kTiles],
+                                       Where where = Where::current()) {
+  wait_for_products<0>(where);
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#pragma unroll
+  for (FragmentC(&row)[kTiles] : sums) {
+#pragma unroll
+    for (FragmentC& sum : row) {
+      asm volatile(""
+                   : "+f"(sum.reg[0]), "+f"(sum.reg[1]), "+f"(sum.reg[2]),
+                     "+f"(sum.reg[3])::"memory");
+    }
+  }
+#endif
+}
+
 #ifndef __CUDACC__
 inline void add_product(const emulator::WarpProduct& product, const char* function, Where where) {
   emulator::Block& block = emulator::Block::current();

@@ -194,6 +194,7 @@ TYPED_TEST(CudaBackendTest, ConvFfnOfLargeDevices) {
     this->SetUp();  // the backend reads what the device has
     this->expect_conv_ffn(9, 7, 104);
     this->expect_conv_ffn(1, 150, 192);
+    this->expect_conv_ffn(1, 20, 520);  // by wgmma the second one's depth is in parts
   }
 }
 

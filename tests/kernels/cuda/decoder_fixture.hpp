@@ -91,14 +91,14 @@ class CudaDecoderTest : public testing::Test {
   typename Token::Scratch scratch_of(std::int64_t rows, const Matrix& matrix, View<E> normed = {}) {
     const MatrixShape shape{matrix.device.out, matrix.device.in, fvlm::Rows::kTokens,
                             matrix.device.format};
-    const std::vector<float> sums(static_cast<std::size_t>(Token::split_floats(rows, shape)),
-                                  std::nanf(""));
+    const auto floats = Token::linear_floats(kHopper, rows, shape);
+    const std::vector<float> sums(static_cast<std::size_t>(floats), std::nanf(""));
     return {normed, {upload(sums), counters()}};
   }
   // Zeros, which each GEMM leaves as zeros.
   unsigned* counters() {
     if (counters_ == nullptr) {
-      counters_ = upload(std::vector<unsigned>(static_cast<std::size_t>(Token::kSplitCounters)));
+      counters_ = upload(std::vector<unsigned>(static_cast<std::size_t>(SplitSums::kCounters)));
     }
     return counters_;
   }

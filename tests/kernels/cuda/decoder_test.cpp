@@ -114,7 +114,7 @@ TYPED_TEST(CudaDecoder, LinearWhoseDepthBlocksShare) {
   }
   this->expect_linear(20, 72, 3000, WeightFormat::kBF16, false, {});   // two parts
   this->expect_linear(33, 264, 4400, WeightFormat::kBF16, false, {});  // two tiles a warp
-  const auto counters = this->download(this->counters(), TestFixture::Token::kSplitCounters);
+  const auto counters = this->download(this->counters(), SplitSums::kCounters);
   EXPECT_EQ(std::count(counters.begin(), counters.end(), 0U), std::ssize(counters));
 }
 
@@ -142,6 +142,7 @@ TYPED_TEST(CudaDecoder, LinearOfAPrompt) {
   for (const WeightFormat& format : {WeightFormat::kBF16, WeightFormat::int4()}) {
     this->expect_linear(150, 96, 4200, format, true, {});
   }
+  this->expect_linear(150, 2200, 70, WeightFormat::kBF16, true, {.accumulate = true});  // in parts
   this->expect_linear(130, 64, 9000, WeightFormat::int8(), false, {});
 }
 

@@ -2,6 +2,7 @@
 // edges, misaligned rows, fewer and more steps along the depth than pipeline stages.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <iterator>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "fvlm/core/element.hpp"
+#include "kernels/cuda/gemm/depth_parts.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/host/tile_table.hpp"
@@ -56,6 +58,20 @@ class CudaLinear : public testing::Test {
     return m;
   }
 
+  // Scratch memory for any GEMM of so many rows: NaNs, and zeros that are zeros again afterwards.
+  SplitSums split(std::int64_t m, std::int64_t n, std::int64_t k) {
+    const auto floats = static_cast<std::size_t>(LinearKernels<kTarget, E>::split_floats(
+        {.major = 9}, m, {n, k, Rows::kPositions, WeightFormat::kBF16}));
+    sums_ = PinnedBuffer<kTarget>((floats + 1) * sizeof(float));
+    std::fill_n(sums_.template as<float>(), floats, std::nanf(""));
+    std::fill_n(counters_.template as<unsigned>(), SplitSums::kCounters, 0U);
+    return {sums_.template as<float>(), counters_.template as<unsigned>()};
+  }
+  bool counters_are_zero() const {
+    const auto* const all = counters_.template as<unsigned>();
+    return std::all_of(all, all + SplitSums::kCounters, [](unsigned n) { return n == 0; });
+  }
+
   void expect_product(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t padding,
                       Activation activation, bool bias, bool residual, int multiprocessors) {
     SCOPED_TRACE(testing::Message() << m << " x " << n << " x " << k << ", padding " << padding);
@@ -74,8 +90,10 @@ class CudaLinear : public testing::Test {
                                          .bias = bias ? added.template as<float>() : nullptr,
                                          .activation = activation,
                                          .residual = residual ? out.view : View<E>{},
-                                         .out = out.view});
+                                         .out = out.view,
+                                         .split = split(m, n, k)});
     stream.synchronize();
+    EXPECT_TRUE(counters_are_zero());
     double difference = 0;
     double norm = 0;
     for (std::int64_t r = 0; r < m; ++r) {
@@ -97,6 +115,8 @@ class CudaLinear : public testing::Test {
     EXPECT_LT(std::sqrt(difference / norm), sizeof(E) == 4 ? 1e-6 : 3e-3);
   }
 
+  PinnedBuffer<kTarget> sums_{sizeof(float)};
+  PinnedBuffer<kTarget> counters_{SplitSums::kCounters * sizeof(unsigned)};
   DeviceProperties device_{};  // by default one without what only newer ones have
   std::mt19937 random_{7};
 };
@@ -208,7 +228,9 @@ TYPED_TEST(CudaLinear, OnHopper) {
                                                 {70, 96, 72, 3},
                                                 {150, 200, 64, 2},
                                                 {260, 136, 640, 2},
-                                                {300, 330, 264, 1}}) {
+                                                {300, 330, 264, 1},
+                                                {140, 136, 2200, 3},      // in two parts
+                                                {270, 40, 4104, 100}}) {  // in four
     for (const bool more : {false, true}) {
       this->expect_product(m, n, k, more ? 8 : 0, more ? Activation::kGelu : Activation::kNone,
                            more, !more, static_cast<int>(multiprocessors));
@@ -243,6 +265,86 @@ TYPED_TEST(CudaLinear, RowsOnHopperDoNotDependOnTheirNumber) {
   const auto alone = product(3);
   EXPECT_EQ(product(100), alone);
   EXPECT_EQ(product(300), alone);
+}
+
+// Each part of the depth by a block of its own or one after the other, whatever else is computed.
+TYPED_TEST(CudaLinear, PartsOfTheDepthGiveTheSameBits) {
+  constexpr Target kHere = TestFixture::kTarget;
+  using Element = typename TypeParam::E;
+  if (sizeof(Element) == 4) GTEST_SKIP() << "float32 has no wgmma";
+  const emulator::OnDevice large(emulator::kLargeDevice);
+  if (device_properties<kHere>().major != 9) GTEST_SKIP() << "another device";
+  constexpr std::int64_t kCols = 136;
+  constexpr std::int64_t kDepth = 3304;
+  ASSERT_EQ(DepthParts(kCols, kDepth).count(), 3);
+  const auto a = this->matrix(200, kDepth);
+  const auto b = this->matrix(kCols, kDepth);
+  const auto added = this->matrix(200, kCols);
+  // Of the first two parts, whose sums are so large that another order of the parts would be seen.
+  constexpr std::int64_t kPart = 17 * DepthParts::kStep;
+  for (std::int64_t c = 0; c < kPart; ++c) {
+    for (std::int64_t r = 0; r < 200; ++r) {
+      Element* const row = a.view.row(r);
+      row[c] = static_cast<Element>(static_cast<float>(row[c]) * 65536);
+      row[kPart + c] = static_cast<Element>(-static_cast<float>(row[c]));
+    }
+    for (std::int64_t r = 0; r < kCols; ++r) b.view.row(r)[kPart + c] = b.view.row(r)[c];
+  }
+  const auto product = [&](std::int64_t rows, int tile, int multiprocessors) {
+    auto out = this->matrix(rows, kCols);
+    Stream<kHere> stream;
+    const SplitSums split = this->split(rows, kCols, kDepth);
+    LinearKernels<kHere, Element>::multiply(stream,
+                                            {.major = 9, .multiprocessors = multiprocessors},
+                                            {.in = a.view.slice_rows(0, rows),
+                                             .weight = b.view,
+                                             .bias = nullptr,
+                                             .activation = Activation::kNone,
+                                             .residual = added.view.slice_rows(0, rows),
+                                             .out = out.view,
+                                             .tile = tile,
+                                             .split = split});
+    stream.synchronize();
+    EXPECT_TRUE(this->counters_are_zero());
+    // Sums were handed over if and only if parts were spread.
+    EXPECT_EQ(std::isnan(split.sums[0]), tile != kSpreadParts);
+    std::vector<float> values;
+    for (std::int64_t i = 0; i < 3 * kCols; ++i) {
+      values.push_back(static_cast<float>(out.view.data[i]));
+    }
+    return values;
+  };
+  constexpr int kInTurn = 0;
+  const auto alone = product(3, kInTurn, 1);
+  for (const std::int64_t rows : {3, 100, 200}) {
+    for (const int multiprocessors : {1, 5, 132}) {
+      EXPECT_EQ(product(rows, kInTurn, multiprocessors), alone) << rows;
+      EXPECT_EQ(product(rows, kSpreadParts, multiprocessors), alone) << rows;
+    }
+  }
+}
+
+TEST(DepthParts, SuitWhatModelsMultiply) {
+  struct Case {
+    const char* name;
+    std::int64_t n, depth, rows;
+    int parts;
+    bool spreads;  // on 132 SMs
+  };
+  for (const Case& one :
+       std::vector<Case>{{"0.5B down, a prompt", 896, 4864, 280, 4, true},
+                         {"0.5B down, 32 prompts", 896, 4864, 8960, 4, false},
+                         {"0.5B o", 896, 896, 280, 1, false},
+                         {"7B down, a prompt", 3584, 18944, 280, 4, true},
+                         {"7B gate and up", 37888, 3584, 280, 1, false},
+                         {"stage 2, fc2", 384, 1536, 4096, 1, false},
+                         {"stage 4, fc2", 1536, 6144, 256, 4, true},
+                         {"stage 4, fc2, 32 images", 1536, 6144, 8192, 4, false}}) {
+    const DepthParts parts(one.n, one.depth);
+    EXPECT_EQ(parts.count(), one.parts) << one.name;
+    EXPECT_EQ(parts.count() > 1 && parts.spreads(one.rows, 132), one.spreads) << one.name;
+    EXPECT_LE(parts.floats(100000), DepthParts::kMostSpread * 4 * 128 * 128) << one.name;
+  }
 }
 
 TYPED_TEST(CudaLinear, Epilogues) {

@@ -104,6 +104,29 @@ TEST_F(CudaOverlap, LayersOfTheDecoder) {
   }
 }
 
+TEST_F(CudaOverlap, PartsOfTheDepth) {
+  constexpr std::int64_t kWide = 2112;
+  const emulator::OnDevice large(emulator::kLargeDevice);
+  const auto in = this->rows(activations(150 * 72), 150);
+  const auto wide = this->rows(nothing(150 * kWide), 150);
+  const auto up = matrix(72, kWide, WeightFormat::kBF16);
+  const auto down = matrix(kWide, 72, WeightFormat::kBF16);
+  const auto split = scratch_of(150, down).split;
+  for (const int tile : {0, kSpreadParts}) {
+    const Check check;
+    for (int layer = 0; layer < 2; ++layer) {
+      const auto multiply = [&](View<E> from, const Matrix& by, View<E> to) {
+        Token::linear(*stream_, kHopper, {TokenPass::kPrefill, tile}, from, by.device, false, false,
+                      split, to);
+      };
+      multiply(in, up, wide);
+      multiply(wide, down, in);
+    }
+    stream_->synchronize();
+    expect_early(check, "hopper_parts");
+  }
+}
+
 TEST_F(CudaOverlap, LinearLayers) {
   const auto in = this->rows(activations(300 * 72), 300);
   const auto wide = this->rows(nothing(300 * 264), 300);
