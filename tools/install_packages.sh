@@ -14,7 +14,7 @@ USAGE
   exit 2
 }
 
-compilers=(g++ cmake ninja-build pkg-config dpkg-dev file)
+compilers=(g++ ccache cmake ninja-build pkg-config dpkg-dev file)
 camera=(
   libfmt-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libjpeg-dev
   libboost-dev libssl-dev libspdlog-dev libgtest-dev
