@@ -39,6 +39,7 @@ phase() {
 
 print_summary() {
   local status=$?
+  for pid in $(jobs -p); do kill "$pid"; done
   printf '\n=== time\n'
   printf '%s\n' "${summary[@]}"
   if [[ $status -eq 0 ]]; then
@@ -59,11 +60,17 @@ run_tests() {
 
 # The threads: of loops, the engine's, the server's and the camera's.
 test_tsan() {
-  local pid
+  local pid half
+  local pids=()
   build/tsan/bin/kernel_test --gtest_brief=1 --gtest_filter='ThreadTeam*:Threads*' &
+  pids+=($!)
   build/tsan/bin/engine_test --gtest_brief=1 --gtest_filter='*Engine*_cpu' &
-  build/tsan/bin/server_test --gtest_brief=1 &
-  for pid in $(jobs -p); do wait "$pid"; done
+  pids+=($!)
+  for half in 0 1; do
+    GTEST_TOTAL_SHARDS=2 GTEST_SHARD_INDEX=$half build/tsan/bin/server_test --gtest_brief=1 &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid"; done
   build/tsan/bin/camera_unit_test --gtest_brief=1
   build/tsan/bin/camera_client_test --gtest_brief=1
 }

@@ -21,14 +21,18 @@ std::string text(const Site& site) {
   return fmt::format("{} ({}:{})", site.function, file, site.where.line());
 }
 
+// Mostly the same literal.
+bool same_name(const char* a, const char* b) {
+  return a == b || std::string_view(a) == b;
+}
+
 // Where it is called from is part of a barrier: a device waits for all threads at one of them.
 bool same_place(const Site& a, const Site& b) {
-  return a.where.line() == b.where.line() &&
-         std::string_view(a.where.file_name()) == b.where.file_name();
+  return a.where.line() == b.where.line() && same_name(a.where.file_name(), b.where.file_name());
 }
 
 bool same_function(const Site& a, const Site& b) {
-  return a.function == b.function || std::string_view(a.function) == b.function;
+  return same_name(a.function, b.function);
 }
 
 }  // namespace
@@ -36,12 +40,13 @@ bool same_function(const Site& a, const Site& b) {
 Block::Block() : home_(std::make_unique<Fiber>()) {}
 Block::~Block() = default;
 
-Block& Block::current() {
-  thread_local Block block;
-  return block;
+void Block::run(const Grid& grid, Index3 block, Body body) {
+  thread_local Block of_os_thread;
+  current_ = &of_os_thread;
+  of_os_thread.run_threads(grid, block, body);
 }
 
-void Block::run(const Grid& grid, Index3 block, Body body) {
+void Block::run_threads(const Grid& grid, Index3 block, Body body) {
   grid_ = &grid;
   block_ = block;
   body_ = body;

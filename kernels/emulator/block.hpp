@@ -99,11 +99,10 @@ class Block {
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
-  // The one of the calling OS thread.
-  static Block& current();
-
   // Runs one block to its end. Throws what a thread has thrown first.
-  void run(const Grid& grid, Index3 block, Body body);
+  static void run(const Grid& grid, Index3 block, Body body);
+  // The one that runs on the calling OS thread.
+  static Block& current() { return *current_; }
 
   // For the threads of the block that runs -------------------------------------------------------
   Thread& thread() { return *running_; }
@@ -158,6 +157,7 @@ class Block {
 
   void count_access(const std::source_location& where, bool loads, const void* address,
                     unsigned bytes);
+  void run_threads(const Grid& grid, Index3 block, Body body);
   static void fiber_entry();
   void work();
   template <class F>
@@ -179,6 +179,8 @@ class Block {
   [[noreturn]] void fail_deadlock() const;
   Warp& warp_of(const Thread& thread);
   std::uint32_t bit_of(const Thread& thread) const;
+
+  static inline constinit thread_local Block* current_ = nullptr;
 
   const Grid* grid_ = nullptr;
   Index3 block_{};

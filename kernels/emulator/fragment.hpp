@@ -37,12 +37,28 @@ struct Pair {
 // and take most of a test's time.
 __attribute__((no_sanitize("address", "undefined"))) inline void multiply_arrays(
     const float (&a)[16][16], const float (&b)[16][8], float (&c)[16][8]) {
+  using Four = float __attribute__((vector_size(16), aligned(4), may_alias));
   for (int r = 0; r < 16; ++r) {
-    float sums[8] = {};
+    Four sums[2] = {};
     for (int k = 0; k < 16; ++k) {
-      for (int n = 0; n < 8; ++n) sums[n] += a[r][k] * b[k][n];
+      const auto* const columns = reinterpret_cast<const Four*>(b[k]);
+      sums[0] += a[r][k] * columns[0];
+      sums[1] += a[r][k] * columns[1];
     }
-    for (int n = 0; n < 8; ++n) c[r][n] = sums[n];
+    auto* const to = reinterpret_cast<Four*>(c[r]);
+    to[0] = sums[0];
+    to[1] = sums[1];
+  }
+}
+
+// What a lane has of A, in its place.
+template <class E>
+void put_a(const std::uint32_t* registers, unsigned lane, float (&a)[16][16]) {
+  for (unsigned i = 0; i < 4; ++i) {
+    const Pair<E> pair(registers[i]);
+    float* const to = &a[lane / 4 + i % 2 * 8][2 * (lane % 4) + i / 2 * 8];
+    to[0] = pair.first;
+    to[1] = pair.second;
   }
 }
 
@@ -56,12 +72,7 @@ void multiply(const Lanes& lanes) {
     const Mma& mma = *static_cast<const Mma*>(lanes.arguments[lane]);
     const unsigned g = lane / 4;
     const unsigned t = lane % 4;
-    for (unsigned i = 0; i < 4; ++i) {
-      const Pair<E> pair(mma.a[i]);
-      float* const to = &a[g + i % 2 * 8][2 * t + i / 2 * 8];
-      to[0] = pair.first;
-      to[1] = pair.second;
-    }
+    put_a<E>(mma.a, lane, a);
     for (unsigned i = 0; i < 2; ++i) {
       const Pair<E> pair(mma.b[i]);
       b[2 * t + 8 * i][g] = pair.first;

@@ -46,7 +46,7 @@ void run_grid(const Grid& grid, Body body) {
     const auto x = static_cast<unsigned>(b % size.x);
     const auto y = static_cast<unsigned>(b / size.x % size.y);
     const auto z = static_cast<unsigned>(b / size.x / size.y);
-    Block::current().run(grid, {x, y, z}, body);
+    Block::run(grid, {x, y, z}, body);
   };
   std::int64_t first = 0;
   for (const auto start = Clock::now(); first < blocks && Clock::now() - start < kAlone; ++first) {

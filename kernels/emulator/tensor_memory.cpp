@@ -11,20 +11,21 @@
 namespace fvlm::emulator {
 namespace {
 
-constexpr std::int64_t kDepth = 16;  // of a product
+constexpr unsigned kDepth = 16;  // of a product
 
-// Element (row, k) of an operand, by its descriptor: the address in units of 16 bytes, and the
-// distance of groups of eight rows.
-float element(const SharedMemory& shared, std::uint64_t descriptor, std::int64_t row,
-              std::int64_t k) {
+// Row `row` of an operand, by its descriptor: the address in units of 16 bytes, and the distance of
+// groups of eight rows. Swizzling moves 16 bytes together.
+void load_row(const SharedMemory& shared, std::uint64_t descriptor, unsigned row,
+              float (&values)[kDepth]) {
+  constexpr unsigned kPiece = 8;
   const auto start = static_cast<std::uintptr_t>(descriptor & 0x3fffU) << 4;
   const auto group = static_cast<std::uintptr_t>(descriptor >> 32 & 0x3fffU) << 4;
-  const auto address = start + static_cast<std::uintptr_t>(row / 8) * group +
-                       static_cast<std::uintptr_t>(row % 8 * kBoxRowBytes) +
-                       static_cast<std::uintptr_t>(2 * k);
-  BFloat16 value;
-  std::memcpy(&value, shared.dynamic() + swizzled(address), sizeof(value));
-  return static_cast<float>(value);
+  const auto address = start + row / 8 * group + row % 8 * std::uintptr_t{kBoxRowBytes};
+  for (unsigned k = 0; k < kDepth; k += kPiece) {
+    BFloat16 piece[kPiece];
+    std::memcpy(piece, shared.dynamic() + swizzled(address + sizeof(BFloat16) * k), sizeof(piece));
+    for (unsigned i = 0; i < kPiece; ++i) values[k + i] = static_cast<float>(piece[i]);
+  }
 }
 
 }  // namespace
@@ -95,39 +96,26 @@ void StoreQueue::wait(int pending) {
 void multiply_from_shared(const SharedMemory& shared, const WarpProduct* const (&lanes)[32],
                           unsigned warp) {
   const WarpProduct& example = *lanes[0];
-  std::vector<float> b(static_cast<std::size_t>(example.columns * kDepth));
-  for (std::int64_t n = 0; n < example.columns; ++n) {
-    for (std::int64_t k = 0; k < kDepth; ++k) {
-      b[static_cast<std::size_t>(n * kDepth + k)] = element(shared, example.b, n, k);
-    }
-  }
   float a[16][kDepth];
   if (example.a_registers != nullptr) {
-    for (unsigned lane = 0; lane < 32; ++lane) {
-      for (unsigned i = 0; i < 4; ++i) {
-        const Pair<BFloat16> pair(lanes[lane]->a_registers[i]);
-        float* const to = &a[lane / 4 + i % 2 * 8][lane % 4 * 2 + i / 2 * 8];
-        to[0] = pair.first;
-        to[1] = pair.second;
-      }
-    }
+    for (unsigned lane = 0; lane < 32; ++lane) put_a<BFloat16>(lanes[lane]->a_registers, lane, a);
   } else {
-    for (std::int64_t r = 0; r < 16; ++r) {
-      for (std::int64_t k = 0; k < kDepth; ++k) {
-        a[r][k] = element(shared, example.a, 16 * warp + r, k);
-      }
-    }
+    for (unsigned r = 0; r < 16; ++r) load_row(shared, example.a, 16 * warp + r, a[r]);
   }
-  for (unsigned lane = 0; lane < 32; ++lane) {
-    float* const c = lanes[lane]->c;
-    for (int j = 0; j < example.columns / 8; ++j) {
+  for (unsigned column = 0; column < static_cast<unsigned>(example.columns); column += 8) {
+    float b[kDepth][8];
+    for (unsigned n = 0; n < 8; ++n) {
+      float row[kDepth];
+      load_row(shared, example.b, column + n, row);
+      for (unsigned k = 0; k < kDepth; ++k) b[k][n] = row[k];
+    }
+    float c[16][8];
+    multiply_arrays(a, b, c);
+    for (unsigned lane = 0; lane < 32; ++lane) {
+      float* const to = lanes[lane]->c + column / 2;
       for (unsigned i = 0; i < 4; ++i) {
-        const unsigned row = lane / 4 + i / 2 * 8;
-        const auto column = static_cast<std::size_t>(8 * j) + lane % 4 * 2 + i % 2;
-        float sum = 0;
-        for (std::size_t k = 0; k < kDepth; ++k) sum += a[row][k] * b[column * kDepth + k];
-        float& to = c[4 * j + static_cast<int>(i)];
-        to = example.accumulate ? to + sum : sum;
+        const float sum = c[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
+        to[i] = example.accumulate ? to[i] + sum : sum;
       }
     }
   }

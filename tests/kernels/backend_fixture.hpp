@@ -3,15 +3,16 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <list>
 #include <random>
 #include <vector>
 
 #include "fvlm/core/arena.hpp"
+#include "fvlm/core/buffer.hpp"
 #include "fvlm/core/view.hpp"
 #include "fvlm/ops/host_weights.hpp"
 #include "fvlm/ops/spec.hpp"
@@ -52,22 +53,28 @@ class RandomParameters {
 };
 
 // Memory of an arena that shows whether anything was written beyond what was allocated.
-template <class Memory = std::vector<std::byte>>
+template <class Memory = Buffer>
 class WatchedMemory {
  public:
-  explicit WatchedMemory(std::size_t bytes) : memory_(bytes, kPaint) {}
+  explicit WatchedMemory(std::size_t bytes) : memory_(bytes) {
+    std::memset(first(), kPaint, memory_.bytes());
+  }
 
-  Arena arena() { return {memory_.data(), memory_.size()}; }
+  Arena arena() { return {first(), memory_.bytes()}; }
   // Once all work on the arena is done.
   void expect_untouched_beyond(const Arena& arena) const {
-    const auto unused = memory_.begin() + static_cast<std::ptrdiff_t>(arena.high_water());
-    EXPECT_EQ(std::find_if(unused, memory_.end(), [](std::byte b) { return b != kPaint; }),
-              memory_.end())
+    const std::byte* const unused = first() + arena.high_water();
+    const std::size_t bytes = memory_.bytes() - arena.high_water();
+    EXPECT_TRUE(bytes == 0 || (std::to_integer<int>(*unused) == kPaint &&
+                               std::memcmp(unused, unused + 1, bytes - 1) == 0))
         << "scratch memory was written that nobody had allocated";
   }
 
  private:
-  static constexpr std::byte kPaint{0xA5};
+  static constexpr int kPaint = 0xA5;
+
+  std::byte* first() const { return memory_.template as<std::byte>(); }
+
   Memory memory_;
 };
 

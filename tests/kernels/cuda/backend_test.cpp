@@ -100,7 +100,7 @@ class CudaBackendTest : public testing::Test, protected RandomParameters {
 
  private:
   std::optional<CudaBackend<kTarget, E>> backend_;
-  std::optional<WatchedMemory<PinnedVector<kTarget, std::byte>>> memory_;
+  std::optional<WatchedMemory<PinnedBuffer<kTarget>>> memory_;
   std::optional<CudaContext<kTarget>> context_;
 };
 
