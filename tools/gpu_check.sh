@@ -131,6 +131,7 @@ engine() {
     --output "$folder/random" || return
   "${fastvlm[@]}" serve --device "$device" --model-path "$folder/random" --port "$port" \
     --log-folder "$folder/log" --max-connections-per-address 1024 --max-frames-per-address 4096 \
+    --max-decoded-size-per-address 1024 \
     >"$folder/serve.log" 2>&1 &
   server=$!
   if ! wait_until_ready "$folder/serve.log" "$server"; then

@@ -89,12 +89,13 @@ void ChatReader::parse(const Wanted& wanted, const Protocol& protocol, const Cha
   if (!body) return;
   auto read = read_request(protocol, body->text, limits);
   const std::shared_ptr<void> memory = body->memory;
+  const std::string client = body->client;
   body.reset();
   if (const auto* error = std::get_if<ApiError>(&read)) return done(*error);
   const auto asked = std::make_shared<ApiRequest>(std::get<ApiRequest>(std::move(read)));
   if (!model_.serves(asked->chat.model)) return done(model_.not_found(asked->chat.model));
   pictures_.prepare(
-      take_files(asked->chat), wanted,
+      client, take_files(asked->chat), wanted,
       [this, wanted, memory, done, param = protocol.prompt, asked](PicturePool::Prepared prepared) {
         threads_.put([wanted, done, param, asked, prepared = std::move(prepared)] {
           if (!wanted.expired()) done(finish(std::move(*asked), prepared, param));

@@ -20,6 +20,7 @@
 namespace fvlm::net {
 
 struct ChatBody {
+  std::string client;  // HttpRequest::client
   std::string text;
   std::shared_ptr<void> memory;  // HttpRequest::memory, until the images are decoded
 };

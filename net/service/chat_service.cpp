@@ -91,7 +91,7 @@ std::optional<HttpResponse> ChatService::begin(ExchangeId id, HttpRequest reques
     return response;
   }
   const auto body = std::make_shared<const ChatBody>(
-      ChatBody{std::move(request.body), std::move(request.memory)});
+      ChatBody{request.client, std::move(request.body), std::move(request.memory)});
   const Chat& chat = chats_
                          .emplace(id, Chat{.peer = request.peer,
                                            .request_id = request.request_id,

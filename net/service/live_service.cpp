@@ -211,7 +211,7 @@ void LiveService::begin_next(ConnectionId id, Client& client) {
   std::vector<std::string> files;
   files.push_back(std::move(frame.file));
   pictures_.prepare(
-      std::move(files), client.current->wanted,
+      client.address, std::move(files), client.current->wanted,
       [this, inbox = inbox_, id, frame_id = frame.id](PicturePool::Prepared prepared) {
         inbox->post([this, id, frame_id, prepared = std::move(prepared)]() mutable {
           if (client_at(id, frame_id) != nullptr) on_prepared(id, frame_id, std::move(prepared));

@@ -35,15 +35,17 @@ class ReaderWithDeadline : public ImageReader {
   Clock::time_point deadline_;
 };
 
-// Memory that counts against a budget while it is in use.
-Pixels counted(Pixels pixels, MemoryBudget::Lease lease) {
+// Memory that counts against a budget while it is in use, and so does its client's share.
+Pixels counted(Pixels pixels, MemoryBudget::Lease lease, Quota::Lease share) {
   std::uint8_t* const data = pixels.get();
-  return Pixels(data, [pixels = std::move(pixels), lease = std::move(lease)](std::uint8_t*) {});
+  return Pixels(data, [pixels = std::move(pixels), lease = std::move(lease),
+                       share = std::move(share)](std::uint8_t*) {});
 }
 
 }  // namespace
 
 struct PicturePool::Job {
+  std::string client;
   std::vector<std::string> files;
   std::weak_ptr<const void> wanted;
   std::function<void(Prepared)> done;
@@ -65,13 +67,16 @@ PicturePool::PicturePool(Engine& engine, const PicturePoolOptions& options)
     : engine_(engine),
       options_(options),
       budget_(options.max_bytes),
+      clients_(share_of(options.max_bytes, options.max_bytes_per_address)),
       workers_(options.threads),
       low_(1, Priority::kLow),
       idle_(1, Priority::kIdle) {}
 
-void PicturePool::prepare(std::vector<std::string> files, std::weak_ptr<const void> wanted,
-                          std::function<void(Prepared)> done) {
-  put(workers_, std::make_shared<Job>(Job{std::move(files), std::move(wanted), std::move(done)}),
+void PicturePool::prepare(std::string client, std::vector<std::string> files,
+                          std::weak_ptr<const void> wanted, std::function<void(Prepared)> done) {
+  put(workers_,
+      std::make_shared<Job>(
+          Job{std::move(client), std::move(files), std::move(wanted), std::move(done)}),
       &PicturePool::begin);
 }
 
@@ -135,13 +140,18 @@ void PicturePool::decode_until(Job& job, Clock::time_point deadline) {
     return lease;
   };
   const auto side = static_cast<std::size_t>(engine_.info().image_size);
+  const std::size_t each = side * side * 3;
+  // Of all at once, so that a request of many is not refused because of itself. What a decoder
+  // needs besides is bounded by the number of threads.
+  const auto share = clients_.take(job.client, each * job.readers.size());
+  if (!share) throw Busy("too many images of your address are queued");
   std::vector<PreparedImage> pictures;
   for (const auto& reader : job.readers) {
-    MemoryBudget::Lease lease = take(side * side * 3);
+    MemoryBudget::Lease lease = take(each);
     const MemoryBudget::Lease working = take(reader->info().memory);
     ReaderWithDeadline rows(*reader, deadline);
     PreparedImage& picture = pictures.emplace_back(engine_.prepare(rows));
-    picture.pixels = counted(std::move(picture.pixels), std::move(lease));
+    picture.pixels = counted(std::move(picture.pixels), std::move(lease), *share);
   }
   job.readers.clear();
   job.done(std::move(pictures));

@@ -53,6 +53,8 @@ void check_limits(const ServerOptions& options) {
            transport.max_received_bytes_per_address, mb);
   at_least("--max-waiting-size", options.live.max_waiting_bytes, "--max-waiting-size-per-address",
            options.live.max_waiting_bytes_per_address, mb);
+  at_least("--max-decoded-size", options.pictures.max_bytes, "--max-decoded-size-per-address",
+           options.pictures.max_bytes_per_address, mb);
   if (transport.ping_interval >= transport.idle_timeout) {
     throw Error(
         fmt::format("--ping-interval is {}, it must be less than --idle-timeout, which is {}: "

@@ -127,6 +127,8 @@ TEST_F(Serve, RefusesFlagsThatContradictEachOther) {
             {"--max-received-size", "--max-received-size-per-address"}},
            {{"--max-waiting-size-per-address", "257"},
             {"--max-waiting-size", "--max-waiting-size-per-address"}},
+           {{"--max-decoded-size-per-address", "1025"},
+            {"--max-decoded-size", "--max-decoded-size-per-address"}},
            {{"--api-key", "a", "--api-key-file", "b"}, {"--api-key", "--api-key-file"}},
            {{"--tls-cert", "a"}, {"--tls-cert", "--tls-key"}}}) {
     const Exit exit = run_program(arguments(with({"--port", "0"}, flags)));

@@ -8,7 +8,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <variant>
@@ -62,7 +64,7 @@ class PicturePoolTest : public testing::Test {
     PicturePool pool(engine, options);
     std::promise<PicturePool::Prepared> promise;
     const auto wanted = std::make_shared<int>();
-    pool.prepare({read_file(kData / file)}, wanted,
+    pool.prepare("192.0.2.1", {read_file(kData / file)}, wanted,
                  [&](PicturePool::Prepared prepared) { promise.set_value(std::move(prepared)); });
     const PicturePool::Prepared prepared = promise.get_future().get();
     const auto* images = std::get_if<std::vector<PreparedImage>>(&prepared);
@@ -108,7 +110,7 @@ TEST_F(PicturePoolTest, AnErrorOnAnyThreadIsHandedOver) {
   PicturePool pool(engine, {});
   std::promise<PicturePool::Prepared> promise;
   const auto wanted = std::make_shared<int>();
-  pool.prepare({"no image"}, wanted,
+  pool.prepare("192.0.2.1", {"no image"}, wanted,
                [&](PicturePool::Prepared prepared) { promise.set_value(std::move(prepared)); });
   EXPECT_TRUE(std::holds_alternative<std::exception_ptr>(promise.get_future().get()));
 }
@@ -121,16 +123,65 @@ TEST_F(PicturePoolTest, WhatNobodyWantsAnyMoreIsNotDecoded) {
   auto wanted = std::make_shared<int>();
   bool unwanted_done = false;
   std::promise<void> done;
-  pool.prepare({read_file(kData / "images/420.jpg")}, wanted,
+  pool.prepare("192.0.2.1", {read_file(kData / "images/420.jpg")}, wanted,
                [&](const PicturePool::Prepared&) { unwanted_done = true; });
   wanted.reset();
   const auto other = std::make_shared<int>();
-  pool.prepare({read_file(kData / "images/420.jpg")}, other,
+  pool.prepare("192.0.2.1", {read_file(kData / "images/420.jpg")}, other,
                [&](const PicturePool::Prepared&) { done.set_value(); });
   blocked.set_value();
   done.get_future().wait();
   EXPECT_FALSE(unwanted_done);
   EXPECT_EQ(engine.attempts().size(), 1U);
+}
+
+// Small pictures, whose memory is their sender's to keep.
+class KeepingEngine final : public IdleEngine {
+ public:
+  PreparedImage prepare(ImageReader&) override {
+    return {.pixels = Pixels(new std::uint8_t[1], std::default_delete<std::uint8_t[]>()),
+            .side = 1};
+  }
+  const EngineInfo& info() const override { return info_; }
+
+ private:
+  EngineInfo info_{.image_size = 10};
+};
+
+TEST_F(PicturePoolTest, AnAddressHasAShareOfWhatMayBeQueued) {
+  constexpr std::size_t kEach = 300;  // bytes of a picture
+  KeepingEngine engine;
+  PicturePool pool(engine, {.max_bytes = 8 * kEach});  // two of an address
+  const auto wanted = std::make_shared<int>();
+  const std::string file = read_file(kData / "images/420.jpg");
+  const auto prepare = [&](const std::string& client, std::size_t count) {
+    std::promise<PicturePool::Prepared> promise;
+    pool.prepare(client, std::vector<std::string>(count, file), wanted,
+                 [&](PicturePool::Prepared prepared) { promise.set_value(std::move(prepared)); });
+    return promise.get_future().get();
+  };
+  const auto refusal = [](const PicturePool::Prepared& prepared) -> std::string {
+    const auto* const error = std::get_if<std::exception_ptr>(&prepared);
+    if (error == nullptr) return "";
+    try {
+      std::rethrow_exception(*error);
+    } catch (const Busy& busy) {
+      return busy.what();
+    }
+  };
+  auto first = prepare("a", 1);
+  const auto second = prepare("a", 1);
+  EXPECT_EQ(refusal(first), "");
+  EXPECT_EQ(refusal(second), "");
+  EXPECT_EQ(refusal(prepare("a", 1)), "too many images of your address are queued");
+  {
+    const auto many = prepare("b", 5);  // one request is not refused because of itself
+    EXPECT_EQ(refusal(many), "");
+    EXPECT_EQ(refusal(prepare("c", 2)), "too many images are queued");
+  }
+  EXPECT_EQ(refusal(prepare("c", 2)), "");
+  first = {};
+  EXPECT_EQ(refusal(prepare("a", 1)), "");
 }
 
 }  // namespace

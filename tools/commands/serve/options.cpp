@@ -165,6 +165,8 @@ void add_limit_flags(CLI::App& parser, ServeOptions& options) {
             kMegabyte, "JPEGs of one address's queued frames");
   add_megabytes(parser, "--max-decoded-size", server.pictures.max_bytes,
                 "Decoded pictures that are queued for the engine");
+  add_share(parser, "--max-decoded-size-per-address", server.pictures.max_bytes_per_address,
+            kMegabyte, "Those of one address");
   add_megabytes(parser, "--max-message-size", transport.max_message_bytes, "WebSocket message");
   add_megabytes(parser, "--max-body-size", transport.max_body_bytes, "Body of an HTTP request");
   add_megabytes(parser, "--max-received-size", transport.max_received_bytes,
