@@ -1,4 +1,4 @@
-// Into how many parts the depth of a GEMM on compute capability 9.0 is divided (hopper_parts.hpp),
+// Into how many parts the depth of a GEMM on compute capability 9.0 is divided (hopper/parts.hpp),
 // whose sums are added in order: so that few rows with a long depth keep all SMs busy. This follows
 // from the matrix alone, and so bits depend neither on the rows of a pass nor on the device. Who
 // multiplies the parts of a tile, one block or one each, is chosen by speed.

@@ -1,7 +1,7 @@
 // Epilogues of a GEMM: what happens to a result before it is stored. An epilogue is a functor that
 // gets eight adjacent results of one row: epilogue(row, col, values) with col a multiple of 8, for
 // rows that exist; columns may be beyond the end, so it checks those. One with kBoxes takes
-// fragments (hopper_store.hpp).
+// fragments (hopper/store.hpp).
 #pragma once
 
 #include <cstdint>

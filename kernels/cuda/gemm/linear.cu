@@ -2,7 +2,7 @@
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/gemm/depth_parts.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
-#include "kernels/cuda/gemm/hopper_launch.hpp"
+#include "kernels/cuda/gemm/hopper/launch.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
 
 namespace fvlm {

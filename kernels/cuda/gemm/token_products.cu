@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/gemm/hopper_launch.hpp"
-#include "kernels/cuda/gemm/quantised_launch.hpp"
+#include "kernels/cuda/gemm/hopper/launch.hpp"
+#include "kernels/cuda/gemm/hopper/quantised_launch.hpp"
 #include "kernels/cuda/gemm/token_tile.hpp"
 #include "kernels/cuda/gemv/skinny_gemm.hpp"
 #include "kernels/cuda/gemv/token_product.hpp"

@@ -112,7 +112,7 @@ class CudaBackend {
   Norm pack(const NormSpec& spec, const HostNorm& host);
 
   // Folds a norm into the matrix that alone reads its output, where GEMMs can do the rest of it
-  // (gemm/hopper_norm.hpp); the norm is that rest from then on. Elsewhere nothing changes.
+  // (gemm/hopper/norm.hpp); the norm is that rest from then on. Elsewhere nothing changes.
   void fold(Norm& norm, Linear& linear);
 
   void stem(Context& context, FeatureMap<const std::uint8_t> pixels, const Stem& conv,

@@ -1,6 +1,6 @@
 // Multiplies a norm into the matrix that reads its rows: W' = W diag(weight), and for a layer norm
 // b' = b + W shift, with the sums of the rows of W', which a mean is multiplied by afterwards
-// (../gemm/hopper_norm.hpp). Once, when a model is loaded; a block for each row.
+// (../gemm/hopper/norm.hpp). Once, when a model is loaded; a block for each row.
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 #include "kernels/cuda/primitives/number.hpp"

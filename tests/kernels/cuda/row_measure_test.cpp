@@ -7,7 +7,7 @@
 #include <set>
 #include <vector>
 
-#include "kernels/cuda/gemm/hopper_norm.hpp"
+#include "kernels/cuda/gemm/hopper/norm.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "tests/kernels/cuda/fixture.hpp"
 

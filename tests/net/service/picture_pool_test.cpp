@@ -145,7 +145,11 @@ class KeepingEngine final : public IdleEngine {
   const EngineInfo& info() const override { return info_; }
 
  private:
-  EngineInfo info_{.image_size = 10};
+  const EngineInfo info_ = [] {
+    EngineInfo info;
+    info.image_size = 10;
+    return info;
+  }();
 };
 
 TEST_F(PicturePoolTest, AnAddressHasAShareOfWhatMayBeQueued) {

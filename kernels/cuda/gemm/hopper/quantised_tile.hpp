@@ -1,5 +1,5 @@
-// A tile of a GEMM with int8 or int4 weights on compute capability 9.0 (hopper_quantised.hpp): what
-// a stage holds, and how a warp takes its rows of weights from there and dequantises them.
+// A tile of a GEMM with int8 or int4 weights on compute capability 9.0 (quantised_product.hpp):
+// what a stage holds, and how a warp takes its rows of weights from there and dequantises them.
 //
 // A stage has one block of each row of weights (weight_format.hpp), packed as it is stored, and the
 // activations of its inputs, both copied by TMA; and the rows' scales, which other warps of the
@@ -16,8 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cuda/gemm/hopper_columns.hpp"
-#include "kernels/cuda/gemm/quantised_store.hpp"
+#include "kernels/cuda/gemm/hopper/columns.hpp"
+#include "kernels/cuda/gemm/hopper/quantised_store.hpp"
 #include "kernels/cuda/primitives/dequantise.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"
 #include "kernels/cuda/primitives/wgmma.hpp"

@@ -2,10 +2,10 @@
 // tensor memory accelerator.
 //
 // Blocks are persistent over tiles of kM x kN. One warp copies stages of the depth ahead
-// (hopper_stages.hpp); two groups of four warps multiply. They take tiles in turns, so that the
+// (stages.hpp); two groups of four warps multiply. They take tiles in turns, so that the
 // epilogue of one runs under the products of the other, or share each tile by its rows, which may
 // then be so many that a stage is read from L2 for twice the products. Warps of the copying group
-// may measure the rows for a norm (hopper_norm.hpp).
+// may measure the rows for a norm (norm.hpp).
 //
 // An output's sum has the same order in tiles of every size.
 #pragma once
@@ -13,9 +13,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cuda/gemm/hopper_norm.hpp"
-#include "kernels/cuda/gemm/hopper_stages.hpp"
-#include "kernels/cuda/gemm/hopper_store.hpp"
+#include "kernels/cuda/gemm/hopper/norm.hpp"
+#include "kernels/cuda/gemm/hopper/stages.hpp"
+#include "kernels/cuda/gemm/hopper/store.hpp"
 #include "kernels/cuda/gemm/tile_order.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
 #include "kernels/cuda/primitives/block.hpp"

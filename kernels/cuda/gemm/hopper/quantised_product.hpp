@@ -5,7 +5,7 @@
 // dequantised.
 //
 // Blocks are persistent, two groups of four warps take tiles in turns, and the first stages'
-// weights are asked for before the previous kernel has ended, as in hopper_product.hpp. An output's
+// weights are asked for before the previous kernel has ended, as in product.hpp. An output's
 // sum has the same order in tiles of every size.
 //
 // The norm of the tokens is a kernel of its own before this one (rowwise/embed.cu): here each block
@@ -15,9 +15,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cuda/gemm/hopper_columns.hpp"
-#include "kernels/cuda/gemm/quantised_store.hpp"
-#include "kernels/cuda/gemm/quantised_tile.hpp"
+#include "kernels/cuda/gemm/hopper/columns.hpp"
+#include "kernels/cuda/gemm/hopper/quantised_store.hpp"
+#include "kernels/cuda/gemm/hopper/quantised_tile.hpp"
 #include "kernels/cuda/gemm/tile_order.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"

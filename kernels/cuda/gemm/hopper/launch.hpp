@@ -1,4 +1,4 @@
-// Launches GEMMs for compute capability 9.0 (hopper_product.hpp): with which tile, and how results
+// Launches GEMMs for compute capability 9.0 (product.hpp): with which tile, and how results
 // are stored.
 #pragma once
 
@@ -8,8 +8,8 @@
 
 #include "kernels/cuda/gemm/depth_parts.hpp"
 #include "kernels/cuda/gemm/epilogue.hpp"
-#include "kernels/cuda/gemm/hopper_parts.hpp"
-#include "kernels/cuda/gemm/hopper_product.hpp"
+#include "kernels/cuda/gemm/hopper/parts.hpp"
+#include "kernels/cuda/gemm/hopper/product.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/primitives/launch.hpp"
 

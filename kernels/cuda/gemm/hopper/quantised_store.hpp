@@ -1,4 +1,4 @@
-// Results of a GEMM whose rows are outputs and whose columns are tokens (hopper_quantised.hpp), on
+// Results of a GEMM whose rows are outputs and whose columns are tokens (quantised_product.hpp), on
 // their way from fragments [outputs, tokens] to rows [tokens, outputs].
 //
 // Those of real models are rounded and transposed by stmatrix into boxes that the four warps of a
@@ -10,7 +10,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/gemm/epilogue.hpp"
-#include "kernels/cuda/gemm/hopper_store.hpp"
+#include "kernels/cuda/gemm/hopper/store.hpp"
 #include "kernels/cuda/primitives/fragment.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"
 #include "kernels/cuda/primitives/vec.hpp"

@@ -51,7 +51,7 @@ struct StoreBoxes {
   }
 };
 
-// out = SiLU(gate + bias) * (up + bias), of columns in pairs (hopper_columns.hpp), for rows as
+// out = SiLU(gate + bias) * (up + bias), of columns in pairs (columns.hpp), for rows as
 // above.
 struct SwigluBoxes {
   static constexpr bool kBoxes = true;
@@ -132,7 +132,7 @@ struct BoxedRows : Boxed<16, kCols> {
 };
 
 // Stores 16 rows from `row0` on, and those 64, 128 ... further, of results from column `col0` on: a
-// warp's fragments, by way of its own `scratch`, once `norm` (hopper_norm.hpp) is done to them. The
+// warp's fragments, by way of its own `scratch`, once `norm` (norm.hpp) is done to them. The
 // warp has stored `before` times 16 rows, all waited for but those of its last buffers.
 template <int kRowTiles, int kColTiles, class Norm, class To>
 __device__ inline void store_fragments(const FragmentC (&sums)[kRowTiles][kColTiles],

@@ -1,10 +1,10 @@
-// Launches GEMMs with int8 or int4 weights for compute capability 9.0 (hopper_quantised.hpp): with
+// Launches GEMMs with int8 or int4 weights for compute capability 9.0 (quantised_product.hpp): with
 // which tile, and how results are stored.
 #pragma once
 
 #include <algorithm>
 
-#include "kernels/cuda/gemm/hopper_quantised.hpp"
+#include "kernels/cuda/gemm/hopper/quantised_product.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/gemv/token_product.hpp"
 #include "kernels/cuda/primitives/launch.hpp"

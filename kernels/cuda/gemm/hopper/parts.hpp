@@ -1,4 +1,4 @@
-// The GEMM of hopper_product.hpp for few rows with a long depth: the depth is divided into parts
+// The GEMM of product.hpp for few rows with a long depth: the depth is divided into parts
 // (depth_parts.hpp), whose sums are added in order. A block multiplies all parts of a tile, or one:
 // then the parts' sums meet in scratch memory, where the last warp of those with the same rows adds
 // them in the same order. So the bits are the same.
@@ -8,9 +8,9 @@
 #include <cstdint>
 
 #include "kernels/cuda/gemm/depth_parts.hpp"
-#include "kernels/cuda/gemm/hopper_norm.hpp"
-#include "kernels/cuda/gemm/hopper_stages.hpp"
-#include "kernels/cuda/gemm/hopper_store.hpp"
+#include "kernels/cuda/gemm/hopper/norm.hpp"
+#include "kernels/cuda/gemm/hopper/stages.hpp"
+#include "kernels/cuda/gemm/hopper/store.hpp"
 #include "kernels/cuda/gemm/tile_order.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"

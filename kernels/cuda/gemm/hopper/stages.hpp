@@ -1,4 +1,4 @@
-// What GEMMs for compute capability 9.0 (hopper_product.hpp, hopper_parts.hpp) have in common:
+// What GEMMs for compute capability 9.0 (product.hpp, parts.hpp) have in common:
 // their tiles, and the stages of 64 of the depth that one warp copies ahead of those that multiply.
 //
 // A stage is full when its bytes have arrived, and empty when each warp that reads it is done. The
@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cuda/gemm/hopper_columns.hpp"
-#include "kernels/cuda/gemm/hopper_store.hpp"
+#include "kernels/cuda/gemm/hopper/columns.hpp"
+#include "kernels/cuda/gemm/hopper/store.hpp"
 #include "kernels/cuda/gemm/tile_order.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"
