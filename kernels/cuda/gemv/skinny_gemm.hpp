@@ -54,16 +54,16 @@ class SkinnyGemm {
     const int steps = (in.weights.row_bytes + Shape::kStepBytes - 1) / Shape::kStepBytes;
     const int segment = static_cast<int>(blockIdx.y) * plan.block_segments + segment_;
     step_ = segment * steps / plan.segments;
-    end_ = (segment + 1) * steps / plan.segments;
-    end_vector_ = min(end_ * kStepVectors, in.weights.row_bytes / 16);
-    end_input_ = min(end_ * kStepInputs, in.weights.in);
+    const int end = (segment + 1) * steps / plan.segments;
+    end_vector_ = min(end * kStepVectors, in.weights.row_bytes / 16);
+    end_input_ = min(end * kStepInputs, in.weights.in);
 #pragma unroll
     for (int j = 0; j < kTiles; ++j) {
       const std::int64_t output = output_of(j);
       rows_[j] = reinterpret_cast<const std::uint32_t*>(
           in.weights.weight + output * in.weights.row_bytes + vector_ * 16);
       if constexpr (W::kQuantised) {
-        scales_[j] = in.weights.scales + output * (steps * kStepInputs / kGroup);
+        scales_[j] = static_cast<int>(output) * (steps * kStepInputs / kGroup);
       }
     }
   }
@@ -75,10 +75,10 @@ class SkinnyGemm {
     wait_for_previous_kernel();
     allow_next_kernel();
     if constexpr (kNorm) normalise();
-    while (step_ < end_) {
+    while (is_inside(step_)) {
 #pragma unroll
       for (int i = 0; i < Shape::kAhead; ++i) {
-        if (step_ + i < end_) multiply(step_ + i, ahead[i]);
+        if (is_inside(step_ + i)) multiply(step_ + i, ahead[i]);
         fetch(step_ + i + Shape::kAhead, ahead[i]);
       }
       step_ += Shape::kAhead;
@@ -104,6 +104,11 @@ class SkinnyGemm {
     BFloat16 scales[kTiles][kScales];
   };
 
+  // Whether it is a step of the warp's segment.
+  __device__ bool is_inside(int step) const {
+    return step * kStepVectors < end_vector_;
+  }
+
   // The output of the lane's column of tile j; any where there is none, whose sum nobody takes.
   __device__ int output_of(int j) const {
     const int p = first_pair_ + j * kTilePairs + column_ / 2;
@@ -120,7 +125,8 @@ class SkinnyGemm {
       if constexpr (W::kQuantised) {
 #pragma unroll
         for (int i = 0; i < kScales; ++i) {
-          if (inside) to.scales[j][i] = scales_[j][step * kStepInputs / kGroup + i];
+          if (inside)
+            to.scales[j][i] = in_.weights.scales[scales_[j] + step * kStepInputs / kGroup + i];
         }
       }
     }
@@ -256,11 +262,10 @@ class SkinnyGemm {
   const int vector_;  // of a step
   const int first_pair_;
   int step_;
-  int end_;
   int end_vector_;
   int end_input_;
   const std::uint32_t* rows_[kTiles];  // of the lane's outputs, at its vector
-  const BFloat16* scales_[kTiles];
+  int scales_[kTiles];                 // where those of the lane's outputs begin
   FragmentC totals_[kTiles][kTokenTiles] = {};
 };
 
