@@ -1,0 +1,37 @@
+// Into how many parts the depth of models' GEMMs is divided on compute capability 9.0, and when
+// these are spread over blocks.
+#include "kernels/cuda/gemm/depth_parts.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace fvlm {
+namespace {
+
+TEST(DepthParts, SuitWhatModelsMultiply) {
+  struct Case {
+    const char* name;
+    std::int64_t n, depth, rows;
+    int parts;
+    bool spreads;  // on 132 SMs
+  };
+  for (const Case& one :
+       std::vector<Case>{{"0.5B down, a prompt", 896, 4864, 280, 4, true},
+                         {"0.5B down, 32 prompts", 896, 4864, 8960, 4, false},
+                         {"0.5B o", 896, 896, 280, 1, false},
+                         {"7B down, a prompt", 3584, 18944, 280, 4, true},
+                         {"7B gate and up", 37888, 3584, 280, 1, false},
+                         {"stage 2, fc2", 384, 1536, 4096, 1, false},
+                         {"stage 4, fc2", 1536, 6144, 256, 4, true},
+                         {"stage 4, fc2, 32 images", 1536, 6144, 8192, 4, false}}) {
+    const DepthParts parts(one.n, one.depth);
+    EXPECT_EQ(parts.count(), one.parts) << one.name;
+    EXPECT_EQ(parts.count() > 1 && parts.spreads(one.rows, 132), one.spreads) << one.name;
+    EXPECT_LE(parts.floats(100000), DepthParts::kMostSpread * 4 * 128 * 128) << one.name;
+  }
+}
+
+}  // namespace
+}  // namespace fvlm
