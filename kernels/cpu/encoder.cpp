@@ -248,9 +248,11 @@ Cpu::SqueezeExciteScratch Cpu::scratch(Arena& arena, const SqueezeExciteShape& s
 void Cpu::squeeze_excite(Context& context, FeatureMap<const float> in, const Linear& reduce,
                          const Linear& expand, FeatureMap<float> out) {
   const Arena::Scope scope(context.arena());
-  const auto [means, middle] =
+  const SqueezeExciteScratch room =
       scratch(context.arena(), SqueezeExciteShape{in.batch, reduce.shape, expand.shape});
+  const View<float> means = room.means;
   const View<float> gates = means;
+  const View<float> middle = room.squeezed;
   const auto x = in.matrix();
   team_->for_each(in.batch, [&](std::int64_t b) {
     std::fill_n(means.row(b), in.channels, 0.0F);

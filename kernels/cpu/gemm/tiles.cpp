@@ -127,7 +127,7 @@ template <int kOutputs, int kInputs>
 FVLM_AMX void add_products(const Tiles& t) {
   const char* w = t.weights;
   const auto* x = reinterpret_cast<const char*>(t.inputs);
-  const auto next_x = static_cast<std::int64_t>(t.next_inputs * sizeof(BFloat16));
+  const std::int64_t next_x = t.next_inputs * std::int64_t{sizeof(BFloat16)};
   for (std::int64_t k = 0; k < t.depth; ++k) {
     _tile_loadd(4, w, t.row_bytes);
     _tile_loadd(6, x, kLine);
