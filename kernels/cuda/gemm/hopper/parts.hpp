@@ -21,7 +21,8 @@
 namespace fvlm::FVLM_CUDA_TARGET {
 
 using PartsTile = HopperTile<DepthParts::kM, DepthParts::kN, 4, true>;
-static_assert(PartsTile::kRowTiles == 1 && PartsTile::kWarps == DepthParts::kWarps);
+static_assert(PartsTile::kRowTiles == 1 && PartsTile::kWarps == DepthParts::kWarps &&
+              kBoxDepth == DepthParts::kStep);
 
 // Where the sums of a tile's parts meet: in [tiles, parts, warps] fragments, as lanes have them.
 class PartSums {
@@ -129,8 +130,7 @@ __global__ void __launch_bounds__(PartsTile::kThreads, 1)
                  const __grid_constant__ Epilogue epilogue) {
   if constexpr (kHopper) {
     using Stages = HopperStages<PartsTile, PlainColumns>;
-    constexpr int kRegisters[2] = {232, 40};
-    static_assert(suffice_for_three_groups(kRegisters));
+    static_assert(suffice_for_three_groups(NoNorm::kRegisters));
     check_launch_bounds<PartsTile::kThreads>();
     auto& barriers = static_shared<typename Stages::Barriers>();
     std::byte* const shared = PartsTile::aligned(dynamic_shared<std::byte>());
@@ -139,14 +139,14 @@ __global__ void __launch_bounds__(PartsTile::kThreads, 1)
     const Stages stages(shared, barriers, PlainColumns{}, order);
     const int group = static_cast<int>(threadIdx.x) / PartsTile::kGroupThreads;
     if (group == 2) {
-      give_registers<kRegisters[1]>();
+      give_registers<NoNorm::kRegisters[1]>();
       if (threadIdx.x % PartsTile::kGroupThreads == 0) {
         stages.copy(a, b, depth);
       } else {
         wait_for_previous_kernel();
       }
     } else {
-      take_registers<kRegisters[0]>();
+      take_registers<NoNorm::kRegisters[0]>();
       wait_for_previous_kernel();
       allow_next_kernel();
       multiply_parts(stages, depth, split, group, PartsTile::results(shared), epilogue);
