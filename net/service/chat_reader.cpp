@@ -97,8 +97,8 @@ void ChatReader::parse(const Wanted& wanted, const Protocol& protocol, const Cha
   pictures_.prepare(
       client, take_files(asked->chat), wanted,
       [this, wanted, memory, done, param = protocol.prompt, asked](PicturePool::Prepared prepared) {
-        threads_.put([wanted, done, param, asked, prepared = std::move(prepared)] {
-          if (!wanted.expired()) done(finish(std::move(*asked), prepared, param));
+        threads_.put([wanted, done, param, asked, prepared = std::move(prepared)]() mutable {
+          if (!wanted.expired()) done(finish(std::move(*asked), std::move(prepared), param));
         });
       });
 }

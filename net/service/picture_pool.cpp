@@ -86,15 +86,18 @@ void PicturePool::stop() {
   low_.stop();
 }
 
-// What goes wrong in the work ends the job.
+// What goes wrong in the work ends the job. The exception is handed over outside of its handler, so
+// that no two threads hold it.
 void PicturePool::put(Workers& workers, const std::shared_ptr<Job>& job, Step step) {
   workers.put([this, job, step] {
     if (job->wanted.expired()) return;
+    std::exception_ptr error;
     try {
       (this->*step)(job);
     } catch (...) {
-      job->done(std::current_exception());
+      error = std::current_exception();
     }
+    if (error) job->done(std::move(error));
   });
 }
 

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -113,6 +114,36 @@ TEST_F(PicturePoolTest, AnErrorOnAnyThreadIsHandedOver) {
   pool.prepare("192.0.2.1", {"no image"}, wanted,
                [&](PicturePool::Prepared prepared) { promise.set_value(std::move(prepared)); });
   EXPECT_TRUE(std::holds_alternative<std::exception_ptr>(promise.get_future().get()));
+}
+
+// Fails, and tells whether its error still exists.
+class FailingEngine final : public IdleEngine {
+ public:
+  PreparedImage prepare(ImageReader&) override { throw Failure(held_); }
+  bool error_exists() const { return held_.use_count() > 1; }
+
+ private:
+  struct Failure : Error {
+    explicit Failure(std::shared_ptr<int> one) : Error("failed"), held(std::move(one)) {}
+    std::shared_ptr<int> held;
+  };
+  std::shared_ptr<int> held_ = std::make_shared<int>();
+};
+
+// Or a thread of the pool would free it while its receiver reads it, as far as ThreadSanitizer can
+// tell: it does not see the counters in libstdc++.
+TEST_F(PicturePoolTest, AnErrorIsItsReceiversAlone) {
+  FailingEngine engine;
+  PicturePool pool(engine, {});
+  std::promise<bool> existed_after;
+  const auto wanted = std::make_shared<int>();
+  pool.prepare("192.0.2.1", {read_file(kData / "images/420.jpg")}, wanted,
+               [&](PicturePool::Prepared prepared) {
+                 EXPECT_TRUE(engine.error_exists());
+                 prepared = {};
+                 existed_after.set_value(engine.error_exists());
+               });
+  EXPECT_FALSE(existed_after.get_future().get());
 }
 
 TEST_F(PicturePoolTest, WhatNobodyWantsAnyMoreIsNotDecoded) {
