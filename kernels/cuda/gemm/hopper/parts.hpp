@@ -11,6 +11,7 @@
 #include "kernels/cuda/gemm/hopper/norm.hpp"
 #include "kernels/cuda/gemm/hopper/stages.hpp"
 #include "kernels/cuda/gemm/hopper/store.hpp"
+#include "kernels/cuda/gemm/part_sums.hpp"
 #include "kernels/cuda/gemm/tile_order.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"
@@ -21,69 +22,17 @@
 namespace fvlm::FVLM_CUDA_TARGET {
 
 using PartsTile = HopperTile<DepthParts::kM, DepthParts::kN, 4, true>;
-static_assert(PartsTile::kRowTiles == 1 && PartsTile::kWarps == DepthParts::kWarps &&
-              kBoxDepth == DepthParts::kStep);
+static_assert(PartsTile::kRowTiles == 1 && kBoxDepth == DepthParts::kStep &&
+              DepthParts::kMostSpread * PartsTile::kWarps <= SplitSums::kCounters);
 
-// Where the sums of a tile's parts meet: in [tiles, parts, warps] fragments, as lanes have them.
-class PartSums {
- public:
-  using Sums = FragmentC[1][PartsTile::kN / 8];  // of a warp
-
-  __device__ PartSums(const SplitSums& split, int parts) : split_(split), parts_(parts) {}
-
-  // A warp's sums of a part; whether it is the last one of the tile, which then adds them all.
-  __device__ bool leave(int tile, int part, const Sums& sums) const {
-    float* const to = place(tile, part);
-#pragma unroll
-    for (int j = 0; j < kFragments; ++j) {
-      const float* const four = sums[0][j].reg;
-      store16(to + j * kFragmentFloats, Vec16<float>{{four[0], four[1], four[2], four[3]}});
-    }
-    __threadfence();
-    __syncwarp();
-    unsigned before = 0;
-    if (lane_id() == 0) {
-      unsigned* const counter = split_.counters + tile * PartsTile::kWarps + warp_id();
-      before = atomicAdd(counter, 1U);
-      if (before + 1 == static_cast<unsigned>(parts_)) atomicExch(counter, 0U);
-    }
-    if (__shfl_sync(kAllLanes, before, 0) + 1 < static_cast<unsigned>(parts_)) return false;
-    __threadfence();
-    return true;
-  }
-  // Adds those of all parts.
-  __device__ void add_all(int tile, Sums& totals) const {
-    for (int part = 0; part < parts_; ++part) {
-      const float* const from = place(tile, part);
-#pragma unroll
-      for (int j = 0; j < kFragments; ++j) {
-        const auto four = load16(from + j * kFragmentFloats);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) totals[0][j].reg[i] += four[i];
-      }
-    }
-  }
-
- private:
-  static constexpr int kFragments = PartsTile::kN / 8;
-  static constexpr int kFragmentFloats = 32 * 4;
-
-  __device__ float* place(int tile, int part) const {
-    const int warps = (tile * parts_ + part) * PartsTile::kWarps + static_cast<int>(warp_id());
-    return split_.sums + std::int64_t{warps} * kFragments * kFragmentFloats +
-           4 * static_cast<int>(lane_id());
-  }
-
-  const SplitSums& split_;
-  int parts_;
-};
+using HopperPartSums = PartSums<1, PartsTile::kN / 8, PartsTile::kWarps>;
 
 // Multiplies the parts of the block's units by a group of threads, `group` of two.
 template <class Epilogue>
 __device__ inline void multiply_parts(const HopperStages<PartsTile, PlainColumns>& stages,
                                       const DepthInParts& depth, const SplitSums& split, int group,
                                       float* results, const Epilogue& epilogue) {
-  const PartSums meeting(split, depth.parts);
+  const HopperPartSums meeting(split, depth.parts);
   const int row_in_tile = group * PartsTile::kGroupRows;
   const NoNorm no_norm;
   int count = 0;   // steps of the block before
@@ -91,10 +40,10 @@ __device__ inline void multiply_parts(const HopperStages<PartsTile, PlainColumns
   for (auto unit = static_cast<int>(blockIdx.x); unit < depth.units();
        unit += static_cast<int>(gridDim.x)) {
     const int tile = depth.tile_of(unit);
-    PartSums::Sums totals = {};
+    HopperPartSums::Sums totals = {};
     bool whole = true;
     for (int part = depth.first_part(unit); part < depth.end_part(unit); ++part) {
-      PartSums::Sums sums;
+      HopperPartSums::Sums sums;
       const int steps = depth.step_of(part + 1) - depth.step_of(part);
       for (int step = 0; step < steps; ++step, ++count) {
         stages.wait_for_full(count);
@@ -105,11 +54,7 @@ __device__ inline void multiply_parts(const HopperStages<PartsTile, PlainColumns
       if (depth.spread) {
         whole = meeting.leave(tile, part, sums);
       } else {
-#pragma unroll
-        for (int j = 0; j < PartsTile::kN / 8; ++j) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) totals[0][j].reg[i] += sums[0][j].reg[i];
-        }
+        HopperPartSums::add(totals, sums);
       }
     }
     if (!whole) continue;
