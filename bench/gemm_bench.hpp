@@ -196,8 +196,7 @@ class GemmBench {
                 std::span(pages).subspan(static_cast<std::size_t>(i * kPagesEach), kPagesEach));
     }
     if (!decodes) batch.add(rows, 0, pages);
-    const auto sums = static_cast<std::size_t>(
-        TokenKernels<target, E>::linear_floats(backend.device_shape(), rows, shape));
+    const auto sums = static_cast<std::size_t>(TokenKernels<target, E>::linear_floats(rows, shape));
     typename B::Context context = backend.make_context(
         {.scratch_bytes = input_bytes + sums * sizeof(float) + (std::size_t{1} << 20),
          .images = 0,

@@ -1,7 +1,7 @@
-// Into how many parts the depth of a GEMM on compute capability 9.0 is divided (hopper/parts.hpp),
-// whose sums are added in order: so that few rows with a long depth keep all SMs busy. This follows
-// from the matrix alone, and so bits depend neither on the rows of a pass nor on the device. Who
-// multiplies the parts of a tile, one block or one each, is chosen by speed.
+// Into how many parts the depth of a GEMM on tensor cores is divided (tile_product.hpp,
+// hopper/parts.hpp), whose sums are added in order: so that few rows with a long depth keep all SMs
+// busy. This follows from the matrix alone, and so bits depend neither on the rows of a pass nor on
+// the device. Who multiplies the parts of a tile, one block or one each, is chosen by speed.
 #pragma once
 
 #include <algorithm>
@@ -13,14 +13,11 @@ namespace fvlm {
 
 class DepthParts {
  public:
-  static constexpr int kM = 128;  // of the tile
+  static constexpr int kM = 128;  // of the tile that the rule counts, the largest
   static constexpr int kN = 128;
   static constexpr int kStep = 64;  // of the depth
   // More tiles keep SMs busy without being spread, and scratch memory small.
   static constexpr std::int64_t kMostSpread = 132;
-  // Warps that multiply a tile; each meets those of the other parts.
-  static constexpr int kWarps = 8;
-  static_assert(kMostSpread * kWarps <= SplitSums::kCounters);
 
   // Of C [m, n] = A [m, depth] B [n, depth]^T.
   DepthParts(std::int64_t n, std::int64_t depth)
@@ -43,7 +40,11 @@ class DepthParts {
   bool can_spread(std::int64_t m) const { return tiles(m) <= kMostSpread; }
   bool spreads(std::int64_t m, std::int64_t multiprocessors) const {
     return can_spread(m) &&
-           time(tiles(m), count_, multiprocessors) < time(tiles(m), 1, multiprocessors);
+           time(tiles(m), true, multiprocessors) < time(tiles(m), false, multiprocessors);
+  }
+  // How long `tiles` of any size take on so many SMs, in steps of one.
+  double time(std::int64_t tiles, bool spread, std::int64_t multiprocessors) const {
+    return time(tiles, spread ? count_ : 1, multiprocessors);
   }
   // Of scratch memory for spread parts of up to m rows.
   std::int64_t floats(std::int64_t m) const {

@@ -40,10 +40,8 @@ struct LinearKernels {
     FoldedNorm norm{};       // on compute capability 9.0, without an activation
     SplitSums split{};       // of split_floats() and SplitSums::kCounters; not with a norm
   };
-  // Scratch memory where blocks share the depth: for up to so many rows of a matrix whose format is
-  // that of the activations.
-  static std::int64_t split_floats(const DeviceShape& device, std::int64_t rows,
-                                   const MatrixShape& weight);
+  // Scratch memory where blocks share the depth: for up to so many rows.
+  static std::int64_t split_floats(std::int64_t rows, const MatrixShape& weight);
 
   // out = activation(in weight^T + bias) + residual, for E = BFloat16 and float. A row's result
   // does not depend on how many rows there are.

@@ -40,6 +40,10 @@ void multiply_with(Stream<kTarget>& stream, const DeviceShape& device,
       }
       return multiply(target::NoNorm{});
     }
+    if (const DepthParts parts(p.out.cols, p.in.cols); parts.count() > 1) {
+      return target::multiply_in_parts(stream, device.multiprocessors, a.whole(), b.whole(),
+                                       epilogue, parts, p.split, p.out.rows, p.out.cols, p.tile);
+    }
   }
   target::dispatch_tile<E>(
       p.out.rows, p.out.cols, device.multiprocessors, p.tile, [&]<class Shape>() {
@@ -61,9 +65,8 @@ void LinearKernels<t, E>::multiply(Stream<t>& stream, const DeviceShape& device,
 }
 
 template <Target t, class E>
-std::int64_t LinearKernels<t, E>::split_floats(const DeviceShape& device, std::int64_t rows,
-                                               const MatrixShape& weight) {
-  if (sizeof(E) != 2 || device.major != 9 || weight.format.is_quantised()) return 0;
+std::int64_t LinearKernels<t, E>::split_floats(std::int64_t rows, const MatrixShape& weight) {
+  if (sizeof(E) != 2) return 0;  // without tensor cores
   return DepthParts(weight.out, weight.in).floats(rows);
 }
 

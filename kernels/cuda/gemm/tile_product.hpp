@@ -10,16 +10,20 @@
 // epilogue reads and writes rows 16 bytes at a time.
 //
 // An output's sum has the same order in every tile shape: a row's result has the same bits however
-// many rows there are.
+// many rows there are. A long depth is in parts (depth_parts.hpp), whose sums are added in order:
+// by a block that multiplies all of them, or by the last one of those that multiply one each.
 //
 // 16-bit elements are multiplied by mma, float by FMAs behind the same interface.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/cuda/gemm/depth_parts.hpp"
 #include "kernels/cuda/gemm/epilogue.hpp"
+#include "kernels/cuda/gemm/part_sums.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/gemm/tile_operand.hpp"
 #include "kernels/cuda/gemm/tile_order.hpp"
@@ -128,59 +132,37 @@ class TileProduct {
   template <class Epilogue>
   __device__ static void run(const A& a, const B& b, std::byte* shared, int row0, int col0, int m,
                              int depth, const Epilogue& epilogue) {
-    const int steps = (depth + Shape::kDepth - 1) / Shape::kDepth;
+    const int end = (depth + Shape::kDepth - 1) / Shape::kDepth;
     Accumulator sums = {};
-    const auto stage_of = [&](int step) { return shared + step % Shape::kStages * kStageBytes; };
-    const typename A::template Cursor<Shape::kM, Shape::kDepth, Shape::kThreads> rows(a, row0);
-    const typename B::template Cursor<Shape::kN, Shape::kDepth, Shape::kThreads> cols(b, col0);
-    const auto fetch_a = [&](int step) { rows.fetch(a, stage_of(step), step * Shape::kDepth); };
-    const auto fetch_b = [&](int step) {
-      cols.fetch(b, stage_of(step) + kBytesA, step * Shape::kDepth);
-    };
-    const auto fetch_ahead = [&](int step) {
-      if (step + Shape::kStages - 1 < steps) {
-        fetch_a(step + Shape::kStages - 1);
-        fetch_b(step + Shape::kStages - 1);
-      }
-      copy_async_commit();  // also if empty: waiting counts groups
-    };
-    // The next stage has arrived, and all are done with the one that is filled next.
-    const auto next_stage = [] {
-      copy_async_wait<Shape::kStages - 2>();
-      __syncthreads();
-    };
-    for (int step = 0; step < min(Shape::kStages - 1, steps); ++step) fetch_b(step);
-    wait_for_previous_kernel();  // weights do not depend on it
-    allow_next_kernel();
-    for (int step = 0; step < Shape::kStages - 1; ++step) {
-      if (step < steps) fetch_a(step);
-      copy_async_commit();
-    }
-    next_stage();
-    if constexpr (kTensorCores) {
-      Operands operands[2];
-      load(operands[0], a, b, stage_of(0), 0);
-      for (int step = 0; step < steps; ++step) {
-        fetch_ahead(step);
-#pragma unroll
-        for (int k = 0; k < kMmas; ++k) {
-          if (k + 1 < kMmas) {
-            load(operands[(k + 1) % 2], a, b, stage_of(step), (k + 1) * kMmaDepth);
-          } else if (step + 1 < steps) {
-            next_stage();
-            load(operands[0], a, b, stage_of(step + 1), 0);
-          }
-          multiply(sums, operands[k % 2]);
-        }
-      }
-    } else {
-      for (int step = 0; step < steps; ++step) {
-        fetch_ahead(step);
-        multiply(sums, a, b, stage_of(step));
-        next_stage();
-      }
-    }
+    Steps(a, b, shared, row0, col0, 0, end).multiply_until(end, sums);
+    if (kTensorCores) __syncthreads();  // all are done with the stages
     finish(sums, shared, row0, col0, m, epilogue);
+  }
+
+  // The same for a unit of a depth in parts, by tensor cores.
+  template <class Epilogue>
+  __device__ static void run_parts(const A& a, const B& b, std::byte* shared, int row0, int col0,
+                                   int m, const DepthInParts& depth, int unit,
+                                   const SplitSums& split, const Epilogue& epilogue) {
+    static_assert(kTensorCores && Shape::kDepth == DepthParts::kStep);
+    using Meeting = PartSums<kRowTiles, 2 * kColPairs, Shape::kThreads / 32>;
+    const int first = depth.first_part(unit);
+    Steps steps(a, b, shared, row0, col0, depth.step_of(first), depth.end_step(unit));
+    Fragments totals = {};
+    for (int part = first; part < depth.end_part(unit); ++part) {
+      Fragments sums = {};
+      steps.multiply_until(depth.step_of(part + 1), sums);
+      Meeting::add(totals.at, sums.at);
+    }
+    __syncthreads();  // all are done with the stages
+    if (depth.spread) {
+      const Meeting meeting(split, depth.parts);
+      const int tile = depth.tile_of(unit);
+      if (!meeting.leave(tile, first, totals.at)) return;
+      totals = {};
+      meeting.add_all(tile, totals.at);
+    }
+    finish(totals, shared, row0, col0, m, epilogue);
   }
 
  private:
@@ -215,12 +197,87 @@ class TileProduct {
   __device__ static int warp_col() {
     return static_cast<int>(warp_id()) % Shape::kWarpsN * Shape::kWarpCols;
   }
-  __device__ static int thread_row() {
-    return static_cast<int>(thread_rank()) / kPieces * kRows;
-  }
+  __device__ static int thread_row() { return static_cast<int>(thread_rank()) / kPieces * kRows; }
   __device__ static int thread_col() {
     return static_cast<int>(thread_rank()) % kPieces * kEpilogueCols;
   }
+
+  // Steps [first, end) of the depth: their stages, and the operands that are multiplied next.
+  class Steps {
+   public:
+    // Waits for the previous kernel.
+    __device__ Steps(const A& a, const B& b, std::byte* shared, int row0, int col0, int first,
+                     int end)
+        : a_(a), b_(b), shared_(shared), rows_(a, row0), cols_(b, col0), step_(first), end_(end) {
+      const int filled = first + Shape::kStages - 1;
+      for (int step = first; step < min(filled, end); ++step) fetch_b(step);
+      wait_for_previous_kernel();  // weights do not depend on it
+      allow_next_kernel();
+      for (int step = first; step < filled; ++step) {
+        if (step < end) fetch_a(step);
+        copy_async_commit();
+      }
+      next_stage();
+      if constexpr (kTensorCores) load(operands_[0], a_, b_, stage_of(first), 0);
+    }
+
+    // Adds the products of those before `until`.
+    __device__ void multiply_until(int until, Accumulator& sums) {
+      for (; step_ < until; ++step_) {
+        fetch_ahead();
+        if constexpr (kTensorCores) {
+#pragma unroll
+          for (int k = 0; k < kMmas; ++k) {
+            if (k + 1 < kMmas) {
+              load(operands_[(k + 1) % 2], a_, b_, stage_of(step_), (k + 1) * kMmaDepth);
+            } else if (step_ + 1 < end_) {
+              next_stage();
+              load(operands_[0], a_, b_, stage_of(step_ + 1), 0);
+            }
+            multiply(sums, operands_[k % 2]);
+          }
+        } else {
+          multiply(sums, a_, b_, stage_of(step_));
+          next_stage();
+        }
+      }
+    }
+
+   private:
+    struct None {};
+
+    __device__ std::byte* stage_of(int step) const {
+      return shared_ + step % Shape::kStages * kStageBytes;
+    }
+    __device__ void fetch_a(int step) const {
+      rows_.fetch(a_, stage_of(step), step * Shape::kDepth);
+    }
+    __device__ void fetch_b(int step) const {
+      cols_.fetch(b_, stage_of(step) + kBytesA, step * Shape::kDepth);
+    }
+    __device__ void fetch_ahead() const {
+      const int step = step_ + Shape::kStages - 1;
+      if (step < end_) {
+        fetch_a(step);
+        fetch_b(step);
+      }
+      copy_async_commit();  // also if empty: waiting counts groups
+    }
+    // The next stage has arrived, and all are done with the one that is filled next.
+    __device__ static void next_stage() {
+      copy_async_wait<Shape::kStages - 2>();
+      __syncthreads();
+    }
+
+    const A& a_;
+    const B& b_;
+    std::byte* shared_;
+    typename A::template Cursor<Shape::kM, Shape::kDepth, Shape::kThreads> rows_;
+    typename B::template Cursor<Shape::kN, Shape::kDepth, Shape::kThreads> cols_;
+    int step_;
+    int end_;
+    std::conditional_t<kTensorCores, Operands, None> operands_[2];
+  };
 
   __device__ static void load(Operands& operands, const A& a, const B& b, const std::byte* stage,
                               int at) {
@@ -270,7 +327,6 @@ class TileProduct {
   template <class Epilogue>
   __device__ static void finish(const Fragments& sums, std::byte* shared, int row0, int col0, int m,
                                 const Epilogue& epilogue) {
-    __syncthreads();  // all are done with the stages
     auto* const scratch = reinterpret_cast<float*>(shared) +
                           static_cast<int>(warp_id()) * ResultRows<Shape::kWarpCols>::kFloats;
     finish_fragments(sums.at, scratch, row0 + warp_row(), col0 + warp_col(), m, epilogue);
@@ -294,6 +350,18 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   const TilePlace place = order.at(static_cast<int>(blockIdx.x));
   TileProduct<Shape, A, B>::run(a, b, dynamic_shared<std::byte>(), place.row * Shape::kM,
                                 place.column * Shape::kN, m, depth, epilogue);
+}
+
+// The same of a depth in parts.
+template <class Shape, class A, class B, class Epilogue>
+__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
+    tile_parts(A a, B b, Epilogue epilogue, TileOrder order, DepthInParts depth, SplitSums split,
+               int m) {
+  check_launch_bounds<Shape::kThreads>();
+  const auto unit = static_cast<int>(blockIdx.x);
+  const TilePlace place = order.at(depth.tile_of(unit));
+  TileProduct<Shape, A, B>::run_parts(a, b, dynamic_shared<std::byte>(), place.row * Shape::kM,
+                                      place.column * Shape::kN, m, depth, unit, split, epilogue);
 }
 
 // For operands whose rows cannot be copied 16 bytes at a time, as those of no real model.
@@ -337,6 +405,44 @@ void launch_tile_product(Stream<kTarget>& stream, const A& a, const B& b, const 
              .stream = stream,
              .overlap_previous = true},
       a, b, epilogue, order, static_cast<int>(m), static_cast<int>(depth));
+}
+
+// The same of a depth in parts; `spread` if each is a block's own, which needs `split` of
+// parts.floats(m).
+template <class Shape, class A, class B, class Epilogue>
+void launch_tile_parts(Stream<kTarget>& stream, const A& a, const B& b, const Epilogue& epilogue,
+                       const DepthParts& parts, bool spread, const SplitSums& split, std::int64_t m,
+                       std::int64_t n) {
+  const TileOrder order =
+      order_of_tiles<Shape::kM, Shape::kN>(static_cast<int>(m), static_cast<int>(n));
+  assert(!spread ||
+         (split.sums != nullptr && order.tiles() * Shape::kThreads / 32 <= SplitSums::kCounters));
+  const DepthInParts depth{order.tiles(), parts.steps(), parts.count(), spread};
+  launch<tile_parts<Shape, A, B, Epilogue>>(
+      Launch{.grid = depth.units(),
+             .block = Shape::kThreads,
+             .shared_bytes = TileProduct<Shape, A, B>::kSharedBytes,
+             .stream = stream,
+             .overlap_previous = true},
+      a, b, epilogue, order, depth, split, static_cast<int>(m));
+}
+
+// C = A B^T over the whole device, of a depth in parts: `tile` is an index of kPartTiles, or
+// kTileByRule.
+template <class A, class B, class Epilogue>
+void multiply_in_parts(Stream<kTarget>& stream, int multiprocessors, const A& a, const B& b,
+                       const Epilogue& epilogue, const DepthParts& parts, const SplitSums& split,
+                       std::int64_t m, std::int64_t n, int tile) {
+  const auto& choice = kPartTiles[tile == kTileByRule ? best_part_tile(parts, m, n, multiprocessors)
+                                                      : static_cast<std::size_t>(tile)];
+  const bool spread = choice.spread && parts.can_spread(m);
+  const auto launch_shape = [&]<class Shape>() {
+    launch_tile_parts<Shape>(stream, a, b, epilogue, parts, spread, split, m, n);
+  };
+  if (m <= 16) return launch_shape.template operator()<TileShape<16, 64, 64, 4, 1, 4>>();
+  if (choice.tile.m == 64)
+    return launch_shape.template operator()<TileShape<64, 64, 64, 3, 2, 2>>();
+  launch_shape.template operator()<TileShape<128, 128, 64, 3, 2, 4>>();
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

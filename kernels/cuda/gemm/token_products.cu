@@ -108,7 +108,7 @@ void multiply_prompt(Stream<kTarget>& stream, const DeviceShape& device, int til
                                                pairs_of(output), output, in_boxes, tile);
     }
   }
-  target::launch_token_tile<kType>(stream, device.multiprocessors, tile, input, output);
+  target::launch_token_tile<kType>(stream, device.multiprocessors, tile, input, split, output);
 }
 
 // Whether the GEMM does what is left of the norm, or all.
@@ -154,10 +154,8 @@ void run(Stream<kTarget>& stream, const DeviceShape& device, TokenRoute route, V
 }  // namespace
 
 template <Target t, class E>
-std::int64_t TokenKernels<t, E>::linear_floats(const DeviceShape& device, std::int64_t rows,
-                                               const MatrixShape& weights) {
-  return std::max(split_floats(rows, weights),
-                  LinearKernels<t, E>::split_floats(device, rows, weights));
+std::int64_t TokenKernels<t, E>::linear_floats(std::int64_t rows, const MatrixShape& weights) {
+  return std::max(split_floats(rows, weights), LinearKernels<t, E>::split_floats(rows, weights));
 }
 
 template <Target t, class E>

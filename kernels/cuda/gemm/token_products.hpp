@@ -37,8 +37,7 @@ struct TokenKernels {
     SplitSums split{};  // of split_floats() and SplitSums::kCounters, for decode passes
   };
   // For up to so many rows; of linear() linear_floats() are needed, for prompts as well.
-  static std::int64_t linear_floats(const DeviceShape& device, std::int64_t rows,
-                                    const MatrixShape& weights);
+  static std::int64_t linear_floats(std::int64_t rows, const MatrixShape& weights);
   static std::int64_t split_floats(std::int64_t rows, const MatrixShape& weights);
 
   // out = in W^T + b, GELU of it, or added to out.

@@ -199,16 +199,22 @@ void dispatch_token_tile(std::int64_t rows, std::int64_t columns, int multiproce
   }
 }
 
-// For any number of rows, without a norm.
+// For any number of rows, without a norm. `split` as LinearKernels::split_floats() says.
 template <WeightType kType>
 void launch_token_tile(Stream<kTarget>& stream, int multiprocessors, int tile,
-                       const TokenInput<BFloat16>& input, const TokenOutput<BFloat16>& output) {
+                       const TokenInput<BFloat16>& input, const SplitSums& split,
+                       const TokenOutput<BFloat16>& output) {
   const RowOperand<BFloat16> a(input.x, input.stride, input.rows, input.weights.in);
   const auto b = operand<kType>(input, output);
   const std::int64_t columns = 2 * output.pairs();
   if (!a.is_whole()) {
     return launch_tile_product<RaggedTile<BFloat16>>(stream, a, b, output, input.rows, columns,
                                                      input.weights.in);
+  }
+  const DepthParts parts(input.weights.out, input.weights.in);
+  if (output.kind == TokenOutputKind::kLinear && output.logits == nullptr && parts.count() > 1) {
+    return multiply_in_parts(stream, multiprocessors, a.whole(), b, output, parts, split,
+                             input.rows, columns, tile);
   }
   dispatch_token_tile(input.rows, columns, multiprocessors, tile, [&]<class Shape>() {
     launch_tile_product<Shape>(stream, a.whole(), b, output, input.rows, columns, input.weights.in);

@@ -101,7 +101,7 @@ auto CudaBackend<target, E>::scratch(Arena& arena, const ConvFfnShape& shape) co
       arena.template feature_map<E>(shape.images, shape.height, shape.width, shape.channels());
   if (fuses_feed_forward(shape.channels())) return {mixed, {}, nullptr};
   const auto floats = [&](const MatrixShape& weight) {
-    return LinearKernels<target, E>::split_floats(device_shape(), shape.positions(), weight);
+    return LinearKernels<target, E>::split_floats(shape.positions(), weight);
   };
   return {mixed, arena.template matrix<E>(shape.positions(), shape.fc1.out),
           arena.template allocate<float>(std::max(floats(shape.fc1), floats(shape.fc2)))};
@@ -202,8 +202,8 @@ template <Target target, class E>
 float* CudaBackend<target, E>::scratch(Arena& arena, const LinearShape& shape) const {
   return arena.template allocate<float>(
       shape.weights.rows == Rows::kTokens
-          ? TokenKernels<target, E>::linear_floats(device_shape(), shape.rows, shape.weights)
-          : LinearKernels<target, E>::split_floats(device_shape(), shape.rows, shape.weights));
+          ? TokenKernels<target, E>::linear_floats(shape.rows, shape.weights)
+          : LinearKernels<target, E>::split_floats(shape.rows, shape.weights));
 }
 template <Target target, class E>
 auto CudaBackend<target, E>::token_scratch(Arena& arena, std::int64_t rows,

@@ -44,9 +44,9 @@ constexpr std::string_view name_of(GemmKey::Kind kind) {
   return kNames[static_cast<std::size_t>(kind)];
 }
 
-// Whether the parts of its depth are what there is to choose from.
-inline bool has_parts(const GemmKey& key) {
-  return !key.has_pairs() && key.type == WeightFormat::Type::kBF16 &&
+// Whether its depth is in parts.
+inline bool has_parts(int major, const GemmKey& key) {
+  return !key.has_pairs() && (major != 9 || key.type == WeightFormat::Type::kBF16) &&
          DepthParts(key.n, key.k).count() > 1;
 }
 
@@ -56,8 +56,11 @@ inline int tile_count(int major, const GemmKey& key) {
   const bool quantised = key.type == kInt8 || key.type == kInt4;
   if (key.type != kBF16 && !quantised) return 0;
   if (major == 9 && quantised) return static_cast<int>(std::size(kQuantisedTiles));
-  if (major == 9 && has_parts(key)) {
-    return DepthParts(key.n, key.k).can_spread(key.m) ? static_cast<int>(kHopperParts.size()) : 0;
+  if (has_parts(major, key)) {
+    const bool can_spread = DepthParts(key.n, key.k).can_spread(key.m);
+    if (major == 9) return can_spread ? static_cast<int>(kHopperParts.size()) : 0;
+    const auto tiles = static_cast<int>(std::size(kPartTiles));
+    return can_spread ? tiles : tiles / 2;
   }
   if (major == 9) return key.has_pairs() ? kHopperPairTiles : static_cast<int>(kHopperTiles.size());
   return key.m > 16 && key.n > 32 ? static_cast<int>(std::size(kTileChoices)) : 0;
@@ -65,8 +68,8 @@ inline int tile_count(int major, const GemmKey& key) {
 // Of one below tile_count().
 inline std::string_view tile_name(int major, const GemmKey& key, int tile) {
   const auto at = static_cast<std::size_t>(tile);
+  if (has_parts(major, key)) return major == 9 ? kHopperParts[at] : kPartTiles[at].tile.name;
   if (major != 9) return kTileChoices[at].name;
-  if (has_parts(key)) return kHopperParts[at];
   return key.type == WeightFormat::Type::kBF16 ? kHopperTiles[at] : kQuantisedTiles[at].name;
 }
 

@@ -41,7 +41,8 @@ class TileTimer {
     const std::int64_t scales = format.is_quantised() ? key.n * format.scales(key.k) : 0;
     const std::int64_t row_bytes = DeviceMatrix::bytes_of_row(format, key.k);
     const std::int64_t elements = key.m * key.k + key.m * key.n + scales;
-    const std::int64_t sums = has_parts(key) ? DepthParts(key.n, key.k).floats(key.m) : 0;
+    const std::int64_t sums =
+        has_parts(device_.major, key) ? DepthParts(key.n, key.k).floats(key.m) : 0;
     const std::int64_t words =
         key.m * std::int64_t{sizeof(RowPlace) / 4} + sums + SplitSums::kCounters;
     if (elements * std::int64_t{sizeof(E)} + key.n * row_bytes + words * 4 + kParts * kAlign >

@@ -48,7 +48,7 @@ struct DeviceNorm {
 // Scratch memory of blocks that share the depth of a GEMM: the last of them adds their sums. The
 // counters are zero before and after each GEMM.
 struct SplitSums {
-  static constexpr std::int64_t kCounters = 1056;  // enough for each GEMM
+  static constexpr std::int64_t kCounters = 2112;  // enough for each GEMM
 
   float* sums = nullptr;
   unsigned* counters = nullptr;

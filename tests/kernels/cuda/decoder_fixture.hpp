@@ -91,7 +91,7 @@ class CudaDecoderTest : public testing::Test {
   typename Token::Scratch scratch_of(std::int64_t rows, const Matrix& matrix, View<E> normed = {}) {
     const MatrixShape shape{matrix.device.out, matrix.device.in, fvlm::Rows::kTokens,
                             matrix.device.format};
-    const auto floats = Token::linear_floats(kHopper, rows, shape);
+    const auto floats = Token::linear_floats(rows, shape);
     const std::vector<float> sums(static_cast<std::size_t>(floats), std::nanf(""));
     return {normed, {upload(sums), counters()}};
   }

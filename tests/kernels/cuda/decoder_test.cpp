@@ -2,7 +2,9 @@
 // rows that has a kernel of its own, sizes that are no multiple of a vector, block, tile or group.
 #include <algorithm>
 #include <array>
+#include <iterator>
 
+#include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/gemm/token_products.hpp"
 #include "kernels/cuda/rowwise/rowwise.hpp"
 #include "tests/kernels/cuda/decoder_fixture.hpp"
@@ -142,7 +144,10 @@ TYPED_TEST(CudaDecoder, LinearOfAPrompt) {
   for (const WeightFormat& format : {WeightFormat::kBF16, WeightFormat::int4()}) {
     this->expect_linear(150, 96, 4200, format, true, {});
   }
-  this->expect_linear(150, 2200, 70, WeightFormat::kBF16, true, {.accumulate = true});  // in parts
+  for (const WeightFormat& format :
+       {WeightFormat::kBF16, WeightFormat::int8(), WeightFormat::int4()}) {
+    this->expect_linear(150, 2200, 70, format, true, {.accumulate = true});  // in two parts
+  }
   this->expect_linear(130, 64, 9000, WeightFormat::int8(), false, {});
 }
 
@@ -180,6 +185,35 @@ TYPED_TEST(CudaDecoder, SwigluAndLogits) {
 
 // Rows that are multiplied together give, bit for bit, what each gives alone: in decode passes with
 // a norm, and in prefill.
+// Each part of the depth by a block of its own or one after the other, for each number of tokens.
+TYPED_TEST(CudaDecoder, PartsOfTheDepthGiveTheSameBits) {
+  if (sizeof(typename TypeParam::E) == 4) GTEST_SKIP() << "the depth of float32 is whole";
+  constexpr std::int64_t kIn = 2112;
+  constexpr std::int64_t kOut = 72;
+  constexpr std::int64_t kRows = 140;
+  const auto from = this->rows(this->activations(kRows * kIn), kRows);
+  for (const WeightFormat& format :
+       {WeightFormat::kBF16, WeightFormat::int8(), WeightFormat::int4(32)}) {
+    const auto matrix = this->matrix(kIn, kOut, format);
+    const auto product = [&](std::int64_t rows, int tile) {
+      const auto out = this->rows(this->nothing(rows * kOut), rows);
+      TestFixture::Token::linear(*this->stream_, this->kAnywhere, {TokenPass::kPrefill, tile},
+                                 from.slice_rows(0, rows), matrix.device, false, false,
+                                 this->scratch_of(rows, matrix).split, out);
+      auto all = this->content(out);
+      all.resize(3 * kOut);
+      return all;
+    };
+    const auto alone = product(3, 0);
+    for (const std::int64_t rows : {3, 17, 140}) {
+      for (int tile = kTileByRule; tile < static_cast<int>(std::size(kPartTiles)); ++tile) {
+        EXPECT_EQ(product(rows, tile), alone)
+            << name_of(format) << ", rows " << rows << ", " << tile;
+      }
+    }
+  }
+}
+
 TYPED_TEST(CudaDecoder, BatchingChangesNoBit) {
   constexpr std::int64_t kIn = 1000;
   constexpr std::int64_t kOut = 33;

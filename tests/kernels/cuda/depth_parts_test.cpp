@@ -1,11 +1,12 @@
-// Into how many parts the depth of models' GEMMs is divided on compute capability 9.0, and when
-// these are spread over blocks.
+// Into how many parts the depth of models' GEMMs is divided, and when these are spread over blocks.
 #include "kernels/cuda/gemm/depth_parts.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <vector>
+
+#include "kernels/cuda/gemm/tile_choice.hpp"
 
 namespace fvlm {
 namespace {
@@ -31,6 +32,17 @@ TEST(DepthParts, SuitWhatModelsMultiply) {
     EXPECT_EQ(parts.count() > 1 && parts.spreads(one.rows, 132), one.spreads) << one.name;
     EXPECT_LE(parts.floats(100000), DepthParts::kMostSpread * 4 * 128 * 128) << one.name;
   }
+}
+
+// By mma: spread over many SMs, in turn over few that are busy anyway and where tiles are many.
+TEST(DepthParts, AreMultipliedInTheTileThatTakesTheLeastTime) {
+  const auto name_of_best = [](std::int64_t n, std::int64_t depth, std::int64_t rows, int sms) {
+    return kPartTiles[best_part_tile(DepthParts(n, depth), rows, n, sms)].tile.name;
+  };
+  EXPECT_EQ(name_of_best(896, 4864, 280, 128), "128x128, parts spread");
+  EXPECT_EQ(name_of_best(896, 4864, 64, 128), "64x64, parts spread");
+  EXPECT_EQ(name_of_best(896, 4864, 64, 7), "64x64, parts in turn");
+  EXPECT_EQ(name_of_best(896, 4864, 8960, 128), "128x128, parts in turn");
 }
 
 }  // namespace

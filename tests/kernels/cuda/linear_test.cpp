@@ -60,8 +60,8 @@ class CudaLinear : public testing::Test {
 
   // Scratch memory for any GEMM of so many rows: NaNs, and zeros that are zeros again afterwards.
   SplitSums split(std::int64_t m, std::int64_t n, std::int64_t k) {
-    const auto floats = static_cast<std::size_t>(LinearKernels<kTarget, E>::split_floats(
-        {.major = 9}, m, {n, k, Rows::kPositions, WeightFormat::kBF16}));
+    const auto floats = static_cast<std::size_t>(
+        LinearKernels<kTarget, E>::split_floats(m, {n, k, Rows::kPositions, WeightFormat::kBF16}));
     sums_ = PinnedBuffer<kTarget>((floats + 1) * sizeof(float));
     std::fill_n(sums_.template as<float>(), floats, std::nanf(""));
     std::fill_n(counters_.template as<unsigned>(), SplitSums::kCounters, 0U);
@@ -136,6 +136,17 @@ TYPED_TEST(CudaLinear, EveryTileAndEdge) {
     for (const std::int64_t padding : {0, 8, 3}) {
       this->expect_product(m, n, k, padding, Activation::kNone, false, false,
                            static_cast<int>(multiprocessors));
+    }
+  }
+}
+
+TYPED_TEST(CudaLinear, ADepthInParts) {
+  if (sizeof(typename TypeParam::E) == 4) GTEST_SKIP() << "the depth of float32 is whole";
+  for (const auto& [m, n, k, multiprocessors] :
+       std::vector<std::array<std::int64_t, 4>>{{9, 72, 2200, 4}, {130, 40, 4104, 9}}) {
+    for (const bool more : {false, true}) {
+      this->expect_product(m, n, k, more ? 8 : 0, more ? Activation::kGelu : Activation::kNone,
+                           more, !more, static_cast<int>(multiprocessors));
     }
   }
 }
@@ -271,9 +282,7 @@ TYPED_TEST(CudaLinear, RowsOnHopperDoNotDependOnTheirNumber) {
 TYPED_TEST(CudaLinear, PartsOfTheDepthGiveTheSameBits) {
   constexpr Target kHere = TestFixture::kTarget;
   using Element = typename TypeParam::E;
-  if (sizeof(Element) == 4) GTEST_SKIP() << "float32 has no wgmma";
-  const emulator::OnDevice large(emulator::kLargeDevice);
-  if (device_properties<kHere>().major != 9) GTEST_SKIP() << "another device";
+  if (sizeof(Element) == 4) GTEST_SKIP() << "the depth of float32 is whole";
   constexpr std::int64_t kCols = 136;
   constexpr std::int64_t kDepth = 3304;
   ASSERT_EQ(DepthParts(kCols, kDepth).count(), 3);
@@ -290,12 +299,11 @@ TYPED_TEST(CudaLinear, PartsOfTheDepthGiveTheSameBits) {
     }
     for (std::int64_t r = 0; r < kCols; ++r) b.view.row(r)[kPart + c] = b.view.row(r)[c];
   }
-  const auto product = [&](std::int64_t rows, int tile, int multiprocessors) {
+  const auto product = [&](const DeviceShape& device, std::int64_t rows, int tile, bool spread) {
     auto out = this->matrix(rows, kCols);
     Stream<kHere> stream;
     const SplitSums split = this->split(rows, kCols, kDepth);
-    LinearKernels<kHere, Element>::multiply(stream,
-                                            {.major = 9, .multiprocessors = multiprocessors},
+    LinearKernels<kHere, Element>::multiply(stream, device,
                                             {.in = a.view.slice_rows(0, rows),
                                              .weight = b.view,
                                              .bias = nullptr,
@@ -307,19 +315,29 @@ TYPED_TEST(CudaLinear, PartsOfTheDepthGiveTheSameBits) {
     stream.synchronize();
     EXPECT_TRUE(this->counters_are_zero());
     // Sums were handed over if and only if parts were spread.
-    EXPECT_EQ(std::isnan(split.sums[0]), tile != kSpreadParts);
+    EXPECT_EQ(std::isnan(split.sums[0]), !spread);
     std::vector<float> values;
     for (std::int64_t i = 0; i < 3 * kCols; ++i) {
       values.push_back(static_cast<float>(out.view.data[i]));
     }
     return values;
   };
-  constexpr int kInTurn = 0;
-  const auto alone = product(3, kInTurn, 1);
-  for (const std::int64_t rows : {3, 100, 200}) {
-    for (const int multiprocessors : {1, 5, 132}) {
-      EXPECT_EQ(product(rows, kInTurn, multiprocessors), alone) << rows;
-      EXPECT_EQ(product(rows, kSpreadParts, multiprocessors), alone) << rows;
+  for (const emulator::Device* device : {&emulator::kSmallDevice, &emulator::kLargeDevice}) {
+    const emulator::OnDevice on(*device);
+    const int major = device_properties<kHere>().major;
+    const int tiles = tile_count(major, {.m = 100, .n = kCols, .k = kDepth});
+    EXPECT_EQ(tiles, major == 9 ? 2 : 4);
+    const auto alone = product({.major = major, .multiprocessors = 1}, 3, 0, false);
+    for (const std::int64_t rows : {3, 100, 200}) {
+      for (const int multiprocessors : major == 9 ? std::vector{1, 5, 132} : std::vector{5}) {
+        for (int tile = 0; tile < tiles; ++tile) {
+          const bool spread = major == 9 ? tile == kSpreadParts : kPartTiles[tile].spread;
+          EXPECT_EQ(
+              product({.major = major, .multiprocessors = multiprocessors}, rows, tile, spread),
+              alone)
+              << rows << " rows, tile " << tile;
+        }
+      }
     }
   }
 }

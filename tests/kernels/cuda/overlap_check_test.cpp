@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "kernels/cuda/gemm/gemm.hpp"
+#include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/gemm/token_products.hpp"
 #include "tests/kernels/cuda/decoder_fixture.hpp"
 #include "tests/kernels/cuda/fixture.hpp"
@@ -112,19 +114,23 @@ TEST_F(CudaOverlap, PartsOfTheDepth) {
   const auto up = matrix(72, kWide, WeightFormat::kBF16);
   const auto down = matrix(kWide, 72, WeightFormat::kBF16);
   const auto split = scratch_of(150, down).split;
-  for (const int tile : {0, kSpreadParts}) {
-    const Check check;
-    for (int layer = 0; layer < 2; ++layer) {
-      const auto multiply = [&](View<E> from, const Matrix& by, View<E> to) {
-        Token::linear(*stream_, kHopper, {TokenPass::kPrefill, tile}, from, by.device, false, false,
-                      split, to);
-      };
-      multiply(in, up, wide);
-      multiply(wide, down, in);
+  const auto expect = [&](const DeviceShape& device, int tiles, const char* kernel) {
+    for (int tile = 0; tile < tiles; ++tile) {
+      const Check check;
+      for (int layer = 0; layer < 2; ++layer) {
+        const auto multiply = [&](View<E> from, const Matrix& by, View<E> to) {
+          Token::linear(*stream_, device, {TokenPass::kPrefill, tile}, from, by.device, false,
+                        false, split, to);
+        };
+        multiply(in, up, wide);
+        multiply(wide, down, in);
+      }
+      stream_->synchronize();
+      expect_early(check, kernel);
     }
-    stream_->synchronize();
-    expect_early(check, "hopper_parts");
-  }
+  };
+  expect(kHopper, static_cast<int>(kHopperParts.size()), "hopper_parts");
+  expect(kAnywhere, static_cast<int>(std::size(kPartTiles)), "tile_parts");
 }
 
 TEST_F(CudaOverlap, LinearLayers) {
