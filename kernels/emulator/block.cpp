@@ -223,10 +223,15 @@ void Block::meet(std::uint32_t mask, const Site& site, void (*complete)(const La
 bool Block::try_complete(Warp& warp, std::uint32_t mask) {
   const std::uint32_t expected = mask & warp.live;
   if ((warp.meeting & expected) != expected) return false;
+  end_meeting(warp, expected);
+  return true;
+}
+
+void Block::end_meeting(Warp& warp, std::uint32_t present) {
   const auto first = static_cast<std::size_t>(&warp - warps_.data()) * kWarp;
-  const Thread& example = threads_[first + static_cast<unsigned>(std::countr_zero(expected))];
-  Lanes lanes{.present = expected};
-  for (std::uint32_t left = expected; left != 0; left &= left - 1) {
+  const Thread& example = threads_[first + static_cast<unsigned>(std::countr_zero(present))];
+  Lanes lanes{.present = present};
+  for (std::uint32_t left = present; left != 0; left &= left - 1) {
     const auto lane = static_cast<unsigned>(std::countr_zero(left));
     const Thread& thread = threads_[first + lane];
     if (thread.complete != example.complete || thread.mask != example.mask ||
@@ -239,9 +244,8 @@ bool Block::try_complete(Warp& warp, std::uint32_t mask) {
     lanes.arguments[lane] = thread.argument;
   }
   if (example.complete != nullptr) example.complete(lanes);
-  warp.meeting &= ~expected;
-  make_ready(warp, warp.ready | expected);
-  return true;
+  warp.meeting &= ~present;
+  make_ready(warp, warp.ready | present);
 }
 
 void Block::wait_until(const Site& site, bool (*ready)(void*), void* argument) {

@@ -165,6 +165,7 @@ class Block {
   void begin(unsigned rank);
   void settle(Warp& warp);
   bool try_complete(Warp& warp, std::uint32_t mask);
+  void end_meeting(Warp& warp, std::uint32_t present);
   void release_barrier();
   void wait_until(const Site& site, bool (*ready)(void*), void* argument);
   bool poll();
