@@ -12,7 +12,9 @@
 
 #include "fvlm/core/element.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
-#include "kernels/cuda/gemm/tile_product.hpp"
+#include "kernels/cuda/gemm/result_rows.hpp"
+#include "kernels/cuda/gemm/tile_operand.hpp"
+#include "kernels/cuda/primitives/launch.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
 namespace {

@@ -3,6 +3,7 @@
 #include "kernels/cuda/gemm/depth_parts.hpp"
 #include "kernels/cuda/gemm/gemm.hpp"
 #include "kernels/cuda/gemm/hopper/launch.hpp"
+#include "kernels/cuda/gemm/tile_parts.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
 
 namespace fvlm {

@@ -16,7 +16,6 @@
 // 16-bit elements are multiplied by mma, float by FMAs behind the same interface.
 #pragma once
 
-#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -24,6 +23,7 @@
 #include "kernels/cuda/gemm/depth_parts.hpp"
 #include "kernels/cuda/gemm/epilogue.hpp"
 #include "kernels/cuda/gemm/part_sums.hpp"
+#include "kernels/cuda/gemm/result_rows.hpp"
 #include "kernels/cuda/gemm/tile_choice.hpp"
 #include "kernels/cuda/gemm/tile_operand.hpp"
 #include "kernels/cuda/gemm/tile_order.hpp"
@@ -47,69 +47,6 @@ struct TileShape {
   static constexpr int kWarpCols = n / warps_n;
   static_assert(kWarpRows % 16 == 0 && kWarpCols % 16 == 0 && depth % 16 == 0 && stages >= 2);
 };
-
-// A warp's accumulators on their way to the epilogue: 16 rows of float32 in shared memory. Rows are
-// padded and 16-byte pieces exchanged so that neither the stores of fragments nor the loads of
-// eight adjacent results have bank conflicts.
-template <int kCols, bool kPairs = false>
-struct ResultRows {
-  static constexpr int kStride = kCols + (kPairs ? 16 : 8);
-  static constexpr int kFloats = 16 * kStride;
-
-  __device__ static int at(int row, int col) {
-    return row * kStride + (col ^ ((col / 32 ^ row) % 2 * 4));
-  }
-};
-
-// Hands a warp's accumulators, which begin at (row0, col0) of a matrix with m rows, to the
-// epilogue, by way of its own `scratch` (ResultRows). With kPairs a fragment's columns are the
-// first of pairs, and its partner's, half of all further, the second: the epilogue gets them side
-// by side.
-template <bool kPairs = false, int kRowTiles, int kColTiles, class Epilogue>
-__device__ inline void finish_fragments(const FragmentC (&sums)[kRowTiles][kColTiles],
-                                        float* scratch, int row0, int col0, int m,
-                                        const Epilogue& epilogue) {
-  using Rows = ResultRows<8 * kColTiles, kPairs>;
-  static_assert(kEpilogueCols == 8);  // those of a fragment
-#pragma unroll
-  for (int i = 0; i < kRowTiles; ++i) {
-#pragma unroll
-    for (int r = 0; r < 4; r += 2) {
-      const int row = FragmentC::row(r);
-      if constexpr (kPairs) {
-#pragma unroll
-        for (int j = 0; j < kColTiles / 2; ++j) {
-          const float* const first = sums[i][j].reg + r;
-          const float* const second = sums[i][j + kColTiles / 2].reg + r;
-          store(scratch + Rows::at(row, 2 * (j * 8 + FragmentC::col(r))),
-                Vec<float, 4>{{first[0], second[0], first[1], second[1]}});
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < kColTiles; ++j) {
-          const float* const two = sums[i][j].reg + r;
-          store(scratch + Rows::at(row, j * 8 + FragmentC::col(r)),
-                Vec<float, 2>{{two[0], two[1]}});
-        }
-      }
-    }
-    __syncwarp();
-    for (int at = static_cast<int>(lane_id()); at < 16 * kColTiles; at += 32) {
-      const int in_tile = at / kColTiles;
-      const int row = row0 + i * 16 + in_tile;
-      const int piece = at % kColTiles * kEpilogueCols;
-      float values[kEpilogueCols];
-#pragma unroll
-      for (int half = 0; half < kEpilogueCols; half += 4) {
-        const auto four = load<4>(scratch + Rows::at(in_tile, piece + half));
-#pragma unroll
-        for (int k = 0; k < 4; ++k) values[half + k] = four[k];
-      }
-      if (row < m) epilogue(row, col0 + piece, values);
-    }
-    __syncwarp();
-  }
-}
 
 template <class Shape, class A, class B>
 class TileProduct {
@@ -352,18 +289,6 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
                                 place.column * Shape::kN, m, depth, epilogue);
 }
 
-// The same of a depth in parts.
-template <class Shape, class A, class B, class Epilogue>
-__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
-    tile_parts(A a, B b, Epilogue epilogue, TileOrder order, DepthInParts depth, SplitSums split,
-               int m) {
-  check_launch_bounds<Shape::kThreads>();
-  const auto unit = static_cast<int>(blockIdx.x);
-  const TilePlace place = order.at(depth.tile_of(unit));
-  TileProduct<Shape, A, B>::run_parts(a, b, dynamic_shared<std::byte>(), place.row * Shape::kM,
-                                      place.column * Shape::kN, m, depth, unit, split, epilogue);
-}
-
 // For operands whose rows cannot be copied 16 bytes at a time, as those of no real model.
 template <class E>
 using RaggedTile = std::conditional_t<sizeof(E) == 4, TileShape<64, 64, 16, 2, 4, 2>,
@@ -405,44 +330,6 @@ void launch_tile_product(Stream<kTarget>& stream, const A& a, const B& b, const 
              .stream = stream,
              .overlap_previous = true},
       a, b, epilogue, order, static_cast<int>(m), static_cast<int>(depth));
-}
-
-// The same of a depth in parts; `spread` if each is a block's own, which needs `split` of
-// parts.floats(m).
-template <class Shape, class A, class B, class Epilogue>
-void launch_tile_parts(Stream<kTarget>& stream, const A& a, const B& b, const Epilogue& epilogue,
-                       const DepthParts& parts, bool spread, const SplitSums& split, std::int64_t m,
-                       std::int64_t n) {
-  const TileOrder order =
-      order_of_tiles<Shape::kM, Shape::kN>(static_cast<int>(m), static_cast<int>(n));
-  assert(!spread ||
-         (split.sums != nullptr && order.tiles() * Shape::kThreads / 32 <= SplitSums::kCounters));
-  const DepthInParts depth{order.tiles(), parts.steps(), parts.count(), spread};
-  launch<tile_parts<Shape, A, B, Epilogue>>(
-      Launch{.grid = depth.units(),
-             .block = Shape::kThreads,
-             .shared_bytes = TileProduct<Shape, A, B>::kSharedBytes,
-             .stream = stream,
-             .overlap_previous = true},
-      a, b, epilogue, order, depth, split, static_cast<int>(m));
-}
-
-// C = A B^T over the whole device, of a depth in parts: `tile` is an index of kPartTiles, or
-// kTileByRule.
-template <class A, class B, class Epilogue>
-void multiply_in_parts(Stream<kTarget>& stream, int multiprocessors, const A& a, const B& b,
-                       const Epilogue& epilogue, const DepthParts& parts, const SplitSums& split,
-                       std::int64_t m, std::int64_t n, int tile) {
-  const auto& choice = kPartTiles[tile == kTileByRule ? best_part_tile(parts, m, n, multiprocessors)
-                                                      : static_cast<std::size_t>(tile)];
-  const bool spread = choice.spread && parts.can_spread(m);
-  const auto launch_shape = [&]<class Shape>() {
-    launch_tile_parts<Shape>(stream, a, b, epilogue, parts, spread, split, m, n);
-  };
-  if (m <= 16) return launch_shape.template operator()<TileShape<16, 64, 64, 4, 1, 4>>();
-  if (choice.tile.m == 64)
-    return launch_shape.template operator()<TileShape<64, 64, 64, 3, 2, 2>>();
-  launch_shape.template operator()<TileShape<128, 128, 64, 3, 2, 4>>();
 }
 
 }  // namespace fvlm::FVLM_CUDA_TARGET

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/cuda/gemm/tile_parts.hpp"
 #include "kernels/cuda/gemm/tile_product.hpp"
 #include "kernels/cuda/gemv/token_product.hpp"
 

@@ -10,8 +10,8 @@
 
 #include "kernels/cuda/gemm/hopper/columns.hpp"
 #include "kernels/cuda/gemm/hopper/store.hpp"
+#include "kernels/cuda/gemm/result_rows.hpp"
 #include "kernels/cuda/gemm/tile_order.hpp"
-#include "kernels/cuda/gemm/tile_product.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"
 #include "kernels/cuda/primitives/wgmma.hpp"
 
