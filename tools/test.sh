@@ -63,8 +63,10 @@ test_tsan() {
   local pid
   build/tsan/bin/kernel_test --gtest_brief=1 --gtest_filter='ThreadTeam*:Threads*' &
   build/tsan/bin/engine_test --gtest_brief=1 --gtest_filter='*Engine*_cpu' &
-  build/tsan/bin/server_test --gtest_brief=1 &
+  # What measures time runs alone: threads of low priority are starved by others.
+  build/tsan/bin/server_test --gtest_brief=1 --gtest_filter='-ServerPromises.*:CostlyRequests.*' &
   for pid in $(jobs -p); do wait "$pid"; done
+  build/tsan/bin/server_test --gtest_brief=1 --gtest_filter='ServerPromises.*:CostlyRequests.*'
   build/tsan/bin/camera_unit_test --gtest_brief=1
   build/tsan/bin/camera_client_test --gtest_brief=1
 }
