@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cuda/primitives/operands.hpp"
-
 namespace fvlm {
 
 class DepthParts {
@@ -44,7 +42,7 @@ class DepthParts {
   }
   // How long `tiles` of any size take on so many SMs, in steps of one.
   double time(std::int64_t tiles, bool spread, std::int64_t multiprocessors) const {
-    return time(tiles, spread ? count_ : 1, multiprocessors);
+    return time_in(spread ? count_ : 1, tiles, multiprocessors);
   }
   // Of scratch memory for spread parts of up to m rows.
   std::int64_t floats(std::int64_t m) const {
@@ -57,7 +55,7 @@ class DepthParts {
 
   std::int64_t tiles(std::int64_t m) const { return (m + kM - 1) / kM * columns_; }
   // In steps of a tile: how long `tiles` take, each part of which is a block's, on so many SMs.
-  double time(std::int64_t tiles, std::int64_t parts, std::int64_t multiprocessors) const {
+  double time_in(std::int64_t parts, std::int64_t tiles, std::int64_t multiprocessors) const {
     constexpr double kMeeting = 4;  // of the sums
     const std::int64_t waves = (tiles * parts + multiprocessors - 1) / multiprocessors;
     const double steps = static_cast<double>(steps_) / static_cast<double>(parts);
@@ -68,7 +66,7 @@ class DepthParts {
     constexpr std::int64_t kMultiprocessors = 132;
     double sum = 0;
     for (const std::int64_t rows : {2, 3, 8}) {
-      sum += time(rows * columns_, parts, kMultiprocessors);
+      sum += time_in(parts, rows * columns_, kMultiprocessors);
     }
     return sum;
   }

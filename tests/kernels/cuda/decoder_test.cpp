@@ -183,8 +183,6 @@ TYPED_TEST(CudaDecoder, SwigluAndLogits) {
   }
 }
 
-// Rows that are multiplied together give, bit for bit, what each gives alone: in decode passes with
-// a norm, and in prefill.
 // Each part of the depth by a block of its own or one after the other, for each number of tokens.
 TYPED_TEST(CudaDecoder, PartsOfTheDepthGiveTheSameBits) {
   if (sizeof(typename TypeParam::E) == 4) GTEST_SKIP() << "the depth of float32 is whole";
@@ -214,6 +212,8 @@ TYPED_TEST(CudaDecoder, PartsOfTheDepthGiveTheSameBits) {
   }
 }
 
+// Rows that are multiplied together give, bit for bit, what each gives alone: in decode passes with
+// a norm, and in prefill.
 TYPED_TEST(CudaDecoder, BatchingChangesNoBit) {
   constexpr std::int64_t kIn = 1000;
   constexpr std::int64_t kOut = 33;

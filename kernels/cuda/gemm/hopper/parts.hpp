@@ -16,7 +16,6 @@
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"
 #include "kernels/cuda/primitives/operands.hpp"
-#include "kernels/cuda/primitives/vec.hpp"
 #include "kernels/cuda/primitives/wgmma.hpp"
 
 namespace fvlm::FVLM_CUDA_TARGET {
