@@ -60,13 +60,13 @@ run_tests() {
 
 # The threads: of loops, the engine's, the server's and the camera's.
 test_tsan() {
-  local pid
+  local pid timed='*Promises.*:CostlyRequests.*'
   build/tsan/bin/kernel_test --gtest_brief=1 --gtest_filter='ThreadTeam*:Threads*' &
   build/tsan/bin/engine_test --gtest_brief=1 --gtest_filter='*Engine*_cpu' &
   # What measures time runs alone: threads of low priority are starved by others.
-  build/tsan/bin/server_test --gtest_brief=1 --gtest_filter='-ServerPromises.*:CostlyRequests.*' &
+  build/tsan/bin/server_test --gtest_brief=1 --gtest_filter="-$timed" &
   for pid in $(jobs -p); do wait "$pid"; done
-  build/tsan/bin/server_test --gtest_brief=1 --gtest_filter='ServerPromises.*:CostlyRequests.*'
+  build/tsan/bin/server_test --gtest_brief=1 --gtest_filter="$timed"
   build/tsan/bin/camera_unit_test --gtest_brief=1
   build/tsan/bin/camera_client_test --gtest_brief=1
 }

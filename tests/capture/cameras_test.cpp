@@ -6,8 +6,9 @@
 
 #include "tests/capture/client_fixture.hpp"
 #include "tests/capture/jpeg.hpp"
-#include "tests/capture/waiting.hpp"
+#include "tests/capture/pattern_jpeg.hpp"
 #include "tests/support/raw_websocket.hpp"
+#include "tests/support/waiting.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -39,8 +40,8 @@ TEST_F(CamerasTest, EachHasItsPathsItsMetricsAndItsConnection) {
               "[[camera]]\nname = \"yard\"\ntitle = \"院子\"\nsource = \"images:" +
               scenes + "\"\nfps = 20\nsize = 2\nplace = 1\n"),
        "--log-folder", folder.path().string()});
-  EXPECT_TRUE(CameraProgram::wait_for(
-      [&] { return status_of(http_get(camera.port(), "/healthz")) == 200; }, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return status_of(http_get(camera.port(), "/healthz")) == 200; },
+                       Milliseconds(5000)));
   EXPECT_EQ(camera.get("/cameras.json"),
             R"([{"name":"yard","title":"院子","size":2},{"name":"door","title":"door","size":1}])"
             "\n");
@@ -49,8 +50,7 @@ TEST_F(CamerasTest, EachHasItsPathsItsMetricsAndItsConnection) {
   EXPECT_EQ(decode_jpeg(camera.get("/snapshot.jpg")).width, 160) << "the first table's";
   EXPECT_EQ(status_of(http_get(camera.port(), "/cameras/roof/snapshot.jpg")), 404);
   EXPECT_EQ(status_of(http_get(camera.port(), "/cameras/door/nothing")), 404);
-  EXPECT_TRUE(
-      CameraProgram::wait_for([&] { return server.pictures().size() > 6; }, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return server.pictures().size() > 6; }, Milliseconds(5000)));
   EXPECT_EQ(server.requests().size(), 2U);
   EXPECT_EQ(camera.metric("fastvlm_camera_live{camera=\"door\"}"), 1);
   EXPECT_GE(camera.metric("fastvlm_camera_sent_total{camera=\"yard\"}"), 1);
@@ -58,9 +58,8 @@ TEST_F(CamerasTest, EachHasItsPathsItsMetricsAndItsConnection) {
 
   // One goes away: the other goes on.
   std::filesystem::remove_all(folder / "scenes");
-  EXPECT_TRUE(CameraProgram::wait_for(
-      [&] { return camera.metric("fastvlm_camera_live{camera=\"yard\"}") == 0; },
-      Milliseconds(8000)));
+  EXPECT_TRUE(wait_for([&] { return camera.metric("fastvlm_camera_live{camera=\"yard\"}") == 0; },
+                       Milliseconds(8000)));
   EXPECT_EQ(camera.metric("fastvlm_camera_live{camera=\"door\"}"), 1);
   EXPECT_EQ(decode_jpeg(camera.get("/cameras/door/snapshot.jpg")).width, 160);
   EXPECT_EQ(status_of(http_get(camera.port(), "/cameras/door/healthz")), 200);
@@ -75,9 +74,9 @@ TEST_F(CamerasTest, OneThatIsNotThereKeepsNoOtherAway) {
       {"--server", kNowhere, "--log-folder", folder.path().string(), "--config",
        config("[[camera]]\nname = \"a\"\nsource = \"images:/nowhere\"\n"
               "[[camera]]\nname = \"b\"\nsource = \"test-pattern\"\n")});
-  EXPECT_TRUE(CameraProgram::wait_for(
-      [&] { return !camera.get("/cameras/b/snapshot.jpg").empty(); }, Milliseconds(5000)));
-  EXPECT_TRUE(CameraProgram::wait_for(
+  EXPECT_TRUE(
+      wait_for([&] { return !camera.get("/cameras/b/snapshot.jpg").empty(); }, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for(
       [&] {
         return contains(http_get(camera.port(), "/cameras/a/snapshot.jpg"),
                         "there is no such folder");
@@ -157,7 +156,7 @@ TEST_F(CamerasTest, QuietSaysErrorsAloneUnlessALogLevelIsGiven) {
     std::vector<std::string> all = {"--source", "test-pattern", "--prompt", "What?"};
     all.insert(all.end(), flags.begin(), flags.end());
     const auto camera = start(kNowhere, all);
-    EXPECT_TRUE(CameraProgram::wait_for(
+    EXPECT_TRUE(wait_for(
         [&] {
           return contains(read_file(folder / "client.log"), "no server listens on 127.0.0.1:9");
         },

@@ -13,7 +13,8 @@
 
 #include "tests/capture/client_fixture.hpp"
 #include "tests/capture/jpeg.hpp"
-#include "tests/capture/waiting.hpp"
+#include "tests/capture/pattern_jpeg.hpp"
+#include "tests/support/waiting.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -26,8 +27,7 @@ TEST_F(ClientTest, AnOriginalServerGetsPicturesAndNothingElse) {
   CameraServer server(describe);
   const auto camera = start(server.url(), {"--source", "test-pattern", "--width", "320",
                                            "--interval", "20ms", "--log-answers"});
-  EXPECT_TRUE(
-      CameraProgram::wait_for([&] { return server.pictures().size() >= 10; }, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return server.pictures().size() >= 10; }, Milliseconds(5000)));
   EXPECT_EQ(camera->end(SIGTERM), 0);
   EXPECT_TRUE(server.texts().empty());
   EXPECT_EQ(server.violation(), "");
@@ -48,7 +48,7 @@ TEST_F(ClientTest, FilesArriveAsTheyAre) {
     const std::vector<std::string> pictures = server.pictures();
     return std::set<std::string>(pictures.begin(), pictures.end());
   };
-  EXPECT_TRUE(CameraProgram::wait_for([&] { return seen().size() >= 3; }, Milliseconds(20'000)));
+  EXPECT_TRUE(wait_for([&] { return seen().size() >= 3; }, Milliseconds(20'000)));
   EXPECT_TRUE(seen() == std::set<std::string>(files.begin(), files.end()));
 }
 
@@ -62,8 +62,7 @@ TEST_F(ClientTest, TwoSignalsEndItAsWellAsOne) {
 TEST_F(ClientTest, ACamerasJpegIsMovedOnceAndThatIsItsMask) {
   CameraServer server(describe);
   const auto camera = start(server.url(), {"--source", "test-pattern:mjpeg", "--interval", "10ms"});
-  EXPECT_TRUE(
-      CameraProgram::wait_for([&] { return server.pictures().size() >= 20; }, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return server.pictures().size() >= 20; }, Milliseconds(5000)));
   const std::string metrics = camera->get("/metrics");
   const auto value = [&](const std::string& name) {
     return std::stod(metrics.substr(metrics.find("\n" + name + " ") + name.size() + 2));
@@ -77,8 +76,8 @@ TEST_F(ClientTest, ACamerasJpegIsMovedOnceAndThatIsItsMask) {
 
 TEST_F(ClientTest, FramesThatNobodyWillSeeAreNotCompressed) {
   const auto camera = start(kNowhere, {"--source", "test-pattern:yuyv", "--fps", "200"});
-  EXPECT_TRUE(CameraProgram::wait_for(
-      [&] { return camera->metric("fastvlm_camera_captured_total") > 50; }, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return camera->metric("fastvlm_camera_captured_total") > 50; },
+                       Milliseconds(5000)));
   EXPECT_EQ(camera->metric("fastvlm_camera_pictures_total{how=\"compressed\"}"), 0);
   EXPECT_FALSE(camera->get("/snapshot.jpg").empty());
   EXPECT_EQ(camera->metric("fastvlm_camera_pictures_total{how=\"compressed\"}"), 1);
@@ -107,8 +106,8 @@ TEST_P(ClientCost, IsSmall) {
   const auto camera = start(server.url(), {"--source", GetParam().source, "--fps", "30",
                                            "--interval", GetParam().interval});
   // The pattern is drawn while it is shown for the first time.
-  ASSERT_TRUE(CameraProgram::wait_for(
-      [&] { return camera->metric("fastvlm_camera_captured_total") > 30; }, Milliseconds(20'000)));
+  ASSERT_TRUE(wait_for([&] { return camera->metric("fastvlm_camera_captured_total") > 30; },
+                       Milliseconds(20'000)));
   // Others' load makes caches cold and so adds to it: the best of three counts.
   double part = 1;
   for (int i = 0; i < 3 && part >= GetParam().limit; ++i) {
@@ -144,8 +143,8 @@ TEST_F(ClientTest, MemoryStaysFlat) {
   const auto camera =
       start(server.url(), {"--source", "test-pattern:mjpeg", "--fps", "5000", "--interval", "1ms"});
   const auto sent = [&](double many) {
-    return CameraProgram::wait_for(
-        [&] { return camera->metric("fastvlm_camera_sent_total") >= many; }, Milliseconds(600'000));
+    return wait_for([&] { return camera->metric("fastvlm_camera_sent_total") >= many; },
+                    Milliseconds(600'000));
   };
   ASSERT_TRUE(sent(500));
   const double before = camera->metric("process_resident_memory_bytes");
@@ -163,13 +162,13 @@ TEST_F(ClientTest, AServerThatComesBackIsFoundAgain) {
   const auto camera = start(
       server->url(), {"--source", "test-pattern:mjpeg", "--width", "320", "--interval", "5ms"});
   const auto described = [&] { return !server->pictures().empty(); };
-  EXPECT_TRUE(CameraProgram::wait_for(described, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for(described, Milliseconds(5000)));
   const double descriptors = camera->metric("process_open_fds");
   for (int i = 0; i < restarts; ++i) {
     server.reset();
     std::this_thread::sleep_for(Milliseconds(100));
     server = std::make_unique<CameraServer>(describe, port);
-    ASSERT_TRUE(CameraProgram::wait_for(described, Milliseconds(6000))) << i;
+    ASSERT_TRUE(wait_for(described, Milliseconds(6000))) << i;
   }
   EXPECT_LE(camera->metric("process_open_fds"), descriptors + 1);
   EXPECT_EQ(camera->metric("fastvlm_camera_connections_total{event=\"opened\"}"), restarts + 1);
@@ -180,15 +179,14 @@ TEST_F(ClientTest, TheServersKeyIsSent) {
   write_file(folder / "key", "secret\n");
   const auto camera = start(
       server.url(), {"--source", "test-pattern", "--api-key-file", (folder / "key").string()});
-  EXPECT_TRUE(
-      CameraProgram::wait_for([&] { return !server.requests().empty(); }, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return !server.requests().empty(); }, Milliseconds(5000)));
   EXPECT_TRUE(contains(server.requests().at(0), "\r\nAuthorization: Bearer secret\r\n"));
 }
 
 TEST_F(ClientTest, ACommandThatEndsIsStartedAgain) {
   const auto camera = start(kNowhere, {"--source", "pipe:exit 1"});
-  EXPECT_TRUE(CameraProgram::wait_for(
-      [&] { return camera->metric("fastvlm_camera_lost_total") >= 2; }, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return camera->metric("fastvlm_camera_lost_total") >= 2; },
+                       Milliseconds(5000)));
 }
 
 TEST_F(ClientTest, SettingsMayComeFromAFile) {
@@ -200,8 +198,7 @@ TEST_F(ClientTest, SettingsMayComeFromAFile) {
   const std::vector<std::string> flags = {"--config", (folder / "camera.conf").string(),
                                           "--log-folder", folder.path().string()};
   const CameraProgram camera(FVLM_CAMERA_PROGRAM, flags);
-  EXPECT_TRUE(
-      CameraProgram::wait_for([&] { return server.pictures().size() >= 3; }, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return server.pictures().size() >= 3; }, Milliseconds(5000)));
   EXPECT_EQ(decode_jpeg(server.pictures().at(0)).width, 160);
 }
 
@@ -238,16 +235,16 @@ TEST_F(ClientTest, WhatTheServerSaysStaysOneLineOfTheLog) {
   });
   const auto camera =
       start(server.url(), {"--source", "test-pattern", "--width", "64", "--log-answers"});
-  EXPECT_TRUE(CameraProgram::wait_for(
-      [&] { return contains(read_file(folder / "client.log"), "✨ one two [2J\n"); },
-      Milliseconds(5000)));
+  EXPECT_TRUE(
+      wait_for([&] { return contains(read_file(folder / "client.log"), "✨ one two [2J\n"); },
+               Milliseconds(5000)));
 }
 
 TEST_F(ClientTest, ItsLogHasDescriptionsOnlyIfThatIsWantedAndMayBeJson) {
   CameraServer server(describe);
   const auto camera =
       start(server.url(), {"--source", "test-pattern", "--width", "64", "--log-format", "json"});
-  EXPECT_TRUE(CameraProgram::wait_for(
+  EXPECT_TRUE(wait_for(
       [&] { return contains(read_file(folder / "client.log"), "\"message\":\"✨ 7 bytes\"}\n"); },
       Milliseconds(5000)));
   EXPECT_FALSE(contains(read_file(folder / "client.log"), "A tree."));

@@ -12,7 +12,7 @@
 #include "capture/source/jpeg_header.hpp"
 #include "capture/source/source.hpp"
 #include "tests/capture/jpeg.hpp"
-#include "tests/capture/waiting.hpp"
+#include "tests/capture/pattern_jpeg.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace fvlm::capture {

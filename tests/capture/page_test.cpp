@@ -7,6 +7,7 @@
 #include "tests/capture/client_fixture.hpp"
 #include "tests/capture/jpeg.hpp"
 #include "tests/support/raw_websocket.hpp"
+#include "tests/support/waiting.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -57,8 +58,7 @@ TEST_F(ClientTest, OurPageGetsBinaryFramesTokensAndState) {
   const auto camera = start(server.url(), {"--source", "test-pattern", "--width", "160",
                                            "--interval", "50ms", "--stream", "--prompt", "What?"});
   const std::string described = "fastvlm_camera_answers_total{outcome=\"described\"}";
-  EXPECT_TRUE(
-      CameraProgram::wait_for([&] { return camera->metric(described) >= 1; }, Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return camera->metric(described) >= 1; }, Milliseconds(5000)));
   RawWebSocket page(camera->port());
   page.send(RawWebSocket::kText, R"({"type":"configure","binary":true})");
   EXPECT_TRUE(contains(next_text_with(page, "history"), "A tree."));
@@ -70,9 +70,8 @@ TEST_F(ClientTest, OurPageGetsBinaryFramesTokensAndState) {
 
   page.send(RawWebSocket::kText, R"({"type":"configure","prompt":"Which tree?","interval":0.02})");
   EXPECT_TRUE(contains(next_text_with(page, "Which tree?"), R"("type":"state")"));
-  EXPECT_TRUE(CameraProgram::wait_for(
-      [&] { return contains(server.texts().back(), R"("prompt":"Which tree?")"); },
-      Milliseconds(2000)));
+  EXPECT_TRUE(wait_for([&] { return contains(server.texts().back(), R"("prompt":"Which tree?")"); },
+                       Milliseconds(2000)));
 }
 
 TEST_F(ClientTest, AViewerThatDoesNotReadHoldsUpNobody) {
@@ -94,8 +93,7 @@ TEST_F(ClientTest, AViewerThatDoesNotReadHoldsUpNobody) {
 TEST_F(ClientTest, OtherProgramsGetPicturesOverHttp) {
   CameraServer server(describe);
   const auto camera = start(server.url(), {"--source", "test-pattern:nv12", "--width", "320"});
-  EXPECT_TRUE(CameraProgram::wait_for([&] { return !camera->get("/healthz").empty(); },
-                                      Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return !camera->get("/healthz").empty(); }, Milliseconds(5000)));
   EXPECT_EQ(decode_jpeg(camera->get("/snapshot.jpg")).height, 240);
   RawSocket stream(camera->port());
   stream.send("GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
@@ -115,7 +113,7 @@ TEST_F(ClientTest, OneConnectionCarriesManyRequests) {
   const auto camera = start(kNowhere, {"--source", "test-pattern", "--width", "320", "--base-path",
                                        "/cam/", "--trusted-proxy", "127.0.0.1"});
   const std::string host = " HTTP/1.1\r\nHost: localhost\r\n\r\n";
-  EXPECT_TRUE(CameraProgram::wait_for(
+  EXPECT_TRUE(wait_for(
       [&] { return status_of(http(camera->port(), "GET /cam/snapshot.jpg" + host)) == 200; },
       Milliseconds(5000)));
   RawSocket client(camera->port());
@@ -152,7 +150,7 @@ TEST_F(ClientTest, HttpErrorsSayWhatIsWrong) {
   }
   EXPECT_EQ(status_of(http_get(port, "/nothing")), 404);
   EXPECT_EQ(status_of(http(port, "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 405);
-  EXPECT_TRUE(CameraProgram::wait_for(
+  EXPECT_TRUE(wait_for(
       [&] {
         return contains(http_get(port, "/snapshot.jpg"), "/nowhere: there is no such folder");
       },
@@ -224,8 +222,7 @@ TEST_F(ClientTest, PagesOfOtherSitesGetNoPicture) {
   const auto camera =
       start(kNowhere, {"--source", "test-pattern", "--allow-origin", "http://dash.example:8123"});
   const std::uint16_t port = camera->port();
-  EXPECT_TRUE(CameraProgram::wait_for([&] { return !camera->get("/snapshot.jpg").empty(); },
-                                      Milliseconds(5000)));
+  EXPECT_TRUE(wait_for([&] { return !camera->get("/snapshot.jpg").empty(); }, Milliseconds(5000)));
   const auto head = [&](const std::string& path, const std::string& headers) {
     return head_of(port, path, "Host: localhost:8080\r\n" + headers);
   };
@@ -315,8 +312,8 @@ TEST_F(ClientTest, WrongKeysForThePageAreCountedLoggedAndSlowedDown) {
   EXPECT_EQ(status_of(metrics), 200) << "others do not wait";
   EXPECT_TRUE(contains(metrics, "\nfastvlm_camera_wrong_keys_total 6\n")) << metrics;
   EXPECT_TRUE(contains(metrics, "\nfastvlm_camera_keys_refused_total 2\n")) << metrics;
-  EXPECT_TRUE(CameraProgram::wait_for([&] { return status_of(answer("secret", kSelf)) == 200; },
-                                      Milliseconds(5000)));
+  EXPECT_TRUE(
+      wait_for([&] { return status_of(answer("secret", kSelf)) == 200; }, Milliseconds(5000)));
   EXPECT_EQ(camera->end(SIGTERM), 0);
   EXPECT_TRUE(contains(read_file(folder / "client.log"), "127.0.0.1:")) << "who it was";
 }

@@ -11,7 +11,7 @@
 #include <array>
 #include <sstream>
 #include <stdexcept>
-#include <thread>
+#include "tests/support/waiting.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -94,15 +94,6 @@ double CameraProgram::metric(const std::string& name) const {
   const std::string text = get("/metrics");
   const std::size_t at = text.find("\n" + name + " ");
   return at == std::string::npos ? -1 : std::stod(text.substr(at + name.size() + 2));
-}
-
-bool CameraProgram::wait_for(const std::function<bool()>& true_yet, Milliseconds patience) {
-  const auto deadline = std::chrono::steady_clock::now() + patience;
-  while (!true_yet()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(Milliseconds(10));
-  }
-  return true;
 }
 
 int CameraProgram::end(int signal) {

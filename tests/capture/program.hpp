@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,8 +27,6 @@ class CameraProgram {
   std::string get(const std::string& path) const;
   // A line of /metrics, e.g. "fastvlm_camera_live"; -1 if there is none.
   double metric(const std::string& name) const;
-  // Whether `true_yet` becomes true within a time.
-  static bool wait_for(const std::function<bool()>& true_yet, std::chrono::milliseconds patience);
   // Ends it by a signal and returns its exit status, -1 if it was killed.
   int end(int signal);
 

@@ -13,8 +13,9 @@
 #include "capture/source/image_source.hpp"
 #include "capture/source/pattern_source.hpp"
 #include "capture/source/pipe_source.hpp"
-#include "tests/capture/waiting.hpp"
+#include "tests/capture/pattern_jpeg.hpp"
 #include "tests/support/temporary_folder.hpp"
+#include "tests/support/waiting.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -100,8 +101,8 @@ TEST_F(PipeSourceTest, ReadsPicturesAndSaysHowTheCommandEnded) {
 }
 
 TEST_F(PipeSourceTest, OfManyTheNewestWins) {
-  PipeSource source(in_folder("cat a.jpg a.jpg a.jpg b.jpg; sleep 10"), counters);
-  std::this_thread::sleep_for(Milliseconds(200));
+  PipeSource source(in_folder("cat a.jpg a.jpg a.jpg b.jpg; touch done; sleep 10"), counters);
+  ASSERT_TRUE(wait_for([&] { return std::filesystem::exists(folder / "done"); }));
   const auto frame = source.next(Milliseconds(2000));
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->width, 96);

@@ -12,7 +12,7 @@
 #include "capture/source/pattern_source.hpp"
 #include "capture/source/source.hpp"
 #include "tests/capture/jpeg.hpp"
-#include "tests/capture/waiting.hpp"
+#include "tests/capture/pattern_jpeg.hpp"
 
 namespace fvlm::capture {
 namespace {

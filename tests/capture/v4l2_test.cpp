@@ -16,7 +16,8 @@
 #include "capture/source/v4l2_source.hpp"
 #include "tests/capture/fake_camera.hpp"
 #include "tests/capture/jpeg.hpp"
-#include "tests/capture/waiting.hpp"
+#include "tests/capture/pattern_jpeg.hpp"
+#include "tests/support/waiting.hpp"
 
 namespace fvlm::capture {
 namespace {

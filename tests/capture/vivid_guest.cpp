@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "tests/capture/program.hpp"
+#include "tests/support/waiting.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -136,8 +137,8 @@ TEST_P(VividFormats, PicturesShowTheBars) {
   const Format& format = GetParam();
   const CameraProgram camera(
       kProgram, flags_for(0, {"--format", format.name, "--width", format.width, "--fps", "5"}));
-  ASSERT_TRUE(CameraProgram::wait_for([&] { return camera.metric("fastvlm_camera_live") == 1; },
-                                      Milliseconds(5000)));
+  ASSERT_TRUE(
+      wait_for([&] { return camera.metric("fastvlm_camera_live") == 1; }, Milliseconds(5000)));
   const std::string jpeg = camera.get("/snapshot.jpg");
   ASSERT_FALSE(jpeg.empty());
   const Decoded picture = decode(jpeg);
@@ -159,8 +160,8 @@ TEST(Vivid, AMultiPlanarDeviceShowsTheBars) {
   for (const char* format : {"yuyv", "yu12", "nv12"}) {
     const CameraProgram camera(
         kProgram, flags_for(kDevices - 1, {"--format", format, "--width", "320", "--fps", "5"}));
-    ASSERT_TRUE(CameraProgram::wait_for([&] { return camera.metric("fastvlm_camera_live") == 1; },
-                                        Milliseconds(5000)))
+    ASSERT_TRUE(
+        wait_for([&] { return camera.metric("fastvlm_camera_live") == 1; }, Milliseconds(5000)))
         << format;
     expect_color_bars(decode(camera.get("/snapshot.jpg")));
   }
@@ -168,8 +169,8 @@ TEST(Vivid, AMultiPlanarDeviceShowsTheBars) {
 
 TEST(Vivid, TheCheapestFormatIsChosen) {
   const CameraProgram camera(kProgram, flags_for(0, {"--width", "320", "--fps", "5"}));
-  ASSERT_TRUE(CameraProgram::wait_for([&] { return camera.metric("fastvlm_camera_live") == 1; },
-                                      Milliseconds(5000)));
+  ASSERT_TRUE(
+      wait_for([&] { return camera.metric("fastvlm_camera_live") == 1; }, Milliseconds(5000)));
   EXPECT_FALSE(camera.get("/snapshot.jpg").empty());
   // YU12 is compressed where it lies.
   EXPECT_EQ(camera.metric("fastvlm_camera_copied_bytes_total{reason=\"rows\"}"), 0);
@@ -179,8 +180,8 @@ TEST(Vivid, ControlsReachTheDriver) {
   {
     const CameraProgram camera(
         kProgram, flags_for(0, {"--width", "320", "--fps", "5", "--brightness", "200"}));
-    EXPECT_TRUE(CameraProgram::wait_for([&] { return camera.metric("fastvlm_camera_live") == 1; },
-                                        Milliseconds(5000)));
+    EXPECT_TRUE(
+        wait_for([&] { return camera.metric("fastvlm_camera_live") == 1; }, Milliseconds(5000)));
     EXPECT_EQ(control_value(0, V4L2_CID_BRIGHTNESS), 200);
   }
   set_control(0, "Brightness", 128);
@@ -190,9 +191,8 @@ TEST(Vivid, SequenceNumbersMayWrap) {
   set_control(0, "Wrap Sequence Number", 1);  // they begin at 2^32 - 128
   {
     const CameraProgram camera(kProgram, flags_for(0, {"--width", "320", "--fps", "50"}));
-    EXPECT_TRUE(CameraProgram::wait_for(
-        [&] { return camera.metric("fastvlm_camera_captured_total") > 160; },
-        Milliseconds(20'000)));
+    EXPECT_TRUE(wait_for([&] { return camera.metric("fastvlm_camera_captured_total") > 160; },
+                         Milliseconds(20'000)));
     EXPECT_EQ(camera.metric("fastvlm_camera_opened_total"), 1);
     EXPECT_LT(camera.metric("fastvlm_camera_unused_total{reason=\"dropped\"}"), 1e6);
   }
@@ -203,8 +203,7 @@ TEST(Vivid, LostBuffersAreCountedAndNoReasonToStop) {
   const CameraProgram camera(kProgram, flags_for(0, {"--width", "320", "--fps", "25"}));
   set_control(0, "Percentage of Dropped Buffers", 50);
   const std::string dropped = "fastvlm_camera_unused_total{reason=\"dropped\"}";
-  EXPECT_TRUE(
-      CameraProgram::wait_for([&] { return camera.metric(dropped) >= 20; }, Milliseconds(10'000)));
+  EXPECT_TRUE(wait_for([&] { return camera.metric(dropped) >= 20; }, Milliseconds(10'000)));
   EXPECT_EQ(camera.metric("fastvlm_camera_lost_total"), 0);
   set_control(0, "Percentage of Dropped Buffers", 0);
 }
@@ -263,16 +262,15 @@ void suffer(const CameraProgram& camera, int number, const Mishap& mishap, Outco
   const Clock::time_point start = Clock::now();
   for (const std::string& button : mishap.buttons) set_control(number, button, 1);
   if (!mishap.reopens) {
-    ASSERT_TRUE(CameraProgram::wait_for([&] { return camera.metric(damaged_name) > damaged; },
-                                        Milliseconds(3000)))
+    ASSERT_TRUE(wait_for([&] { return camera.metric(damaged_name) > damaged; }, Milliseconds(3000)))
         << mishap.buttons[0];
   } else {
-    ASSERT_TRUE(CameraProgram::wait_for([&] { return camera.metric("fastvlm_camera_live") == 0; },
-                                        Milliseconds(5000)))
+    ASSERT_TRUE(
+        wait_for([&] { return camera.metric("fastvlm_camera_live") == 0; }, Milliseconds(5000)))
         << mishap.buttons[0];
     outcome.longest_silence_s = std::max(outcome.longest_silence_s, seconds_since(start));
   }
-  ASSERT_TRUE(CameraProgram::wait_for(
+  ASSERT_TRUE(wait_for(
       [&] {
         return camera.metric("fastvlm_camera_live") == 1 &&
                (!mishap.reopens || camera.metric("fastvlm_camera_opened_total") > opened);
@@ -290,7 +288,7 @@ TEST(Vivid, EveryMishapIsSurvived) {
     threads.emplace_back([number, &outcome = outcomes[static_cast<std::size_t>(number)]] {
       const CameraProgram camera(kProgram, flags_for(number, {"--width", "320", "--fps", "10"}));
       const auto live = [&] { return camera.metric("fastvlm_camera_live") == 1; };
-      ASSERT_TRUE(CameraProgram::wait_for(live, Milliseconds(10'000)));
+      ASSERT_TRUE(wait_for(live, Milliseconds(10'000)));
       const Usage before = usage_of(camera.process(), number);
       for (const Mishap& mishap : mishaps()) {
         for (int i = number; i < mishap.times; i += kDevices) {

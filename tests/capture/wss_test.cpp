@@ -7,6 +7,7 @@
 #include "net/http/transport.hpp"
 #include "tests/capture/client_fixture.hpp"
 #include "tests/support/certificate.hpp"
+#include "tests/support/waiting.hpp"
 
 namespace fvlm::capture {
 namespace {
@@ -62,8 +63,8 @@ class WssTest : public ClientTest {
     std::vector<std::string> flags = {"--source", "test-pattern", "--width", "64"};
     flags.insert(flags.end(), more.begin(), more.end());
     const auto camera = start(server, flags);
-    return CameraProgram::wait_for([&] { return contains(read_file(folder / "client.log"), line); },
-                                   Milliseconds(5000));
+    return wait_for([&] { return contains(read_file(folder / "client.log"), line); },
+                    Milliseconds(5000));
   }
 
   const std::string certificate_ = (folder / "certificate.pem").string();

@@ -1,16 +1,18 @@
 // A server of HTTP that says back what it was asked, for tests from its client's side.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "net/http/transport.hpp"
 #include "tests/support/raw_websocket.hpp"
+#include "tests/support/waiting.hpp"
 
 namespace fvlm {
 
@@ -28,8 +30,15 @@ class EchoServer final : private net::TransportEvents {
     thread_.join();
   }
   std::uint16_t port() const { return transport_->port(); }
-  // Paths of requests whose clients went away, once stopped.
-  const std::vector<net::ExchangeId>& gone() const { return gone_; }
+  // Whether so many requests come to have arrived; to have ended, by an answer or without.
+  bool has_asked(std::size_t count) const {
+    return wait_for([&] { return asked_ == count; });
+  }
+  bool has_ended(std::size_t count) const {
+    return wait_for([&] { return ended_ == count; });
+  }
+  // Requests without an answer whose clients have left.
+  std::size_t gone() const { return gone_; }
 
  private:
   std::optional<net::HttpResponse> on_head(net::HttpRequest& request) override {
@@ -44,6 +53,7 @@ class EchoServer final : private net::TransportEvents {
   void on_message(net::ConnectionId, std::string, bool) override {}
   void on_close(net::ConnectionId) override {}
   std::optional<net::HttpResponse> on_http(net::ExchangeId id, net::HttpRequest request) override {
+    ++asked_;
     net::HttpResponse response;
     response.headers.emplace_back("Method", request.method);
     response.body = request.method + " " + request.path + " " + request.body;
@@ -69,15 +79,18 @@ class EchoServer final : private net::TransportEvents {
     }
     return response;
   }
-  void on_http_gone(net::ExchangeId id) override { gone_.push_back(id); }
+  void on_http_gone(net::ExchangeId) override { ++gone_; }
+  void on_exchange(const net::HttpExchange&) override { ++ended_; }
   net::HttpResponse refusal(const net::HttpRequest&, int status, const std::string& why) override {
     return net::text_response(status, why);
   }
   void on_error(const std::string&) override {}
 
+  std::atomic<std::size_t> asked_ = 0;
+  std::atomic<std::size_t> ended_ = 0;
+  std::atomic<std::size_t> gone_ = 0;
   std::unique_ptr<net::Transport> transport_;
   std::thread thread_;
-  std::vector<net::ExchangeId> gone_;
 };
 
 }  // namespace fvlm

@@ -10,6 +10,7 @@
 
 #include "tests/net/http/http_fixture.hpp"
 #include "tests/support/raw_websocket.hpp"
+#include "tests/support/waiting.hpp"
 
 namespace fvlm {
 namespace {
@@ -45,16 +46,6 @@ TEST(ReceiveBudget, GivesBackWhatIsReleasedOnAnyThread) {
   EXPECT_TRUE(share.grow_to(kMegabyte));
 }
 
-// Until it is true, for at most some seconds.
-template <class Condition>
-bool comes_true(const Condition& condition) {
-  for (int i = 0; i < 500; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
-}
-
 class ReceivingServer : public testing::Test {
  protected:
   // The status of a request whose body has been announced and not sent.
@@ -75,7 +66,7 @@ class ReceivingServer : public testing::Test {
 TEST_F(ReceivingServer, RefusesBodiesBeyondItsBudgetUntilOthersEnd) {
   RawSocket first(server_.port());
   first.send(post_head_ + "Content-Length: 750000\r\n\r\n" + std::string(700'000, 'x'));
-  EXPECT_TRUE(comes_true([&] { return status_of_announced(500'000) == 503; }));
+  EXPECT_TRUE(wait_for([&] { return status_of_announced(500'000) == 503; }));
   EXPECT_EQ(status_of_announced(1000), 100);
   RawSocket chunked(server_.port());
   chunked.send(post_head_ + "Transfer-Encoding: chunked\r\n\r\n" + chunk(500'000));
@@ -84,22 +75,22 @@ TEST_F(ReceivingServer, RefusesBodiesBeyondItsBudgetUntilOthersEnd) {
   EXPECT_NE(refusal.find("Retry-After: 1"), refusal.npos) << refusal;
   first.send(std::string(50'000, 'x'));
   EXPECT_EQ(status_of(read_response(first)), 200);
-  EXPECT_TRUE(comes_true([&] { return status_of_announced(500'000) == 100; }));
+  EXPECT_TRUE(wait_for([&] { return status_of_announced(500'000) == 100; }));
 }
 
 TEST_F(ReceivingServer, AConnectionThatEndsGivesItsBytesBack) {
   {
     RawSocket client(server_.port());
     client.send(post_head_ + "Content-Length: 1000000\r\n\r\n" + std::string(900'000, 'x'));
-    EXPECT_TRUE(comes_true([&] { return status_of_announced(500'000) == 503; }));
+    EXPECT_TRUE(wait_for([&] { return status_of_announced(500'000) == 503; }));
   }
-  EXPECT_TRUE(comes_true([&] { return status_of_announced(500'000) == 100; }));
+  EXPECT_TRUE(wait_for([&] { return status_of_announced(500'000) == 100; }));
 }
 
 TEST_F(ReceivingServer, CountsMessagesThatAreNotWhole) {
   RawWebSocket first(server_.port());
   first.socket().send(client_frame(RawWebSocket::kBinary, std::string(700'000, 'x'), false));
-  EXPECT_TRUE(comes_true([&] { return status_of_announced(500'000) == 503; }));
+  EXPECT_TRUE(wait_for([&] { return status_of_announced(500'000) == 503; }));
   RawWebSocket second(server_.port());
   second.socket().send(client_frame(RawWebSocket::kBinary, std::string(500'000, 'x'), false));
   const auto refusal = second.next();
@@ -107,7 +98,7 @@ TEST_F(ReceivingServer, CountsMessagesThatAreNotWhole) {
   EXPECT_EQ(refusal->opcode, RawWebSocket::kClose);
   EXPECT_EQ(refusal->payload.substr(0, 2), "\x03\xf5") << "1013, try again later";
   first.socket().send(client_frame(RawWebSocket::kContinuation, "x"));
-  EXPECT_TRUE(comes_true([&] { return status_of_announced(500'000) == 100; }));
+  EXPECT_TRUE(wait_for([&] { return status_of_announced(500'000) == 100; }));
 }
 
 }  // namespace

@@ -289,7 +289,9 @@ TEST_F(OpenAiTest, WrongRequestsHaveTheirCodes) {
   EXPECT_TRUE(error(http(port(), "no request\r\n\r\n"), 400)["message"].is_string());
 }
 
-TEST_F(OpenAiTest, CancelsWhenTheClientLeaves) {
+class OpenAiPromises : public OpenAiTest {};
+
+TEST_F(OpenAiPromises, CancelsWhenTheClientLeaves) {
   stop();
   start_slow({.chat = {.model = "tiny", .max_new_tokens = 1900}});
   for (const bool stream : {false, true}) {

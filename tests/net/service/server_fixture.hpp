@@ -20,6 +20,7 @@
 #include "tests/support/cost.hpp"
 #include "tests/support/raw_websocket.hpp"
 #include "tests/support/temporary_folder.hpp"
+#include "tests/support/waiting.hpp"
 
 namespace fvlm {
 
@@ -159,13 +160,10 @@ class ServerTest : public testing::Test {
     const std::size_t at = text.find(line);
     return at == text.npos ? -1 : std::stod(text.substr(at + line.size()));
   }
-  // Fails the test if it does not come to be within a while.
-  void await_metric(const std::string& line) const {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (http_get(port(), "/metrics").find(line) == std::string::npos) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << line;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
+  // Fails the test if it does not come to be within a while. `headers` show a key.
+  void await_metric(const std::string& line, const std::string& headers = {}) const {
+    EXPECT_TRUE(wait_for([&] { return contains(http_get(port(), "/metrics", headers), line); }))
+        << line << http_get(port(), "/metrics", headers);
   }
 
   static inline std::unique_ptr<Engine> engine_;

@@ -77,15 +77,6 @@ class ServerOperation : public ServerTest {
     return "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + headers +
            fmt::format("Content-Length: {}\r\n\r\n", body.size()) + body;
   }
-  // Where there are keys, of one without limits.
-  void await_key_metric(const std::string& line) const {
-    const auto deadline = std::chrono::steady_clock::now() + seconds(20);
-    std::string text;
-    while (!contains(text = http_get(port(), "/metrics", bearer("b")), line)) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << line << text;
-      std::this_thread::sleep_for(milliseconds(10));
-    }
-  }
   static net::ApiKey key(const std::string& name, const net::KeyLimits& limits = {}) {
     return {.name = name, .digest = net::digest_of("key of " + name), .limits = limits};
   }
@@ -257,13 +248,13 @@ TEST_F(ServerOperation, EachKeyHasItsLimits) {
     EXPECT_TRUE(contains(refused, "as many streams as it may have")) << refused;
     EXPECT_NO_THROW(RawWebSocket(port(), bearer("b")));
   }
-  await_key_metric("fastvlm_connections 0\n");
+  await_metric("fastvlm_connections 0\n", bearer("b"));
   for (int i = 0; i < 2; ++i) {
     RawSocket client(port());
     client.send(chat_request(bearer("a"), true, 2));
     EXPECT_EQ(status_of(client.read_until("\r\n\r\n")), 200);
     client.reset();
-    await_key_metric("fastvlm_chats_running 0\n");
+    await_metric("fastvlm_chats_running 0\n", bearer("b"));
   }
   const std::string late = chat(bearer("a"));
   EXPECT_EQ(status_of(late), 429);
@@ -273,13 +264,14 @@ TEST_F(ServerOperation, EachKeyHasItsLimits) {
   // Frames: one is described, one may be queued.
   RawWebSocket camera(port(), bearer("b"));
   for (int i = 0; i < 2; ++i) camera.send(RawWebSocket::kBinary, jpeg());
-  await_key_metric("fastvlm_frames_waiting 1\n");
+  await_metric("fastvlm_frames_waiting 1\n", bearer("b"));
   RawWebSocket other(port(), bearer("b"));
   other.send(RawWebSocket::kBinary, jpeg());
   EXPECT_EQ(next(other)["content"], "处理出错: too many frames of your key are queued");
-  await_key_metric(
-      "fastvlm_http_requests_total{route=\"/v1/chat/completions\",code=\"429\",key=\"a\"} 2\n");
-  await_key_metric("fastvlm_rejections_total{reason=\"rate_limited\"} 1\n");
+  await_metric(
+      "fastvlm_http_requests_total{route=\"/v1/chat/completions\",code=\"429\",key=\"a\"} 2\n",
+      bearer("b"));
+  await_metric("fastvlm_rejections_total{reason=\"rate_limited\"} 1\n", bearer("b"));
 }
 
 TEST_F(ServerOperation, FramesCountAsRequestsOfTheirKey) {
