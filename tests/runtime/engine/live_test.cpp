@@ -118,13 +118,13 @@ TEST_P(EngineLiveTest, RefusesWhatItHasNoPlaceFor) {
   options.device = std::get<1>(GetParam());
   options.threads = 1;
   options.max_waiting = 1;
-  const auto engine = Engine::load(options);
   std::promise<void> submitted;
   Listener holding;
+  Listener waiting;
+  const auto engine = Engine::load(options);
   holding.on_piece = [open = submitted.get_future().share()] { open.wait(); };
   engine->submit(holding.attach(ask("Hi", {}, 2)));
   while (engine->counters().running == 0) std::this_thread::yield();
-  Listener waiting;
   engine->submit(waiting.attach(ask("Hi", {}, 2)));
   EXPECT_THROW(engine->submit(ask("Hi", {}, 2)), Busy);
   submitted.set_value();

@@ -230,9 +230,9 @@ TEST_P(EngineRequestsTest, CancelledDuringPrefillNeverSpeaks) {
 TEST_P(EngineRequestsTest, CancellingBeamsAnswersWithTheBestSoFar) {
   Listener holding;
   Listener beams;
-  const auto engine = load();
   std::promise<RequestId> id;
   std::size_t pieces = 0;
+  const auto engine = load();
   holding.on_piece = [&, known = id.get_future().share()] {
     known.wait();
     if (++pieces == 6) engine->cancel(known.get());
