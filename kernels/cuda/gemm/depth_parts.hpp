@@ -34,11 +34,11 @@ class DepthParts {
   int count() const { return static_cast<int>(count_); }
   int steps() const { return static_cast<int>(steps_); }  // of the whole depth
 
-  // Whether m rows can be spread, and whether that is the faster way on so many SMs, by waves.
+  // Whether m rows can be spread.
   bool can_spread(std::int64_t m) const { return tiles(m) <= kMostSpread; }
-  bool spreads(std::int64_t m, std::int64_t multiprocessors) const {
-    return can_spread(m) &&
-           time(tiles(m), true, multiprocessors) < time(tiles(m), false, multiprocessors);
+  // Whether to spread `tiles` of any size is the faster way on so many SMs, by waves.
+  bool spreads(std::int64_t tiles, std::int64_t multiprocessors) const {
+    return time(tiles, true, multiprocessors) < time(tiles, false, multiprocessors);
   }
   // How long `tiles` of any size take on so many SMs, in steps of one.
   double time(std::int64_t tiles, bool spread, std::int64_t multiprocessors) const {

@@ -48,10 +48,12 @@ inline constexpr int kHopperPairTiles = 3;
 // Where the depth is in parts.
 inline constexpr std::array<std::string_view, 2> kHopperParts = {"wgmma 128x128, parts in turn",
                                                                  "wgmma 128x128, parts spread"};
-inline constexpr int kSpreadParts = 1;
+inline constexpr int kSpreadParts = 1;  // of these and of kQuantisedParts
 // By wgmma with quantised weights: outputs and tokens.
 inline constexpr TileChoice kQuantisedTiles[] = {
     {"wgmma 128x128", 128, 128, 1.0}, {"wgmma 128x64", 128, 64, 0.8}, {"wgmma 64x64", 64, 64, 0.6}};
+inline constexpr std::array<std::string_view, 2> kQuantisedParts = {"wgmma 128x64, parts in turn",
+                                                                    "wgmma 128x64, parts spread"};
 
 // The rule decides.
 inline constexpr int kTileByRule = -1;

@@ -31,6 +31,8 @@ struct TileOrder {
 
 // What a persistent block multiplies at a time: the whole depth of a tile ...
 struct WholeDepth {
+  static constexpr bool kInParts = false;
+
   int tiles;
   int steps;  // of the depth
 
@@ -42,6 +44,8 @@ struct WholeDepth {
 // ... or one after the other the parts of its depth (depth_parts.hpp); or one part alone, where
 // they are spread over blocks.
 struct DepthInParts {
+  static constexpr bool kInParts = true;
+
   int tiles;
   int steps;
   int parts;

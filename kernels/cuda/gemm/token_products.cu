@@ -100,6 +100,11 @@ void multiply_prompt(Stream<kTarget>& stream, const DeviceShape& device, int til
     if (fits_hopper(device, input, output)) {
       const bool in_boxes = fits_boxes(output);
       if (output.kind == TokenOutputKind::kLinear) {
+        if (const DepthParts parts(input.weights.out, input.weights.in);
+            parts.count() > 1 && in_boxes && !output.gelu) {
+          return target::multiply_quantised_parts<kType>(stream, device.multiprocessors, input,
+                                                         parts, split, output, tile);
+        }
         return target::multiply_quantised<kType>(stream, device.multiprocessors, input,
                                                  target::PlainColumns{}, output,
                                                  in_boxes && !output.gelu, tile);

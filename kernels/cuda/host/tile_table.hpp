@@ -46,8 +46,8 @@ constexpr std::string_view name_of(GemmKey::Kind kind) {
 
 // Whether its depth is in parts.
 inline bool has_parts(int major, const GemmKey& key) {
-  return !key.has_pairs() && (major != 9 || key.type == WeightFormat::Type::kBF16) &&
-         DepthParts(key.n, key.k).count() > 1;
+  const bool in_boxes = !key.gelu || key.type == WeightFormat::Type::kBF16;
+  return !key.has_pairs() && (major != 9 || in_boxes) && DepthParts(key.n, key.k).count() > 1;
 }
 
 // How many tiles there are to choose from; 0: one kernel does it, or each is as good.
@@ -55,22 +55,27 @@ inline int tile_count(int major, const GemmKey& key) {
   using enum WeightFormat::Type;
   const bool quantised = key.type == kInt8 || key.type == kInt4;
   if (key.type != kBF16 && !quantised) return 0;
-  if (major == 9 && quantised) return static_cast<int>(std::size(kQuantisedTiles));
   if (has_parts(major, key)) {
     const bool can_spread = DepthParts(key.n, key.k).can_spread(key.m);
+    static_assert(kHopperParts.size() == kQuantisedParts.size());
     if (major == 9) return can_spread ? static_cast<int>(kHopperParts.size()) : 0;
     const auto tiles = static_cast<int>(std::size(kPartTiles));
     return can_spread ? tiles : tiles / 2;
   }
+  if (major == 9 && quantised) return static_cast<int>(std::size(kQuantisedTiles));
   if (major == 9) return key.has_pairs() ? kHopperPairTiles : static_cast<int>(kHopperTiles.size());
   return key.m > 16 && key.n > 32 ? static_cast<int>(std::size(kTileChoices)) : 0;
 }
 // Of one below tile_count().
 inline std::string_view tile_name(int major, const GemmKey& key, int tile) {
   const auto at = static_cast<std::size_t>(tile);
-  if (has_parts(major, key)) return major == 9 ? kHopperParts[at] : kPartTiles[at].tile.name;
+  const bool plain = key.type == WeightFormat::Type::kBF16;
+  if (has_parts(major, key)) {
+    if (major != 9) return kPartTiles[at].tile.name;
+    return plain ? kHopperParts[at] : kQuantisedParts[at];
+  }
   if (major != 9) return kTileChoices[at].name;
-  return key.type == WeightFormat::Type::kBF16 ? kHopperTiles[at] : kQuantisedTiles[at].name;
+  return plain ? kHopperTiles[at] : kQuantisedTiles[at].name;
 }
 
 // Indices of tiles.

@@ -117,6 +117,50 @@ TYPED_TEST(CudaHopperQuantised, GateAndUpWithTilesOfEverySize) {
   }
 }
 
+// Of a long depth: near Ref, and with the same bits whatever the number of rows and of blocks, and
+// whether parts are a block's own.
+TYPED_TEST(CudaHopperQuantised, PartsOfTheDepthGiveTheSameBits) {
+  constexpr std::int64_t kIn = 2120;
+  constexpr std::int64_t kOut = 200;
+  constexpr std::int64_t kRows = 140;
+  constexpr auto kFirst = static_cast<std::size_t>(3 * kOut);
+  const auto x = this->activations(kRows * kIn);
+  const auto from = this->rows(x, kRows);
+  for (const WeightFormat& format : {WeightFormat::int8(), WeightFormat::int8(32),
+                                     WeightFormat::int4(), WeightFormat::int4(32)}) {
+    const auto matrix = this->matrix(kIn, kOut, format, true);
+    const auto before = this->activations(kRows * kOut);
+    std::vector<float> first;
+    for (const std::int64_t rows : {3, 64, 140}) {
+      auto want = before;
+      want.resize(static_cast<std::size_t>(rows * kOut));
+      const auto residual = want;
+      auto some = x;
+      some.resize(static_cast<std::size_t>(rows * kIn));
+      this->ref_.linear(this->host_, rows_of(some, rows), matrix.plain, {.accumulate = true},
+                        rows_of(want, rows));
+      for (int tile = kTileByRule; tile < static_cast<int>(kQuantisedParts.size()); ++tile) {
+        for (const int multiprocessors : {1, 3, 132}) {
+          SCOPED_TRACE(testing::Message() << name_of(format) << ", " << rows << " rows, tile "
+                                          << tile << ", " << multiprocessors << " SMs");
+          const LaunchLog log;
+          const auto to = this->rows(residual, rows, 8);
+          TestFixture::Token::linear(
+              *this->stream_, {.major = 9, .multiprocessors = multiprocessors},
+              {TokenPass::kPrefill, tile}, from.slice_rows(0, rows), matrix.device, false, true,
+              this->scratch_of(rows, matrix).split, to);
+          EXPECT_NE(log.kernels().back().find("DepthInParts"), std::string::npos);
+          auto values = this->content(to);
+          this->expect_near(values, want);
+          values.resize(kFirst);
+          if (first.empty()) first = values;
+          EXPECT_EQ(values, first);
+        }
+      }
+    }
+  }
+}
+
 TYPED_TEST(CudaHopperQuantised, ARowHasTheSameBitsInAnyBatch) {
   constexpr std::int64_t kRows = 130;
   constexpr std::int64_t kIn = 392;

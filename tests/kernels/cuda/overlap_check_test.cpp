@@ -111,10 +111,11 @@ TEST_F(CudaOverlap, PartsOfTheDepth) {
   const emulator::OnDevice large(emulator::kLargeDevice);
   const auto in = this->rows(activations(150 * 72), 150);
   const auto wide = this->rows(nothing(150 * kWide), 150);
-  const auto up = matrix(72, kWide, WeightFormat::kBF16);
-  const auto down = matrix(kWide, 72, WeightFormat::kBF16);
-  const auto split = scratch_of(150, down).split;
-  const auto expect = [&](const DeviceShape& device, int tiles, const char* kernel) {
+  const auto expect = [&](const WeightFormat& format, const DeviceShape& device, int tiles,
+                          const char* kernel) {
+    const auto up = matrix(72, kWide, format);
+    const auto down = matrix(kWide, 72, format);
+    const auto split = scratch_of(150, down).split;
     for (int tile = 0; tile < tiles; ++tile) {
       const Check check;
       for (int layer = 0; layer < 2; ++layer) {
@@ -129,8 +130,13 @@ TEST_F(CudaOverlap, PartsOfTheDepth) {
       expect_early(check, kernel);
     }
   };
-  expect(kHopper, static_cast<int>(kHopperParts.size()), "hopper_parts");
-  expect(kAnywhere, static_cast<int>(std::size(kPartTiles)), "tile_parts");
+  for (const WeightFormat& format :
+       {WeightFormat::kBF16, WeightFormat::int8(), WeightFormat::int4(32)}) {
+    SCOPED_TRACE(name_of(format));
+    expect(format, kHopper, static_cast<int>(kHopperParts.size()),
+           format.is_quantised() ? "quantised_product" : "hopper_parts");
+    expect(format, kAnywhere, static_cast<int>(std::size(kPartTiles)), "tile_parts");
+  }
 }
 
 TEST_F(CudaOverlap, LinearLayers) {

@@ -67,7 +67,7 @@ void multiply_parts_on_hopper(Stream<kTarget>& stream, int multiprocessors, View
                                                                        static_cast<int>(b.rows));
   const bool spread =
       parts.can_spread(a.rows) &&
-      (tile == kTileByRule ? parts.spreads(a.rows, multiprocessors) : tile == kSpreadParts);
+      (tile == kTileByRule ? parts.spreads(order.tiles(), multiprocessors) : tile == kSpreadParts);
   assert(!spread || split.sums != nullptr);
   const DepthInParts depth{order.tiles(), parts.steps(), parts.count(), spread};
   launch<hopper_parts<Epilogue>>(Launch{.grid = std::min(depth.units(), multiprocessors),

@@ -8,6 +8,10 @@
 // weights are asked for before the previous kernel has ended, as in product.hpp. An output's
 // sum has the same order in tiles of every size.
 //
+// A long depth may be in parts (depth_parts.hpp), whose sums are added in order: a group multiplies
+// all parts of a tile, or one, and then the parts' sums meet in scratch memory, where the group
+// that comes last adds them.
+//
 // The norm of the tokens is a kernel of its own before this one (rowwise/embed.cu): here each block
 // would measure its tokens again, and dequantising leaves no instructions to spare for that.
 #pragma once
@@ -18,6 +22,7 @@
 #include "kernels/cuda/gemm/hopper/columns.hpp"
 #include "kernels/cuda/gemm/hopper/quantised_store.hpp"
 #include "kernels/cuda/gemm/hopper/quantised_tile.hpp"
+#include "kernels/cuda/gemm/part_sums.hpp"
 #include "kernels/cuda/gemm/tile_order.hpp"
 #include "kernels/cuda/primitives/block.hpp"
 #include "kernels/cuda/primitives/hopper.hpp"
@@ -26,13 +31,15 @@
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
-template <class Tile, class Columns>
+template <class Tile, class Columns, class Depth>
 class QuantisedProduct {
   using W = typename Tile::W;
   using Rows = QuantisedRows<Tile, Columns>;
   static constexpr int kGroupWarps = Tile::kGroupThreads / 32;
   static constexpr int kHalves = 2;  // of a run: what a product takes
   static constexpr int kSlice = static_cast<int>(WeightFormat::kSlice);
+  using Sums = FragmentC[Tile::kRowTiles][Tile::kTokens / 8];
+  using PartsOfGroup = PartSums<Tile::kRowTiles, Tile::kTokens / 8, kGroupWarps>;
 
  public:
   using Boxes = TokenBoxes<Columns::kPairs, Tile::kRowTiles>;
@@ -47,6 +54,7 @@ class QuantisedProduct {
     SharedBarrier empty[Tile::kStages];
     SharedBarrier turn[2];  // of each group
     SharedBarrier met[2];   // of its warps
+    bool last[2];           // whether its part of a tile was the last to come
 
     __device__ void init_all() {
       for (SharedBarrier& one : full) init(one, 2);
@@ -57,13 +65,13 @@ class QuantisedProduct {
   };
 
   __device__ QuantisedProduct(std::byte* shared, Barriers& barriers, const Columns& columns,
-                              int tokens, const DeviceMatrix& weights)
+                              int tokens, const DeviceMatrix& weights, const Depth& depth)
       : stages_(shared),
         barriers_(barriers),
         columns_of_(columns),
         tokens_(tokens),
         order_(order_of_tiles<Tile::kTokens, Tile::kOutputs>(tokens, weights.out)),
-        depth_{order_.tiles(), (weights.in + Tile::kDepth - 1) / Tile::kDepth} {}
+        depth_(depth) {}
 
   // Of one thread of the block: copies weights and activations of its tiles.
   __device__ void copy(const TensorMap& weights, const TensorMap& x) {
@@ -120,50 +128,32 @@ class QuantisedProduct {
     }
   }
 
-  // Of a group of threads, `group` of two: multiplies every second tile of the block.
+  // Of a group of threads, `group` of two: multiplies every second unit of the block. Sums of parts
+  // meet in `split`.
   template <class Epilogue>
-  __device__ void multiply(int group, std::byte* results, const Epilogue& epilogue) {
-    [[maybe_unused]] Boxes boxes(results, barriers_.met[group]);
-    const int grid = static_cast<int>(gridDim.x);
-    int done = group;  // tiles of the block before this one
-    for (int tile = first_tile() + group * grid; tile < depth_.tiles; tile += 2 * grid, done += 2) {
-      FragmentC sums[Tile::kRowTiles][Tile::kTokens / 8];
-      Rows rows[2];
+  __device__ void multiply(int group, std::byte* results, const SplitSums& split,
+                           const Epilogue& epilogue) {
+    GroupMeeting meeting(barriers_.met[group]);
+    [[maybe_unused]] Boxes boxes(results, meeting);
+    int done = 0;  // units of the block before this one, and their steps
+    int count = 0;
+    for (auto unit = static_cast<int>(blockIdx.x); unit < depth_.units();
+         unit += static_cast<int>(gridDim.x), ++done) {
+      const int first = count;
+      count += depth_.end_step(unit) - depth_.first_step(unit);
+      if (done % 2 != group) continue;
       // A barrier tells two phases apart and no more: so a group asks for its stages only when all
       // those before have been multiplied.
       if (done > 0) wait(barriers_.turn[group], (done - 1) / 2 % 2);
-      for (int step = 0; step < depth_.steps; ++step) {
-        const int count = done * depth_.steps + step;
-        wait(barriers_.full[count % Tile::kStages], count / Tile::kStages % 2);
-        const std::byte* const stage = stage_of(count);
-        Rows packed[kHalves];
-#pragma unroll
-        for (int half = 0; half < kHalves; ++half) packed[half].load(stage, half);
-#pragma unroll
-        for (int run = 0; run < W::kRuns; ++run) {
-          const typename Rows::Scales scales = Rows::scales_of(stage, run);
-#pragma unroll
-          for (int half = 0; half < kHalves; ++half) {
-            const int product = run * kHalves + half;
-            Rows& a = rows[product % 2];
-            wait_for_products<1>();  // the registers' last ones are done
-            if (product == 1 && step > 0) release(count - 1);
-            a.dequantise(packed[half], run, scales);
-            const std::uint64_t x =
-                advance(descriptor(stage + product / (kBoxDepth / 16) * Tile::kBoxBytes),
-                        product % (kBoxDepth / 16));
-            fence_products();
-#pragma unroll
-            for (int i = 0; i < Tile::kRowTiles; ++i) {
-              multiply_registers<Tile::kTokens>(sums[i], a.of[i], x, step > 0 || product > 0);
-            }
-            commit_products();
-          }
+      Sums sums;
+      multiply_unit(unit, first, sums);
+      if (lane_id() == 0) arrive(barriers_.turn[1 - group]);
+      const int tile = depth_.tile_of(unit);
+      if constexpr (Depth::kInParts) {
+        if (depth_.spread && !meet_parts(split, unit, meeting, barriers_.last[group], sums)) {
+          continue;
         }
       }
-      finish_products(sums);
-      release(done * depth_.steps + depth_.steps - 1);
-      if (lane_id() == 0) arrive(barriers_.turn[1 - group]);
       if constexpr (Epilogue::kBoxes) {
         boxes.store(sums, token_of(tile), Columns::kPairs ? column_of(tile) / 2 : column_of(tile),
                     epilogue);
@@ -178,9 +168,75 @@ class QuantisedProduct {
   }
 
  private:
-  __device__ static int first_tile() {
-    return static_cast<int>(blockIdx.x);
+  // The sums of a unit, whose first step is the block's step `count`.
+  __device__ void multiply_unit(int unit, int count, Sums& sums) const {
+    if constexpr (Depth::kInParts) {
+      if (!depth_.spread) {
+        Sums of_part;
+        PartsOfGroup::clear(sums);
+        for (int part = 0; part < depth_.parts; ++part) {
+          const int steps = depth_.step_of(part + 1) - depth_.step_of(part);
+          multiply_steps(count, steps, of_part);
+          PartsOfGroup::add(sums, of_part);
+          count += steps;
+        }
+        return;
+      }
+    }
+    multiply_steps(count, depth_.end_step(unit) - depth_.first_step(unit), sums);
   }
+
+  // The sums of so many steps from the block's step `count` on.
+  __device__ void multiply_steps(int count, int steps, Sums& sums) const {
+    Rows rows[2];
+    for (int step = 0; step < steps; ++step, ++count) {
+      wait(barriers_.full[count % Tile::kStages], count / Tile::kStages % 2);
+      const std::byte* const stage = stage_of(count);
+      Rows packed[kHalves];
+#pragma unroll
+      for (int half = 0; half < kHalves; ++half) packed[half].load(stage, half);
+#pragma unroll
+      for (int run = 0; run < W::kRuns; ++run) {
+        const typename Rows::Scales scales = Rows::scales_of(stage, run);
+#pragma unroll
+        for (int half = 0; half < kHalves; ++half) {
+          const int product = run * kHalves + half;
+          Rows& a = rows[product % 2];
+          wait_for_products<1>();  // the registers' last ones are done
+          if (product == 1 && step > 0) release(count - 1);
+          a.dequantise(packed[half], run, scales);
+          const std::uint64_t x =
+              advance(descriptor(stage + product / (kBoxDepth / 16) * Tile::kBoxBytes),
+                      product % (kBoxDepth / 16));
+          fence_products();
+#pragma unroll
+          for (int i = 0; i < Tile::kRowTiles; ++i) {
+            multiply_registers<Tile::kTokens>(sums[i], a.of[i], x, step > 0 || product > 0);
+          }
+          commit_products();
+        }
+      }
+    }
+    finish_products(sums);
+    release(count - 1);
+  }
+
+  // Leaves the group's sums of a part. Whether all parts of the tile are there now: then `sums` are
+  // theirs. `last` is the group's, in shared memory.
+  __device__ bool meet_parts(const SplitSums& split, int unit, GroupMeeting& meeting, bool& last,
+                             Sums& sums) const {
+    const PartsOfGroup parts(split, depth_.parts);
+    const int tile = depth_.tile_of(unit);
+    parts.put(tile, depth_.first_part(unit), sums);
+    meeting.meet();
+    if (GroupMeeting::thread() == 0) last = parts.count(tile);
+    meeting.meet();
+    if (!last) return false;
+    PartsOfGroup::clear(sums);
+    parts.add_all(tile, sums);
+    return true;
+  }
+
   __device__ int token_of(int tile) const {
     return order_.at(tile).row * Tile::kTokens;
   }
@@ -219,16 +275,16 @@ class QuantisedProduct {
   Columns columns_of_;
   int tokens_;
   TileOrder order_;  // of rows of tokens
-  WholeDepth depth_;
+  Depth depth_;
 };
 
-template <class Tile, class Columns, class Epilogue>
+template <class Tile, class Columns, class Depth, class Epilogue>
 __global__ void __launch_bounds__(Tile::kThreads, 1)
     quantised_product(const __grid_constant__ TensorMap words, const __grid_constant__ TensorMap x,
-                      Columns columns, DeviceMatrix weights,
+                      Columns columns, DeviceMatrix weights, Depth depth, SplitSums split,
                       const __grid_constant__ Epilogue epilogue, int tokens) {
   if constexpr (kHopper) {
-    using Product = QuantisedProduct<Tile, Columns>;
+    using Product = QuantisedProduct<Tile, Columns, Depth>;
     constexpr int kRegisters[2] = {224, 56};  // of a thread that multiplies, and of one that copies
     static_assert(suffice_for_three_groups(kRegisters));
     check_launch_bounds<Tile::kThreads>();
@@ -238,7 +294,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
         (Tile::kAlign - reinterpret_cast<std::uintptr_t>(shared) % Tile::kAlign) % Tile::kAlign;
     if (threadIdx.x == 0) barriers.init_all();
     __syncthreads();
-    Product product(shared, barriers, columns, tokens, weights);
+    Product product(shared, barriers, columns, tokens, weights, depth);
     const int group = static_cast<int>(threadIdx.x) / Tile::kGroupThreads;
     if (group == 2) {
       give_registers<kRegisters[1]>();
@@ -252,7 +308,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
       allow_next_kernel();
       product.multiply(group,
                        shared + Tile::kStages * Tile::kStageBytes + group * Product::kResultBytes,
-                       epilogue);
+                       split, epilogue);
     }
   }
 }

@@ -75,6 +75,26 @@ __device__ inline void finish_token_rows(const FragmentC (&sums)[kRowTiles][kCol
   }
 }
 
+// Where the four warps of a group meet, by a barrier that nothing else uses.
+class GroupMeeting {
+ public:
+  static constexpr int kThreads = 128;
+
+  explicit __device__ GroupMeeting(SharedBarrier& barrier) : barrier_(barrier) {}
+
+  // Of the group.
+  __device__ static int thread() { return static_cast<int>(threadIdx.x) % kThreads; }
+  __device__ void meet() {
+    __syncwarp();
+    if (lane_id() == 0) arrive(barrier_);
+    wait(barrier_, times_++ % 2);
+  }
+
+ private:
+  SharedBarrier& barrier_;
+  int times_ = 0;
+};
+
 // The boxes of a group of four warps with kRowTiles row tiles of 64 outputs; kPairs as above, whose
 // second ones are in the upper halves of fragments.
 template <bool kPairs, int kRowTiles>
@@ -82,7 +102,7 @@ class TokenBoxes {
   static constexpr int kPieces = (kPairs ? 1 : 2) * kRowTiles;  // of eight results of a warp
   static constexpr int kTokens = 32;
   static constexpr int kBlocks = 4 / kPieces;  // of eight tokens that stmatrix stores at once
-  static constexpr int kThreads = 128;         // of a group
+  static constexpr int kThreads = GroupMeeting::kThreads;
   static constexpr int kBuffers = 2;
   using Rows = Boxed<kTokens, 4 * 8 * kPieces>;
 
@@ -91,8 +111,8 @@ class TokenBoxes {
 
   static TensorMap map(View<BFloat16> out) { return Rows::map(out); }
 
-  // `met` is a barrier of the group's warps that nothing else uses.
-  __device__ TokenBoxes(std::byte* scratch, SharedBarrier& met) : scratch_(scratch), met_(met) {}
+  __device__ TokenBoxes(std::byte* scratch, GroupMeeting& group)
+      : scratch_(scratch), group_(group) {}
 
   // Stores results from column `col0` and token `token0` on.
   template <int kColTiles, class To>
@@ -149,19 +169,15 @@ class TokenBoxes {
   }
 
  private:
-  // Of the group; and the first of the results that its warp has, in eights. Not kept in registers.
   __device__ static int thread() {
-    return static_cast<int>(threadIdx.x) % kThreads;
+    return GroupMeeting::thread();
   }
+  // The first of the results that the warp has, in eights. Not kept in registers.
   __device__ static int first_piece() {
     return thread() / 32 * kPieces;
   }
-
-  // All threads of the group meet.
   __device__ void meet() {
-    __syncwarp();
-    if (lane_id() == 0) arrive(met_);
-    wait(met_, times_++ % 2);
+    group_.meet();
   }
 
   // Of the lane's output of each piece.
@@ -209,8 +225,7 @@ class TokenBoxes {
   }
 
   std::byte* scratch_;
-  SharedBarrier& met_;
-  int times_ = 0;
+  GroupMeeting& group_;
 };
 
 }  // namespace fvlm::FVLM_CUDA_TARGET
