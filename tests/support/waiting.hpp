@@ -12,7 +12,7 @@ inline bool wait_for(const std::function<bool()>& true_yet,
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (!true_yet()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return true;
 }
