@@ -181,6 +181,19 @@ class CudaDecoderTest : public testing::Test {
     return {ref_.pack(spec, host), {.weight = upload(host.weight), .eps = 1e-6F}};
   }
 
+  // What rounding leaves of a sum, sum - bfloat16(sum), by product(accumulate, out): it shows that
+  // sums have another order where their bfloat16 are the same.
+  template <class Product>
+  std::vector<float> residue(std::int64_t rows, std::int64_t cols, const Product& product) {
+    const auto rounded = this->rows(nothing(rows * cols), rows);
+    product(false, rounded);
+    auto negative = content(rounded);
+    for (float& value : negative) value = -value;
+    const auto left = this->rows(negative, rows);
+    product(true, left);
+    return content(left);
+  }
+
   static void expect_near(const std::vector<float>& got, const std::vector<float>& want,
                           double tolerance = kTolerance) {
     ASSERT_EQ(got.size(), want.size());

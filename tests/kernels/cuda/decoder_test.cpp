@@ -194,11 +194,12 @@ TYPED_TEST(CudaDecoder, PartsOfTheDepthGiveTheSameBits) {
        {WeightFormat::kBF16, WeightFormat::int8(), WeightFormat::int4(32)}) {
     const auto matrix = this->matrix(kIn, kOut, format);
     const auto product = [&](std::int64_t rows, int tile) {
-      const auto out = this->rows(this->nothing(rows * kOut), rows);
-      TestFixture::Token::linear(*this->stream_, this->kAnywhere, {TokenPass::kPrefill, tile},
-                                 from.slice_rows(0, rows), matrix.device, false, false,
-                                 this->scratch_of(rows, matrix).split, out);
-      auto all = this->content(out);
+      const auto split = this->scratch_of(rows, matrix).split;
+      auto all = this->residue(rows, kOut, [&](bool accumulate, const auto& out) {
+        TestFixture::Token::linear(*this->stream_, this->kAnywhere, {TokenPass::kPrefill, tile},
+                                   from.slice_rows(0, rows), matrix.device, false, accumulate,
+                                   split, out);
+      });
       all.resize(3 * kOut);
       return all;
     };

@@ -123,40 +123,43 @@ TYPED_TEST(CudaHopperQuantised, PartsOfTheDepthGiveTheSameBits) {
   constexpr std::int64_t kIn = 2120;
   constexpr std::int64_t kOut = 200;
   constexpr std::int64_t kRows = 140;
-  constexpr auto kFirst = static_cast<std::size_t>(3 * kOut);
   const auto x = this->activations(kRows * kIn);
   const auto from = this->rows(x, kRows);
   for (const WeightFormat& format : {WeightFormat::int8(), WeightFormat::int8(32),
                                      WeightFormat::int4(), WeightFormat::int4(32)}) {
     const auto matrix = this->matrix(kIn, kOut, format, true);
-    const auto before = this->activations(kRows * kOut);
-    std::vector<float> first;
+    std::vector<float> first_rows;
     for (const std::int64_t rows : {3, 64, 140}) {
-      auto want = before;
-      want.resize(static_cast<std::size_t>(rows * kOut));
-      const auto residual = want;
+      const auto split = this->scratch_of(rows, matrix).split;
+      const auto multiply = [&](int tile, int multiprocessors, bool accumulate, const auto& out) {
+        const LaunchLog log;
+        TestFixture::Token::linear(*this->stream_, {.major = 9, .multiprocessors = multiprocessors},
+                                   {TokenPass::kPrefill, tile}, from.slice_rows(0, rows),
+                                   matrix.device, false, accumulate, split, out);
+        EXPECT_NE(log.kernels().back().find("DepthInParts"), std::string::npos);
+      };
       auto some = x;
       some.resize(static_cast<std::size_t>(rows * kIn));
-      this->ref_.linear(this->host_, rows_of(some, rows), matrix.plain, {.accumulate = true},
-                        rows_of(want, rows));
+      auto want = this->nothing(rows * kOut);
+      this->ref_.linear(this->host_, rows_of(some, rows), matrix.plain, {}, rows_of(want, rows));
+      const auto product = this->rows(this->nothing(rows * kOut), rows, 8);
+      multiply(kTileByRule, 132, false, product);
+      this->expect_near(this->content(product), want);
+
+      std::vector<float> all;
       for (int tile = kTileByRule; tile < static_cast<int>(kQuantisedParts.size()); ++tile) {
-        for (const int multiprocessors : {1, 3, 132}) {
-          SCOPED_TRACE(testing::Message() << name_of(format) << ", " << rows << " rows, tile "
-                                          << tile << ", " << multiprocessors << " SMs");
-          const LaunchLog log;
-          const auto to = this->rows(residual, rows, 8);
-          TestFixture::Token::linear(
-              *this->stream_, {.major = 9, .multiprocessors = multiprocessors},
-              {TokenPass::kPrefill, tile}, from.slice_rows(0, rows), matrix.device, false, true,
-              this->scratch_of(rows, matrix).split, to);
-          EXPECT_NE(log.kernels().back().find("DepthInParts"), std::string::npos);
-          auto values = this->content(to);
-          this->expect_near(values, want);
-          values.resize(kFirst);
-          if (first.empty()) first = values;
-          EXPECT_EQ(values, first);
+        for (const int multiprocessors : {1, 132}) {
+          const auto left = this->residue(rows, kOut, [&](bool accumulate, const auto& out) {
+            multiply(tile, multiprocessors, accumulate, out);
+          });
+          if (all.empty()) all = left;
+          EXPECT_EQ(left, all) << name_of(format) << ", " << rows << " rows, tile " << tile << ", "
+                               << multiprocessors << " SMs";
         }
       }
+      all.resize(3 * kOut);
+      if (first_rows.empty()) first_rows = all;
+      EXPECT_EQ(all, first_rows) << name_of(format) << ", " << rows << " rows";
     }
   }
 }
