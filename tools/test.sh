@@ -78,6 +78,14 @@ test_vivid() {
   [[ $status -eq 0 || $status -eq 77 ]]
 }
 
+# end_of PROCESS LOG: its status, and what it said.
+end_of() {
+  local status=0
+  wait "$1" || status=$?
+  cat "$2"
+  return $status
+}
+
 has_libfuzzer() {
   echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, long) { return 0; }' |
     clang++ -x c++ -fsanitize=fuzzer -o /dev/null - 2>/dev/null
@@ -97,10 +105,13 @@ phase "release: tests" run_tests release --tests-regex "packages|install|docs"
 phase "camera: build" tools/scripts/build.sh camera
 FVLM_PROGRAM=$PWD/build/cpu/bin/fastvlm phase "camera: tests" run_tests camera   # the demo model, for the page
 if [[ $quick == false ]]; then
-  phase "vivid" test_vivid
+  # QEMU has one thread, and vivid a time that goes by instructions: beside a build it is as well off.
+  test_vivid > build/vivid.log 2>&1 &
+  vivid=$!
   # Without the plain loops of Ref, and the emulated device, on whole models, which are long under a
   # sanitizer: the tests of the backends cover their operations.
   phase "asan: build" tools/scripts/build.sh asan
+  phase "vivid" end_of "$vivid" build/vivid.log
   export GTEST_FILTER='-*GoldenTest*_ref:*Engine*_ref:*Prompt*_ref:*EngineLive*_emulated'
   phase "asan: tests" run_tests asan
   unset GTEST_FILTER
