@@ -56,7 +56,7 @@ void Block::run_threads(const Grid& grid, Index3 block, Body body) {
   started_ = 0;
   at_barrier_ = 0;
   ready_warps_ = 0;
-  count_ = grid.threads.x * grid.threads.y * grid.threads.z;
+  count_ = grid.threads;
   live_ = count_;
   if (threads_.size() < count_) threads_.resize(count_);
   for (Thread& thread : threads_) thread.unfenced = {};
@@ -75,7 +75,7 @@ void Block::run_threads(const Grid& grid, Index3 block, Body body) {
   overlap_.reset();
   if (overlap != nullptr) overlap_.emplace();
   emulated::blockIdx = block;
-  emulated::blockDim = grid.threads;
+  emulated::blockDim = {grid.threads, 1, 1};
   emulated::gridDim = grid.blocks;
 
   home_->switch_to(take_fiber());
@@ -159,8 +159,7 @@ void Block::guarded(F&& function) {
 void Block::begin(unsigned rank) {
   ++started_;
   running_ = &threads_[rank];
-  const Index3& size = grid_->threads;
-  running_->index = {rank % size.x, rank / size.x % size.y, rank / size.x / size.y};
+  running_->index = {rank, 0, 0};
   running_->copies.clear();
   running_->products.clear();
   running_->stores.clear();

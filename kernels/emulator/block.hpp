@@ -44,7 +44,7 @@ struct Index3 {
 struct Grid {
   std::string_view kernel;
   Index3 blocks;
-  Index3 threads;
+  unsigned threads = 0;            // of a block, which has one dimension
   std::size_t shared_bytes = 0;    // dynamic
   std::size_t opted_in_bytes = 0;  // what cudaFuncSetAttribute has asked for; 0: it was not called
   // Every thread must call waited(): else it may read what the previous kernel has yet to write,

@@ -11,7 +11,6 @@
 namespace fvlm::emulator {
 
 inline constexpr unsigned kMaxThreads = 1024;  // of a block
-inline constexpr unsigned kMaxThreadsZ = 64;
 inline constexpr unsigned kMaxBlocksX = 0x7fffffff;
 inline constexpr unsigned kMaxBlocksYZ = 0xffff;
 // Shared memory of a block whose kernel has not asked for more by cudaFuncSetAttribute.

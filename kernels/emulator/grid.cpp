@@ -12,10 +12,9 @@ namespace fvlm::emulator {
 namespace {
 
 void check_limits(const Grid& grid) {
-  const std::uint64_t threads = std::uint64_t{grid.threads.x} * grid.threads.y * grid.threads.z;
-  if (threads == 0 || threads > kMaxThreads || grid.threads.z > kMaxThreadsZ) {
-    throw make_error("{}: a block of {} x {} x {} threads; {} are possible, {} in z", grid.kernel,
-                     grid.threads.x, grid.threads.y, grid.threads.z, kMaxThreads, kMaxThreadsZ);
+  if (grid.threads == 0 || grid.threads > kMaxThreads) {
+    throw make_error("{}: a block of {} threads; {} are possible", grid.kernel, grid.threads,
+                     kMaxThreads);
   }
   if (grid.blocks.x > kMaxBlocksX || grid.blocks.y > kMaxBlocksYZ || grid.blocks.z > kMaxBlocksYZ) {
     throw make_error("{}: {} x {} x {} blocks; {}, {} and {} are possible", grid.kernel,

@@ -53,7 +53,7 @@ __device__ inline T* dynamic_shared(std::size_t offset = 0) {
 template <unsigned kThreads>
 __device__ inline void check_launch_bounds([[maybe_unused]] Where where = Where::current()) {
 #ifndef __CUDACC__
-  const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
+  const unsigned threads = blockDim.x;
   if (threads > kThreads) {
     emulator::Block::current().fail(
         {"check_launch_bounds", where},

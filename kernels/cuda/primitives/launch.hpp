@@ -20,7 +20,7 @@
 
 namespace fvlm::FVLM_CUDA_TARGET {
 
-// So many blocks, or threads of a block.
+// So many blocks.
 struct Extent {
   std::int64_t x = 1;
   std::int64_t y = 1;
@@ -32,8 +32,8 @@ struct Extent {
 };
 
 struct Launch {
-  Extent grid{};   // empty: nothing is done
-  Extent block{};  // threads
+  Extent grid{};           // empty: nothing is done
+  std::int64_t block = 1;  // threads
   std::size_t shared_bytes = 0;
   Stream<kTarget>& stream;
   // Programmatic dependent launch: the kernel may begin before the previous one on the stream has
@@ -79,7 +79,7 @@ struct Launcher<kernel> {
     overlap.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t config{};
     config.gridDim = dimensions(launch.grid);
-    config.blockDim = dimensions(launch.block);
+    config.blockDim = static_cast<unsigned>(launch.block);
     config.dynamicSmemBytes = launch.shared_bytes;
     config.stream = launch.stream.handle();
     config.attrs = &overlap;
@@ -107,7 +107,7 @@ struct Launcher<kernel> {
     };
     const emulator::Grid grid{.kernel = kernel_name<kernel>(),
                               .blocks = dimensions(launch.grid),
-                              .threads = dimensions(launch.block),
+                              .threads = static_cast<unsigned>(launch.block),
                               .shared_bytes = launch.shared_bytes,
                               .opted_in_bytes = opted_in_bytes(launch),
                               .must_wait = launch.overlap_previous};

@@ -58,14 +58,24 @@ inline constexpr Target kTarget = Target::kEmulated;
 inline constexpr unsigned kAllLanes = 0xffffffffU;
 
 // A thread's number in its block, x fastest; its warp, and its place there.
+// Blocks have one dimension.
 __device__ inline unsigned thread_rank() {
-  return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+  return threadIdx.x;
 }
 __device__ inline unsigned lane_id() {
   return thread_rank() % 32;
 }
 __device__ inline unsigned warp_id() {
   return thread_rank() / 32;
+}
+// Of which group of kThreads, whole warps, a thread is. Said by lane 0, so that the compiler knows
+// it to be the same in all lanes, and computes what follows from it once a warp: addresses,
+// descriptors and phases, which are a third of the instructions of a GEMM by wgmma. All lanes call
+// together.
+template <int kThreads>
+__device__ inline int group_id() {
+  static_assert(kThreads % 32 == 0);
+  return __shfl_sync(kAllLanes, static_cast<int>(thread_rank()) / kThreads, 0);
 }
 
 // Overlap of a kernel with the previous one on the stream (programmatic dependent launch,

@@ -18,16 +18,15 @@ namespace {
 
 __global__ void number_all(int* out) {
   const unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
-  const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
-  atomicAdd(&out[block * threads + thread_rank()],
-            static_cast<int>(threadIdx.x + 10 * threadIdx.y + 100 * threadIdx.z));
+  atomicAdd(&out[block * blockDim.x + thread_rank()], static_cast<int>(1000 * block + threadIdx.x));
 }
 
-TEST(CudaEmulator, GridsAndBlocksOfThreeDimensions) {
-  std::vector<int> out(2 * 3 * 4 * 5 * 3 * 2);
-  run<number_all>({2, 3, 4}, {5, 3, 2}, 0, out.data());
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    EXPECT_EQ(out[i], i % 5 + 10 * (i / 5 % 3) + 100 * (i / 15 % 2));
+TEST(CudaEmulator, GridsOfThreeDimensions) {
+  constexpr int kThreads = 50;
+  std::vector<int> out(std::size_t{2} * 3 * 4 * kThreads);
+  run<number_all>({2, 3, 4}, kThreads, 0, out.data());
+  for (int i = 0; i < static_cast<int>(out.size()); ++i) {
+    EXPECT_EQ(out[static_cast<std::size_t>(i)], 1000 * (i / kThreads) + i % kThreads);
   }
 }
 
@@ -182,7 +181,7 @@ TEST(CudaEmulator, WorksOnAfterAFailure) {
                     {"throw_in_the_middle: block (", "thread (20, 0, 0)", "on purpose"});
     std::vector<int> out(2 * 64);
     run<number_all>(2, 64, 0, out.data());
-    EXPECT_EQ(out[127], 63);
+    EXPECT_EQ(out[127], 1063);
   }
 }
 

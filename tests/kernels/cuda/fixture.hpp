@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,7 @@ namespace fvlm::emulated {
 
 // Runs a kernel over `grid` blocks of `block` threads.
 template <auto kernel, class... Arguments>
-void run(const Extent& grid, const Extent& block, std::size_t shared_bytes,
-         Arguments... arguments) {
+void run(const Extent& grid, std::int64_t block, std::size_t shared_bytes, Arguments... arguments) {
   Stream<kTarget> stream;
   launch<kernel>(
       Launch{.grid = grid, .block = block, .shared_bytes = shared_bytes, .stream = stream},
@@ -26,7 +26,7 @@ void run(const Extent& grid, const Extent& block, std::size_t shared_bytes,
 
 // What the launch throws.
 template <auto kernel, class... Arguments>
-std::string failure(const Extent& grid, const Extent& block, std::size_t shared_bytes,
+std::string failure(const Extent& grid, std::int64_t block, std::size_t shared_bytes,
                     Arguments... arguments) {
   try {
     run<kernel>(grid, block, shared_bytes, arguments...);
