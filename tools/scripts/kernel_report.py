@@ -40,12 +40,12 @@ BUDGETS = [
     (r"depthwise<BFloat16, 7, 1, 1, ", 6, 1.35),
     (r"depthwise<BFloat16, 3, 1, 1, ", 6, 1.55),
     (r"stem_tile\(", 3, 20),
-    (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)3, 128, (64|128)>", 1, 36),
-    (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)4, 128, (64|128)>", 1, 28),
-    (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)[34], 64, 64>", 1, 45),
-    (r"hopper_product<HopperTile<(128, (128|96), 4, false|256, 128, 3, true)>", 1, 16),
-    (r"hopper_product<HopperTile<64, 64, 8, false>", 1, 22),
-    (r"hopper_parts<", 1, 18),
+    (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)3, 128, (64|128)>", 1, 31.5),
+    (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)4, 128, (64|128)>", 1, 24),
+    (r"quantised_product<QuantisedTile<\(WeightFormat::Type\)[34], 64, 64>", 1, 41.5),
+    (r"hopper_product<HopperTile<(128, (128|96), 4, false|256, 128, 3, true)>", 1, 9),
+    (r"hopper_product<HopperTile<64, 64, 8, false>", 1, 13.5),
+    (r"hopper_parts<", 1, 13),
 ]
 
 

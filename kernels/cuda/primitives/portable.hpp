@@ -68,14 +68,17 @@ __device__ inline unsigned lane_id() {
 __device__ inline unsigned warp_id() {
   return thread_rank() / 32;
 }
-// Of which group of kThreads, whole warps, a thread is. Said by lane 0, so that the compiler knows
-// it to be the same in all lanes, and computes what follows from it once a warp: addresses,
-// descriptors and phases, which are a third of the instructions of a GEMM by wgmma. All lanes call
-// together.
+// What is the same in all lanes, as the compiler learns here: what follows from it, addresses,
+// descriptors and phases, it computes once a warp. That is half of the instructions of a GEMM by
+// wgmma. All lanes call together.
+__device__ inline int uniform(int same) {
+  return __shfl_sync(kAllLanes, same, 0);
+}
+// Of which group of kThreads, whole warps, a thread is.
 template <int kThreads>
 __device__ inline int group_id() {
   static_assert(kThreads % 32 == 0);
-  return __shfl_sync(kAllLanes, static_cast<int>(thread_rank()) / kThreads, 0);
+  return uniform(static_cast<int>(thread_rank()) / kThreads);
 }
 
 // Overlap of a kernel with the previous one on the stream (programmatic dependent launch,

@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(PartsTile::kThreads, 1)
     if (threadIdx.x == 0) barriers.init_all(PartsTile::kWarps);
     __syncthreads();
     const Stages stages(shared, barriers, PlainColumns{}, order);
-    const int group = static_cast<int>(threadIdx.x) / PartsTile::kGroupThreads;
+    const int group = group_id<PartsTile::kGroupThreads>();
     if (group == 2) {
       give_registers<NoNorm::kRegisters[1]>();
       if (threadIdx.x % PartsTile::kGroupThreads == 0) {

@@ -96,7 +96,7 @@ class HopperProduct {
       // A barrier tells two phases apart and no more: so a group asks for its stages only when all
       // those before have been multiplied.
       if (!Tile::kShared && done > 0) wait(barriers_.turn[group], (done - 1) / 2 % 2);
-      const int first = done * depth_.steps;
+      const int first = uniform(done * depth_.steps);
       for (int step = 0; step < depth_.steps; ++step) {
         stages_.wait_for_full(first + step);
         stages_.multiply(first + step, row_in_tile, step == 0, sums);
@@ -174,7 +174,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
     if (threadIdx.x == 0) barriers.init_all();
     __syncthreads();
     const Product product(shared, barriers, columns, m, n, depth);
-    const int group = static_cast<int>(threadIdx.x) / Tile::kGroupThreads;
+    const int group = group_id<Tile::kGroupThreads>();
     if (group == 2) {
       give_registers<Norm::kRegisters[1]>();
       if (threadIdx.x % Tile::kGroupThreads == 0) {

@@ -169,41 +169,43 @@ class QuantisedProduct {
 
  private:
   // The sums of a unit, whose first step is the block's step `count`.
-  __device__ void multiply_unit(int unit, int count, Sums& sums) const {
+  __device__ void multiply_unit(int unit, int count, Sums& totals) const {
     if constexpr (Depth::kInParts) {
-      if (!depth_.spread) {
-        Sums of_part;
-        PartsOfGroup::clear(sums);
-        for (int part = 0; part < depth_.parts; ++part) {
-          const int steps = depth_.step_of(part + 1) - depth_.step_of(part);
-          multiply_steps(count, steps, of_part);
-          PartsOfGroup::add(sums, of_part);
-          count += steps;
-        }
-        return;
+      Sums sums;
+      PartsOfGroup::clear(totals);
+      for (int part = depth_.first_part(unit); part < depth_.end_part(unit); ++part) {
+        const int steps = depth_.step_of(part + 1) - depth_.step_of(part);
+        multiply_steps(count, steps, sums);
+        PartsOfGroup::add(totals, sums);
+        count += steps;
       }
+    } else {
+      multiply_steps(count, depth_.steps, totals);
     }
-    multiply_steps(count, depth_.end_step(unit) - depth_.first_step(unit), sums);
   }
 
   // The sums of so many steps from the block's step `count` on.
   __device__ void multiply_steps(int count, int steps, Sums& sums) const {
     Rows rows[2];
-    for (int step = 0; step < steps; ++step, ++count) {
-      wait(barriers_.full[count % Tile::kStages], count / Tile::kStages % 2);
-      const std::byte* const stage = stage_of(count);
+    const typename Rows::Place place;
+    int at = count % Tile::kStages;
+    int phase = count / Tile::kStages % 2;
+    int before = at;
+    for (int step = 0; step < steps; ++step) {
+      wait(barriers_.full[at], phase);
+      const std::byte* const stage = stages_ + at * Tile::kStageBytes;
       Rows packed[kHalves];
 #pragma unroll
-      for (int half = 0; half < kHalves; ++half) packed[half].load(stage, half);
+      for (int half = 0; half < kHalves; ++half) packed[half].load(stage, place, half);
 #pragma unroll
       for (int run = 0; run < W::kRuns; ++run) {
-        const typename Rows::Scales scales = Rows::scales_of(stage, run);
+        const typename Rows::Scales scales = Rows::scales_of(stage, place, run);
 #pragma unroll
         for (int half = 0; half < kHalves; ++half) {
           const int product = run * kHalves + half;
           Rows& a = rows[product % 2];
           wait_for_products<1>();  // the registers' last ones are done
-          if (product == 1 && step > 0) release(count - 1);
+          if (product == 1 && step > 0) release(before);
           a.dequantise(packed[half], run, scales);
           const std::uint64_t x =
               advance(descriptor(stage + product / (kBoxDepth / 16) * Tile::kBoxBytes),
@@ -216,9 +218,14 @@ class QuantisedProduct {
           commit_products();
         }
       }
+      before = at++;
+      if (at == Tile::kStages) {
+        at = 0;
+        phase = 1 - phase;
+      }
     }
     finish_products(sums);
-    release(count - 1);
+    release(before);
   }
 
   // Leaves the group's sums of a part. Whether all parts of the tile are there now: then `sums` are
@@ -265,9 +272,9 @@ class QuantisedProduct {
     const int round = count / Tile::kStages;
     if (round > 0) wait(barriers_.empty[count % Tile::kStages], (round - 1) % 2);
   }
-  // A warp is done with the stage of the block's step `count`.
-  __device__ void release(int count) const {
-    if (lane_id() == 0) arrive(barriers_.empty[count % Tile::kStages]);
+  // A warp is done with a stage.
+  __device__ void release(int stage) const {
+    if (lane_id() == 0) arrive(barriers_.empty[stage]);
   }
 
   std::byte* stages_;
@@ -295,7 +302,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
     if (threadIdx.x == 0) barriers.init_all();
     __syncthreads();
     Product product(shared, barriers, columns, tokens, weights, depth);
-    const int group = static_cast<int>(threadIdx.x) / Tile::kGroupThreads;
+    const int group = group_id<Tile::kGroupThreads>();
     if (group == 2) {
       give_registers<kRegisters[1]>();
       const int warp = static_cast<int>(warp_id()) % 4;

@@ -68,39 +68,49 @@ struct QuantisedRows {
 
   FragmentA<BFloat16> of[Tile::kRowTiles];
 
-  // Row of the stage that is row 8 * upper + `of_eight` of a warp's row tile: a warp's outputs are
-  // adjacent, and of pairs the upper rows have the second ones.
-  __device__ static int row_in_stage(int row_tile, int upper, int of_eight) {
+  // Rows of a stage from one row tile of a warp to the next, and from its row g to g + 8: a warp's
+  // outputs are adjacent, and of pairs the upper rows have the second ones.
+  static constexpr int kRowsBetween = Columns::kPairs ? 8 : 16;
+  static constexpr int kUpperRow = Columns::kPairs ? Tile::kOutputs / 2 : 8;
+
+  // Row of the stage that is row 8 * upper + `of_eight` of a warp's first row tile.
+  __device__ static int row_in_stage(int upper, int of_eight) {
     const int warp = static_cast<int>(warp_id()) % 4;
-    if constexpr (Columns::kPairs) {
-      return upper * Tile::kOutputs / 2 + (warp * Tile::kRowTiles + row_tile) * 8 + of_eight;
-    } else {
-      return warp * Tile::kWarpOutputs + row_tile * 16 + upper * 8 + of_eight;
-    }
+    return warp * kRowsBetween * Tile::kRowTiles + upper * kUpperRow + of_eight;
   }
 
+  // Where in a stage a lane loads from: its first row for ldmatrix, and its first row's scale.
+  struct Place {
+    int weights;
+    int scales;
+
+    __device__ Place() {
+      const int lane = static_cast<int>(lane_id());
+      const int row = row_in_stage(lane / 8 % 2, lane % 8);
+      weights = Tile::kWeightsAt + row * Tile::kBlockBytes + (lane / 16 ^ row / 2 % 4) * 16;
+      scales =
+          Tile::kScalesAt + row_in_stage(0, lane / 4) * static_cast<int>(sizeof(std::uint32_t));
+    }
+  };
+
   // Half of the words of blocks, packed. Eight rows of 64 bytes have no bank conflicts: see the
-  // swizzle of narrow boxes.
-  __device__ void load(const std::byte* stage, int half) {
-    const int lane = static_cast<int>(lane_id());
-    const int piece = 2 * half + lane / 16;
+  // swizzle of narrow boxes, which is the same in all row tiles.
+  __device__ void load(const std::byte* stage, const Place& place, int half) {
 #pragma unroll
     for (int i = 0; i < Tile::kRowTiles; ++i) {
-      const int row = row_in_stage(i, lane / 8 % 2, lane % 8);
       ldmatrix(of[i].reg,
-               stage + Tile::kWeightsAt + row * Tile::kBlockBytes + (piece ^ row / 2 % 4) * 16);
+               stage + (place.weights ^ half * 32) + i * kRowsBetween * Tile::kBlockBytes);
     }
   }
-  __device__ static Scales scales_of(const std::byte* stage, int run) {
-    const auto* const from =
-        reinterpret_cast<const std::uint32_t*>(stage + Tile::kScalesAt) + run * Tile::kOutputs;
+  __device__ static Scales scales_of(const std::byte* stage, const Place& place, int run) {
+    const auto* const from = reinterpret_cast<const std::uint32_t*>(stage + place.scales);
     Scales scales;
 #pragma unroll
     for (int i = 0; i < Tile::kRowTiles; ++i) {
 #pragma unroll
       for (int upper = 0; upper < 2; ++upper) {
-        const int row = row_in_stage(i, upper, static_cast<int>(lane_id()) / 4);
-        scales.of[i][upper] = FVLM_CUDA_TARGET::load<1>(from + row)[0];
+        scales.of[i][upper] = FVLM_CUDA_TARGET::load<1>(from + run * Tile::kOutputs +
+                                                        i * kRowsBetween + upper * kUpperRow)[0];
       }
     }
     return scales;
