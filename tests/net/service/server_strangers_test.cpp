@@ -36,6 +36,9 @@ class Strangers : public ServerTest {
   }
 };
 
+// How soon others are served.
+class StrangersPromises : public Strangers {};
+
 TEST_F(Strangers, NamesThatOnlyLookLikeThisMachineAreRefused) {
   start();
   for (const char* host : {"127.evil.example", "127.evil.example:5000", "127.0.0.1.evil.example",
@@ -97,7 +100,7 @@ TEST_F(Strangers, PagesOfOtherSitesGetNothingThatTheyAskForWithoutAnOrigin) {
   EXPECT_EQ(status("/", "Referer: http://elsewhere.example/\r\n"), 200) << "a link to the page";
 }
 
-TEST_F(Strangers, IdleSocketsOfOneClientKeepNobodyAway) {
+TEST_F(StrangersPromises, IdleSocketsOfOneClientKeepNobodyAway) {
   constexpr std::size_t kIdle = 1500;
   rlimit limit{};  // clients and server are in one process here
   ::getrlimit(RLIMIT_NOFILE, &limit);
@@ -190,7 +193,7 @@ INSTANTIATE_TEST_SUITE_P(
                                      .max_waiting_bytes_per_address = jpeg().size()}),
     [](const auto& test) { return test.index == 0 ? "by_number" : "by_size"; });
 
-TEST_F(Strangers, WrongKeysAreCountedLoggedAndSlowedDown) {
+TEST_F(StrangersPromises, WrongKeysAreCountedLoggedAndSlowedDown) {
   std::atomic<int> logged = 0;
   start({.access = {.key = "secret", .free_wrong_keys = 3},
          .log = [&](net::LogLevel level, const std::string& line, const net::LogFields&) {
