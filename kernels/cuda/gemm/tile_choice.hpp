@@ -106,4 +106,12 @@ inline int best_hopper_tile(std::int64_t m, std::int64_t n, std::int64_t multipr
   return (m + 127) / 128 * ((n + 127) / 128) >= multiprocessors ? 0 : 1;
 }
 
+// Whether parts by wgmma are spread, of `tiles` for m rows: `tile` is an index of kHopperParts or
+// of kQuantisedParts, or kTileByRule.
+inline bool spreads_parts(const DepthParts& parts, std::int64_t m, std::int64_t tiles,
+                          std::int64_t multiprocessors, int tile) {
+  return parts.can_spread(m) &&
+         (tile == kTileByRule ? parts.spreads(tiles, multiprocessors) : tile == kSpreadParts);
+}
+
 }  // namespace fvlm

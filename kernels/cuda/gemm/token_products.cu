@@ -98,16 +98,15 @@ void multiply_prompt(Stream<kTarget>& stream, const DeviceShape& device, int til
   }
   if constexpr (target::Weights<kType>::kQuantised) {
     if (fits_hopper(device, input, output)) {
-      const bool in_boxes = fits_boxes(output);
+      const bool in_boxes = fits_boxes(output) && !output.gelu;
       if (output.kind == TokenOutputKind::kLinear) {
         if (const DepthParts parts(input.weights.out, input.weights.in);
-            parts.count() > 1 && in_boxes && !output.gelu) {
+            parts.count() > 1 && in_boxes) {
           return target::multiply_quantised_parts<kType>(stream, device.multiprocessors, input,
                                                          parts, split, output, tile);
         }
         return target::multiply_quantised<kType>(stream, device.multiprocessors, input,
-                                                 target::PlainColumns{}, output,
-                                                 in_boxes && !output.gelu, tile);
+                                                 target::PlainColumns{}, output, in_boxes, tile);
       }
       return target::multiply_quantised<kType>(stream, device.multiprocessors, input,
                                                pairs_of(output), output, in_boxes, tile);

@@ -57,8 +57,7 @@ inline constexpr Target kTarget = Target::kEmulated;
 
 inline constexpr unsigned kAllLanes = 0xffffffffU;
 
-// A thread's number in its block, x fastest; its warp, and its place there.
-// Blocks have one dimension.
+// A thread's number in its block, which has one dimension; its warp, and its place there.
 __device__ inline unsigned thread_rank() {
   return threadIdx.x;
 }

@@ -65,9 +65,7 @@ void multiply_parts_on_hopper(Stream<kTarget>& stream, int multiprocessors, View
                               const SplitSums& split, const Epilogue& epilogue, int tile) {
   const TileOrder order = order_of_tiles<PartsTile::kM, PartsTile::kN>(static_cast<int>(a.rows),
                                                                        static_cast<int>(b.rows));
-  const bool spread =
-      parts.can_spread(a.rows) &&
-      (tile == kTileByRule ? parts.spreads(order.tiles(), multiprocessors) : tile == kSpreadParts);
+  const bool spread = spreads_parts(parts, a.rows, order.tiles(), multiprocessors, tile);
   assert(!spread || split.sums != nullptr);
   const DepthInParts depth{order.tiles(), parts.steps(), parts.count(), spread};
   launch<hopper_parts<Epilogue>>(Launch{.grid = std::min(depth.units(), multiprocessors),

@@ -99,9 +99,7 @@ void multiply_quantised_parts(Stream<kTarget>& stream, int multiprocessors,
                               int tile) {
   using Tile = QuantisedTile<kType, 128, 64>;
   const auto [tiles, steps] = whole_depth<Tile>(input);
-  const bool spread =
-      parts.can_spread(input.rows) &&
-      (tile == kTileByRule ? parts.spreads(tiles, multiprocessors) : tile == kSpreadParts);
+  const bool spread = spreads_parts(parts, input.rows, tiles, multiprocessors, tile);
   assert(!spread || (split.sums != nullptr && tiles <= SplitSums::kCounters));
   launch_quantised_product<Tile>(stream, multiprocessors, input, PlainColumns{},
                                  DepthInParts{tiles, steps, parts.count(), spread}, split,
